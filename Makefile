@@ -1,0 +1,31 @@
+# make demo: train the LeNet of section 6.6 on sample data    make test: the whole test suite
+# Both make .venv first; PYTHON=/path/to/python3.11 chooses another Python (3.9 to 3.11).
+
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 12))
+CANDIDATES := python3.11 python3.10 python3.9 python3 python
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	if $$p -c '$(SUITABLE)' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv/bin/python
+EXTRAS ?= cpu,dev
+
+.PHONY: demo test lib regress clean
+
+demo: .venv/installed
+	D2L_DATA=sample $(VENV) -m chapters run 6.6
+
+test: .venv/installed
+	$(VENV) -m pytest
+
+lib: .venv/installed        # what is generated from the chapters
+	$(VENV) -m ci.build_lib
+	$(VENV) -m ci.readme
+
+.venv/installed: setup.py constraints.txt
+	@test -n '$(PYTHON)' || { echo 'd2l needs Python 3.9, 3.10 or 3.11 with venv (MXNet 1.9.1' \
+		'needs NumPy < 1.24): install one, or say make PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(VENV) -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+clean:
+	rm -rf .venv build

@@ -1,0 +1,347 @@
+"""The registry: every network of the book, taken out of its own section.
+
+A row names a section, the listing down to which names count, and an expression; the statements
+that the expression needs (see ci/slices.py) are run, nothing of the network is written again.
+Parameters and inputs are filled from NumPy's frozen RandomState, seeded by their names, so that
+no number depends on a framework's random stream or on what ran before.
+"""
+import ast
+import contextlib
+import dataclasses
+import functools
+import zlib
+
+import numpy as onp
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
+from mxnet.name import NameManager
+
+from chapters.sections import find
+from ci import slices
+
+CPU = npx.cpu()
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+    """An input to draw: kind 'uniform' (-1 to 1), 'tokens' (0 to high - 1), 'values', 'zeros'."""
+    kind: str
+    shape: tuple
+    high: int = 0
+    values: tuple = ()
+
+    def draw(self, name):
+        """The array, float32, seeded by name."""
+        random = onp.random.RandomState(zlib.crc32(name.encode()))
+        data = {'uniform': lambda: random.uniform(-1, 1, self.shape),
+                'tokens': lambda: random.randint(0, self.high, self.shape),
+                'values': lambda: onp.array(self.values),
+                'zeros': lambda: onp.zeros(self.shape)}[self.kind]()
+        return np.array(data.astype('float32'), ctx=CPU)
+
+
+def floats(*shape):
+    """An array of numbers from -1 to 1."""
+    return Array('uniform', shape)
+
+
+def tokens(high, *shape):
+    """An array of token numbers below high (float32, as the book's loaders give them)."""
+    return Array('tokens', shape, high)
+
+
+def values(*numbers):
+    """A vector of these numbers."""
+    return Array('values', (len(numbers),), values=numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A row of the registry."""
+    name: str                   # unique; the file name of its stored numbers
+    section: str                # '6.6'
+    listing: int                # names are taken as they stand after this listing
+    net: str                    # what is tested, an expression over the section's names
+    inputs: tuple               # Arrays, nested in tuples and lists as the network takes them
+    inside: str = ''            # a function of that listing in whose body the network is built
+    given: tuple = ()           # (name, source) pairs that stand for data or arguments
+    arrays: str = ''            # a function network's parameters: global names, or 'model.params'
+    training: str = ''          # statement that switches a scratch network's dropout off
+    eager_only: str = ''        # why it does not compile
+    predict_only: str = ''      # why it cannot be trained as it is written
+
+    @functools.cached_property
+    def nodes(self):
+        """The statements of the section that the expression needs, as syntax trees."""
+        section, = find(self.section)
+        nodes = [node for node in slices.statements(section.listings)
+                 if node.listing <= self.listing]
+        if self.inside:
+            function = next(node for node in reversed(nodes) if node.listing == self.listing
+                            and getattr(node, 'name', '') == self.inside)
+            nodes += function.body
+        wanted = self.net + (f', [{self.arrays}]' if self.arrays else '')
+        return slices.backward(nodes, wanted, dict(self.given))
+
+    def build(self):
+        """Run the section's statements; return the network as a Block, parameters not filled."""
+        npx.set_np()
+        names = {'__name__': f'section {self.section}'}
+        for name, source in self.given:
+            exec(f'{name} = {source}', names)
+        exec(compile(ast.Module(self.nodes, []), f'<section {self.section}>', 'exec'), names)
+        net = eval(self.net, names)
+        return net if isinstance(net, nn.Block) else Function(net, names, self.arrays)
+
+    def example(self, ctx=CPU):
+        """The inputs, drawn; the same nesting as `inputs`."""
+        count = iter(range(100))
+
+        def draw(spec):
+            if isinstance(spec, Array):
+                return spec.draw(f'{self.name} input {next(count)}').as_in_ctx(ctx)
+            return type(spec)(draw(sub) for sub in spec) if isinstance(spec, (tuple, list)) \
+                else spec
+        return tuple(draw(spec) for spec in self.inputs)
+
+    @property
+    def smooth(self):
+        """For each input array, whether it is of real numbers, so that it has a gradient."""
+        def kinds(spec):
+            if isinstance(spec, Array):
+                yield spec.kind == 'uniform'
+            elif isinstance(spec, (tuple, list)):
+                for sub in spec:
+                    yield from kinds(sub)
+        return list(kinds(self.inputs))
+
+    def filled(self, ctx=CPU):
+        """The network with its parameters filled, and the example inputs."""
+        with NameManager():                         # names count from zero in every build
+            net, inputs = self.build(), self.example(ctx)
+        net.initialize(ctx=ctx, force_reinit=True)
+        with autograd.pause():
+            net(*fresh(inputs))                     # infers deferred shapes
+        for name, param in structural(net).items():
+            param.set_data(np.array(fill(name, param.shape), dtype=param.dtype))
+        return net, inputs
+
+
+class Function(nn.Block):
+    """A network written as a function over arrays, as a Block whose Parameters they are.
+
+    names: the section's namespace; arrays: global names in it, separated by commas, or one
+    expression for a list that hangs on an object ('model.params').
+    """
+
+    def __init__(self, function, names, arrays, **kwargs):
+        super(Function, self).__init__(**kwargs)
+        self.function, self.names = function, names
+        self.owner = arrays.rpartition('.')[0] and eval(arrays.rpartition('.')[0], names)
+        found = list(eval(f'[{arrays}]' if not self.owner else arrays, names))
+        self.keys = [f'array{i}' for i in range(len(found))] if self.owner \
+            else arrays.replace(',', ' ').split()
+        for key, array in zip(self.keys, found):
+            setattr(self, key, self.params.get(key, shape=array.shape))
+
+    @contextlib.contextmanager
+    def bound(self, ctx):
+        """The function's own names stand for the Parameters."""
+        data = [getattr(self, key).data(ctx) for key in self.keys]
+        if self.owner:
+            old, self.owner.params = self.owner.params, data
+        else:
+            old = {key: self.names[key] for key in self.keys}
+            self.names.update(zip(self.keys, data))
+        try:
+            yield
+        finally:
+            if self.owner:
+                self.owner.params = old
+            else:
+                self.names.update(old)
+
+    def forward(self, *inputs):
+        with self.bound(next(iter(leaves(inputs))).ctx):
+            return self.function(*inputs)
+
+
+def fresh(nested):
+    """The same arrays in new containers: some of the book's decoders write into their state."""
+    return type(nested)(map(fresh, nested)) if isinstance(nested, (tuple, list)) else nested
+
+
+def leaves(nested):
+    """The arrays of nested tuples, lists and dicts, in order."""
+    if isinstance(nested, np.ndarray):
+        yield nested
+    elif isinstance(nested, (tuple, list)):
+        for sub in nested:
+            yield from leaves(sub)
+    elif isinstance(nested, dict):
+        for sub in nested.values():
+            yield from leaves(sub)
+
+
+def structural(net):
+    """Parameters by their place in the network ('0.weight'), each once, sorted by name."""
+    seen, found = set(), {}
+    for name, param in sorted(net._collect_params_with_prefix().items()):
+        if id(param) not in seen:
+            seen.add(id(param))
+            found[name] = param
+    missing = [name for name, param in net.collect_params().items() if id(param) not in seen]
+    assert not missing, f'parameters without a structural name: {missing}'
+    return found
+
+
+def fill(name, shape):
+    """Numbers for a parameter: seeded by its structural name, scaled by 1/sqrt(fan_in)."""
+    random = onp.random.RandomState(zlib.crc32(name.encode()))
+    last = name.rpartition('.')[2]
+    if last in ('gamma', 'running_var'):
+        return random.uniform(0.5, 1.5, shape)
+    # Gluon's weights are (out, in, ...), the scratch networks' (in, out)
+    fan_in = 100 if len(shape) < 2 else \
+        int(onp.prod(shape[1:])) if last.endswith('weight') else shape[0]
+    return random.uniform(-1, 1, shape) * (3 / fan_in) ** 0.5
+
+
+IN_PLACE = 'writes into an array, which autograd refuses while it records'
+VOCAB = ('vocab', 'range(28)')                      # the Time Machine's 28 characters
+LANGUAGES = (('src_vocab', 'range(200)'), ('tgt_vocab', 'range(200)'))
+STATE = [floats(1, 4, 256)]
+
+NETWORKS = [
+    # chapter 3
+    Network('linreg', '3.2', 8, 'linreg', (floats(10, 2), floats(2, 1), floats(1))),
+    Network('linear_regression', '3.3', 5, 'net', (floats(10, 2),)),
+    Network('softmax_regression_scratch', '3.6', 7, 'net', (floats(8, 1, 28, 28),), arrays='W, b'),
+    Network('softmax_regression', '3.7', 2, 'net', (floats(8, 1, 28, 28),)),
+    # chapter 4
+    Network('mlp_scratch', '4.2', 4, 'net', (floats(8, 784),), arrays='W1, b1, W2, b2'),
+    Network('mlp', '4.3', 1, 'net', (floats(8, 1, 28, 28),)),
+    Network('polynomial_regression', '4.4', 4, 'net', (floats(10, 4),), inside='train'),
+    Network('weight_decay_scratch', '4.5', 3, 'net', (floats(1, 200),), inside='train',
+            arrays='w, b'),
+    Network('weight_decay', '4.5', 6, 'net', (floats(1, 200),), inside='train_gluon'),
+    Network('dropout_scratch', '4.6', 3, 'net', (floats(8, 784),),
+            arrays='W1, b1, W2, b2, W3, b3', training='drop_prob1 = drop_prob2 = 0'),
+    Network('dropout', '4.6', 5, 'net', (floats(8, 1, 28, 28),)),
+    Network('house_prices', '4.10', 12, 'net', (floats(64, 331),), inside='get_net'),
+    # chapter 5
+    Network('layers_sequential', '5.1', 0, 'net', (floats(2, 20),)),
+    Network('layers_mlp', '5.1', 1, 'MLP()', (floats(2, 20),)),
+    Network('layers_my_sequential', '5.1', 4, 'net', (floats(2, 20),)),
+    Network('layers_fancy_mlp', '5.1', 5, 'FancyMLP()', (floats(2, 20),),
+            eager_only='branches on the values of an array', predict_only=IN_PLACE),
+    Network('layers_nest_mlp', '5.1', 7, 'NestMLP()', (floats(2, 20),)),
+    Network('layers_chimera', '5.1', 7, 'chimera', (floats(2, 20),),
+            eager_only='holds a FancyMLP', predict_only=IN_PLACE),
+    Network('parameters_sequential', '5.2', 0, 'net', (floats(2, 20),)),
+    Network('parameters_rgnet', '5.2', 8, 'rgnet', (floats(2, 20),)),
+    Network('parameters_shared', '5.2', 16, 'net', (floats(2, 20),)),
+    Network('deferred_getnet', '5.3', 0, 'getnet()', (floats(2, 20),)),
+    Network('deferred_in_units', '5.3', 8, 'net', (floats(2, 20),)),
+    Network('centered_layer', '5.4', 0, 'CenteredLayer()', (floats(5),)),
+    Network('centered_layer_net', '5.4', 2, 'net', (floats(4, 8),)),
+    Network('my_dense', '5.4', 6, 'dense', (floats(2, 5),)),
+    Network('my_dense_net', '5.4', 8, 'net', (floats(2, 64),)),
+    Network('file_io_mlp', '5.5', 4, 'MLP()', (floats(2, 20),)),
+    Network('gpu_net', '5.6', 13, 'net', (floats(2, 3),)),
+    # chapter 6
+    Network('corr2d', '6.2', 0, 'corr2d', (floats(3, 3), floats(2, 2)),
+            predict_only=IN_PLACE),
+    Network('own_conv2d', '6.2', 2, 'Conv2D((1, 2))', (floats(6, 8),),
+            predict_only=IN_PLACE),
+    Network('edge_conv2d', '6.2', 7, 'conv2d', (floats(1, 1, 6, 8),)),
+    Network('padding_3x3', '6.3', 0, 'conv2d', (floats(1, 1, 8, 8),)),
+    Network('padding_5x3', '6.3', 1, 'conv2d', (floats(1, 1, 8, 8),)),
+    Network('stride_2', '6.3', 2, 'conv2d', (floats(1, 1, 8, 8),)),
+    Network('stride_3x4', '6.3', 3, 'conv2d', (floats(1, 1, 8, 8),)),
+    Network('corr2d_multi_in', '6.4', 0, 'corr2d_multi_in', (floats(2, 3, 3), floats(2, 2, 2)),
+            predict_only=IN_PLACE),
+    Network('corr2d_multi_in_out', '6.4', 2, 'corr2d_multi_in_out',
+            (floats(2, 3, 3), floats(3, 2, 2, 2)),
+            predict_only=IN_PLACE),
+    Network('corr2d_multi_in_out_1x1', '6.4', 5, 'corr2d_multi_in_out_1x1',
+            (floats(3, 3, 3), floats(2, 3, 1, 1))),
+    Network('pool2d_max', '6.5', 0, 'lambda X: pool2d(X, (2, 2))', (floats(3, 3),),
+            predict_only=IN_PLACE),
+    Network('pool2d_avg', '6.5', 0, "lambda X: pool2d(X, (2, 2), 'avg')", (floats(3, 3),),
+            predict_only=IN_PLACE),
+    Network('max_pool_3', '6.5', 4, 'pool2d', (floats(1, 1, 4, 4),)),
+    Network('max_pool_padded', '6.5', 5, 'pool2d', (floats(1, 2, 4, 4),)),
+    Network('max_pool_2x3', '6.5', 6, 'pool2d', (floats(1, 1, 4, 4),)),
+    Network('lenet', '6.6', 0, 'net', (floats(2, 1, 28, 28),)),
+    # chapter 7
+    Network('alexnet', '7.1', 0, 'net', (floats(1, 1, 224, 224),)),
+    Network('vgg', '7.2', 4, 'net', (floats(1, 1, 224, 224),)),
+    Network('nin', '7.3', 1, 'net', (floats(1, 1, 224, 224),)),
+    Network('inception', '7.4', 0, 'Inception(64, (96, 128), (16, 32), 32)',
+            (floats(2, 192, 12, 12),)),
+    Network('googlenet', '7.4', 6, 'net', (floats(2, 1, 96, 96),)),
+    Network('batch_norm_scratch', '7.5', 2, 'net', (floats(4, 1, 28, 28),)),
+    Network('batch_norm', '7.5', 5, 'net', (floats(4, 1, 28, 28),)),
+    Network('residual', '7.6', 0, 'Residual(3)', (floats(4, 3, 6, 6),)),
+    Network('residual_strided', '7.6', 2, 'blk', (floats(4, 3, 6, 6),)),
+    Network('resnet18', '7.6', 6, 'net', (floats(2, 1, 96, 96),)),
+    Network('dense_block', '7.7', 2, 'blk', (floats(4, 3, 8, 8),)),
+    Network('transition_block', '7.7', 4, 'blk', (floats(4, 23, 8, 8),)),
+    Network('densenet', '7.7', 7, 'net', (floats(2, 1, 96, 96),)),
+    # chapter 8
+    Network('sequence_mlp', '8.1', 1, 'get_net()', (floats(16, 4),)),
+    Network('rnn_scratch', '8.5', 7, 'model', (tokens(28, 2, 5), (floats(2, 512),)),
+            given=(VOCAB,), arrays='model.params'),
+    Network('rnn', '8.6', 5, 'model', (tokens(28, 4, 35), STATE), given=(VOCAB,)),
+    # chapter 9
+    Network('gru_scratch', '9.1', 4, 'model', (tokens(28, 4, 35), (floats(4, 256),)),
+            given=(VOCAB,), arrays='model.params'),
+    Network('gru', '9.1', 5, 'model', (tokens(28, 4, 35), STATE), given=(VOCAB,)),
+    Network('lstm_scratch', '9.2', 4, 'model',
+            (tokens(28, 4, 35), (floats(4, 256), floats(4, 256))),
+            given=(VOCAB,), arrays='model.params'),
+    Network('lstm', '9.2', 5, 'model', (tokens(28, 4, 35), STATE * 2), given=(VOCAB,)),
+    Network('deep_lstm', '9.3', 1, 'model', (tokens(28, 4, 35), [floats(2, 4, 256)] * 2),
+            given=(VOCAB,)),
+    Network('bidirectional_lstm', '9.4', 0, 'model',
+            (tokens(28, 4, 35), [floats(4, 4, 256)] * 2), given=(VOCAB,)),
+    Network('seq2seq_encoder', '9.7', 2, 'encoder', (tokens(10, 4, 7),)),
+    Network('seq2seq_decoder', '9.7', 5, 'decoder', (tokens(10, 4, 7), [floats(2, 4, 16)] * 2)),
+    Network('seq2seq', '9.7', 11, 'model',
+            (tokens(200, 8, 10), tokens(200, 8, 10), values(10, 9, 8, 7, 6, 5, 4, 3)),
+            given=LANGUAGES),
+    # chapter 10
+    Network('dot_product_attention', '10.1', 5, 'atten',
+            (floats(2, 1, 2), floats(2, 10, 2), floats(2, 10, 4), values(2, 6))),
+    Network('mlp_attention', '10.1', 7, 'atten',
+            (floats(2, 1, 2), floats(2, 10, 2), floats(2, 10, 4), values(2, 6))),
+    Network('seq2seq_attention_decoder', '10.2', 2, 'decoder',
+            (tokens(10, 4, 7), [floats(4, 7, 16), [floats(2, 4, 16)] * 2, values(7, 6, 5, 4)])),
+    Network('seq2seq_attention', '10.2', 3, 'model',
+            (tokens(200, 8, 10), tokens(200, 8, 10), values(10, 9, 8, 7, 6, 5, 4, 3)),
+            given=LANGUAGES),
+    Network('multi_head_attention', '10.3', 3, 'cell',
+            (floats(2, 4, 5), floats(2, 4, 5), floats(2, 4, 5), values(2, 3))),
+    Network('position_wise_ffn', '10.3', 5, 'ffn', (floats(2, 3, 4),)),
+    Network('add_norm', '10.3', 8, 'add_norm', (floats(2, 3, 4), floats(2, 3, 4))),
+    Network('positional_encoding', '10.3', 10, 'pe', (floats(1, 100, 20),)),
+    Network('transformer_encoder_block', '10.3', 12, 'encoder_blk',
+            (floats(2, 100, 24), values(2, 3))),
+    Network('transformer_encoder', '10.3', 14, 'encoder', (tokens(200, 2, 100), values(2, 3))),
+    Network('transformer_decoder_block', '10.3', 16, 'decoder_blk',
+            (floats(2, 100, 24), [floats(2, 100, 24), values(2, 3), [None]])),
+    Network('transformer', '10.3', 18, 'model',
+            (tokens(200, 8, 10), tokens(200, 8, 10), values(10, 9, 8, 7, 6, 5, 4, 3)),
+            given=LANGUAGES),
+]
+
+# what looks like a network and is none, or is one that another row stands for: why
+EXCLUDED = {
+    ('2.4', 'f'): 'a function of a number, to be drawn',
+    ('2.4', 'plot'): 'draws',
+    ('9.6', 'Encoder'): 'abstract',
+    ('9.6', 'Decoder'): 'abstract',
+    ('9.6', 'EncoderDecoder'): 'holds an encoder and a decoder: seq2seq, seq2seq_attention and '
+                               'transformer are such',
+}

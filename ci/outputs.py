@@ -1,0 +1,110 @@
+"""Do the sections print what the book prints? `python -m ci.outputs [SECTION ...] [--quick]`.
+
+ci/golden/outputs/<section>.txt holds what the book prints after each listing, taken from its
+text. White space aside, words must be the same and numbers equal; ci/outputs.toml lists the
+exceptions, each with its reason.
+"""
+import argparse
+import pathlib
+import re
+import sys
+
+from chapters.execute import execute, tomllib
+from chapters.sections import find
+
+HERE = pathlib.Path(__file__).parent
+GOLDEN = HERE / 'golden' / 'outputs'
+NUMBER = re.compile(r'(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?')
+CONTEXT = re.compile(r'(, ctx=|@)?[cg]pu\(\d+\)')
+
+
+def golden(number):
+    """What the book prints in a section: listing -> text."""
+    path = GOLDEN / f'{number}.txt'
+    if not path.exists():
+        return {}
+    parts = re.split(r'^--- listing (\d+)\n', path.read_text(), flags=re.M)[1:]
+    return {int(i): text for i, text in zip(parts[::2], parts[1::2])}
+
+
+def exceptions(path=HERE / 'outputs.toml'):
+    """(section, listing) -> its entry: `skip` or `full` with a reason, or `last_digit` and `reason`.
+
+    skip: not compared at all. full: only compared in a run without --quick. last_digit: numbers
+    may differ by so many units of the last printed digit.
+    """
+    return {(entry['section'], entry['listing']): entry
+            for entry in tomllib.loads(path.read_text()).get('exception', [])}
+
+
+def printed_text(cell):
+    """What an executed code cell printed: standard output and the text of results, no figures."""
+    text = ''
+    for out in cell.outputs:
+        if out.output_type == 'stream' and out.name == 'stdout':
+            text += out.text
+        elif 'data' in out and not any(mime.startswith('image/') for mime in out.data):
+            text += out.data.get('text/plain', '') + '\n'
+    return text
+
+
+def last_digit(number):
+    """The value of one unit of the last printed digit: '0.25' -> 0.01, '1.5e+02' -> 10."""
+    mantissa, _, exponent = number.lower().partition('e')
+    return 10.0 ** (int(exponent or 0) - len(mantissa.partition('.')[2]))
+
+
+def compare(book, ours, units=0):
+    """Compare two texts; None where they agree, else one line that says where they part.
+
+    units: how far numbers may be apart, in units of the book's last printed digit.
+    """
+    words = [re.sub(r'\s+', '', ''.join(NUMBER.split(text))) for text in (book, ours)]
+    numbers = [NUMBER.findall(text) for text in (book, ours)]
+    if words[0] != words[1]:
+        at = next((i for i, (a, b) in enumerate(zip(*words)) if a != b), min(map(len, words)))
+        return f'the book prints {words[0][at:at + 40]!r}, we {words[1][at:at + 40]!r}'
+    if len(numbers[0]) != len(numbers[1]):
+        return f'the book prints {len(numbers[0])} numbers, we {len(numbers[1])}'
+    for theirs, mine in zip(*numbers):
+        # (1 + 1e-6): the digits are decimal, the floats are not
+        if abs(float(theirs) - float(mine)) > units * last_digit(theirs) * (1 + 1e-6):
+            return f'the book prints {theirs}, we {mine}'
+    return None
+
+
+def check(section, nb, quick):
+    """Compare an executed notebook with the book; return the listings that differ, as lines."""
+    cells = [cell for cell in nb.cells if cell.cell_type == 'code']
+    rules, errors = exceptions(), []
+    for i, book in golden(section.number).items():
+        rule = rules.get((section.number, i), {})
+        if 'skip' in rule or (quick and 'full' in rule):
+            continue
+        ours = printed_text(cells[i])
+        if section.gpus:                    # CPU contexts may stand for them
+            book, ours = CONTEXT.sub('', book), CONTEXT.sub('', ours)
+        problem = compare(book, ours, rule.get('last_digit', 0))
+        if problem:
+            errors.append(f'{section.number} listing {i}: {problem}')
+    return errors
+
+
+def main(argv=None):
+    """Run sections that print something the book prints too; 1 where they differ."""
+    parser = argparse.ArgumentParser(prog='python -m ci.outputs', description=__doc__)
+    parser.add_argument('sections', nargs='*', default=['all'])
+    parser.add_argument('--quick', action='store_true', help='as of python -m chapters')
+    args = parser.parse_args(argv)
+    errors = []
+    for section in find(*args.sections):
+        if golden(section.number):
+            nb, _ = execute(section, quick=args.quick, devices=('cpu',) * section.gpus)
+            found = check(section, nb, args.quick)
+            print(f"{section.number:6}{'; '.join(found) or 'as in the book'}", flush=True)
+            errors += found
+    return 1 if errors else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,360 @@
+"""An independent witness: a traced graph computed by NumPy and SciPy, in double precision.
+
+A function an operator, written from what the operator is defined to do and not from MXNet's
+code; predict mode only. An operator without one makes the network a network without witness.
+"""
+import ast
+import itertools
+import json
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import special
+
+OPERATORS = {}                      # name in the graph -> function(attrs, *inputs) -> array(s)
+
+
+class NoWitness(NotImplementedError):
+    """The graph has an operator that no function here computes; named in the message."""
+
+
+def operator(*names):
+    """Register a function for operators of the graph."""
+    def register(function):
+        OPERATORS.update(dict.fromkeys(names, function))
+        return function
+    return register
+
+
+def evaluate(graph, values):
+    """Compute a symbol's JSON text; values: name -> array for each of its variables.
+
+    Returns the list of its outputs, float64 where they are floating point.
+    """
+    graph = json.loads(graph)
+    results = []
+    for node in graph['nodes']:
+        if node['op'] == 'null':
+            value = np.asarray(values[node['name']])
+            results.append([value.astype('float64') if value.dtype.kind == 'f' else value])
+            continue
+        if node['op'] not in OPERATORS:
+            raise NoWitness(node['op'])
+        attrs = {key: _literal(value) for key, value in node.get('attrs', {}).items()}
+        out = OPERATORS[node['op']](attrs, *(results[i][k] for i, k, *_ in node['inputs']))
+        results.append(out if isinstance(out, (list, tuple)) else [out])
+    return [results[i][k] for i, k, *_ in graph['heads']]
+
+
+def _literal(text):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _tuple(value, n):
+    return (value,) * n if isinstance(value, int) else tuple(value) or (1,) * n
+
+
+# ------------------------------------------------------------------ element by element
+_BINARY = {'add': np.add, 'subtract': np.subtract, 'multiply': np.multiply,
+           'true_divide': np.true_divide, 'power': np.power, 'maximum': np.maximum,
+           'minimum': np.minimum, 'mod': np.mod}
+for _name, _function in _BINARY.items():
+    operator(f'_npi_{_name}', f'_{_name}')(lambda attrs, a, b, f=_function: f(a, b))
+    operator(f'_npi_{_name}_scalar', f'_{_name}_scalar')(
+        lambda attrs, a, f=_function: f(a, attrs['scalar']))
+    operator(f'_npi_r{_name}_scalar')(lambda attrs, a, f=_function: f(attrs['scalar'], a))
+
+_UNARY = {'_npi_exp': np.exp, '_npi_log': np.log, '_npi_sqrt': np.sqrt, '_npi_tanh': np.tanh,
+          '_npi_square': np.square, '_npi_negative': np.negative, '_npi_absolute': np.abs,
+          '_npx_sigmoid': special.expit, '_npx_relu': lambda a: np.maximum(a, 0),
+          '_np_copy': np.copy, '_copy': np.copy, 'BlockGrad': np.copy}
+for _name, _function in _UNARY.items():
+    operator(_name)(lambda attrs, a, f=_function: f(a))
+
+_ACTIVATIONS = {'relu': lambda a: np.maximum(a, 0), 'sigmoid': special.expit, 'tanh': np.tanh,
+                'softrelu': lambda a: np.logaddexp(0, a)}
+
+
+@operator('Activation')
+def activation(attrs, X):
+    return _ACTIVATIONS[attrs['act_type']](X)
+
+
+@operator('Dropout')
+def dropout(attrs, X):
+    return X                                        # predict mode
+
+
+@operator('Cast')
+def cast(attrs, X):
+    dtype = attrs['dtype']
+    return X.astype('float64' if dtype.startswith('float') else dtype)
+
+
+@operator('_npi_where', 'where')
+def where(attrs, condition, a, b):
+    return np.where(condition != 0, a, b)
+
+
+@operator('softmax')
+def softmax(attrs, X):
+    return special.softmax(X, axis=attrs.get('axis', -1))
+
+
+# ------------------------------------------------------------------ shapes
+@operator('_np_reshape', 'Reshape')
+def reshape(attrs, X):
+    shape = attrs['newshape'] if 'newshape' in attrs else attrs['shape']
+    return X.reshape(shape)
+
+
+@operator('_npx_reshape')
+def npx_reshape(attrs, X):
+    """-2 keeps a dimension, -4 the rest, -5 joins two, -6 splits one, -3 drops one of size 1."""
+    codes, old, new = list(_tuple(attrs['newshape'], 1)), list(X.shape), []
+    while codes:
+        code = codes.pop(0)
+        if code == -2:
+            new.append(old.pop(0))
+        elif code == -4:
+            new, old = new + old, []
+        elif code == -5:
+            new.append(old.pop(0) * old.pop(0))
+        elif code == -6:
+            size, parts = old.pop(0), [codes.pop(0), codes.pop(0)]
+            new += [size // -np.prod(parts) if part == -1 else part for part in parts]
+        elif code == -3:
+            old.pop(0)
+        else:
+            new.append(code)
+            old = old[1:]
+    return X.reshape(new)
+
+
+@operator('Flatten')
+def flatten(attrs, X):
+    return X.reshape(len(X), -1)
+
+
+@operator('_np_transpose')
+def transpose(attrs, X):
+    return X.transpose(attrs.get('axes'))
+
+
+@operator('SwapAxis')
+def swap_axis(attrs, X):
+    return X.swapaxes(attrs.get('dim1', 0), attrs.get('dim2', 0))
+
+
+@operator('expand_dims')
+def expand_dims(attrs, X):
+    return np.expand_dims(X, attrs['axis'])
+
+
+@operator('_np_squeeze')
+def squeeze(attrs, X):
+    return np.squeeze(X, attrs.get('axis'))
+
+
+@operator('repeat')
+def repeat(attrs, X):
+    return np.repeat(X, attrs['repeats'], attrs.get('axis'))
+
+
+@operator('tile')
+def tile(attrs, X):
+    return np.tile(X, attrs['reps'])
+
+
+@operator('slice')
+def slice_(attrs, X):
+    parts = [value if isinstance(value, tuple) else (value,)
+             for value in (attrs['begin'], attrs['end'], attrs.get('step') or ())]
+    return X[tuple(slice(*part) for part in itertools.zip_longest(*parts))]
+
+
+@operator('_npi_concatenate', 'Concat')
+def concatenate(attrs, *arrays):
+    return np.concatenate(arrays, attrs.get('axis', attrs.get('dim', 1)))
+
+
+@operator('_npi_stack')
+def stack(attrs, *arrays):
+    return np.stack(arrays, attrs.get('axis', 0))
+
+
+@operator('take')
+def take(attrs, X, indices):
+    return np.take(X, indices.astype(int), attrs.get('axis', 0), mode='clip')
+
+
+@operator('_npi_broadcast_to')
+def broadcast_to(attrs, X):
+    return np.broadcast_to(X, attrs['shape'])
+
+
+@operator('one_hot')
+def one_hot(attrs, X):
+    return np.eye(attrs['depth'])[X.astype(int)]
+
+
+# ------------------------------------------------------------------ sums and products
+for _name in ('sum', 'mean', 'max'):
+    operator(f'_np_{_name}', f'_npi_{_name}')(
+        lambda attrs, X, f=getattr(np, _name): f(X, axis=attrs.get('axis'),
+                                                 keepdims=attrs.get('keepdims', False)))
+
+
+@operator('_np_dot', '_npi_matmul')
+def dot(attrs, a, b):
+    return np.dot(a, b)
+
+
+@operator('batch_dot')
+def batch_dot(attrs, a, b):
+    a = a.swapaxes(1, 2) if attrs.get('transpose_a') else a
+    b = b.swapaxes(1, 2) if attrs.get('transpose_b') else b
+    return np.einsum('bij,bjk->bik', a, b)
+
+
+@operator('FullyConnected')
+def fully_connected(attrs, X, weight, bias=0):
+    if attrs.get('flatten', True):
+        X = X.reshape(len(X), -1)
+    return X @ weight.T + bias
+
+
+@operator('Embedding')
+def embedding(attrs, X, weight):
+    return weight[np.clip(X.astype(int), 0, len(weight) - 1)]
+
+
+def _windows(X, kernel, stride, dilate):
+    """Views of X (B, C, ...) under a kernel: (B, C, positions..., kernel...)."""
+    n = len(kernel)
+    span = [(k - 1) * d + 1 for k, d in zip(kernel, dilate)]
+    view = sliding_window_view(X, span, axis=tuple(range(2, 2 + n)))
+    return view[(slice(None),) * 2 + tuple(slice(None, None, s) for s in stride)
+                + tuple(slice(None, None, d) for d in dilate)]
+
+
+@operator('Convolution')
+def convolution(attrs, X, weight, *bias):
+    kernel = _tuple(attrs['kernel'], 1)
+    n, groups = len(kernel), attrs.get('num_group', 1)
+    stride, dilate = (_tuple(attrs.get(name, 1), n) for name in ('stride', 'dilate'))
+    pad = _tuple(attrs.get('pad', (0,) * n), n)
+    X = np.pad(X, [(0, 0), (0, 0)] + [(p, p) for p in pad])
+    axes = [1, *range(2 + n, 2 + 2 * n)]
+    out = [np.moveaxis(np.tensordot(_windows(part, kernel, stride, dilate), w,
+                                    (axes, [1, *range(2, 2 + n)])), -1, 1)
+           for part, w in zip(np.split(X, groups, 1), np.split(weight, groups))]
+    out = np.concatenate(out, 1)
+    return out + bias[0].reshape(-1, *(1,) * n) if bias else out
+
+
+@operator('Pooling')
+def pooling(attrs, X):
+    n = X.ndim - 2
+    reduce = {'max': np.max, 'avg': np.mean}[attrs.get('pool_type', 'max')]
+    if attrs.get('global_pool', False):
+        return reduce(X, axis=tuple(range(2, 2 + n)), keepdims=True)
+    kernel = _tuple(attrs['kernel'], n)
+    stride, pad = _tuple(attrs.get('stride', 1), n), _tuple(attrs.get('pad', (0,) * n), n)
+    full = attrs.get('pooling_convention', 'valid') == 'full'
+    # 'full' rounds the number of positions up: room on the far side
+    room = [(-(size + 2 * p - k) % s) if full else 0
+            for size, p, k, s in zip(X.shape[2:], pad, kernel, stride)]
+    average = reduce is np.mean
+    if average and (full and any(room) or any(pad) and not attrs.get('count_include_pad', True)):
+        raise NoWitness('average pooling that leaves padding out')
+    X = np.pad(X, [(0, 0), (0, 0)] + [(p, p + r) for p, r in zip(pad, room)],
+               constant_values=0 if average else -np.inf)
+    return reduce(_windows(X, kernel, stride, (1,) * n), axis=tuple(range(2 + n, 2 + 2 * n)))
+
+
+# ------------------------------------------------------------------ normalization, sequences
+@operator('BatchNorm')
+def batch_norm(attrs, X, gamma, beta, mean, var):
+    shape = [-1 if axis == attrs.get('axis', 1) % X.ndim else 1 for axis in range(X.ndim)]
+    gamma = np.ones_like(gamma) if attrs.get('fix_gamma', True) else gamma
+    scale = gamma / np.sqrt(var + attrs.get('eps', 1e-3))
+    return (X - mean.reshape(shape)) * scale.reshape(shape) + beta.reshape(shape)
+
+
+@operator('LayerNorm')
+def layer_norm(attrs, X, gamma, beta):
+    axis = attrs.get('axis', -1)
+    shape = [-1 if a == axis % X.ndim else 1 for a in range(X.ndim)]
+    centered = X - X.mean(axis, keepdims=True)
+    scale = np.sqrt((centered ** 2).mean(axis, keepdims=True) + attrs.get('eps', 1e-5))
+    return centered / scale * gamma.reshape(shape) + beta.reshape(shape)
+
+
+@operator('SequenceMask')
+def sequence_mask(attrs, X, length=None):
+    if not attrs.get('use_sequence_length', False):
+        return X
+    axis = attrs.get('axis', 0)
+    steps = np.arange(X.shape[axis])
+    keep = steps[:, None] < length if axis == 0 else steps < length[:, None]
+    return np.where(keep.reshape(*keep.shape, *(1,) * (X.ndim - 2)), X, attrs.get('value', 0))
+
+
+@operator('_rnn_param_concat')
+def rnn_param_concat(attrs, *arrays):
+    return np.concatenate(arrays, attrs.get('dim', 0))
+
+
+def _lstm(x, h, c):
+    i, f, g, o = np.split(x + h, 4, axis=1)
+    c = special.expit(f) * c + special.expit(i) * np.tanh(g)
+    return special.expit(o) * np.tanh(c), c
+
+
+def _gru(x, h, old):
+    (r, z, n), (r_h, z_h, n_h) = np.split(x, 3, axis=1), np.split(h, 3, axis=1)
+    z = special.expit(z + z_h)
+    return (1 - z) * np.tanh(n + special.expit(r + r_h) * n_h) + z * old, None
+
+
+# mode -> (gates, step of (input part, hidden part, memory))
+_CELLS = {'rnn_relu': (1, lambda x, h, c: (np.maximum(x + h, 0), None)),
+          'rnn_tanh': (1, lambda x, h, c: (np.tanh(x + h), None)),
+          'lstm': (4, _lstm), 'gru': (3, _gru)}
+
+
+@operator('RNN')
+def rnn(attrs, X, packed, state, *cell):
+    """X (T, B, C); states (layers * directions, B, H); all weights, then all biases, packed."""
+    gates, step = _CELLS[attrs['mode']]
+    hidden, layers = attrs['state_size'], attrs['num_layers']
+    directions = 2 if attrs.get('bidirectional', False) else 1
+    rows, at = gates * hidden, 0
+
+    def take(*shape):
+        nonlocal at
+        at += int(np.prod(shape))
+        return packed[at - int(np.prod(shape)):at].reshape(shape)
+    sizes = [X.shape[2]] + [directions * hidden] * (layers - 1)
+    weights = [[take(rows, size), take(rows, hidden)] for size in sizes for _ in range(directions)]
+    biases = [[take(rows), take(rows)] for _ in weights]
+    last_h, last_c = [], []
+    for layer in range(layers):
+        outputs = []
+        for direction in range(directions):
+            k = layer * directions + direction
+            (w_x, w_h), (b_x, b_h) = weights[k], biases[k]
+            h, c, out = state[k], cell[0][k] if cell else state[k], []
+            for x in X[::-1] if direction else X:
+                h, c = step(x @ w_x.T + b_x, h @ w_h.T + b_h,
+                            c if attrs['mode'] == 'lstm' else h)
+                out.append(h)
+            outputs.append(np.stack(out[::-1] if direction else out))
+            last_h.append(h)
+            last_c.append(c)
+        X = np.concatenate(outputs, 2)
+    return [X, np.stack(last_h)] + ([np.stack(last_c)] if attrs['mode'] == 'lstm' else [])

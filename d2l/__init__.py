@@ -1,0 +1,20 @@
+"""Dive into Deep Learning 0.7.1 on MXNet 1.9.1: `import d2l` as in the book.
+
+Everything that the book's sections save is here (`d2l.book`, generated from chapters/), plus:
+
+- `d2l.data`: where the data sets come from; `D2L_DATA=sample` makes stand-ins
+- `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
+"""
+try:
+    import mxnet as _mxnet  # noqa: F401
+except ModuleNotFoundError as _err:
+    if _err.name != 'mxnet':
+        raise
+    raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
+                      ) from None
+
+from d2l.book import *  # noqa: E402, F401, F403
+from d2l.hybrid import (  # noqa: E402, F401
+    TraceError, compile, export, hybridize, load_exported)
+
+__version__ = '0.7.1'

@@ -1,0 +1,63 @@
+"""The data hub: find, fetch, verify, extract; or make a synthetic stand-in.
+
+`DATA_HUB` maps a name to (URL, SHA-1), as in section 4.10; the sections add their own entries.
+`download(name)` returns the path of the file, `../data/<file>` unless cache_dir says otherwise.
+MXNet's own fetchers, `gluon.utils.download` and every copy of it (FashionMNIST, CIFAR10, the model
+zoo, word vectors), are replaced by the same door, `fetch.door`, when this module is imported.
+
+Environment:
+
+- `D2L_DATA=real` (default) fetches. `D2L_DATA=sample` makes stand-ins in the real file formats (see
+  `d2l.data.samples`) and says so once; a file without a maker is an error. A stand-in lies in
+  `sample/<recipe>/` or `sample/<recipe>-<size>/` below the folder of the real file, and the path
+  returned is that one: `../data/sample/0123abcd/fra-eng.zip`. The recipe is a hash of the makers.
+- `D2L_DATA_URL`: a mirror, the URL that replaces `DATA_URL` at the start of a file's URL.
+- `D2L_SAMPLE_SIZE`: training images of a sample data set (Fashion-MNIST: 24,000 unless set, and a
+  sixth of them for the test set).
+
+What looks for a verified file before it asks the door (CIFAR10, the model zoo, GloVe) finds a real
+one, where there is one, in sample mode too.
+"""
+import os
+
+from d2l.data import fetch
+from d2l.data.archive import ArchiveError, extract
+from d2l.data.fetch import DATA_URL, FetchError
+
+__all__ = ['DATA_HUB', 'DATA_URL', 'ArchiveError', 'FetchError', 'download', 'download_all',
+           'download_extract']
+
+DATA_HUB = dict()
+
+fetch.replace_gluons()
+
+
+def download(name, cache_dir='../data'):
+    """Fetch a file of DATA_HUB into cache_dir, unless it is there; return its path (4.10.1).
+
+    Raises KeyError for an unknown name, FetchError when it cannot be had.
+    """
+    if name not in DATA_HUB:
+        raise KeyError(f"{name} is not in DATA_HUB, which has {', '.join(sorted(DATA_HUB))}")
+    url, sha1 = DATA_HUB[name]
+    return fetch.door(url, os.path.join(cache_dir, url.split('/')[-1]), sha1_hash=sha1)
+
+
+def download_extract(name, folder=None):
+    """Fetch a zip or tar file and extract it beside itself (4.10.1).
+
+    Returns the folder of that name, or else of the archive's name, with a slash at its end.
+    Raises ArchiveError for one that is damaged or that would write outside of its folder; code
+    that needs a tar or zip comes through here and not through `extractall`.
+    """
+    fname = download(name)
+    base_dir = os.path.dirname(fname)
+    data_dir, _ = os.path.splitext(fname)
+    extract(fname, base_dir)
+    return (base_dir + '/' + folder if folder else data_dir) + '/'
+
+
+def download_all():
+    """Fetch every file of DATA_HUB."""
+    for name in DATA_HUB:
+        download(name)

@@ -1,0 +1,159 @@
+"""The one door through which files come: fetched and verified, or made as a sample."""
+import os
+import sys
+import tempfile
+import time
+
+from mxnet import gluon, test_utils
+
+from d2l.data import samples
+
+DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
+SOURCES = ('real', 'sample')
+RETRY_WAIT = 1                      # seconds between two attempts
+TIMEOUT = 30                        # seconds without an answer
+TRY_AGAIN = (408, 429)              # HTTP errors below 500 that may pass
+CHUNK = 2**13                       # bytes read at a time
+BAR_SECONDS = 10                    # between two lines of progress where there is no terminal
+_gluons_download, _testers_download = gluon.utils.download, test_utils.download
+_said = False
+
+
+class FetchError(OSError):
+    """A file cannot be had. The message names the URL, the SHA-1 and the ways out."""
+
+
+def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=True):
+    """Return the path of the file at url; takes and returns what `gluon.utils.download` does.
+
+    path: a file, a folder for it, or None for the working folder. A file that is there is used
+    when its SHA-1 is right (or none is given), and fetched again otherwise; one that is wrong or
+    incomplete is never left at the path. retries: attempts in all. With D2L_DATA=sample the file
+    is a stand-in in a folder of its own, and the path returned says so.
+
+    Raises FetchError when the file cannot be had, ValueError for another D2L_DATA.
+    """
+    name = url.split('/')[-1]
+    path = os.path.expanduser(name if path is None else path)
+    if os.path.isdir(path):
+        path = os.path.join(path, name)
+    source = os.environ.get('D2L_DATA', SOURCES[0])
+    if source not in SOURCES:
+        raise ValueError(f"D2L_DATA is '{source}': say {' or '.join(SOURCES)}")
+    if source == 'sample':
+        return _sample(url, path)
+    if overwrite or not _is_good(path, sha1_hash):
+        _fetch(url, path, sha1_hash, retries, verify_ssl)
+    return path
+
+
+def testers_door(url, fname=None, dirname=None, overwrite=False, retries=5):
+    """`mxnet.test_utils.download` through the same door."""
+    fname = fname or url.split('/')[-1]
+    return door(url, os.path.join(dirname or '', fname), overwrite, retries=retries)
+
+
+def replace_gluons():
+    """Put the door in the place of MXNet's fetchers, in each module that imported one."""
+    for module in list(sys.modules.values()):
+        found = getattr(module, '__dict__', {}).get('download')
+        if found is _gluons_download:
+            module.download = door
+        elif found is _testers_download:
+            module.download = testers_door
+
+
+def _is_good(path, sha1):
+    return os.path.exists(path) and (not sha1 or gluon.utils.check_sha1(path, sha1))
+
+
+def _new_file_folder(path):
+    """A temporary folder beside path, made with its parents; gone after `with`, also on Ctrl-C."""
+    folder = os.path.dirname(path) or '.'
+    try:
+        os.makedirs(folder, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=folder, prefix='.new-')
+    except OSError as err:
+        raise FetchError(f'cannot write to {os.path.abspath(folder)} ({err.strerror}): '
+                         'choose another folder, such as download(name, cache_dir=...)') from err
+
+
+def _fetch(url, path, sha1, retries, verify_ssl):
+    import pooch                    # these take a quarter of a second to import
+    import requests
+
+    mirror = os.environ.get('D2L_DATA_URL')
+    source = url
+    if mirror and url.startswith(DATA_URL):
+        source = mirror.rstrip('/') + '/' + url[len(DATA_URL):]
+    name, folder = os.path.basename(path), os.path.abspath(os.path.dirname(path))
+    ways_out = [f'put the file into {folder} as {name}']
+    if url.startswith(DATA_URL):
+        ways_out.append('name a mirror in D2L_DATA_URL')
+    if samples.find(url):
+        ways_out.append('say D2L_DATA=sample for a synthetic stand-in')
+    cure = f"SHA-1: {sha1 or 'not known'}. What helps: {'; or '.join(ways_out)}."
+    if os.path.exists(path):
+        cure = f'The file at {path} is not used and was left as it was. {cure}'
+
+    with _new_file_folder(path) as new:
+        part = os.path.join(new, name)
+        print(f'Downloading {path} from {source}...')
+        try:
+            _try(lambda: _stream(pooch, source, part, verify_ssl), requests.exceptions, retries)
+        except requests.exceptions.RequestException as err:
+            raise FetchError(f'cannot fetch {source}: {err}. {cure}') from err
+        except OSError as err:
+            raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
+        if sha1 and not gluon.utils.check_sha1(part, sha1):
+            raise FetchError(f'what came from {source} has the SHA-1 '
+                             f"{pooch.file_hash(part, 'sha1')} and was not kept. {cure}")
+        os.replace(part, path)
+
+
+def _stream(pooch, source, part, verify_ssl):
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __bool__(self):         # pooch asks; tqdm says no before it knows the size
+            return True
+
+    with Bar(desc=os.path.basename(part), unit='B', unit_scale=True, ncols=79, file=sys.stderr,
+             mininterval=.1 if sys.stderr.isatty() else BAR_SECONDS) as bar:
+        pooch.HTTPDownloader(bar, CHUNK, timeout=TIMEOUT, verify=verify_ssl)(source, part, None)
+
+
+def _try(fetch, errors, retries):
+    """Call fetch until it succeeds; raise at once where another attempt cannot help."""
+    for left in reversed(range(max(retries, 1))):
+        try:
+            return fetch()
+        except errors.HTTPError as err:
+            status = err.response.status_code
+            if left == 0 or (status < 500 and status not in TRY_AGAIN):
+                raise
+        except (errors.ConnectionError, errors.Timeout, errors.ChunkedEncodingError):
+            if left == 0:
+                raise
+        time.sleep(RETRY_WAIT)
+
+
+def _sample(url, path):
+    global _said
+    name = samples.find(url)
+    if name is None:
+        raise FetchError(f'there is no sample maker for {url}: D2L_DATA=real fetches the file '
+                         f"(stand-ins exist for {', '.join(samples.FAMILIES)})")
+    folder, file = os.path.split(path)
+    path = os.path.join(folder, samples.folder(), file)
+    if not _said:
+        _said = True
+        print('d2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)',
+              file=sys.stderr)
+    if not os.path.exists(path):
+        with _new_file_folder(path) as new:
+            part = os.path.join(new, file)
+            with open(part, 'wb') as f:
+                f.write(samples.make(name))
+            os.replace(part, path)
+    return path

@@ -1,0 +1,66 @@
+"""Makers of synthetic stand-ins, a module a family.
+
+Each module has `make(name, size)`, which returns the bytes of the file whose URL ends with name;
+size is the number of training images, or None for the family's own, and families without images
+ignore it. The same bytes on every machine: see `pack`. A new family needs its module and its files
+in FAMILIES.
+"""
+import functools
+import hashlib
+import importlib
+import os
+import pathlib
+
+# How the URL ends, with as much of the path as tells a file apart -> module.
+FAMILIES = {
+    'kaggle_house_pred_train.csv': 'house_prices',
+    'kaggle_house_pred_test.csv': 'house_prices',
+    'timemachine.txt': 'time_machine',
+    'airfoil_self_noise.dat': 'airfoil',
+    'fra-eng.zip': 'fra_eng',
+    'fashion-mnist/train-images-idx3-ubyte.gz': 'fashion_mnist',
+    'fashion-mnist/train-labels-idx1-ubyte.gz': 'fashion_mnist',
+    'fashion-mnist/t10k-images-idx3-ubyte.gz': 'fashion_mnist',
+    'fashion-mnist/t10k-labels-idx1-ubyte.gz': 'fashion_mnist',
+    'mnist/train-images-idx3-ubyte.gz': 'mnist',
+    'mnist/train-labels-idx1-ubyte.gz': 'mnist',
+    'mnist/t10k-images-idx3-ubyte.gz': 'mnist',
+    'mnist/t10k-labels-idx1-ubyte.gz': 'mnist',
+}
+MIN_SIZE = 60                            # so that each of ten classes is in the test sixth
+
+
+def find(url):
+    """Return the key of FAMILIES that a URL ends with, or None."""
+    return next((name for name in FAMILIES if ('/' + url).endswith('/' + name)), None)
+
+
+def size():
+    """Return D2L_SAMPLE_SIZE as a number, None if it is not set."""
+    text = os.environ.get('D2L_SAMPLE_SIZE')
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= MIN_SIZE):
+        raise ValueError(f"D2L_SAMPLE_SIZE is '{text}': say how many training images, "
+                         f'{MIN_SIZE} or more')
+    return int(text)
+
+
+@functools.lru_cache(maxsize=None)
+def recipe():
+    """Return 8 hex digits that change with any line of the makers: no stale stand-in is used."""
+    digest = hashlib.sha1()
+    for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def folder():
+    """Return the folder, below that of the real file, in which stand-ins lie."""
+    n = size()
+    return os.path.join('sample', recipe() if n is None else f'{recipe()}-{n}')
+
+
+def make(name):
+    """Return the bytes of the stand-in for a key of FAMILIES."""
+    return importlib.import_module(f'{__name__}.{FAMILIES[name]}').make(name, size())

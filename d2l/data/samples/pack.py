@@ -1,0 +1,41 @@
+"""Containers with the same bytes on every machine.
+
+Compressed bytes differ between builds of zlib, so what is packed here is stored, not compressed.
+The random numbers of the sample makers come from `numpy.random.RandomState.randint` with a dtype
+and from `random.Random.random`: both streams are frozen by their projects.
+"""
+import io
+import struct
+import zipfile
+import zlib
+
+MAX_STORED = 0xffff                      # bytes in one stored block (RFC 1951, 3.2.4)
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)         # the earliest a zip file can hold
+UNIX, PLAIN_FILE = 3, 0o100644 << 16     # else a zip tells on which system it was made
+
+
+def gzip_stored(data):
+    """Return data (bytes) as a gzip file of stored blocks, without name or time (RFC 1952)."""
+    parts = [b'\x1f\x8b\x08\0\0\0\0\0\0\xff']
+    for start in range(0, max(len(data), 1), MAX_STORED):
+        block = data[start:start + MAX_STORED]
+        last = start + MAX_STORED >= len(data)
+        parts += [struct.pack('<BHH', last, len(block), len(block) ^ 0xffff), block]
+    parts.append(struct.pack('<II', zlib.crc32(data), len(data) & 0xffffffff))
+    return b''.join(parts)
+
+
+def zip_stored(files):
+    """Return a zip file (bytes) of files, a dict from path to bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
+        for path, data in files.items():
+            info = zipfile.ZipInfo(path, ZIP_DATE)
+            info.create_system, info.external_attr = UNIX, PLAIN_FILE
+            archive.writestr(info, data)
+    return buffer.getvalue()
+
+
+def pick(rng, items):
+    """Return one of items, drawn evenly with rng, a random.Random."""
+    return items[int(rng.random() * len(items))]

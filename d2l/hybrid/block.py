@@ -1,0 +1,163 @@
+"""The compiled Block: a program for each signature of its arguments."""
+import collections
+import functools
+import inspect
+import warnings
+
+from mxnet import autograd, gluon, npx
+from mxnet.context import current_context
+
+from .program import Program
+from .trace import LOCK, Deferred, Trace, TraceError, tracing
+from .tree import flatten, unflatten
+
+MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
+
+
+class CompiledBlock(gluon.Block):
+    """`net` compiled: its Parameters, its names, its results. `compile` makes one to be called,
+    `hybridize` one whose `forward` takes the place of the net's own (in_place)."""
+
+    def __init__(self, net, in_place, exact, fallback, flags):
+        super().__init__(prefix=getattr(net, 'prefix', None))
+        if isinstance(net, gluon.Block) and not in_place:
+            vars(self).update({k: vars(net)[k] for k in ('_params', '_children', '_reg_params')})
+        vars(self).update(
+            _net=net, _eager=functools.partial(type(net).forward, net) if in_place else net,
+            _options=(in_place, exact, fallback, flags), _programs={}, _warned=False)
+
+    def __getattr__(self, name):  # what else the net has: begin_state, say
+        if name.startswith('_'):
+            raise AttributeError(name)
+        return getattr(self._net, name)
+
+    def __repr__(self):
+        return f'{type(self).__name__}(\n  {self._net!r}\n)'
+
+    def __reduce__(self):  # a copy traces for itself
+        return CompiledBlock, (self._net, *self._options)
+
+    def forward(self, *args):
+        if tracing():  # part of the graph of a larger net
+            return self._eager(*args)
+        key, leaves = _signature(args)
+        program, drawn, training = None, None, autograd.is_training()
+        try:
+            program = self._find(key, training)
+            if program is None:
+                program, drawn = self._make(key, leaves, training)
+        except Deferred:  # as in Gluon, the first call initializes
+            return self._eager(*args)
+        except TraceError as error:
+            self._give_up(error)
+            return self._eager(*args)
+        return program(leaves, drawn)
+
+    def program(self, *args):
+        """The Program for these arguments in predict mode, and the arrays among them."""
+        key, leaves = _signature(args)
+        with autograd.pause():
+            try:
+                return self._make(key, leaves, False)[0], leaves
+            except Deferred:
+                self._eager(*args)
+                return self._make(key, leaves, False)[0], leaves
+
+    def _find(self, key, training):
+        for program in self._programs.get(key, ()):
+            if program.current(training):
+                return program
+
+    def _make(self, key, leaves, training):
+        """(program, what its first call is to draw), by a trace unless another thread was faster."""
+        _, exact, _, flags = self._options
+        if not npx.is_np_array():
+            raise RuntimeError('call npx.set_np() first, in each thread: MXNet keeps it by thread')
+        ctx = leaves[0].ctx if leaves else current_context()
+        if any(a.ctx != ctx for a in leaves):
+            raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
+                             f'{[a.ctx for a in leaves]}; a graph runs on one')
+        with LOCK:
+            program = self._find(key, training)
+            if program:
+                return program, None
+            trace = Trace(self._eager, leaves, key[0], training, ctx)
+            program = Program(trace, exact, flags)
+            if sum(map(len, self._programs.values())) == MAX_PROGRAMS:
+                self._warn(key)
+                del self._programs[next(iter(self._programs))]
+            others = [p for p in self._programs.get(key, ()) if not p.dead()]
+            self._programs[key] = [program, *others]
+        return program, trace.drawn
+
+    def _give_up(self, error):
+        in_place, _, fallback, _ = self._options
+        if in_place:
+            vars(self._net).pop('forward', None)  # eager again, as before
+        if not fallback:
+            raise error
+        vars(self)['forward'] = self._eager
+        warnings.warn(f'{self._name_of_net()} runs eagerly: {error}', stacklevel=4)
+
+    def _warn(self, key):
+        """Say once what changes between calls: the argument with most values among the keys."""
+        if self._warned:
+            return
+        self._warned = True
+        values = collections.defaultdict(dict)
+        for structure, arrays in [*self._programs, key]:
+            for i, value in enumerate(unflatten(structure, iter(arrays))):
+                values[i][repr(value)] = None
+        i, seen = max(values.items(), key=lambda item: len(item[1]), default=(0, ()))
+        forward = type(self._net).forward if isinstance(self._net, gluon.Block) else self._net
+        names = [n for n in inspect.signature(forward).parameters if n != 'self']
+        what = (f'argument {names[min(i, len(names) - 1)]!r} keeps changing, as in '
+                + ', '.join([*seen][-2:])) if len(seen) > 1 else 'an attribute keeps changing'
+        warnings.warn(f'{self._name_of_net()} was compiled more than {MAX_PROGRAMS} times: {what}. '
+                      'Pad arrays to a few sizes, and pass numbers as arrays', stacklevel=5)
+
+    def _name_of_net(self):
+        return getattr(self._net, '__name__', type(self._net).__name__)
+
+
+def _signature(args):
+    leaves = []
+    structure = flatten(args, leaves)
+    return (structure, tuple([(a.shape, a.dtype, a.ctx) for a in leaves])), leaves
+
+
+def hybridize(net, active=True, *, exact=True, fallback=False, static_alloc=True, **flags):
+    """Compile a Block in place: `net(X)` is traced at its first call for each structure, shape, dtype
+    and context of the arguments, and each mode, and runs as one graph. All else of net stays.
+
+    net: any `gluon.Block`, as the book writes it; it is returned
+    active: False makes it eager again
+    exact: keep eager's order of summation, bit for bit
+    fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
+    static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`
+
+    A call whose `forward` no graph can hold raises TraceError, and net is eager again. What Python
+    does in `forward` besides (print, say) happens in the trace only. When an attribute that it read
+    changes, or a Parameter is initialized anew, net is traced again; after hooks were added to a
+    child, or a list of arrays was changed, call `hybridize` again.
+    """
+    if not isinstance(net, gluon.Block):
+        raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')
+    vars(net).pop('forward', None)
+    if active:
+        flags['static_alloc'] = static_alloc
+        vars(net)['forward'] = CompiledBlock(net, True, exact, fallback, flags).forward
+    return net
+
+
+def compile(net, *args, exact=True, fallback=False, static_alloc=True, **flags):
+    """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
+    is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`."""
+    flags['static_alloc'] = static_alloc
+    compiled = CompiledBlock(net, False, exact, fallback, flags)
+    if args:
+        try:
+            compiled.program(*args)
+        except TraceError as error:
+            compiled._give_up(error)
+    return compiled

@@ -1,0 +1,35 @@
+"""Passes over a traced graph, each a function from graph to graph.
+
+A graph is what `Symbol.tojson` writes, parsed: `nodes`, of which the variables have the op 'null',
+and `heads`, its outputs, as [node, output, version] like the `inputs` of each node.
+"""
+from . import tape
+
+
+def keep_random_order(graph):
+    """Let operators that draw random numbers run in the order in which Python ran them: a CachedOp
+    walks depth-first from its outputs, Python ran from top to bottom, and the generator is one
+    stream. So each waits for the one before it."""
+    drawing = [i for i, node in enumerate(graph['nodes']) if tape.draws(node['op'])]
+    drawing.sort(key=lambda i: int(graph['nodes'][i]['name'].split('_')[1]))  # node_<when>
+    waits = dict(zip(drawing[1:], drawing))
+    return dict(graph, nodes=[dict(node, control_deps=[waits[i]]) if i in waits else node
+                              for i, node in enumerate(graph['nodes'])])
+
+
+def no_common_subexpressions(graph):
+    """Keep nodes apart that compute the same. A CachedOp merges them, and then adds up gradients
+    before the shared operator instead of after it: last digits differ from eager. An attribute that
+    no operator reads makes each node another."""
+    return dict(graph, nodes=[
+        node if node['op'] == 'null' else
+        dict(node, attrs=dict(node.get('attrs', {}), __node__=str(i)))
+        for i, node in enumerate(graph['nodes'])])
+
+
+def copyto_to_cast(graph, dtypes):
+    """Make `_copyto` a Cast: it is what `astype` and `copy` leave on the tape, and MXNet infers no
+    type for it. `dtypes` tells, by the name of the node, the type that its result had."""
+    return dict(graph, nodes=[
+        dict(node, op='Cast', attrs={'dtype': dtypes[node['name']]})
+        if node['op'] == '_copyto' else node for node in graph['nodes']])

@@ -1,0 +1,112 @@
+"""A trace made into a program: its graph bound as MXNet's CachedOp, and what to feed it."""
+import itertools
+import json
+import operator
+
+import mxnet
+from mxnet.ndarray._internal import CachedOp
+
+from . import passes, tape
+from .trace import MISSING
+from .tree import ARRAY, flatten, unflatten
+
+
+class Program:
+    """`program(leaves)` computes what the traced function would, while `program.current(mode)`.
+
+    `graph` is the graph (see passes.py), and `sources` has for each name of its inputs what they
+    stand for (see `Trace.find`). `outputs` has, for each array of the result, None if it is the next
+    output of the graph, or its source if it is an input or depends on none.
+    """
+
+    def __init__(self, trace, exact, flags):
+        self.ctx, self.mode, self.result = trace.ctx, trace.mode, trace.result
+        self._draws, self.size, outputs = trace.draws, len(trace.outputs), list(trace.outputs)
+        self._writes = [(owner, name, flatten(value, outputs))
+                        for owner, name, value in trace.writes.values()]
+        entries = [(o, *tape.entry(o)) for o in outputs]
+        heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
+        self.outputs = [None if name and not variable else trace.find([name])[name] if name else
+                        ('const', o) for o, name, variable in entries]
+        self.graph, self.sources, self._op = {'nodes': [], 'heads': []}, {}, None
+        self._values, self._moving = [], []  # what to feed, but for (place, source) of what moves
+        if heads:
+            graph = json.loads(mxnet.sym.Group(heads).tojson())
+            self.graph = passes.copyto_to_cast(passes.keep_random_order(graph), trace.dtypes)
+            graph = passes.no_common_subexpressions(self.graph) if exact else self.graph
+            self._bind(trace, mxnet.sym.load_json(json.dumps(graph)).as_np_ndarray(), dict(flags))
+        # what must stay as it is for the program to hold: first the arrays
+        used = [*self.sources.values(), *filter(None, self.outputs)]
+        self._arrays = [(vars(s[1]), '_data', s[1]._data) for s in used if s[0] == 'param']
+        self._arrays += [(owner, name, array) for key, (owner, name, array, _)
+                         in trace.reads.items() if key not in trace.writes]
+        captured = {id(s[1]) for s in used if s[0] == 'captured'}
+        scope = getattr(trace.function, '__globals__', None) or vars(trace.function)
+        self._arrays += [(scope, name, value) for name, value in scope.items()
+                         if name[0] != '_' and captured.intersection(
+                             map(id, value if type(value) is list else [value]))]
+        self._guards = *zip(*self._arrays, *trace.guards.values()),  # owners, names, values
+
+    def _bind(self, trace, symbol, flags):
+        if symbol.list_auxiliary_states():
+            # MXNet would declare BatchNorm's running statistics read-only, and they would race
+            flags.pop('static_shape', None)
+        self.sources = trace.find(symbol.list_inputs())
+        fixed = []
+        for at, source in enumerate(self.sources.values()):
+            if source[0] in ('input', 'draw', 'attribute'):
+                self._moving.append((at, source))
+                self._values.append(None)
+                continue
+            fixed.append(at)
+            self._values.append(self.value(source))
+            if self._values[at].ctx != self.ctx:
+                raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
+                                 'copy there, weight.data(ctx=X.ctx)')
+        self._op = CachedOp(symbol, [('data_indices', [at for at, _ in self._moving]),
+                                     ('param_indices', fixed), *flags.items()])
+
+    def current(self, mode):
+        """Whether all on which the trace relied is as it was."""
+        if not self._guards:
+            return self.mode in (None, mode)
+        owners, names, values = self._guards
+        found = map(dict.get, owners, names, itertools.repeat(MISSING))  # all in C, for speed
+        return self.mode in (None, mode) and all(map(operator.is_, found, values))
+
+    def dead(self):
+        """Whether arrays that it uses were replaced, so that it is of no more use."""
+        return any(owner.get(name) is not value for owner, name, value in self._arrays)
+
+    def __call__(self, leaves, drawn=None):
+        """leaves: the arrays among the arguments; drawn: what to use instead of drawing anew"""
+        if drawn is None:
+            drawn = [d if isinstance(d, list) else [d] for d in (draw() for draw in self._draws)]
+        values = self._values.copy()
+        for at, source in self._moving:
+            values[at] = self.value(source, leaves, drawn)
+        results = self._op and self._op(*values)
+        if self.result is ARRAY and self.outputs == [None]:
+            return results
+        results = iter(results if isinstance(results, list) else [results])
+        results = iter([next(results) if s is None else self.value(s, leaves, drawn, True)
+                        for s in self.outputs])
+        result = unflatten(self.result, results)
+        for owner, name, structure in self._writes:
+            owner[name] = unflatten(structure, results)
+        return result
+
+    def value(self, source, leaves=(), drawn=(), hand_back=False):
+        """The array that a source stands for, to be fed to the graph or handed back."""
+        kind, what, *i = source
+        if kind == 'input':
+            return leaves[what]
+        if kind == 'param':
+            return what._data[i[0]]
+        if kind == 'draw':
+            return drawn[what][i[0]]
+        if kind == 'attribute':
+            what = what[i[0]].as_in_ctx(self.ctx)
+            # what an earlier call has left on the tape cannot be fed
+            return what if hand_back or tape.entry(what)[1] else tape.detach(what)
+        return what.copy() if hand_back and kind == 'const' else what

@@ -1,0 +1,51 @@
+"""What is on MXNet's tape.
+
+While autograd records, MXNet notes each operator on a tape, to walk it backwards later. What the
+tape knows of an array is a graph, and MXNet hands it out. Its inputs are variables, named `var<n>`
+if someone marked the array (as `attach_grad` does), or `null<n>` if it merely met a marked one: a
+constant. Its operators are named `node_<n>`, in the order in which Python ran them. The counters
+behind n belong to the process, so names are asked for, never computed.
+"""
+import ctypes
+import functools
+import re
+
+from mxnet import np
+from mxnet.base import _LIB, OpHandle, SymbolHandle, check_call, mx_uint, py_str
+from mxnet.symbol import Symbol
+
+detach = np.ndarray.detach  # MXNet's own: a trace puts others in the place of these two
+_mark_variables = _LIB.MXAutogradMarkVariables
+# Whether an operator draws random numbers; said of too many rather than too few, for one that does
+# not draw loses nothing by keeping its place among those that do.
+draws = re.compile('dropout|rnn$|random|sample|uniform|normal|bernoulli|choice|exponential|gamma'
+                   '|gumbel|logistic|multinomial|pareto|powerd|rayleigh|shuffle|weibull', re.I).search
+
+
+def symbol(array):
+    """The graph that gave `array`, or None if it is not on the tape."""
+    found = SymbolHandle()
+    status = _LIB.MXAutogradGetSymbol(array.handle, ctypes.byref(found))
+    return Symbol(found) if status == 0 else None
+
+
+def entry(array):
+    """(its name on the tape, whether it is a variable), or (None, False) if it is not there."""
+    found = symbol(array)
+    return (None, False) if found is None else (found.name, found.get_children() is None)
+
+
+def mark(array):
+    """Make `array`, not yet on the tape, a variable of the tape that wants no gradient."""
+    gradient = detach(array)  # of no use, but MXNet asks for one
+    check_call(_mark_variables(1, ctypes.byref(array.handle), ctypes.byref(mx_uint(0)),
+                               ctypes.byref(gradient.handle)))
+    return array
+
+
+@functools.lru_cache(maxsize=None)
+def op_name(handle):
+    """The name, as graphs write it, of the operator with this handle."""
+    name = ctypes.c_char_p()
+    check_call(_LIB.MXSymbolGetAtomicSymbolName(OpHandle(handle), ctypes.byref(name)))
+    return py_str(name.value)

@@ -1,0 +1,37 @@
+"""The d2l package. For a checkout use the Makefile; constraints.txt holds every exact version."""
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+setup(
+    name='d2l',
+    version=re.search(r"__version__ = '(.*)'", (HERE / 'd2l/__init__.py').read_text())[1],
+    description='Dive into Deep Learning 0.7.1, living on MXNet 1.9.1',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='MIT',
+    python_requires='>=3.9, <3.12',         # MXNet 1.9.1 needs NumPy < 1.24, which ends at 3.11
+    packages=find_packages(include=['d2l', 'd2l.*']),
+    install_requires=[
+        'gluoncv>=0.10.5, <0.11',
+        'ipython>=8.12, <8.13',             # 9 dropped display.set_matplotlib_formats
+        'matplotlib>=3.7, <3.8',            # 3.8 dropped stem(use_line_collection=)
+        'numpy>=1.23.5, <1.24',             # 1.24 dropped numpy.bool, which MXNet reads
+        'opencv-python>=4.8, <4.10',        # later builds ask for NumPy 2
+        'pandas>=1.5.3, <2',                # 2 dropped positional read_csv(path, sep)
+        'pooch>=1.7',
+        'pyparsing>=2.3.1, <3.3',           # matplotlib 3.7 uses names that 3.3 deprecates
+        'scipy>=1.10, <1.12',               # later ones ask for newer NumPy
+        'tqdm>=4.65',
+    ],
+    # mxnet and mxnet-cu112 own the same folder: install one of them, never both
+    extras_require={
+        'cpu': ['mxnet==1.9.1'],
+        'cu112': ['mxnet-cu112==1.9.1'],
+        'dev': ['ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'pytest', 'pytest-xdist',
+                'tomli; python_version < "3.11"'],
+    },
+)

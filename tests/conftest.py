@@ -1,0 +1,44 @@
+"""What every test has: sample data, one place to build, and MXNet's late errors at its own end."""
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ['D2L_DATA'] = 'sample'                   # before d2l and any kernel: nothing is fetched
+os.environ.setdefault('MPLBACKEND', 'agg')
+
+import warnings  # noqa: E402
+
+import pytest  # noqa: E402
+
+with warnings.catch_warnings():
+    # importing MXNet 1.9.1 warns: np.bool, functions that NumPy gave away, distutils versions
+    warnings.simplefilter('ignore', DeprecationWarning)
+    import mxnet  # noqa: E402, F401
+
+REPO = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _wait_for_mxnet():
+    """MXNet computes in the background and raises late: wait, so that an error stays in its test."""
+    yield
+    if 'mxnet' in sys.modules:
+        sys.modules['mxnet'].npx.waitall()
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    if 'matplotlib.pyplot' in sys.modules:
+        sys.modules['matplotlib.pyplot'].close('all')
+
+
+@pytest.fixture
+def python():
+    """Run this Python with arguments in a process of its own; returns the CompletedProcess."""
+    def run(*args, env=None, cwd=REPO, timeout=300, **kwargs):
+        return subprocess.run([sys.executable, *map(str, args)], cwd=cwd, timeout=timeout,
+                              env={**os.environ, **(env or {})}, text=True, capture_output=True,
+                              **kwargs)
+    return run

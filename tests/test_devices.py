@@ -1,0 +1,95 @@
+import pytest
+
+from chapters import __main__ as cli
+from chapters import execute
+from chapters.sections import Section, find
+from ci import outputs
+
+NEEDS_TWO = '''\
+# %% [markdown] gpus=2
+# # 99.3 A section that needs two GPUs
+
+# %%
+import d2l
+from mxnet import context, gluon, np, npx
+npx.set_np()
+print(npx.num_gpus(), npx.gpu(), npx.gpu(1), context.gpu(1))
+
+# %%
+print(d2l.try_gpu(), d2l.try_gpu(1), d2l.try_gpu(2), d2l.try_all_gpus())
+
+# %%
+print([part.ctx for part in gluon.utils.split_and_load(np.ones((4, 1)), d2l.try_all_gpus())])
+
+# %%
+print(sorted(name for name in dir() if name in ('devices', 'mxnet', '_setup')))
+'''
+PRINTS = ['2 cpu(0) cpu(1) cpu(1)', 'cpu(0) cpu(1) cpu(0) [cpu(0), cpu(1)]', '[cpu(0), cpu(1)]',
+          '[]']
+
+
+@pytest.fixture
+def needs_two(tmp_path, monkeypatch):
+    """A Section that needs two GPUs, with a build folder of its own."""
+    monkeypatch.setattr(execute, 'BUILD', tmp_path / 'build')
+    path = tmp_path / 's03_x.py'
+    path.write_text(NEEDS_TWO)
+    return Section('99.3', path)
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Let MXNet find that many GPUs, in this process."""
+    import d2l
+
+    def found(number):
+        monkeypatch.setattr(d2l.npx, 'num_gpus', lambda: number)
+    return found
+
+
+def test_cpu_contexts_stand_for_gpus(needs_two):
+    nb, _ = execute.execute(needs_two, devices=('cpu', 'cpu'))
+    printed = [outputs.printed_text(cell).strip() for cell in nb.cells if cell.cell_type == 'code']
+    assert printed == PRINTS
+
+
+@pytest.mark.parametrize('found, devices, fits', [
+    (0, (), False), (1, (), False), (2, (), True), (3, (), True),
+    (0, ('cpu',), False), (0, ('cpu', 'cpu'), True), (2, ('cpu',), False),
+])
+def test_what_is_missing_is_said_and_the_option_named(needs_two, gpus, found, devices, fits):
+    gpus(found)
+    if fits:
+        return execute.check_devices(needs_two, devices)
+    with pytest.raises(execute.DevicesMissing, match='99.3 needs 2 GPUs.*--devices cpu,cpu'):
+        execute.execute(needs_two, devices=devices)
+
+
+def test_sections_that_need_no_gpu_do_not_ask_for_one(gpus):
+    gpus(0)
+    for section in find('all'):
+        assert section.gpus == (2 if section.number in ('12.5', '12.6') else 0)
+    execute.check_devices(find('5.6')[0], ())
+
+
+def test_an_error_comes_before_anything_is_run(gpus, capsys):
+    gpus(1)
+    assert cli.main(['run', '2.7', '12.5', '--quick']) == 2
+    captured = capsys.readouterr()
+    assert captured.out == '' and 'there is 1: --devices cpu,cpu' in captured.err
+
+
+@pytest.mark.parametrize('text', ['gpu', 'cpu,gpu', '', 'cpu,', '2'])
+def test_other_devices_are_refused(text, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        cli.main(['run', '12.5', f'--devices={text}'])
+    assert 'such as cpu,cpu' in capsys.readouterr().err
+
+
+def test_the_first_line_says_what_stands_for_the_gpus(python):
+    """12.6 is run in test_outputs.py, as is every section."""
+    result = python('-m', 'chapters', 'run', '12.5', '--quick', '--devices', 'cpu,cpu')
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.split('\n')
+    assert lines[0].startswith('12.5') and lines[0].endswith('(gpu(0) is cpu(0)) (gpu(1) is cpu(1))')
+    assert any(line.startswith('test acc') and line.endswith('[cpu(0), cpu(1)]') for line in lines)

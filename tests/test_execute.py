@@ -1,0 +1,169 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from chapters import execute
+from chapters.sections import Section, all_sections
+
+FAILING = '''\
+# %% [markdown]
+# # 99.1 A section that fails
+
+# %%
+x = 1
+
+# %%
+def inner():
+    raise ValueError('the reason')
+
+inner()
+'''
+PRINTING = '''\
+# %% [markdown]
+# # 99.2 A section that prints
+
+# %%
+# %matplotlib inline
+import os
+import sys
+from matplotlib import pyplot as plt
+num_epochs, lr = 30, 0.5
+os.path.basename(os.getcwd())
+
+# %%
+for epoch in range(num_epochs):
+    print('epoch', epoch)
+print('to standard error', file=sys.stderr)
+
+# %%
+from IPython import display
+for i in range(3):
+    fig, ax = plt.subplots()
+    ax.plot([0, 1], [i, i], label='loss')
+    ax.legend(['loss'])
+    display.display(fig)
+    display.clear_output(wait=True)
+    plt.close(fig)
+plt.plot([1, 2]);
+'''
+
+
+@pytest.fixture
+def section(tmp_path, monkeypatch):
+    """Make a Section of a source text, with a build folder of its own."""
+    monkeypatch.setattr(execute, 'BUILD', tmp_path / 'build')
+
+    def make(source, number='99.1'):
+        path = tmp_path / 'ch99_x' / 's01_x.py'
+        path.parent.mkdir()
+        path.write_text(source)
+        return Section(number, path)
+    return make
+
+
+def test_a_failing_cell_names_section_and_listing_and_shows_the_traceback(section):
+    with pytest.raises(execute.CellFailed) as err:
+        execute.execute(section(FAILING))
+    text = str(err.value)
+    assert 'section 99.1, listing 1 failed' in text and 'in inner' in text
+    assert text.rstrip().endswith('ValueError: the reason') and '\x1b' not in text
+
+
+def test_cells_run_in_the_chapters_folder_and_print_as_they_run(section, capsys):
+    nb, figures = execute.execute(section(PRINTING), echo=True)
+    captured = capsys.readouterr()
+    assert captured.out.startswith("'ch99_x'\nepoch 0\nepoch 1\n")
+    assert 'Figure' not in captured.out and '\x1b' not in captured.out + captured.err
+    assert 'to standard error' in captured.err
+    assert [path.name for path in figures] == ['02.png'] and figures[0].stat().st_size > 1000
+
+
+def test_figures_of_an_earlier_run_are_removed(section):
+    made = section(PRINTING)
+    execute.execute(made)
+    stale = execute.BUILD / '99.1' / '07.svg'
+    stale.write_text('stale')
+    execute.execute(made)
+    assert not stale.exists()
+
+
+def test_a_process_that_dies_is_said(section):
+    with pytest.raises(execute.CellFailed, match='died'):
+        execute.execute(section('# %% [markdown]\n# # 9.9 x\n\n# %%\nimport os\nos._exit(3)\n'))
+
+
+@pytest.mark.parametrize('source, constants, shrunken', [
+    ('num_epochs = 10', {'num_epochs': '1'}, 'num_epochs = 1'),
+    ('lr, num_epochs = 0.9, 10  # ten', {'num_epochs': '1'}, 'lr, num_epochs = 0.9, 1  # ten'),
+    ('def f():\n    n = 5\n    return n', {'n': '2'}, 'def f():\n    n = 2\n    return n'),
+    ('%matplotlib inline\nα, n = "é", (1 +\n  2)', {'n': '3'}, '%matplotlib inline\nα, n = "é", (3)'),
+    ('n = 1; m = n; n = 2', {'n': '7'}, 'n = 7; m = n; n = 7'),
+    ('f(n=5)\nn = 5', {'n': '1'}, 'f(n=5)\nn = 1'),
+    ('A[1024, 10240] = range(0, 1024)', {'1024': '64'}, 'A[64, 10240] = range(0, 64)'),
+    ('n = 5; f(5, 5.0, True)', {'5': '2'}, 'n = 2; f(2, 5.0, True)'),
+    ('a = (b, c) = 1, 2', {'c': '9'}, 'a = (b, c) = 1, 9'),
+    ('def f(X, n=1000):\n    return n', {'n': '5'}, 'def f(X, n=5):\n    return n'),
+    ("print('%d'\n      % (n))\nn = 1", {'n': '5'}, "print('%d'\n      % (n))\nn = 5"),
+])
+def test_shrink_changes_the_value_and_nothing_else(source, constants, shrunken):
+    assert execute.shrink([source], constants) == [shrunken]
+
+
+def test_shrinking_what_is_not_assigned_is_an_error():
+    with pytest.raises(execute.QuickError, match='num_epoch'):
+        execute.shrink(['num_epochs = 1', 'f(num_epoch=3)'], {'num_epoch': '1'})
+
+
+def test_a_value_has_one_new_value():
+    with pytest.raises(execute.QuickError, match='shrinks n,'):
+        execute.shrink(['n = 5'], {'n': '1', '5': '2'})
+
+
+@pytest.mark.parametrize('section', all_sections(), ids=lambda section: section.number)
+def test_quick_toml_fits(section):
+    execute.shrink(section.listings, execute.quick_constants(section.number)[0])
+
+
+def test_quick_toml_names_only_sections_that_are_here():
+    table = execute.tomllib.loads((execute.ROOT / 'quick.toml').read_text())
+    assert set(table) <= {section.number for section in all_sections()}
+
+
+def kernels():
+    """Command lines of all kernels that run on this machine."""
+    found = {}
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if b'ipykernel_launcher' in line:
+            found[int(path.parts[2])] = line
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='looks for processes in /proc')
+def test_ctrl_c_leaves_no_kernel_behind(section):
+    path = section('# %% [markdown]\n# # 9.9 x\n\n# %%\nimport time\nprint("here", flush=True)\n'
+                   'time.sleep(600)\n').path
+    code = ('import sys; from chapters import execute; from chapters.sections import Section; '
+            'import pathlib; execute.BUILD = pathlib.Path(sys.argv[2]); '
+            'execute.execute(Section("9.9", pathlib.Path(sys.argv[1])), echo=True)')
+    process = subprocess.Popen([sys.executable, '-c', code, str(path), str(path.parent)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == 'here\n'
+    mine = [pid for pid, line in kernels().items()
+            if f'PPid:\t{process.pid}\n' in pathlib.Path(f'/proc/{pid}/status').read_text()]
+    assert len(mine) == 1
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode != 0 and 'KeyboardInterrupt' in err
+    deadline = time.time() + 10
+    while mine[0] in kernels() and time.time() < deadline:
+        time.sleep(0.1)
+    assert mine[0] not in kernels()

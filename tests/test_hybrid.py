@@ -1,0 +1,919 @@
+"""d2l.hybrid: what a compiled net computes, what cannot be compiled, and what stays as it was."""
+import copy
+import gc
+import pickle
+import random
+import re
+import threading
+import warnings
+
+import mxnet as mx
+import numpy as onp
+import pytest
+from mxnet import autograd, gluon, np, npx
+from mxnet.gluon import nn, rnn
+
+from ci.exact import compare
+from d2l import hybrid
+from d2l.hybrid import TraceError, block, compile, hybridize
+from d2l.hybrid import trace as tracing
+
+npx.set_np()
+pytestmark = [pytest.mark.filterwarnings(f'ignore:{name} has been renamed:DeprecationWarning')
+              for name in ('ndarray.context', 'ndarray.as_in_context')]  # Gluon's own code does that
+EXACT = dict.fromkeys(
+    ('predict', 'train', 'input gradients', 'gradients', 'statistics', 'steps'), 0.0)
+
+
+def randn(*shape, seed=0, ctx=None):
+    return np.array(onp.random.RandomState(seed).randn(*shape).astype('float32'), ctx=ctx)
+
+
+def ready(net, *inputs, **kwargs):
+    """net, initialized, shapes known."""
+    mx.random.seed(3)
+    net.initialize(mx.init.Normal(0.5), force_reinit=True, **kwargs)
+    if inputs:
+        with autograd.pause():
+            net(*inputs)
+    return net
+
+
+def dense_net(*middle):
+    net = nn.Sequential()
+    net.add(nn.Dense(8, activation='relu'), *middle, nn.Dense(3))
+    return net
+
+
+def counted(monkeypatch):
+    """A list that gets an item for each trace that succeeds."""
+    traces = []
+
+    class Counted(tracing.Trace):
+        def __init__(self, *args):
+            super().__init__(*args)
+            traces.append(args)
+    monkeypatch.setattr(block, 'Trace', Counted)
+    return traces
+
+
+class Plain(nn.Block):
+    """A Block around a function of itself and its arguments; attributes as given."""
+
+    def __init__(self, function, **attributes):
+        super().__init__()
+        self.function = function
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def forward(self, *args):
+        return self.function(self, *args)
+
+
+class Residual(nn.Block):
+    """As in 7.6: convolutions, batch normalization, a Python branch."""
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(**kwargs)
+        self.conv, self.bn = nn.Conv2D(channels, 3, padding=1), nn.BatchNorm()
+        self.skip = nn.Conv2D(channels, 1)
+
+    def forward(self, X):
+        Y = npx.relu(self.bn(self.conv(X)))
+        return npx.relu(Y + self.skip(X) if self.skip else X)
+
+
+class ScratchNorm(nn.Block):
+    """As in 7.5: batch normalization whose statistics are plain arrays, replaced in forward."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.gamma = self.params.get('gamma', shape=(1, 8), init=mx.init.One())
+        self.moving_mean = np.zeros((1, 8))
+
+    def forward(self, X):
+        if self.moving_mean.ctx != X.ctx:
+            self.moving_mean = self.moving_mean.copyto(X.ctx)
+        if not autograd.is_training():
+            return (X - self.moving_mean) * self.gamma.data(X.ctx)
+        mean = X.mean(axis=0, keepdims=True)
+        self.moving_mean = 0.9 * self.moving_mean + 0.1 * mean
+        return (X - mean) * self.gamma.data(X.ctx)
+
+
+class InList(nn.Block):
+    """Blocks kept in a Python list, registered by hand."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = [nn.Dense(8, activation='tanh') for _ in range(3)]
+        for i, blk in enumerate(self.blocks):
+            self.register_child(blk, f'layer{i}')
+
+    def forward(self, X):
+        for blk in self.blocks:
+            X = blk(X)
+        return X
+
+
+class Model(nn.Block):
+    """As in 8.6: tokens, a fused layer with state, an output for each step."""
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(**kwargs)
+        self.rnn, self.dense = layer, nn.Dense(5)
+
+    def forward(self, inputs, state=None):
+        X = npx.one_hot(inputs.T, 5)
+        Y, state = self.rnn(X, state if state is not None else self.rnn.begin_state(
+            batch_size=X.shape[1]))
+        return self.dense(Y.reshape((-1, Y.shape[-1]))), state
+
+
+class Mixed(nn.HybridBlock):
+    """A HybridBlock as Gluon wants it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = nn.Dense(4)
+
+    def hybrid_forward(self, F, x):
+        return F.npx.relu(self.dense(x))
+
+
+class Branches(nn.Block):
+    """Dropout twice, in another order than the outputs ask for."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.half, self.third, self.dense = nn.Dropout(0.5), nn.Dropout(0.3), nn.Dense(4)
+
+    def forward(self, X):
+        first = self.half(X)
+        second = self.third(self.dense(X))
+        third = self.half(second)
+        return third, first * 2, second + first
+
+
+def dropout_scratch(self, X):
+    """As in 4.6."""
+    if not autograd.is_training():
+        return X
+    mask = np.random.uniform(0, 1, X.shape) > 0.5
+    return mask.astype(np.float32) * X / 0.5
+
+
+def twice(self, X):
+    """The same expression two times."""
+    return np.tanh(X * self.scale) * randn(4, 6, seed=1) + np.tanh(X * self.scale) * 3.7
+
+
+# ------------------------------------------------------------------ exactness
+
+NETS = {
+    'mlp': (dense_net, (randn(4, 6),)),
+    'dropout': (lambda: dense_net(nn.Dropout(0.5)), (randn(4, 6),)),
+    'dropout in two branches': (Branches, (randn(8, 4),)),
+    'dropout from scratch': (lambda: dense_net(Plain(dropout_scratch)), (randn(4, 6),)),
+    'convolution': (lambda: Residual(4), (randn(2, 3, 6, 6),)),
+    'norm from scratch': (lambda: dense_net(ScratchNorm()), (randn(4, 6),)),
+    'blocks in a list': (InList, (randn(4, 6),)),
+    'hybrid block inside': (lambda: dense_net(Mixed()), (randn(4, 6),)),
+    'hybrid block': (Mixed, (randn(4, 6),)),
+    'same twice': (lambda: Plain(twice, scale=randn(4, 6, seed=2)), (randn(4, 6),)),
+    'one layer': (lambda: nn.Dense(3), (randn(4, 6),)),
+    'fused layer': (lambda: rnn.LSTM(4), (randn(5, 2, 3),)),
+    'fused layer with state': (lambda: rnn.GRU(4), (randn(5, 2, 3), [randn(1, 2, 4)])),
+    'dropout between layers': (lambda: rnn.LSTM(4, 2, dropout=0.5), (randn(5, 2, 3),)),
+    'integers': (lambda: Plain(lambda self, X: X.astype('float32') * X), (np.arange(6),)),
+    'casts and copies': (lambda: Plain(lambda self, X: (
+        X.astype('float64').copy() * 2).astype('float32')), (randn(3, 2),)),
+    'detach': (lambda: Plain(lambda self, X: X * X.detach() + X), (randn(3, 2),)),
+    'constants': (lambda: Plain(lambda self, X: X * np.arange(2) + np.ones((3, 2))), (randn(3, 2),)),
+}
+
+
+@pytest.mark.parametrize('name', NETS)
+def test_exact(name):
+    make, inputs = NETS[name]
+    assert compare(ready(make(), *inputs), *inputs) == EXACT
+
+
+@pytest.mark.parametrize('cell', [rnn.RNN, rnn.LSTM])
+def test_tokens(cell):
+    inputs = np.array([[0, 1, 2], [3, 4, 0]])
+    assert compare(ready(Model(cell(6)), inputs), inputs, wrt=()) == EXACT
+
+
+def test_compare_can_fail(monkeypatch):
+    """A comparison that sees nothing would prove nothing."""
+    program = hybrid.program.Program
+    run = program.__call__
+    monkeypatch.setattr(program, '__call__', lambda *args: run(*args) * (1 + 1e-6))
+    found = compare(ready(dense_net(), randn(4, 6)), randn(4, 6))
+    assert all(found[key] > 0 for key in EXACT if key != 'statistics'), found
+
+
+def test_exact_is_needed():
+    """Pitfall 3: with common subexpressions merged, gradients differ in the last digits."""
+    net, inputs = Plain(twice, scale=randn(4, 6, seed=2)), randn(4, 6)
+    assert 0 < compare(net, inputs, exact=False)['input gradients'] < 1e-5
+
+
+# ------------------------------------------------------------------ what stays the net's own
+
+def test_in_place_leaves_the_net(tmp_path):
+    net = dense_net()
+    names = list(net.collect_params())
+    assert hybridize(net) is net and len(net) == 2 and isinstance(net[0], nn.Dense)
+    assert list(net.collect_params()) == names and type(net) is nn.Sequential
+    X = randn(4, 6)
+    before = ready(net, X)(X).asnumpy()
+    net.save_parameters(str(tmp_path / 'net.params'))
+    other = dense_net()
+    other.load_parameters(str(tmp_path / 'net.params'))
+    assert (other(X).asnumpy() == before).all()
+    net.initialize(force_reinit=True)
+    assert (net(X).asnumpy() != before).any()
+    net.load_parameters(str(tmp_path / 'net.params'))
+    assert (net(X).asnumpy() == before).all()
+
+
+def test_compiled_block_shares_parameters(tmp_path):
+    X, net = randn(4, 6), dense_net()
+    ready(net, X)
+    fast = compile(net, X)
+    assert list(fast.collect_params()) == list(net.collect_params())
+    assert 'forward' not in vars(net) and 'Dense' in repr(fast)
+    net[1].weight.set_data(net[1].weight.data() * 2)
+    assert (fast(X).asnumpy() == net(X).asnumpy()).all()
+    fast.save_parameters(str(tmp_path / 'net.params'))
+    net.load_parameters(str(tmp_path / 'net.params'))
+    layer = ready(rnn.LSTM(4), randn(5, 2, 3))
+    assert compile(layer).begin_state(batch_size=2)[0].shape == (1, 2, 4)
+
+
+def test_active_false_makes_it_eager_again(monkeypatch):
+    traces, X, net = counted(monkeypatch), randn(4, 6), dense_net()
+    ready(hybridize(net), X)
+    hybridize(net, active=False)
+    net(X)
+    assert not traces and 'forward' not in vars(net)
+
+
+@pytest.mark.parametrize('again', [copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+def test_copies_compile_for_themselves(again, monkeypatch):
+    X, net = randn(4, 6), hybridize(dense_net())
+    expected = ready(net, X)(X).asnumpy()
+    traces, other = counted(monkeypatch), again(net)
+    assert (other(X).asnumpy() == expected).all() and len(traces) == 1
+    other[1].weight.set_data(other[1].weight.data() * 2)
+    assert (net(X).asnumpy() == expected).all() and (other(X).asnumpy() != expected).any()
+
+
+def test_importing_it_needs_little(python):
+    """d2l.hybrid needs nothing of d2l but itself."""
+    code = ("import sys, types; d2l = types.ModuleType('d2l'); d2l.__path__ = ['d2l']; "
+            "sys.modules['d2l'] = d2l; import mxnet; before = set(sys.modules); import d2l.hybrid; "
+            "print(sorted(m for m in set(sys.modules) - before if not m.startswith('d2l.hybrid')))")
+    assert python('-c', code).stdout.strip() == '[]'
+
+
+# ------------------------------------------------------------------ signatures
+
+def test_one_trace_for_each_signature(monkeypatch):
+    traces, net = counted(monkeypatch), ready(dense_net(nn.Dropout(0.5)), randn(4, 6))
+    hybridize(net)
+    for X in randn(4, 6), randn(4, 6, seed=1), randn(2, 6), randn(4, 6):
+        net(X)
+        with autograd.record():     # the same graph does for both modes: Python does not ask
+            net(X)
+    assert len(traces) == 2
+    hybridize(net)                  # called again, it forgets
+    net(randn(4, 6))
+    assert len(traces) == 3
+
+
+def test_a_trace_for_each_mode_if_python_asks(monkeypatch):
+    traces, X = counted(monkeypatch), randn(4, 6)
+    net = hybridize(Plain(lambda self, X: X * 2 if autograd.is_training() else X))
+    for _ in range(2):
+        assert (net(X).asnumpy() == X.asnumpy()).all()
+        with autograd.record():
+            assert (net(X).asnumpy() == 2 * X.asnumpy()).all()
+    assert len(traces) == 2
+
+
+def test_mode_asked_by_another_name():
+    """`from mxnet.autograd import is_training` is the same question."""
+    from mxnet.autograd import is_training
+    net, X = hybridize(Plain(lambda self, X: X * 2 if is_training() else X)), randn(2)
+    with autograd.train_mode():
+        assert (net(X).asnumpy() == 2 * X.asnumpy()).all()
+
+
+def test_cast_and_new_initialization(monkeypatch):
+    X, net = np.array([[0, 1], [2, 1]]), Plain(
+        lambda self, X: self.embedding(X).astype(self.embedding.weight.data().dtype).sum(axis=1))
+    net.embedding = nn.Embedding(3, 4)
+    ready(hybridize(net), X)
+    traces = counted(monkeypatch)
+    for _ in range(2):
+        assert net(X).dtype == onp.float32
+    net.cast('float64')
+    for _ in range(2):
+        assert net(X).dtype == onp.float64
+    net.initialize(mx.init.One(), force_reinit=True)
+    for _ in range(2):
+        eager = type(net).forward(net, X)
+        assert (net(X).asnumpy() == eager.asnumpy()).all()
+    assert len(traces) == 2 and sum(map(len, net.forward.__self__._programs.values())) == 1
+
+
+def test_attributes_may_change(monkeypatch):
+    traces, X = counted(monkeypatch), randn(3)
+    net = Plain(lambda self, X: X * self.factor + self.inner.shift, factor=2.0,
+                inner=Plain(None, shift=np.ones(3)))
+    hybridize(net)
+    for factor, shift in (2.0, 1), (3.0, 1), (3.0, 5), (2.0, 5), (3.0, 5):
+        net.factor = factor
+        if net.inner.shift[0] != shift:
+            net.inner.shift = np.full(3, shift)
+        for _ in range(2):
+            assert (net(X).asnumpy() == (X * factor + shift).asnumpy()).all()
+    assert len(traces) == 4         # 3.0 with the second shift was known
+
+
+def test_layers_may_be_added():
+    net, X = hybridize(dense_net()), randn(4, 6)
+    assert ready(net, X)(X).shape == (4, 3)
+    net(X)
+    net.add(ready(nn.Dense(7), randn(4, 3)))
+    assert net(X).shape == (4, 7)
+
+
+def test_programs_are_bounded(monkeypatch):
+    monkeypatch.setattr(block, 'MAX_PROGRAMS', 4)
+    net = hybridize(ready(Plain(lambda self, X, state: X + state), randn(2, 2), randn(2)))
+    for length in range(1, 5):
+        net(randn(length, 2), randn(2))
+    with pytest.warns(UserWarning, match=r"Plain was compiled more than 4 times: argument 'args'"):
+        net(randn(5, 2), randn(2))
+    for length in range(6, 9):      # says it once
+        assert net(randn(length, 2), randn(2)).shape == (length, 2)
+    assert len(net.forward.__self__._programs) == 4
+
+
+def test_warning_names_the_argument(monkeypatch):
+    monkeypatch.setattr(block, 'MAX_PROGRAMS', 3)
+
+    def scaled(X, factor):
+        return X * factor
+    fast = compile(scaled)
+    for i in range(3):
+        fast(randn(2), float(i))
+    with pytest.warns(UserWarning, match="'factor' keeps changing, as in 2.0, 3.0.* numbers as arrays"):
+        fast(randn(2), 3.0)
+    net = hybridize(Plain(lambda self, X: X * self.factor))
+    with pytest.warns(UserWarning, match='an attribute keeps changing'):
+        for net.factor in [0.5, 1.5, 2.5, 3.5]:
+            net(randn(2))
+
+
+# ------------------------------------------------------------------ arguments and results
+
+def test_nested_arguments_and_results():
+    def function(batch, scale, names):
+        X, (Y, pair) = batch['X'], batch['rest']
+        return {'sum': [X + Y, (pair[0] * scale, None)], 'same': X, names[0]: (3, 'text')}
+    args = ({'X': randn(2), 'rest': (randn(2, seed=1), [randn(2, seed=2)])}, 2, ('name',))
+    eager, compiled = function(*args), compile(function, *args)(*args)
+    assert list(compiled) == list(eager) and compiled['name'] == (3, 'text')
+    assert isinstance(compiled['sum'][1], tuple) and compiled['sum'][1][1] is None
+    assert compiled['same'] is args[0]['X']
+    for a, b in zip((eager['sum'][0], eager['sum'][1][0]),
+                    (compiled['sum'][0], compiled['sum'][1][0])):
+        assert (a.asnumpy() == b.asnumpy()).all()
+
+
+def test_results_that_are_no_computation():
+    weight = gluon.Parameter('weight', shape=(2,))
+    weight.initialize()
+    fast = compile(lambda X: (X, weight.data(), np.arange(2), np.zeros(1) + 1))
+    X = randn(2)
+    for _ in range(2):
+        same, data, constant, ones = fast(X)
+        assert same is X and data is weight.data() and constant.asnumpy().tolist() == [0, 1]
+        constant += 1               # the user's own to change
+    with autograd.record():
+        loss = (fast(X)[1] * 3).sum()
+    loss.backward()
+    assert weight.grad().asnumpy().tolist() == [3, 3]
+
+
+def test_function_over_parameters():
+    """14.4: two embeddings are arguments of a function."""
+    def skip_gram(center, contexts_and_negatives, embed_v, embed_u):
+        v = embed_v(center)
+        u = embed_u(contexts_and_negatives)
+        return npx.batch_dot(v, u.swapaxes(1, 2))
+    center, contexts = np.array([[0], [1]]), np.array([[0, 1], [2, 0]])
+    embeddings = [ready(nn.Embedding(3, 4), center), ready(nn.Embedding(3, 4), center)]
+    fast, results = compile(skip_gram), []
+    for function in skip_gram, fast, fast:
+        with autograd.record():
+            pred = function(center, contexts, *embeddings)
+        pred.backward()
+        results.append([pred.asnumpy()] + [e.weight.grad().asnumpy() for e in embeddings])
+    for result in results[1:]:
+        assert all((a == b).all() for a, b in zip(result, results[0]))
+
+
+W = None
+
+
+def linear(X):
+    """As in 3.6: reads a global array."""
+    return np.dot(X, W)
+
+
+def test_function_over_global_arrays():
+    global W
+    X, gradients = randn(4, 3), []
+    fast = compile(linear)
+    for seed in 1, 2:               # bound to another array: noticed
+        W = randn(3, 2, seed=seed)
+        W.attach_grad()
+        for function in linear, fast, fast:
+            with autograd.record():
+                loss = (function(X) ** 2).sum()
+            loss.backward()
+            gradients.append(W.grad.asnumpy())
+        W[:] = W * 2                # and written into
+        assert (fast(X).asnumpy() == linear(X).asnumpy()).all()
+    for i in 0, 3:
+        assert (gradients[i] == gradients[i + 1]).all() and (gradients[i] == gradients[i + 2]).all()
+
+
+def test_deferred_initialization():
+    X = randn(4, 6)
+    results = []
+    for active in False, True:
+        net = dense_net(nn.Dropout(0.5))
+        mx.random.seed(5)
+        net.initialize()
+        hybridize(net, active)
+        with autograd.record():
+            outputs = [net(X).asnumpy() for _ in range(3)]
+        results.append(outputs)
+    for eager, compiled in zip(*results):
+        assert (eager == compiled).all()
+
+
+def test_compile_initializes():
+    X, net = randn(4, 6), dense_net()
+    net.initialize()
+    assert (compile(net, X)(X).asnumpy() == net(X).asnumpy()).all()
+
+
+def test_gradients_add_up():
+    X, net, grads = randn(4, 6), dense_net(), []
+    ready(net, X)
+    for active in False, True:
+        hybridize(net, active)
+        for param in net.collect_params().values():
+            param.grad_req = 'null'
+            param.grad_req = 'add'
+        for _ in range(3):
+            with autograd.record():
+                loss = net(X).sum()
+            loss.backward()
+        grads.append([p.grad().asnumpy() for p in net.collect_params().values()])
+    assert all((a == b).all() and (a != 0).any() for a, b in zip(*grads))
+
+
+def test_two_forwards_before_one_backward():
+    """As in a GAN: the memory of the first call must not be used again too early."""
+    X, Y, net, grads = randn(4, 6), randn(4, 6, seed=1), dense_net(), []
+    ready(net, X)
+    for active in False, True:
+        hybridize(net, active)
+        with autograd.record():
+            loss = net(X).sum() * 2 + (net(Y) ** 2).sum() + net(net.blank(X) if 0 else X).sum()
+        loss.backward()
+        grads.append([p.grad().asnumpy() for p in net.collect_params().values()])
+    assert all((a == b).all() for a, b in zip(*grads))
+
+
+@pytest.mark.parametrize('make', [dense_net, lambda: dense_net(ScratchNorm()), lambda: Residual(3)])
+def test_several_contexts(make):
+    """12.5: data parallel, each part of the batch where its copy of the Parameters is."""
+    ctxs, results = [npx.cpu(0), npx.cpu(1)], []
+    for active in False, True:
+        net = make()
+        shape = (4, 3, 5, 5) if isinstance(net, Residual) else (4, 6)
+        ready(net, randn(*shape), ctx=ctxs[0])
+        net.collect_params().reset_ctx(ctxs)
+        hybridize(net, active)
+        trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.1})
+        for step in range(3):
+            parts = gluon.utils.split_and_load(randn(*shape, seed=step), ctxs)
+            with autograd.record():
+                losses = [(net(part) ** 2).sum() for part in parts]
+            for loss in losses:
+                loss.backward()
+            trainer.step(4)
+        results.append([loss.asnumpy() for loss in losses] + [
+            array.asnumpy() for p in net.collect_params().values() for array in p.list_data()])
+        assert [net(part).ctx for part in parts] == ctxs
+    assert all((a == b).all() for a, b in zip(*results))
+
+
+# ------------------------------------------------------------------ state and random numbers
+
+def test_state_is_kept_on_the_tape_of_its_call():
+    """Pitfall 8: an attribute that a call left may be used in a loss, and is fed to the next call
+    although its tape is gone."""
+    X, grads = randn(4, 6), []
+    for active in False, True:
+        net = Plain(lambda self, X: setattr(self, 'h', self.h * 0.5 + X) or self.h.sum(),
+                    h=np.zeros((4, 6)))
+        hybridize(net, active)
+        X.attach_grad()
+        for _ in range(3):
+            with autograd.record():
+                loss = net(X) + (net.h ** 2).sum()
+            loss.backward()
+        grads.append((X.grad.asnumpy(), net.h.asnumpy()))
+    assert (grads[0][1] == grads[1][1]).all()
+    assert onp.abs(grads[0][0] - grads[1][0]).max() < 1e-6
+
+
+def test_state_written_in_place():
+    X = randn(3)
+
+    def forward(self, X):
+        self.total[:] = self.total + X
+        self.last = [X * 2, 'text']
+        return self.total * 1
+    net = hybridize(Plain(forward, total=np.zeros(3)))
+    for i in range(1, 4):
+        assert onp.allclose(net(X).asnumpy(), i * X.asnumpy(), atol=1e-6)
+        assert onp.allclose(net.total.asnumpy(), i * X.asnumpy(), atol=1e-6)
+    assert (net.last[0].asnumpy() == 2 * X.asnumpy()).all() and net.last[1] == 'text'
+
+
+def test_random_numbers_are_drawn_anew():
+    """Pitfall 5: and from the same stream, in the same order, from the first call on."""
+    def forward(self, X):
+        noise = np.random.normal(0, 1, (3,))
+        return X * noise + np.random.uniform(size=(3,)), noise, npx.random.bernoulli(0.5, size=(3,))
+    X, results = randn(3), []
+    for active in False, True:
+        net = hybridize(Plain(forward), active)
+        mx.random.seed(11)
+        results.append([a.asnumpy() for _ in range(3) for a in net(X)])
+    assert all((a == b).all() for a, b in zip(*results))
+    assert (results[1][0] != results[1][3]).any()
+
+
+def test_random_numbers_with_traced_arguments():
+    net, X = hybridize(Plain(lambda self, X: np.random.normal(X, 1.0))), np.zeros(50)
+    first, second = net(X).asnumpy(), net(X + 1000).asnumpy()
+    assert abs(first.mean()) < 1 and abs(second.mean() - 1000) < 1 and first.std() > 0.5
+
+
+def test_order_of_random_operators_is_needed(monkeypatch):
+    """Pitfall 2."""
+    monkeypatch.setattr(hybrid.passes, 'keep_random_order', lambda graph: graph)
+    assert compare(ready(Branches(), randn(8, 4)), randn(8, 4))['train'] > 0
+
+
+def test_a_new_array_in_forward_may_be_written():
+    """6.2: corr2d."""
+    def corr2d(X, K):
+        h, w = K.shape
+        Y = np.zeros((X.shape[0] - h + 1, X.shape[1] - w + 1))
+        for i in range(Y.shape[0]):
+            for j in range(Y.shape[1]):
+                Y[i, j] = (X[i: i + h, j: j + w] * K).sum()
+        Y[0] = Y[1] * 2
+        Y[:, -1] += np.arange(3)
+        Y[np.array([0, 2]), 0] = 7
+        Y *= 2
+        return Y
+    X, K = randn(4, 4), randn(2, 2, seed=1)
+    fast = compile(corr2d, X, K)
+    assert (fast(X * 2, K).asnumpy() == corr2d(X * 2, K).asnumpy()).all()
+    X.attach_grad()                 # eager MXNet has no gradient here; the graph has
+    with autograd.record():
+        loss = fast(X, K).sum()
+    loss.backward()
+    step = 1e-2                     # it is linear in X
+    slope = (fast(X + step * np.ones(4), K) - fast(X - step * np.ones(4), K)).sum() / (2 * step)
+    assert abs(float(X.grad.sum() - slope)) < 1e-2
+
+
+# ------------------------------------------------------------------ flags
+
+def test_static_shape_never_with_batch_norm(monkeypatch):
+    """Pitfall 1: a race in MXNet itself."""
+    seen = []
+
+    def cached_op(symbol, flags):
+        seen.append(dict(flags))
+        return original(symbol, flags)
+    original = hybrid.program.CachedOp
+    monkeypatch.setattr(hybrid.program, 'CachedOp', cached_op)
+    for make, shape in (dense_net, (4, 6)), (lambda: Residual(3), (2, 3, 4, 4)):
+        net = ready(make(), randn(*shape))
+        hybridize(net, static_shape=True)(randn(*shape))
+    assert [flags.get('static_shape') for flags in seen] == [True, None]
+    assert all(flags['static_alloc'] for flags in seen)
+
+
+# ------------------------------------------------------------------ what no graph can hold
+
+def branch(self, X):
+    while np.abs(X).sum() > 1:
+        X = X / 2
+    return X
+
+
+def python_counter(self, X):
+    self.count = self.count + 1
+    return X * self.count
+
+
+def made_once(self, X):
+    if not hasattr(self, 'scale'):
+        self.scale = X * 2
+    return X * self.scale
+
+
+def into_the_input(self, X):
+    X += 1
+    return X
+
+
+def into_a_view(self, X):
+    Y = X * 2
+    row = Y[0]
+    row += 1
+    return Y
+
+
+def paused(self, X):
+    with autograd.pause():
+        Y = X * 2
+    return Y + X
+
+
+def hooked(self, X):
+    return self.inner(X)
+
+
+def swallowed(self, X):
+    try:
+        return X * float(X.sum())
+    except Exception:
+        return X
+
+
+REFUSED = {
+    'branches on values': (branch, 'asks for the value', 'while np.abs(X).sum() > 1:'),
+    'prints': (lambda self, X: print(X * 2), 'asks for the value', 'print(X * 2)'),
+    'asnumpy': (lambda self, X: np.array(X.asnumpy()), 'asks for the value', 'X.asnumpy()'),
+    'constant times input': (lambda self, X: X * float((np.arange(2) * X).sum()), 'value', 'float('),
+    'parameter value': (lambda self, X: X * int(self.scale[0]), 'value', 'int(self.scale'),
+    'catches our error': (swallowed, 'asks for the value', 'float(X.sum())'),
+    'pause': (paused, 'stops recording', 'autograd.pause()'),
+    'changes mode': (lambda self, X: [X for _ in [autograd.train_mode().__enter__()]],
+                     'changes between training', 'train_mode()'),
+    'asks about recording': (lambda self, X: X if autograd.is_recording() else -X,
+                             'asks whether autograd records', 'is_recording()'),
+    'attaches a gradient': (lambda self, X: X.attach_grad(), 'attaches a gradient', 'attach_grad'),
+    'computes gradients': (lambda self, X: (X * 2).backward(), 'computes gradients', 'backward'),
+    'boolean mask': (lambda self, X: X[X > 0], 'shape depends on values', 'X[X > 0]'),
+    'writes into its input': (into_the_input, 'writes into an array', 'X += 1'),
+    'writes into a part': (into_a_view, 'writes into a part', 'row += 1'),
+    'counts in Python': (python_counter, 'self.count, a state in Python', 'self.count ='),
+    'makes it once': (made_once, 'self.scale, a state in Python', 'self.scale = X * 2'),
+    'makes a layer': (lambda self, X: setattr(self, 'dense', nn.Dense(2)), 'self.dense', 'nn.Dense'),
+    'draws with Python': (lambda self, X: X * random.random(), 'Python or NumPy', 'random.random()'),
+    'draws with NumPy': (lambda self, X: X * onp.random.rand(), 'Python or NumPy', 'onp.random'),
+    'moves it elsewhere': (lambda self, X: X.copyto(npx.cpu(1)), 'one graph runs on one', 'copyto'),
+}
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_refused(name, capsys):
+    """TraceError says what and shows the line; then the net is as it was, and eager."""
+    forward, what, line = REFUSED[name]
+    X = randn(2)
+    net = Plain(forward)
+    if name != 'makes it once':
+        net.scale = np.array([2.0])
+    net.count = 0
+    before = dict(vars(net))
+    hybridize(net)
+    states = random.getstate(), onp.random.get_state()[2]
+    with pytest.raises(TraceError) as caught:
+        net(X)
+    message = str(caught.value)
+    assert what in message and line in message.splitlines()[2], message
+    assert f'File "{__file__}", line {caught.value.lineno}' in message
+    assert caught.value.filename == __file__
+    assert vars(net).keys() == before.keys()
+    assert all(vars(net)[key] is before[key] for key in before)
+    assert (X.asnumpy() == randn(2).asnumpy()).all()
+    assert (random.getstate(), onp.random.get_state()[2]) == states
+    assert not autograd.is_recording() and not autograd.is_training()
+    if name in ('branches on values', 'prints', 'catches our error', 'draws with NumPy'):
+        net(X)                      # eager
+
+
+def test_refused_in_training_too():
+    net, X = hybridize(Plain(branch)), randn(2)
+    with pytest.raises(TraceError), autograd.record():
+        net(X)
+    assert not autograd.is_recording() and not autograd.is_training()
+
+
+def test_fallback_runs_eagerly_and_says_so_once():
+    X = randn(2)
+    net = hybridize(Plain(branch), fallback=True)
+    with pytest.warns(UserWarning, match='(?s)Plain runs eagerly: .*while np.abs'):
+        first = net(X)
+    assert (net(X).asnumpy() == first.asnumpy()).all()
+    with pytest.warns(UserWarning, match='runs eagerly'):
+        fast = compile(Plain(branch), X, fallback=True)
+    assert (fast(X).asnumpy() == first.asnumpy()).all()
+
+
+def test_failed_compile_leaves_the_net():
+    net, X = Plain(branch), randn(2)
+    with pytest.raises(TraceError):
+        compile(net, X)
+    net(X)
+
+
+def test_hooks_of_children_are_refused():
+    net, X = Plain(hooked, inner=dense_net()), randn(4, 6)
+    ready(net, X)
+    handle = net.inner.register_forward_hook(lambda *args: None)
+    with pytest.raises(TraceError, match='a Sequential with hooks'):
+        hybridize(net)(X)
+    handle.detach()
+    calls = []
+    net.register_forward_hook(lambda *args: calls.append(args))
+    hybridize(net)(X)
+    net(X)
+    assert len(calls) == 2          # its own hooks run: they are outside of forward
+
+
+def test_other_errors_are_eagers_own():
+    net = ready(dense_net(), randn(4, 6))
+    hybridize(net)
+    with pytest.raises(mx.MXNetError, match='hape'):
+        net(randn(4, 7))
+    assert net(randn(4, 6)).shape == (4, 3)
+    with pytest.raises(TypeError, match='argument'):
+        net(randn(4, 6), randn(4, 6), *[randn(1)] * 3) if False else hybridize(
+            Residual(3))(randn(2, 3, 4, 4), randn(1))
+
+
+def test_uninitialized_parameters():
+    net = hybridize(dense_net())
+    with pytest.raises(RuntimeError, match='has not been initialized'):
+        net(randn(4, 6))
+
+
+def test_arguments_on_several_contexts():
+    net = hybridize(Plain(lambda self, X, Y: X + Y))
+    with pytest.raises(ValueError, match=r'arguments of Plain are on several devices.*cpu\(1\)'):
+        net(randn(2), randn(2, ctx=npx.cpu(1)))
+    scale = gluon.Parameter('scale', shape=(2,))
+    scale.initialize(ctx=npx.cpu(0))
+    with pytest.raises(ValueError, match=r'scale .* is not on cpu\(1\)'):
+        compile(lambda X: X * scale.data())(randn(2, ctx=npx.cpu(1)))
+
+
+def test_argument_that_is_no_array():
+    with pytest.raises(TypeError, match='numpy.ndarray'):
+        compile(lambda X: np.array(X) * 2)(onp.ones(2))
+    with pytest.raises(TypeError, match='d2l.compile'):
+        hybridize(lambda X: X)
+
+
+def test_needs_numpy_semantics():
+    net, X, caught = hybridize(ready(dense_net(), randn(4, 6))), randn(4, 6), []
+
+    def run():                      # a thread starts with the old semantics
+        try:
+            net(X)
+        except RuntimeError as error:
+            caught.append(str(error))
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert 'npx.set_np()' in caught[0]
+
+
+# ------------------------------------------------------------------ threads
+
+def in_threads(*functions):
+    """Run the functions at the same time; return their results, raise what they raise."""
+    results, barrier = [None] * len(functions), threading.Barrier(len(functions))
+
+    def run(i, function):
+        npx.set_np()
+        barrier.wait()
+        try:
+            results[i] = function()
+        except BaseException as error:
+            results[i] = error
+    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(functions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def test_two_threads_call_one_net(monkeypatch):
+    net, inputs = ready(dense_net(), randn(4, 6)), [randn(4, 6, seed=i) for i in range(8)]
+    expected = [net(X).asnumpy() for X in inputs]
+    traces = counted(monkeypatch)
+    hybridize(net)
+
+    def work():
+        return [[net(X).asnumpy() for X in inputs] for _ in range(40)]
+    for rounds in in_threads(work, work):
+        for found in rounds:
+            assert all((a == b).all() for a, b in zip(found, expected))
+    assert len(traces) == 1
+
+
+def test_two_threads_trace_two_nets():
+    """And one trains eagerly meanwhile: a trace is seen by its own thread only."""
+    nets = [ready(Residual(4), randn(2, 3, 8, 8)) for _ in range(2)]
+    shapes = [(n, 3, 6, 6) for n in range(1, 9)]
+    expected = [[net(randn(*shape)).asnumpy() for shape in shapes] for net in nets]
+    eager = ready(dense_net(nn.Dropout(0.0)), randn(4, 6))
+
+    def trains():
+        losses = []
+        for _ in range(60):
+            with autograd.record():
+                losses.append((eager(randn(4, 6)) ** 2).sum())
+            losses[-1].backward()
+            assert autograd.is_training() is False
+        return [float(loss) for loss in losses]
+    for net in nets:
+        hybridize(net)
+    calls = [lambda net=net: [net(randn(*shape)).asnumpy() for shape in shapes] for net in nets]
+    *found, losses = in_threads(*calls, trains)
+    for one, other in zip(found, expected):
+        assert all((a == b).all() for a, b in zip(one, other))
+    assert len(set(losses)) == 1
+
+
+def test_two_threads_train_one_net():
+    """Forward and backward in two threads, on two devices, as data parallel training does."""
+    ctxs, net = [npx.cpu(0), npx.cpu(1)], dense_net()
+    ready(net, randn(4, 6), ctx=ctxs[0])
+    net.collect_params().reset_ctx(ctxs)
+
+    def gradients(ctx):
+        for _ in range(20):
+            with autograd.record():
+                loss = (net(randn(4, 6, seed=1, ctx=ctx)) ** 2).sum()
+            loss.backward()
+        return [p.grad(ctx).asnumpy() for p in net.collect_params().values()]
+    expected = [gradients(ctx) for ctx in ctxs]
+    hybridize(net)
+    for found, wanted in zip(in_threads(*[lambda c=c: gradients(c) for c in ctxs]), expected):
+        assert all((a == b).all() for a, b in zip(found, wanted))
+
+
+def test_a_trace_leaves_nothing_behind():
+    """MXNet is as it was, and the arrays of the trace are gone."""
+    watched = [(gluon.Block, '__setattr__'), (gluon.Block, '__getattribute__'),
+               (np.ndarray, '__setitem__'), (np.ndarray, 'detach'), (gluon.Parameter, 'data'),
+               (mx.nd.NDArray, 'asnumpy'), (random, 'random'), (onp.random, 'rand')]
+    before = [(getattr(owner, name), name in vars(owner)) for owner, name in watched]
+    X, net = randn(64, 6), ready(dense_net(), randn(64, 6))
+    hybridize(net)(X)
+    with pytest.raises(TraceError):
+        hybridize(Plain(branch))(X)
+    assert [(getattr(owner, name), name in vars(owner)) for owner, name in watched] == before
+    gc.collect()
+    count = sum(isinstance(o, mx.nd.NDArray) for o in gc.get_objects())
+    for i in range(5):
+        hybridize(net)(X)
+    gc.collect()
+    assert sum(isinstance(o, mx.nd.NDArray) for o in gc.get_objects()) <= count + 5

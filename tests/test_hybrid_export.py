@@ -1,0 +1,211 @@
+"""d2l.export and d2l.load_exported."""
+import json
+import pathlib
+
+import mxnet as mx
+import numpy as onp
+import pytest
+from mxnet import autograd, gluon, np, npx
+from mxnet.gluon import nn, rnn
+
+from d2l.hybrid import TraceError, compile, export, hybridize, load_exported
+from tests.test_hybrid import (Model, Plain, Residual, ScratchNorm, branch, dense_net, randn, ready)
+
+npx.set_np()
+pytestmark = pytest.mark.filterwarnings(
+    'ignore:ndarray.context has been renamed:DeprecationWarning')  # Gluon's own code does that
+
+
+class BiRNN(nn.Block):
+    """As in 14.9: the last step is a constant of the graph."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = rnn.LSTM(4, bidirectional=True)
+        self.decoder = nn.Dense(2)
+
+    def forward(self, X):
+        outputs = self.encoder(X.swapaxes(0, 1))
+        return self.decoder(np.concatenate((outputs[0], outputs[-1]), axis=1))
+
+
+def flat(result):
+    return [a for r in result for a in flat(r)] if isinstance(result, (list, tuple)) else [result]
+
+
+def same(a, b):
+    a, b = flat(a), flat(b)
+    return len(a) == len(b) and all((x.asnumpy() == y.asnumpy()).all() for x, y in zip(a, b))
+
+
+NETS = {
+    'mlp': (dense_net, (4, 6)),
+    'convolution': (lambda: Residual(3), (2, 3, 5, 5)),
+    'norm from scratch': (lambda: dense_net(ScratchNorm()), (4, 6)),
+    'recurrent': (lambda: Model(rnn.GRU(4)), (2, 3)),
+    'birnn': (BiRNN, (2, 7, 3)),
+    'reshapes': (lambda: Plain(lambda self, X: X.reshape(X.shape[0], 2, -1).swapaxes(1, 2)
+                               * np.ones((X.shape[0], 1, 1))), (4, 6)),
+}
+
+
+def inputs(name, batch=None):
+    shape = NETS[name][1]
+    X = randn(batch or shape[0], *shape[1:], seed=batch or 0)
+    return np.abs(X).astype('int32') if name == 'recurrent' else X
+
+
+@pytest.mark.parametrize('name', NETS)
+def test_export_and_load(name, tmp_path):
+    X = inputs(name)
+    net = ready(NETS[name][0](), X)
+    export(net, str(tmp_path / 'net'), X)
+    assert 'forward' not in vars(net)
+    loaded = load_exported(str(tmp_path / 'net'))
+    assert same(loaded(X), net(X))
+
+
+@pytest.mark.parametrize('name', NETS)
+def test_any_batch_size(name, tmp_path):
+    net = ready(NETS[name][0](), inputs(name))
+    export(net, str(tmp_path / 'net'), inputs(name), other=inputs(name, 5))
+    loaded = load_exported(str(tmp_path / 'net'))
+    for batch in None, 5, 7, 1:
+        assert same(loaded(inputs(name, batch)), net(inputs(name, batch)))
+    with pytest.raises(ValueError, match='data0 has the shape'):
+        loaded(inputs(name)[0])
+
+
+@pytest.mark.parametrize('form', ['eager', 'in place', 'compiled'])
+def test_every_form_can_be_exported(form, tmp_path):
+    X = randn(4, 6)
+    net = ready(dense_net(), X)
+    net = {'eager': lambda: net, 'in place': lambda: hybridize(net), 'compiled': lambda: compile(net)
+           }[form]()
+    export(net, str(tmp_path / 'net'), X, epoch=3)
+    assert same(load_exported(str(tmp_path / 'net'), epoch=3)(X), net(X))
+
+
+@pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')     # so says `imports`, always
+def test_gluon_loads_it_too(tmp_path):
+    X, path = randn(2, 3, 5, 5), tmp_path / 'net'
+    net = ready(Residual(3), X)
+    export(net, str(path), X)
+    loaded = gluon.SymbolBlock.imports(f'{path}-symbol.json', ['data0'], f'{path}-0000.params')
+    assert same(loaded(X), net(X))
+    assert set(loaded.collect_params()) == set(net.collect_params())
+
+
+def test_nested_arguments_and_results(tmp_path):
+    weight = gluon.Parameter('weight', shape=(2,))
+    weight.initialize()
+
+    def function(X, state, unused):
+        return {'state': [state[0] + X, (X, None)], 'more': (weight.data(), np.arange(3), 2)}
+    args = randn(2), [randn(2, seed=1)], randn(5)
+    export(function, str(tmp_path / 'net'), *args)
+    loaded, eager = load_exported(str(tmp_path / 'net')), function(*args)
+    for call in args, (args[0], args[1][0], args[2]):   # nested, or only the arrays
+        found = loaded(*call)
+        assert found['state'][1][1] is None and found['more'][2] == 2
+        assert same(found['state'][0], eager['state'][0]) and same(found['state'][1][0], args[0])
+        assert same(found['more'][0], eager['more'][0]) and same(found['more'][1], eager['more'][1])
+
+
+def test_constants_are_not_trained(tmp_path):
+    """Pitfall 7: SymbolBlock makes all of them Parameters, and a Trainer would move them."""
+    X, path = randn(4, 6), str(tmp_path / 'net')
+    net = Plain(lambda self, X: self.dense(X * np.arange(1, 7)) * self.scale + self.frozen.data())
+    net.dense, net.scale = nn.Dense(3), randn(3)
+    net.frozen = net.params.get('frozen', shape=(3,), grad_req='null')
+    export(ready(net, X), path, X)
+    loaded = load_exported(path)
+    before = {name: p.data().asnumpy() for name, p in loaded.collect_params().items()}
+    trainer = gluon.Trainer(loaded.collect_params(), 'sgd', {'learning_rate': 0.1})
+    with autograd.record():
+        loss = loaded(X).sum()
+    loss.backward()
+    trainer.step(1)
+    moved = {name for name, p in loaded.collect_params().items()
+             if (p.data().asnumpy() != before[name]).any()}
+    assert moved == {net.dense.weight.name, net.dense.bias.name} and len(before) == 5
+
+
+def test_another_length_is_refused(tmp_path):
+    """Pitfall 6: the graph would give a wrong result, without an error."""
+    path, X, longer = str(tmp_path / 'net'), randn(2, 7, 3), randn(2, 9, 3)
+    net = ready(BiRNN(), X)
+    export(net, path, X)
+    loaded = load_exported(path)
+    wrong = loaded.graph(longer)
+    assert wrong.shape == (2, 2) and not same(wrong, net(longer))
+    with pytest.raises(ValueError, match=r'data0 has the shape \(2, 9, 3\), .* for \[2, 7, 3\]'):
+        loaded(longer)
+    with pytest.raises(ValueError, match='export each'):
+        export(net, path, X, other=longer)
+    with pytest.raises(ValueError, match=r'2 arrays are given'):
+        loaded(X, X)
+
+
+def test_a_constant_of_the_batch_size_is_refused(tmp_path):
+    net = Plain(lambda self, X: X * np.arange(X.shape[0]).reshape(-1, 1))
+    with pytest.raises(ValueError, match='constant that depends on the size'):
+        export(net, str(tmp_path / 'net'), randn(2, 3), other=randn(4, 3))
+
+
+def test_a_net_that_asks_the_mode_is_for_prediction_only(tmp_path):
+    path, X = str(tmp_path / 'net'), randn(4, 6)
+    export(ready(dense_net(ScratchNorm()), X), path, X)
+    with pytest.raises(RuntimeError, match='is_training'), autograd.record():
+        load_exported(path)(X)
+    export(ready(dense_net(nn.Dropout(0.5)), X), path, X)
+    with autograd.record():         # Gluon's Dropout leaves the choice to the graph
+        assert not same(load_exported(path)(X), load_exported(path)(X))
+
+
+@pytest.mark.parametrize('forward, error, match', [
+    (branch, TraceError, 'while np.abs'),
+    (lambda self, X: X * np.random.uniform(size=(2,)), ValueError, 'random numbers'),
+    (lambda self, X: np.arange(3) * 2, ValueError, 'depends on an input'),
+], ids=['branches', 'draws', 'constant'])
+def test_what_cannot_be_exported(forward, error, match, tmp_path):
+    with pytest.raises(error, match=match):
+        export(Plain(forward), str(tmp_path / 'net'), randn(2))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def exported(tmp_path):
+    path, X = tmp_path / 'net', randn(4, 6)
+    export(ready(dense_net(), X), str(path), X)
+    return str(path)
+
+
+@pytest.mark.parametrize('end', ['-symbol.json', '-0000.params', '-signature.json'])
+def test_missing_file(exported, end):
+    pathlib.Path(exported + end).unlink()
+    with pytest.raises(FileNotFoundError, match=f'net{end}'):
+        load_exported(exported)
+
+
+@pytest.mark.parametrize('end', ['-symbol.json', '-0000.params'])
+@pytest.mark.parametrize('part', [0.0, 0.1, 0.5, 0.99])
+def test_file_cut_short(exported, end, part):
+    file = pathlib.Path(exported + end)
+    content = file.read_bytes()
+    file.write_bytes(content[:int(len(content) * part)])
+    with pytest.raises(ValueError, match=f'net{end}.* is damaged'):
+        load_exported(exported)
+
+
+def test_files_are_readable(exported):
+    graph = json.loads(pathlib.Path(exported + '-symbol.json').read_text())
+    names = [node['name'] for node in graph['nodes']]
+    assert len(set(names)) == len(names) and 'data0' in names
+    assert json.loads(pathlib.Path(exported + '-signature.json').read_text())['inputs'] == {
+        'data0': [4, 6]}
+
+
+def test_onto_a_context(exported):
+    loaded = load_exported(exported, ctx=npx.cpu(1))
+    assert loaded(randn(4, 6, ctx=npx.cpu(1))).ctx == npx.cpu(1)

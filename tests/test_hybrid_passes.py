@@ -1,0 +1,109 @@
+"""The passes of d2l.hybrid over small graphs written out."""
+import json
+
+import mxnet as mx
+import numpy as onp
+import pytest
+from mxnet import np, npx
+from mxnet.ndarray._internal import CachedOp
+
+from d2l.hybrid import passes, tape, tree
+from d2l.hybrid.tree import flatten, unflatten
+
+npx.set_np()
+
+
+def node(op, name, *inputs, **attrs):
+    return {'op': op, 'name': name, 'inputs': [[i, 0, 0] for i in inputs], 'attrs': attrs}
+
+
+def graph(*nodes, heads):
+    return {'nodes': list(nodes), 'heads': [[i, 0, 0] for i in heads],
+            'arg_nodes': [i for i, n in enumerate(nodes) if n['op'] == 'null'],
+            'attrs': {'mxnet_version': ['int', 10901]}}
+
+
+def loaded(changed):
+    return mx.sym.load_json(json.dumps(changed)).as_np_ndarray()
+
+
+def drawn(changed, *inputs):
+    mx.random.seed(1)
+    return [a.asnumpy() for a in CachedOp(loaded(changed))(*inputs)]
+
+
+@pytest.fixture
+def two_draws():
+    """Python ran node_3 before node_10, the outputs ask for node_10 first."""
+    x = node('null', 'var0')
+    return graph(x, node('_npi_normal', 'node_10', 0, loc='None', scale='1', size='(3,)', ctx='cpu'),
+                 node('_npi_normal', 'node_3', 0, loc='None', scale='1', size='(3,)', ctx='cpu'), heads=[1, 2])
+
+
+def test_random_order(two_draws):
+    x = np.zeros(3)
+    first, second = drawn(two_draws, x)
+    changed = passes.keep_random_order(two_draws)
+    assert changed['nodes'][1]['control_deps'] == [2]
+    later, earlier = drawn(changed, x)
+    assert (earlier == first).all() and (later == second).all() and (first != second).any()
+    assert 'control_deps' not in two_draws['nodes'][1]      # the graph given is not changed
+
+
+def test_random_order_leaves_others():
+    plain = graph(node('null', 'var0'), node('sin', 'node_2', 0), heads=[1])
+    assert passes.keep_random_order(plain) == plain
+
+
+def test_no_common_subexpressions():
+    """Two equal nodes stay two: MXNet gives each its own memory, and sums gradients after them."""
+    same = graph(node('null', 'var0'), node('_npi_tanh', 'node_1', 0),
+                 node('_npi_tanh', 'node_2', 0), heads=[1, 2])
+    changed = passes.no_common_subexpressions(same)
+    assert [n['attrs'] for n in changed['nodes']] == [{}, {'__node__': '1'}, {'__node__': '2'}]
+    x = np.array([0.5])
+    assert all(a == np.tanh(x) for a in CachedOp(loaded(changed))(x))
+
+
+def test_copyto_to_cast():
+    copied = graph(node('null', 'var0'), node('_copyto', 'node_1', 0),
+                   node('_npi_multiply_scalar', 'node_2', 1, scalar='2.0'), heads=[2])
+    changed = passes.copyto_to_cast(copied, {'node_1': 'float64'})
+    assert changed['nodes'][1]['op'] == 'Cast'
+    assert CachedOp(loaded(changed))(np.ones(2)).dtype == onp.float64
+
+
+@pytest.mark.parametrize('op', ['Dropout', 'RNN', '_npi_normal', '_npi_uniform', '_random_uniform',
+                                '_npi_bernoulli', '_shuffle', '_sample_multinomial', '_npi_gamma'])
+def test_operators_that_draw(op):
+    assert tape.draws(op)
+
+
+@pytest.mark.parametrize('op', ['null', 'FullyConnected', '_npi_add', 'softmax', '_rnn_param_concat',
+                                '_npi_power_scalar', 'Cast'])
+def test_operators_that_do_not(op):
+    assert not tape.draws(op)
+
+
+@pytest.mark.parametrize('value', [
+    3, None, 'text', (), [], {}, (1, [2.0, (None,)]), {'a': [1], 'b': {'c': ()}}])
+def test_structures_without_arrays(value):
+    leaves = []
+    structure = flatten(value, leaves)
+    assert not leaves and unflatten(structure, iter(())) == value
+
+
+def test_structures_with_arrays():
+    import collections
+    Pair = collections.namedtuple('Pair', 'left right')
+    x, y = np.ones(1), np.zeros(1)
+    value, leaves = Pair([x, 1], collections.OrderedDict(b=y, a=(x,))), []
+    again = unflatten(flatten(value, leaves), iter(leaves))
+    assert [a is b for a, b in zip(leaves, (x, y, x))] == [True] * 3
+    assert isinstance(again, Pair) and again.left[0] is x and list(again.right) == ['b', 'a']
+
+
+def test_structures_tell_kinds_apart():
+    values = [1, 1.0, True, (1,), [1], {0: 1}, np.ones(1), '*', ('*',)]
+    structures = {flatten(value, []) for value in values}
+    assert len(structures) == len(values) and tree.ARRAY in structures

@@ -1,0 +1,75 @@
+import types
+
+import nbformat
+import pytest
+
+from chapters.execute import execute
+from chapters.sections import all_sections, find
+from ci import outputs
+
+
+@pytest.mark.parametrize('section', all_sections(), ids=lambda section: section.number)
+def test_section_runs_and_prints_what_the_book_prints(section):
+    """Every section, in a kernel of its own, on sample data, its long loops shrunken."""
+    nb, _ = execute(section, quick=True, devices=('cpu',) * section.gpus)
+    assert outputs.check(section, nb, quick=True) == []
+
+
+def test_exceptions_name_a_listing_that_prints_and_a_reason():
+    for (number, listing), rule in outputs.exceptions().items():
+        assert listing in outputs.golden(number), (number, listing)
+        assert sum(key in rule for key in ('skip', 'full', 'last_digit')) >= 1
+        assert rule.get('skip') or rule.get('full') or rule['reason']
+
+
+def test_stored_outputs_belong_to_sections_and_listings():
+    sections = {section.number: section for section in all_sections()}
+    for path in outputs.GOLDEN.glob('*.txt'):
+        assert path.stem in sections
+        assert set(outputs.golden(path.stem)) <= set(range(len(sections[path.stem].listings)))
+        assert 'edit by hand' in path.read_text().split('\n')[0]
+
+
+@pytest.mark.parametrize('book, ours, units, agree', [
+    ('array([1., 2.])', 'array([1., 2.])', 0, True),
+    ('array([1., 2.])', 'array([1.,\n       2.])', 0, True),
+    ('array([1., 2.])', 'array([1., 2.1])', 0, False),
+    ('array([1., 2.])', 'array([1., 2.], dtype=int64)', 0, False),
+    ('0.25', '0.250', 0, True),
+    ('0.25', '0.26', 0, False),
+    ('0.25', '0.26', 1, True),
+    ('0.25', '0.27', 1, False),
+    ('1.5e+02', '160', 1, True),
+    ('1.5e+02', '161', 1, False),
+    ('conv0 output', 'conv1 output', 9, False),
+    ('-1', '1', 0, False),
+    ('[1 2]', '[12]', 0, False),
+    ('x 1 2', 'x 1', 0, False),
+    ('1.0', 'nan', 5, False),
+])
+def test_compare(book, ours, units, agree):
+    assert (outputs.compare(book, ours, units) is None) == agree
+
+
+@pytest.mark.parametrize('book, ours, found', [
+    ('[1. 2.] @gpu(0)', '[1. 2.]', 0), ('[1. 2.] @gpu(0)', '[1. 3.] @cpu(1)', 1),
+    ('[gpu(0), gpu(1)]', '[cpu(0), cpu(1)]', 0), ('array([1.], ctx=gpu(1))', 'array([1.])', 0),
+])
+@pytest.mark.parametrize('gpus', [0, 2])
+def test_the_names_of_devices_count_where_none_stand_in(monkeypatch, gpus, book, ours, found):
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output('stream', text=ours)])
+    section = types.SimpleNamespace(number='99.1', gpus=gpus)
+    monkeypatch.setattr(outputs, 'golden', lambda number: {0: book})
+    nb = nbformat.v4.new_notebook(cells=[cell])
+    assert len(outputs.check(section, nb, quick=False)) == (found if gpus else 1)
+
+
+def test_a_wrong_number_is_found():
+    """The check can fail: one digit of what is stored is changed."""
+    section, = find('2.3')
+    nb, _ = execute(section)
+    assert outputs.check(section, nb, quick=False) == []
+    cell = next(cell for cell in nb.cells if cell.cell_type == 'code' and cell.outputs
+                and '3' in str(cell.outputs[0].get('data', '')))
+    cell.outputs[0].data['text/plain'] = cell.outputs[0].data['text/plain'].replace('3', '4', 1)
+    assert len(outputs.check(section, nb, quick=False)) == 1
