@@ -202,17 +202,19 @@ def execute(section, quick=False, echo=False, progress=None, devices=()):
                          client.listing[cell_index] - bar.n))
     try:
         client.execute(env=env)
-    except CellExecutionError:
-        index, error = next((i, out) for i, cell in enumerate(nb.cells)
-                            for out in cell.get('outputs', []) if out.output_type == 'error')
-        raise CellFailed(f'section {section.number}, listing {client.listing[index]} failed '
-                         f'({section.path}):\n' + ANSI.sub('', '\n'.join(error.traceback))
-                         ) from None
-    except DeadKernelError:
+    except Exception as err:
         if hasattr(client, '_async_cleanup_kernel_future'):     # nbclient saw SIGINT or SIGTERM
             raise KeyboardInterrupt from None
-        raise CellFailed(f'section {section.number}: its process died (killed, or out of memory) '
-                         f'in listing {bar.n} ({section.path})') from None
+        where = f'section {section.number}'
+        if isinstance(err, CellExecutionError):
+            index, error = next((i, out) for i, cell in enumerate(nb.cells)
+                                for out in cell.get('outputs', []) if out.output_type == 'error')
+            raise CellFailed(f'{where}, listing {client.listing[index]} failed ({section.path}):\n'
+                             + ANSI.sub('', '\n'.join(error.traceback))) from None
+        if isinstance(err, DeadKernelError):
+            raise CellFailed(f'{where}: its process died (killed, or out of memory) in listing '
+                             f'{bar.n} ({section.path})') from None
+        raise
     finally:
         bar.close()
         shutil.rmtree(sockets, ignore_errors=True)

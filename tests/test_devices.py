@@ -72,24 +72,9 @@ def test_sections_that_need_no_gpu_do_not_ask_for_one(gpus):
     execute.check_devices(find('5.6')[0], ())
 
 
-def test_an_error_comes_before_anything_is_run(gpus, capsys):
-    gpus(1)
-    assert cli.main(['run', '2.7', '12.5', '--quick']) == 2
-    captured = capsys.readouterr()
-    assert captured.out == '' and 'there is 1: --devices cpu,cpu' in captured.err
-
 
 @pytest.mark.parametrize('text', ['gpu', 'cpu,gpu', '', 'cpu,', '2'])
 def test_other_devices_are_refused(text, capsys):
     with pytest.raises(SystemExit, match='2'):
         cli.main(['run', '12.5', f'--devices={text}'])
     assert 'such as cpu,cpu' in capsys.readouterr().err
-
-
-def test_the_first_line_says_what_stands_for_the_gpus(python):
-    """12.6 is run in test_outputs.py, as is every section."""
-    result = python('-m', 'chapters', 'run', '12.5', '--quick', '--devices', 'cpu,cpu')
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.split('\n')
-    assert lines[0].startswith('12.5') and lines[0].endswith('(gpu(0) is cpu(0)) (gpu(1) is cpu(1))')
-    assert any(line.startswith('test acc') and line.endswith('[cpu(0), cpu(1)]') for line in lines)

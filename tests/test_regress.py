@@ -9,7 +9,9 @@ from ci.networks import NETWORKS
 
 # compiled networks that are not eager to the last bit: the largest relative difference that is left
 NOT_EXACT = {
-    'googlenet': 5e-9,      # gradient of the input (3.1e-9); not yet traced to an operator
+    # gradients of the input, added up in another order: 3.1e-9, 8.5e-10, 5.8e-10; not yet traced
+    # to an operator
+    'googlenet': 5e-9, 'seq2seq_attention_decoder': 1e-9, 'transformer_decoder_block': 1e-9,
 }
 BY_NAME = {network.name: network for network in NETWORKS}
 # as Gluon says it: importing a graph cannot tell the type of its inputs, and need not
