@@ -1,0 +1,46 @@
+# %% [markdown]
+# # 15.5 Personalized Ranking for Recommender Systems
+#
+# Where one knows only what users chose, not what they disliked, a loss
+# compares pairs: the chosen item should score higher than the other.
+
+# %%
+from mxnet import gluon, np, npx
+npx.set_np()
+
+# %% [markdown]
+# ## 15.5.1 Bayesian Personalized Ranking Loss and its Implementation
+#
+# The logarithm of how surely the chosen one wins.
+
+# %%
+# Saved in the d2l package for later use
+class BPRLoss(gluon.loss.Loss):
+    """-log sigmoid(positive - negative), summed over the batch: scores (n,)
+    of chosen and other items give a loss (1,) (15.5.1)."""
+    def __init__(self, weight=None, batch_axis=0, **kwargs):
+        super(BPRLoss, self).__init__(weight=None, batch_axis=0, **kwargs)
+
+    def forward(self, positive, negative):
+        distances = positive - negative
+        loss = - np.sum(np.log(npx.sigmoid(distances)), 0, keepdims=True)
+        return loss
+
+# %% [markdown]
+# ## 15.5.2 Hinge Loss and its Implementation
+#
+# The chosen one should win by a margin; beyond it nothing is gained.
+
+# %%
+# Saved in the d2l package for later use
+class HingeLossbRec(gluon.loss.Loss):
+    """max(0, margin - positive + negative), summed: scores (n,) of chosen and
+    other items give a scalar (15.5.2)."""
+    def __init__(self, weight=None, batch_axis=0, **kwargs):
+        super(HingeLossbRec, self).__init__(weight=None, batch_axis=0,
+                                            **kwargs)
+
+    def forward(self, positive, negative, margin=1):
+        distances = positive - negative
+        loss = np.sum(np.maximum(-distances + margin, 0))
+        return loss

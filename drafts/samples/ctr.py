@@ -1,0 +1,44 @@
+"""A stand-in for the advertisements of 15.8: whether one is clicked depends on pairs of features.
+
+ctr.zip with train.csv and test.csv: a label and 34 categories a line, separated by tabs, without
+a header, the categories as meaningless codes. Some fields have a few values, some have dozens. Each value of the fields in PAIRS belongs to one of two kinds; the click
+depends on how many of the pairs are of the same kind, so that no field alone says anything, and
+a few clicks are turned round.
+"""
+import numpy as np
+
+from . import pack
+
+SEED, FIELDS = 158, 34
+ROWS = {'train.csv': 15000, 'test.csv': 3000}
+# Numbers of values of the fields; those of a pair have few.
+VALUES = (6, 8, 90, 2, 6, 4, 60, 4, 8, 20, 5, 3, 70, 6, 12, 10, 4, 2, 110, 4, 9, 5, 30, 3, 50, 6, 4,
+          12, 4, 2, 40, 6, 16, 15)
+PAIRS = ((0, 5), (4, 13), (19, 25))
+TURNED = 3                               # percent
+
+
+def rows(rng, n):
+    """Return labels (n,) and numbers of values (n, 34)."""
+    # the smaller of two draws: a field's first values are the more frequent ones
+    x = np.stack([rng.randint(0, values, (2, n), dtype=np.int32).min(0) for values in VALUES], 1)
+    same = sum((x[:, a] + x[:, b]) % 2 for a, b in PAIRS)
+    turned = rng.randint(0, 100, n, dtype=np.int32) < TURNED
+    return ((same * 2 > len(PAIRS)) ^ turned).astype(int), x
+
+
+def code(field, value):
+    """The code of a value: eight hexadecimal digits, different for all fields and values."""
+    return f'{(field * 1000 + value + 1) * 2654435761 % 2**32:08x}'
+
+
+def make(name, size=None):
+    """Return the bytes of ctr.zip; size, if given, is the number of training rows."""
+    rng, files = np.random.RandomState(SEED), {}
+    codes = [[code(field, value) for value in range(VALUES[field])] for field in range(FIELDS)]
+    for file, n in ROWS.items():
+        labels, x = rows(rng, n if not size else max(size * n // ROWS['train.csv'], 1))
+        files[f'ctr/{file}'] = ''.join(
+            '\t'.join([str(label), *(of[v] for of, v in zip(codes, row))]) + '\n'
+            for label, row in zip(labels.tolist(), x.tolist())).encode('ascii')
+    return pack.zip_stored(files)
