@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 VENV := .venv/bin/python
 EXTRAS ?= cpu,dev
 
-.PHONY: demo test lib regress clean
+.PHONY: demo test lib clean
 
 demo: .venv/installed
 	D2L_DATA=sample $(VENV) -m chapters run 6.6
