@@ -220,6 +220,29 @@ def test_exact_is_needed():
     assert 0 < compare(net, inputs, exact=False)['input gradients'] < 1e-5
 
 
+def test_values_of_a_call_are_not_frozen():
+    """Pitfall 5: what is computed from an input's values, by any way, follows the input."""
+    def forward(self, X):
+        Y = np.zeros(2)
+        Y[:] = X
+        return X.detach() * 2, X.copy() + 1, X[0] + Y, X.astype('float64'), np.split(X, 2)[1]
+    net, X = hybridize(Plain(forward)), randn(2)
+    for factor in 1, 2, 3:
+        for found, wanted in zip(net(X * factor), forward(net, X * factor)):
+            assert (found.asnumpy() == wanted.asnumpy()).all()
+
+
+@pytest.mark.parametrize('inner', [hybridize, lambda net: net.hybridize() or net], ids=['d2l', 'Gluon'])
+def test_compiled_parts_of_a_net(inner):
+    """A part that is compiled already, by d2l or by Gluon, becomes part of the larger graph."""
+    X, net = randn(4, 6), dense_net(Mixed(), nn.Dropout(0.5))
+    ready(net, X)
+    inner(net[1])(randn(4, 8))
+    assert compare(net, X) == EXACT
+    assert ready(nn.Dense(2), net(X)) and '_CachedOp' not in str(
+        next(iter(net.forward.__self__._programs.values()))[0].graph)
+
+
 # ------------------------------------------------------------------ what stays the net's own
 
 def test_in_place_leaves_the_net(tmp_path):
