@@ -334,6 +334,14 @@ NETWORKS = [
     Network('transformer', '10.3', 18, 'model',
             (tokens(200, 8, 10), tokens(200, 8, 10), values(10, 9, 8, 7, 6, 5, 4, 3)),
             given=LANGUAGES),
+    # chapter 16
+    Network('gan_generator', '16.1', 4, 'net_G', (floats(8, 2),)),
+    Network('gan_discriminator', '16.1', 5, 'net_D', (floats(8, 2),)),
+    Network('dcgan_g_block', '16.2', 5, 'g_blk', (floats(2, 3, 16, 16),)),
+    Network('dcgan_g_block_4x4', '16.2', 6, 'g_blk', (floats(2, 3, 1, 1),)),
+    Network('dcgan_generator', '16.2', 7, 'net_G', (floats(2, 100, 1, 1),)),
+    Network('dcgan_d_block', '16.2', 11, 'd_blk', (floats(2, 3, 16, 16),)),
+    Network('dcgan_discriminator', '16.2', 12, 'net_D', (floats(2, 3, 64, 64),)),
 ]
 
 # what looks like a network and is none, or is one that another row stands for: why
@@ -344,4 +352,5 @@ EXCLUDED = {
     ('9.6', 'Decoder'): 'abstract',
     ('9.6', 'EncoderDecoder'): 'holds an encoder and a decoder: seq2seq, seq2seq_attention and '
                                'transformer are such',
+    ('16.1', 'update_D'): 'a step of training',
 }

@@ -83,6 +83,13 @@ def activation(attrs, X):
     return _ACTIVATIONS[attrs['act_type']](X)
 
 
+@operator('LeakyReLU')
+def leaky_relu(attrs, X):
+    if attrs.get('act_type', 'leaky') != 'leaky':
+        raise NoWitness(f"LeakyReLU with act_type {attrs['act_type']}")
+    return np.where(X > 0, X, attrs.get('slope', 0.25) * X)
+
+
 @operator('Dropout')
 def dropout(attrs, X):
     return X                                        # predict mode
@@ -253,6 +260,27 @@ def convolution(attrs, X, weight, *bias):
                                     (axes, [1, *range(2, 2 + n)])), -1, 1)
            for part, w in zip(np.split(X, groups, 1), np.split(weight, groups))]
     out = np.concatenate(out, 1)
+    return out + bias[0].reshape(-1, *(1,) * n) if bias else out
+
+
+@operator('Deconvolution')
+def deconvolution(attrs, X, weight, *bias):
+    """Each number of X spreads a kernel over the output; weight (channels, out channels, ...)."""
+    kernel = _tuple(attrs['kernel'], 1)
+    n = len(kernel)
+    stride, dilate = (_tuple(attrs.get(name, 1), n) for name in ('stride', 'dilate'))
+    pad, adj = (_tuple(attrs.get(name, (0,) * n), n) for name in ('pad', 'adj'))
+    if attrs.get('num_group', 1) != 1:
+        raise NoWitness('Deconvolution in groups')
+    sizes = [(size - 1) * s + (k - 1) * d + 1 + a
+             for size, s, k, d, a in zip(X.shape[2:], stride, kernel, dilate, adj)]
+    out = np.zeros((len(X), weight.shape[1], *sizes))
+    for at in np.ndindex(*kernel):
+        places = tuple(slice(i * d, i * d + (size - 1) * s + 1, s)
+                       for i, d, size, s in zip(at, dilate, X.shape[2:], stride))
+        spread = np.tensordot(X, weight[(slice(None), slice(None), *at)], (1, 0))
+        out[(slice(None), slice(None), *places)] += np.moveaxis(spread, -1, 1)
+    out = out[(slice(None), slice(None), *(slice(p, size - p) for p, size in zip(pad, sizes)))]
     return out + bias[0].reshape(-1, *(1,) * n) if bias else out
 
 

@@ -47,6 +47,7 @@ SAMPLE_SHA1 = {
     'mnist/train-labels-idx1-ubyte.gz': '78a9209d10d52adc6ca2d2c4e8a0cdf407acf21b',
     'mnist/t10k-images-idx3-ubyte.gz': '1d9cb1e6bfb6784210f12e934681b98986730985',
     'mnist/t10k-labels-idx1-ubyte.gz': 'bfdf23c10f599a570f21c3b2009330fb297408bf',
+    'pokemon.zip': '58fbc0e2987a4451805b5fc8e634e3a5a2e434c0',
 }
 
 

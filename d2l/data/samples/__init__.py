@@ -26,6 +26,7 @@ FAMILIES = {
     'mnist/train-labels-idx1-ubyte.gz': 'mnist',
     'mnist/t10k-images-idx3-ubyte.gz': 'mnist',
     'mnist/t10k-labels-idx1-ubyte.gz': 'mnist',
+    'pokemon.zip': 'pokemon',
 }
 MIN_SIZE = 60                            # so that each of ten classes is in the test sixth
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import pack
 
-SEED, SIDE, MONSTERS, POSES = 162, 80, 150, 8
+SEED, SIDE, MONSTERS, IMAGES = 162, 80, 150, 1200
 NAMES = (('glim', 'mor', 'tup', 'fern', 'quor', 'bly', 'zan', 'hob', 'wim', 'drol', 'pluv', 'kest',
           'ombo', 'sarn', 'vell', 'nim', 'croo', 'thal', 'jup', 'lurn'),
          ('adon', 'ibble', 'ossum', 'eek', 'umpa', 'irro', 'axis', 'ettle', 'oon', 'ush', 'amble',
@@ -33,9 +33,10 @@ def png(pixels, palette):
     data = b''.join(b'\0' + row.tobytes() for row in halves)
     stored = b'\x78\x01\x01' + struct.pack('<HH', len(data), len(data) ^ 0xffff) + data \
         + struct.pack('>I', zlib.adler32(data))
-    return (b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 4, 3, 0, 0, 0))
-            + chunk(b'PLTE', palette.astype(np.uint8).tobytes())
-            + chunk(b'IDAT', stored) + chunk(b'IEND', b''))
+    return b'\x89PNG\r\n\x1a\n' + b''.join([
+        chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 4, 3, 0, 0, 0)),
+        chunk(b'PLTE', palette.astype(np.uint8).tobytes()),
+        chunk(b'IDAT', stored), chunk(b'IEND', b'')])
 
 
 def ellipse(x, y, a, b):
@@ -85,7 +86,8 @@ class Monster:
         image[ellipse(x, y + 3, a * 2 // 3, b * 2 // 3)] = BELLY
         if self.spots:
             for _ in range(3):
-                image[ellipse(x + self.integer(-a // 2, a // 2), y + self.integer(-6, 6), 3, 3)] = MARK
+                spot = x + self.integer(-a // 2, a // 2), y + self.integer(-6, 6)
+                image[ellipse(*spot, 3, 3)] = MARK
         paint(x + lean, top, c, d, SKIN)
         if self.horn:
             paint(x + lean, top - d, 2, 5, MARK)
@@ -97,12 +99,11 @@ class Monster:
 
 
 def make(name, size=None):
-    """Return the bytes of pokemon.zip; size, if given, is five times the number of images."""
-    poses = POSES if not size else max(size // 5 // MONSTERS, 1)
-    files = {}
-    for i in range(MONSTERS):
+    """Return the bytes of pokemon.zip; size, if given, is the number of images."""
+    files, size = {}, size or IMAGES
+    for i in range(min(MONSTERS, size)):
         monster = Monster(f'{SEED} {i}')
         kind = NAMES[0][i % 20] + NAMES[1][(i // 20 * 7 + i) % 20]
-        for pose in range(poses):
+        for pose in range(len(range(i, size, MONSTERS))):
             files[f'pokemon/{kind}/{pose}.png'] = png(monster.pose(), monster.palette)
     return pack.zip_stored(files)
