@@ -1199,6 +1199,119 @@ class TransformerEncoder(d2l.Encoder):
         return X
 
 
+# chapters/ch11_optimization_algorithms/s01_optimization.py
+def annotate(text, xy, xytext):
+    """Write text at xytext, with an arrow from there to xy (11.1)."""
+    d2l.plt.gca().annotate(text, xy=xy, xytext=xytext,
+                           arrowprops=dict(arrowstyle='->'))
+
+
+# chapters/ch11_optimization_algorithms/s03_gradient_descent.py
+def train_2d(trainer, steps=20):
+    """Optimize a 2-dim objective function with a customized trainer."""
+    # s1 and s2 are internal state variables and will
+    # be used later in the chapter
+    x1, x2, s1, s2 = -5, -2, 0, 0
+    results = [(x1, x2)]
+    for i in range(steps):
+        x1, x2, s1, s2 = trainer(x1, x2, s1, s2)
+        results.append((x1, x2))
+    print('epoch %d, x1 %f, x2 %f' % (i + 1, x1, x2))
+    return results
+
+
+# chapters/ch11_optimization_algorithms/s03_gradient_descent.py
+def show_trace_2d(f, results):
+    """Show the trace of 2D variables during optimization."""
+    d2l.set_figsize((3.5, 2.5))
+    d2l.plt.plot(*zip(*results), '-o', color='#ff7f0e')
+    x1, x2 = np.meshgrid(np.arange(-5.5, 1.0, 0.1), np.arange(-3.0, 1.0, 0.1))
+    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(), # matplotlib 3.7
+                    f(x1, x2).asnumpy(), colors='#1f77b4')
+    d2l.plt.xlabel('x1')
+    d2l.plt.ylabel('x2')
+
+
+# chapters/ch11_optimization_algorithms/s05_minibatch_sgd.py
+d2l.DATA_HUB['airfoil'] = (d2l.DATA_URL + 'airfoil_self_noise.dat',
+                           '76e5be1548fd8222e5074cf0faae75edff8cf93f')
+
+
+# chapters/ch11_optimization_algorithms/s05_minibatch_sgd.py
+def get_data_ch11(batch_size=10, n=1500):
+    """Return minibatches of n airfoil examples and the number of features.
+
+    X (B, 5) and y (B,), each column of mean 0 and variance 1 (11.5).
+    """
+    data = np.genfromtxt(d2l.download('airfoil'),
+                         dtype=np.float32, delimiter='\t')
+    data = (data - data.mean(axis=0)) / data.std(axis=0)
+    data_iter = d2l.load_array(
+        (data[:n, :-1], data[:n, -1]), batch_size, is_train=True)
+    return data_iter, data.shape[1]-1
+
+
+# chapters/ch11_optimization_algorithms/s05_minibatch_sgd.py
+def train_ch11(trainer_fn, states, hyperparams, data_iter,
+               feature_dim, num_epochs=2):
+    """Train a linear regression with trainer_fn, drawing the loss (11.5).
+
+    trainer_fn(params, states, hyperparams) updates the parameters in place.
+    Returns the seconds and the losses after every 200 examples.
+    """
+    # Initialization
+    w = np.random.normal(scale=0.01, size=(feature_dim, 1))
+    b = np.zeros(1)
+    w.attach_grad()
+    b.attach_grad()
+    net, loss = lambda X: d2l.linreg(X, w, b), d2l.squared_loss
+    # Train
+    animator = d2l.Animator(xlabel='epoch', ylabel='loss',
+                            xlim=[0, num_epochs], ylim=[0.22, 0.35])
+    n, timer = 0, d2l.Timer()
+    for _ in range(num_epochs):
+        for X, y in data_iter:
+            with autograd.record():
+                l = loss(net(X), y).mean()
+            l.backward()
+            trainer_fn([w, b], states, hyperparams)
+            n += X.shape[0]
+            if n % 200 == 0:
+                timer.stop()
+                animator.add(n/X.shape[0]/len(data_iter),
+                             (d2l.evaluate_loss(net, data_iter, loss),))
+                timer.start()
+    print('loss: %.3f, %.3f sec/epoch' % (animator.Y[0][-1], timer.avg()))
+    return timer.cumsum(), animator.Y[0]
+
+
+# chapters/ch11_optimization_algorithms/s05_minibatch_sgd.py
+def train_gluon_ch11(tr_name, hyperparams, data_iter, num_epochs=2):
+    """Train a linear regression with the optimizer tr_name of Gluon (11.5)."""
+    # Initialization
+    net = nn.Sequential()
+    net.add(nn.Dense(1))
+    net.initialize(init.Normal(sigma=0.01))
+    trainer = gluon.Trainer(net.collect_params(), tr_name, hyperparams)
+    loss = gluon.loss.L2Loss()
+    animator = d2l.Animator(xlabel='epoch', ylabel='loss',
+                            xlim=[0, num_epochs], ylim=[0.22, 0.35])
+    n, timer = 0, d2l.Timer()
+    for _ in range(num_epochs):
+        for X, y in data_iter:
+            with autograd.record():
+                l = loss(net(X), y)
+            l.backward()
+            trainer.step(X.shape[0])
+            n += X.shape[0]
+            if n % 200 == 0:
+                timer.stop()
+                animator.add(n/X.shape[0]/len(data_iter),
+                             (d2l.evaluate_loss(net, data_iter, loss),))
+                timer.start()
+    print('loss: %.3f, %.3f sec/epoch' % (animator.Y[0][-1], timer.avg()))
+
+
 # chapters/ch16_generative_adversarial_networks/s01_gan.py
 def update_D(X, Z, net_D, net_G, loss, trainer_D):
     """Update discriminator."""
