@@ -334,6 +334,11 @@ NETWORKS = [
     Network('transformer', '10.3', 18, 'model',
             (tokens(200, 8, 10), tokens(200, 8, 10), values(10, 9, 8, 7, 6, 5, 4, 3)),
             given=LANGUAGES),
+    # chapter 11
+    Network('airfoil_linreg_scratch', '11.5', 7, 'net', (floats(10, 5),), inside='train_ch11',
+            given=(('feature_dim', '5'),), arrays='w, b'),
+    Network('airfoil_linreg', '11.5', 13, 'net', (floats(10, 5),), inside='train_gluon_ch11'),
+    Network('lenet_relu', '11.11', 0, 'net', (floats(2, 1, 28, 28),)),
     # chapter 16
     Network('gan_generator', '16.1', 4, 'net_G', (floats(8, 2),)),
     Network('gan_discriminator', '16.1', 5, 'net_D', (floats(8, 2),)),
@@ -342,11 +347,6 @@ NETWORKS = [
     Network('dcgan_generator', '16.2', 7, 'net_G', (floats(2, 100, 1, 1),)),
     Network('dcgan_d_block', '16.2', 11, 'd_blk', (floats(2, 3, 16, 16),)),
     Network('dcgan_discriminator', '16.2', 12, 'net_D', (floats(2, 3, 64, 64),)),
-    # chapter 11
-    Network('airfoil_linreg_scratch', '11.5', 7, 'net', (floats(10, 5),), inside='train_ch11',
-            given=(('feature_dim', '5'),), arrays='w, b'),
-    Network('airfoil_linreg', '11.5', 13, 'net', (floats(10, 5),), inside='train_gluon_ch11'),
-    Network('lenet_relu', '11.11', 0, 'net', (floats(2, 1, 28, 28),)),
 ]
 
 # what looks like a network and is none, or is one that another row stands for: why
@@ -357,7 +357,6 @@ EXCLUDED = {
     ('9.6', 'Decoder'): 'abstract',
     ('9.6', 'EncoderDecoder'): 'holds an encoder and a decoder: seq2seq, seq2seq_attention and '
                                'transformer are such',
-    ('16.1', 'update_D'): 'a step of training',
     ('11.1', 'f'): 'a function of a number, to be drawn',
     ('11.1', 'g'): 'a function of a number, to be drawn',
     ('11.2', 'f'): 'a function of a number, to be drawn',
@@ -366,4 +365,5 @@ EXCLUDED = {
     ('11.3', 'f'): 'a function of a number, to be minimized',
     ('11.3', 'gradf'): 'its derivative',
     ('11.3', 'hessf'): 'its second derivative',
+    ('16.1', 'update_D'): 'a step of training',
 }
