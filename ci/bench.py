@@ -1,154 +1,198 @@
-"""How fast are the book's networks, eager and compiled? `python -m ci.bench [NAME ...]`.
+"""How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
-The networks come from the registry (ci/networks.py), with the batch sizes of the book. Eager and
-compiled take turns, A B A B, so that a busy machine slows both; what is told are medians, and the
-median of the ratios of neighbours. Writes build/bench.md. Leave the machine alone meanwhile.
+Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
+and a prediction, in every way to run it. The ways take turns, A B A B, for some rounds; a ratio is
+the median of the rounds' ratios, so that a machine that is slow for a while slows down both.
 """
 import argparse
 import dataclasses
+import json
 import os
 import pathlib
 import platform
 import statistics
 import time
 
-import mxnet as mx
-from mxnet import autograd, gluon, npx
+from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
+from tqdm import tqdm
 
-from ci.networks import NETWORKS, floats, leaves, tokens, values
-from ci.numbers import fresh
-from d2l.hybrid import hybridize
+import d2l
+from ci import regress
+from ci.networks import Array, floats, fresh, leaves, tokens, values
 
-OUTPUT = pathlib.Path(__file__).resolve().parents[1] / 'build' / 'bench.md'
-SECONDS = 6.0           # for each network and kind of step
-LEAST_ROUNDS = 5        # of A B, however long they take
-SHORTEST = 0.02         # seconds: a turn repeats its step until it lasts this long
-CALLS = 2000            # whose overhead is taken
-LENGTHS = values(*[10] * 64)
-PAIRS = (tokens(200, 64, 10), tokens(200, 64, 10), LENGTHS)
-STEPS = tokens(28, 32, 35)
-
-# the batch sizes of the book; ResNet's 256 images take a two-core machine half a minute a step
-INPUTS = {
-    'mlp': (floats(256, 1, 28, 28),),
-    'lenet': (floats(256, 1, 28, 28),),
-    'batch_norm': (floats(256, 1, 28, 28),),
-    'batch_norm_scratch': (floats(256, 1, 28, 28),),
-    'resnet18': (floats(64, 1, 96, 96),),
-    'rnn': (STEPS, [floats(1, 32, 256)]),
-    'gru': (STEPS, [floats(1, 32, 256)]),
-    'lstm': (STEPS, [floats(1, 32, 256)] * 2),
-    'deep_lstm': (STEPS, [floats(2, 32, 256)] * 2),
-    'seq2seq': PAIRS,
-    'seq2seq_attention': PAIRS,
-    'transformer': PAIRS,
-}
+BUILD = pathlib.Path(__file__).parent.parent / 'build'
+LEAST = 0.2                 # seconds that a way is timed for, in each round
+ROUNDS = 9
+EAGER, COMPILED, STOCK = 'eager', 'compiled', 'stock'
+WAYS = {EAGER: lambda net: net, COMPILED: d2l.hybridize}
 
 
-def predict(net, inputs):
-    """A prediction, to be timed."""
-    def step():
-        net(*fresh(inputs))
-    return step
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """A network of the registry, and how the book trains it.
+
+    inputs: Arrays of the book's sizes; loss: 'softmax' over the last axis, 'masked' of that by the
+    lengths in the last input, or 'sigmoid'; optimizer: of gluon.Trainer
+    """
+    network: str
+    inputs: tuple
+    loss: str = 'softmax'
+    optimizer: str = 'sgd'
+
+    def prepared(self, way):
+        """(training step, prediction): functions without arguments, of the net run in this way."""
+        network, = regress.select([self.network], None)
+        network = dataclasses.replace(network, inputs=self.inputs)
+        net, inputs = network.filled()
+        net = WAYS[way](net)
+        trainer = gluon.Trainer(net.collect_params(), self.optimizer, {'learning_rate': 1e-4})
+        loss = LOSSES[self.loss](inputs)
+        count = next(leaves(inputs)).shape[0]
+
+        def predict():
+            return next(leaves(net(*fresh(inputs))))
+
+        def train():
+            with autograd.record():
+                value = loss(predict())
+            value.backward()
+            trainer.step(count)
+        return train, predict
 
 
-def train(net, inputs):
-    """A step of stochastic gradient descent, to be timed."""
-    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 1e-4})
-
-    def step():
-        with autograd.record():
-            loss = sum(out.mean() for out in leaves(net(*fresh(inputs))))
-        loss.backward()
-        trainer.step(1, ignore_stale_grad=True)
-    return step
+def softmax(inputs):
+    """Cross-entropy of class 1 everywhere."""
+    loss = gluon.loss.SoftmaxCrossEntropyLoss()
+    return lambda outputs: loss(outputs, np.ones(outputs.shape[:-1]))
 
 
-def seconds_of(step, times):
-    """Seconds for one step, of so many, until all is computed."""
+def masked(inputs):
+    """The same, for as many steps of each sequence as the last input says."""
+    loss = d2l.MaskedSoftmaxCELoss()
+    return lambda outputs: loss(outputs, np.ones(outputs.shape[:-1]), inputs[-1])
+
+
+def sigmoid(inputs):
+    """Binary cross-entropy of 1 everywhere."""
+    loss = gluon.loss.SigmoidBCELoss()
+    return lambda outputs: loss(outputs, np.ones(outputs.shape))
+
+
+LOSSES = {f.__name__: f for f in (softmax, masked, sigmoid)}
+STATE = [floats(1, 32, 256)]
+PAIRS = tokens(200, 64, 10), tokens(200, 64, 10), values(*[10, 8, 6, 4] * 16)
+WORKLOADS = [
+    Workload('mlp', (floats(256, 1, 28, 28),)),
+    Workload('lenet', (floats(256, 1, 28, 28),)),
+    Workload('googlenet', (floats(128, 1, 96, 96),)),
+    Workload('resnet18', (floats(64, 1, 96, 96),)),
+    Workload('densenet', (floats(64, 1, 96, 96),)),
+    Workload('rnn', (tokens(28, 32, 35), STATE)),
+    Workload('lstm', (tokens(28, 32, 35), STATE * 2)),
+    Workload('lstm_scratch', (tokens(28, 32, 35), (floats(32, 256), floats(32, 256)))),
+    Workload('seq2seq', PAIRS, 'masked', 'adam'),
+    Workload('seq2seq_attention', PAIRS, 'masked', 'adam'),
+    Workload('transformer', PAIRS, 'masked', 'adam'),
+    Workload('dcgan_generator', (floats(64, 100, 1, 1),), 'sigmoid', 'adam'),
+    Workload('dcgan_discriminator', (floats(64, 3, 64, 64),), 'sigmoid', 'adam'),
+]
+
+
+def seconds(function, times, wait=True):
+    """Seconds that a call takes, from `times` of them until all is computed, or (wait=False) until
+    Python goes on."""
     npx.waitall()
     start = time.perf_counter()
     for _ in range(times):
-        step()
-    npx.waitall()
+        function()
+    if wait:
+        npx.waitall()
     return (time.perf_counter() - start) / times
 
 
-def take_turns(first, second):
-    """(median of first, median of second, median of second / first), in seconds, by turns."""
-    for step in first, second, first, second:   # traces, and MXNet's memory
-        times = max(1, int(SHORTEST / seconds_of(step, 1)))
-    pairs, end = [], time.perf_counter() + SECONDS
-    while len(pairs) < LEAST_ROUNDS or time.perf_counter() < end:
-        pairs.append((seconds_of(first, times), seconds_of(second, times)))
-    return (*map(statistics.median, zip(*pairs)), statistics.median(b / a for a, b in pairs))
+def compare(functions, rounds, least=LEAST, **options):
+    """Time functions, a dict by name, in turn; return name -> list of seconds, one a round."""
+    for function in functions.values():
+        seconds(function, 1)                        # compiles, allocates
+    times = {name: max(1, int(least / seconds(function, 1)))
+             for name, function in functions.items()}
+    found = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            found[name].append(seconds(function, times[name], **options))
+    return found
 
 
-def nets(name):
-    """The network twice, eager and compiled, with inputs of the book's batch size."""
-    network, = (n for n in NETWORKS if n.name == name)
-    network = dataclasses.replace(network, inputs=INPUTS[name])
-    (eager, inputs), (compiled, _) = network.filled(), network.filled()
-    return network, eager, hybridize(compiled), inputs
+def ratio(found, way, other):
+    """The median, over the rounds, of the time of one way through that of another."""
+    return statistics.median(a / b for a, b in zip(found[way], found[other]))
 
 
-def overhead(name):
-    """Microseconds that a call takes until Python goes on: eager, by Gluon's `hybridize` of the same
-    layers in a HybridSequential, compiled. A batch of one; each call is computed before the next."""
-    network, = (n for n in NETWORKS if n.name == name)
-    (eager, (X, *_)), (compiled, _), (other, _) = (network.filled() for _ in range(3))
-    stock, X = nn.HybridSequential(), X[:1]
-    stock.add(*other._children.values())
-    stock.hybridize(static_alloc=True)
-    taken = {net: [] for net in (eager, stock, hybridize(compiled))}
-    for _ in range(CALLS):
-        for net, times in taken.items():
-            npx.waitall()
-            start = time.perf_counter()
-            net(X)
-            times.append((time.perf_counter() - start) * 1e6)
-    npx.waitall()
-    return [statistics.median(times) for times in taken.values()]
+def call_overhead(rounds):
+    """Way -> microseconds of a call of a one-layer net, compiled by d2l and by Gluon's hybridize."""
+    nets, functions = {STOCK: nn.HybridSequential(), COMPILED: nn.HybridSequential()}, {}
+    X = np.ones((1, 1))
+    for way, net in nets.items():
+        net.add(nn.Dense(1))
+        net.initialize()
+        net.hybridize(static_alloc=True) if way == STOCK else d2l.hybridize(net)
+        functions[way] = lambda net=net: net(X)
+    found = compare(functions, 10 * rounds, 0.01, wait=False)
+    return {way: [1e6 * t for t in times] for way, times in found.items()}
 
 
-def row(*cells):
-    """A row of a Markdown table; numbers with three digits."""
-    return '| ' + ' | '.join(f'{c:#.3g}' if isinstance(c, float) else str(c) for c in cells) + ' |'
+def measure(workload, rounds):
+    """{'training' or 'inference': {way: [seconds]}} of a workload."""
+    prepared = {way: workload.prepared(way) for way in WAYS}
+    return {what: compare({way: functions[i] for way, functions in prepared.items()}, rounds)
+            for i, what in enumerate(('training', 'inference'))}
 
 
-def table(names):
-    """The lines of the two tables; each is also printed when it is known."""
-    head = [f'# Eager and compiled, milliseconds\n\nMXNet {mx.__version__}, {platform.processor()}, '
-            f'{os.cpu_count()} cores, OMP_NUM_THREADS={os.environ.get("OMP_NUM_THREADS", "unset")}. '
-            'Medians of turns; the ratio is compiled / eager, less is faster.\n',
-            row('section', 'network', 'training: eager', 'compiled', 'ratio',
-                'inference: eager', 'compiled', 'ratio'), '|---' * 8 + '|']
-    yield from head
-    for name in names:
-        network, eager, compiled, inputs = nets(name)
-        times = [take_turns(kind(eager, inputs), kind(compiled, inputs)) for kind in (train, predict)]
-        yield row(network.section, name, *(cell for first, second, ratio in times
-                                           for cell in (first * 1e3, second * 1e3, ratio)))
-    yield from ['\n# A call until Python goes on, microseconds\n',
-                row('network', 'eager', "Gluon's hybridize", 'compiled'), '|---' * 4 + '|']
-    for name in 'mlp', 'lenet':
-        yield row(name, *overhead(name))
+def table(results):
+    """Lines of Markdown: medians in ms and ratios, a row a network."""
+    yield '| network | batch | training: eager, ms | compiled | ratio | inference: eager, ms ' \
+          '| compiled | ratio |'
+    yield '|---|' + '---:|' * 7
+    for name, batch, found in results:
+        cells = [name, str(batch)]
+        for timed in found.values():
+            cells += [f'{1e3 * statistics.median(timed[way]):.2f}' for way in WAYS]
+            cells.append(f'{ratio(timed, COMPILED, EAGER):.2f}')
+        yield '| ' + ' | '.join(cells) + ' |'
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('names', nargs='*', metavar='NAME', help=f'of {", ".join(INPUTS)} (all)')
-    names = parser.parse_args().names or list(INPUTS)
-    if unknown := set(names) - set(INPUTS):
-        parser.error(f'no such network here: {", ".join(unknown)}; there are {", ".join(INPUTS)}')
-    OUTPUT.parent.mkdir(exist_ok=True)
-    lines = []
-    for line in table(names):
-        print(line, flush=True)
-        lines.append(line)
-    OUTPUT.write_text('\n'.join(lines) + '\n')
-    print(f'\nwritten to {OUTPUT}')
+def first_size(spec):
+    """The first length of the first Array."""
+    return spec.shape[0] if isinstance(spec, Array) else first_size(spec[0])
+
+
+def main(argv=None):
+    """Measure, print, and write build/bench.md and build/bench.json."""
+    known = [workload.network for workload in WORKLOADS]
+    parser = argparse.ArgumentParser(prog='python -m ci.bench', description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help=f'of {", ".join(known)}')
+    parser.add_argument('--rounds', type=int, default=ROUNDS)
+    args = parser.parse_args(argv)
+    if set(args.names) - set(known):
+        parser.error(f'{set(args.names) - set(known)}: choose from {", ".join(known)}')
+    npx.set_np()
+    overhead, results = call_overhead(args.rounds), []
+    for workload in tqdm([w for w in WORKLOADS if not args.names or w.network in args.names],
+                         unit='network', disable=None):
+        results.append((workload.network, first_size(workload.inputs),
+                        measure(workload, args.rounds)))
+    difference = statistics.median(a - b for a, b in zip(overhead[COMPILED], overhead[STOCK]))
+    text = '\n'.join([
+        f'{platform.machine()}, {os.cpu_count()} cores, {args.rounds} rounds; MXNet 1.9.1.', '',
+        *table(results), '',
+        'A call of a net of one layer, until Python goes on: '
+        + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in overhead.items())
+        + f' ({difference:+.1f}).', ''])
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / 'bench.md').write_text(text)
+    (BUILD / 'bench.json').write_text(json.dumps({'call': overhead, 'networks': results}, indent=1))
+    print(text)
 
 
 if __name__ == '__main__':

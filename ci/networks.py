@@ -366,4 +366,10 @@ EXCLUDED = {
     ('11.3', 'gradf'): 'its derivative',
     ('11.3', 'hessf'): 'its second derivative',
     ('16.1', 'update_D'): 'a step of training',
+    ('17.3', 'L'): 'a function of a number, to be differentiated',
+    ('17.4', 'f'): 'a function of two numbers, to be differentiated',
+    ('17.4', 'grad_f'): 'its gradient',
+    ('17.8', 'bayes_pred'): 'counts, nothing trained by gradients',
+    ('17.8', 'bayes_pred_stable'): 'the same with logarithms',
+    ('17.8', 'predict'): 'chooses the most probable class, in Python',
 }
