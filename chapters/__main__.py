@@ -50,7 +50,8 @@ def run(args):
         print(f'{section.number} {section.title}'
               + (' (sample data)' if section.data and os.environ.get('D2L_DATA') == 'sample'
                  else '') + (' (quick: shrunken constants)' if args.quick else '')
-              + ''.join(f' (gpu({i}) is cpu({i}))' for i in range(len(args.devices))), flush=True)
+              + ''.join(f' (gpu({i}) is cpu({i + 1}))' for i in range(len(args.devices))),
+              flush=True)
         nb, figures = execute(section, quick=args.quick, echo=args.command == 'run',
                               devices=args.devices)
         for path in figures + write_pages(section, nb):
@@ -70,7 +71,7 @@ def main(argv=None):
         command.add_argument('--quick', action='store_true',
                              help='shrink the constants of chapters/quick.toml: seconds, not hours')
         command.add_argument('--devices', type=devices, default=(), metavar='cpu,cpu',
-                             help='let CPU contexts stand for GPUs: gpu(i) is cpu(i) in this run')
+                             help='let CPU contexts stand for GPUs: gpu(i) is cpu(i + 1)')
     args = parser.parse_args(argv)
     try:
         (list_sections if args.command == 'list' else run)(args)

@@ -175,7 +175,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=()):
 
     quick: shrink the constants of quick.toml. echo: show what the cells print, as they print it.
     progress: whether to show a bar on standard error (default: when that is a terminal).
-    devices: ('cpu', 'cpu') lets cpu(0) and cpu(1) stand for two GPUs: gpu(i) is cpu(i) in that run.
+    devices: ('cpu', 'cpu') lets cpu(1) and cpu(2) stand for two GPUs, gpu(0) and gpu(1).
     Figures go to build/<number>/<listing>.svg. Raises CellFailed, QuickError, DevicesMissing.
     """
     check_devices(section, devices)

@@ -10,8 +10,11 @@ def _setup(shell, devices):
         import d2l  # noqa: F401        # finds the CUDA libraries where MXNet needs them
         import mxnet
 
+        def gpu(device_id=0):
+            return mxnet.cpu(device_id + 1)     # cpu(0) is the CPU itself
+
         for module in (mxnet, mxnet.context, mxnet.npx):
-            module.gpu, module.num_gpus = mxnet.cpu, lambda: devices
+            module.gpu, module.num_gpus = gpu, lambda: devices
 
     def curves(figure):
         """Last point of each labelled line of the first axes, and where the x axis ends."""

@@ -339,6 +339,15 @@ NETWORKS = [
             given=(('feature_dim', '5'),), arrays='w, b'),
     Network('airfoil_linreg', '11.5', 13, 'net', (floats(10, 5),), inside='train_gluon_ch11'),
     Network('lenet_relu', '11.11', 0, 'net', (floats(2, 1, 28, 28),)),
+    # chapter 12
+    Network('hybrid_mlp', '12.1', 2, 'get_net()', (floats(1, 512),)),
+    Network('hybrid_net', '12.1', 8, 'HybridNet()', (floats(1, 3),),
+            given=(('print', 'lambda *args: None'),)),      # d2l.hybridize refuses to print values
+    Network('asynchronous_mlp', '12.2', 7, 'net', (floats(4, 512),)),
+    Network('multi_gpu_lenet', '12.5', 1,
+            'lambda X: lenet(X, [W1, b1, W2, b2, W3, b3, W4, b4])', (floats(2, 1, 28, 28),),
+            arrays='W1, b1, W2, b2, W3, b3, W4, b4'),
+    Network('multi_gpu_resnet18', '12.6', 1, 'resnet18(10)', (floats(2, 1, 28, 28),)),
     # chapter 16
     Network('gan_generator', '16.1', 4, 'net_G', (floats(8, 2),)),
     Network('gan_discriminator', '16.1', 5, 'net_D', (floats(8, 2),)),
@@ -365,6 +374,10 @@ EXCLUDED = {
     ('11.3', 'f'): 'a function of a number, to be minimized',
     ('11.3', 'gradf'): 'its derivative',
     ('11.3', 'hessf'): 'its second derivative',
+    ('12.3', 'run'): 'ten matrix products, to be timed',
+    ('12.3', 'copy_to_cpu'): 'copies',
+    ('12.5', 'split_batch'): 'splits a minibatch among devices',
+    ('12.5', 'train_batch'): 'a step of training',
     ('16.1', 'update_D'): 'a step of training',
     ('17.3', 'L'): 'a function of a number, to be differentiated',
     ('17.4', 'f'): 'a function of two numbers, to be differentiated',

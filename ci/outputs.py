@@ -16,6 +16,7 @@ HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / 'golden' / 'outputs'
 NUMBER = re.compile(r'(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?')
 CONTEXT = re.compile(r'(, ctx=|@)?[cg]pu\(\d+\)')
+FILE = re.compile(r" from '[^']*'>")              # where a module lies
 
 
 def golden(number):
@@ -81,7 +82,7 @@ def check(section, nb, quick):
         rule = rules.get((section.number, i), {})
         if 'skip' in rule or (quick and 'full' in rule):
             continue
-        ours = printed_text(cells[i])
+        book, ours = FILE.sub('>', book), FILE.sub('>', printed_text(cells[i]))
         if section.gpus:                    # CPU contexts may stand for them
             book, ours = CONTEXT.sub('', book), CONTEXT.sub('', ours)
         problem = compare(book, ours, rule.get('last_digit', 0))

@@ -1312,6 +1312,68 @@ def train_gluon_ch11(tr_name, hyperparams, data_iter, num_epochs=2):
     print('loss: %.3f, %.3f sec/epoch' % (animator.Y[0][-1], timer.avg()))
 
 
+# chapters/ch12_computational_performance/s01_compilers_and_interpreters.py
+class benchmark:
+    """For `with`: print the seconds that its block took (12.1)."""
+    def __init__(self, description = 'Done in %.4f sec'):
+        self.description = description
+
+    def __enter__(self):
+        self.timer = d2l.Timer()
+        return self
+
+    def __exit__(self, *args):
+        print(self.description % self.timer.stop())
+
+
+# chapters/ch12_computational_performance/s05_multiple_gpus.py
+def split_batch(X, y, ctx_list):
+    """Split X and y into multiple devices specified by ctx."""
+    assert X.shape[0] == y.shape[0]
+    return (gluon.utils.split_and_load(X, ctx_list),
+            gluon.utils.split_and_load(y, ctx_list))
+
+
+# chapters/ch12_computational_performance/s06_multiple_gpus_concise.py
+def resnet18(num_classes):
+    """A slightly modified ResNet-18 model."""
+    def resnet_block(num_channels, num_residuals, first_block=False):
+        blk = nn.Sequential()
+        for i in range(num_residuals):
+            if i == 0 and not first_block:
+                blk.add(d2l.Residual(
+                    num_channels, use_1x1conv=True, strides=2))
+            else:
+                blk.add(d2l.Residual(num_channels))
+        return blk
+
+    net = nn.Sequential()
+    # This model uses a smaller convolution kernel, stride, and padding and
+    # removes the maximum pooling layer
+    net.add(nn.Conv2D(64, kernel_size=3, strides=1, padding=1),
+            nn.BatchNorm(), nn.Activation('relu'))
+    net.add(resnet_block(64, 2, first_block=True),
+            resnet_block(128, 2),
+            resnet_block(256, 2),
+            resnet_block(512, 2))
+    net.add(nn.GlobalAvgPool2D(), nn.Dense(num_classes))
+    return net
+
+
+# chapters/ch12_computational_performance/s06_multiple_gpus_concise.py
+def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
+    """Accuracy; each minibatch is split among the devices of net (12.6)."""
+    # Query the list of devices
+    ctx = list(net.collect_params().values())[0].list_ctx()
+    metric = d2l.Accumulator(2) # num_corrected_examples, num_examples
+    for features, labels in data_iter:
+        Xs, ys = split_f(features, labels, ctx)
+        pys = [net(X) for X in Xs] # Run in parallel
+        metric.add(sum(float(d2l.accuracy(py, y)) for py, y in zip(pys, ys)),
+                   labels.size)
+    return metric[0]/metric[1]
+
+
 # chapters/ch16_generative_adversarial_networks/s01_gan.py
 def update_D(X, Z, net_D, net_G, loss, trainer_D):
     """Update discriminator."""

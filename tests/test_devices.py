@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from chapters import __main__ as cli
@@ -24,7 +26,7 @@ print([part.ctx for part in gluon.utils.split_and_load(np.ones((4, 1)), d2l.try_
 # %%
 print(sorted(name for name in dir() if name in ('devices', 'mxnet', '_setup')))
 '''
-PRINTS = ['2 cpu(0) cpu(1) cpu(1)', 'cpu(0) cpu(1) cpu(0) [cpu(0), cpu(1)]', '[cpu(0), cpu(1)]',
+PRINTS = ['2 cpu(1) cpu(2) cpu(2)', 'cpu(1) cpu(2) cpu(0) [cpu(1), cpu(2)]', '[cpu(1), cpu(2)]',
           '[]']
 
 
@@ -71,6 +73,22 @@ def test_sections_that_need_no_gpu_do_not_ask_for_one(gpus):
         assert section.gpus == (2 if section.number in ('12.5', '12.6') else 0)
     execute.check_devices(find('5.6')[0], ())
 
+
+@pytest.mark.parametrize('number', ['12.5', '12.6'])
+def test_a_section_is_not_begun_where_gpus_are_missing(number, gpus, capsys):
+    gpus(1)
+    assert cli.main(['run', '2.1', number]) == 2
+    out, err = capsys.readouterr()
+    assert out == '' and f'{number} needs 2 GPUs' in err and '--devices cpu,cpu' in err
+
+
+def test_both_stand_ins_are_used_and_the_first_line_says_so(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, 'BUILD', tmp_path)
+    monkeypatch.setattr(cli, 'BUILD', tmp_path)
+    assert cli.main(['run', '12.5', '--quick', '--devices', 'cpu,cpu']) == 0
+    first, *_, one, both = re.findall('^12.*|.*sec/epoch.*', capsys.readouterr().out, flags=re.M)
+    assert first.endswith('(gpu(0) is cpu(1)) (gpu(1) is cpu(2))')
+    assert one.endswith('on [cpu(1)]') and both.endswith('on [cpu(1), cpu(2)]')
 
 
 @pytest.mark.parametrize('text', ['gpu', 'cpu,gpu', '', 'cpu,', '2'])

@@ -63,8 +63,7 @@ gpu_x = gluon.utils.split_and_load(x, ctx)
 net(gpu_x[0]), net(gpu_x[1])
 
 # %% [markdown]
-# The same parameters on both, and none where they were not asked for. (With
-# `--devices` the first device is the CPU, so no line is printed.)
+# The same parameters on both, and none where they were not asked for.
 
 # %%
 weight = net[0].params.get('weight')
