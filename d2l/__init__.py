@@ -5,6 +5,8 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.data`: where the data sets come from; `D2L_DATA=sample` makes stand-ins
 - `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
 """
+import gc as _gc
+
 try:
     import mxnet as _mxnet  # noqa: F401
 except ModuleNotFoundError as _err:
@@ -16,5 +18,9 @@ except ModuleNotFoundError as _err:
 from d2l.book import *  # noqa: E402, F401, F403
 from d2l.hybrid import (  # noqa: E402, F401
     TraceError, compile, export, hybridize, load_exported)
+
+# MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
+# of a second each for modules that never become garbage.
+_gc.freeze()
 
 __version__ = '0.7.1'
