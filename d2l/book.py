@@ -1374,6 +1374,297 @@ def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
     return metric[0]/metric[1]
 
 
+# chapters/ch15_recommender_systems/s02_movielens.py
+d2l.DATA_HUB['ml-100k'] = (
+    'http://files.grouplens.org/datasets/movielens/ml-100k.zip',
+    'cd4dcac4241c8a4ad7badc7ca635da8a69dddb83')
+
+
+# chapters/ch15_recommender_systems/s02_movielens.py
+def read_data_ml100k():
+    """Return the ratings as a DataFrame (user_id, item_id, rating,
+    timestamp), and how many users and items there are (15.2.1)."""
+    data_dir = d2l.download_extract('ml-100k')
+    names = ['user_id', 'item_id', 'rating', 'timestamp']
+    data = pd.read_csv(data_dir + 'u.data', '\t', names=names,
+                       engine='python')
+    num_users = data.user_id.unique().shape[0]
+    num_items = data.item_id.unique().shape[0]
+    return data, num_users, num_items
+
+
+# chapters/ch15_recommender_systems/s02_movielens.py
+def split_data_ml100k(data, num_users, num_items,
+                      split_mode="random", test_ratio=0.1):
+    """Split the dataset in random mode or seq-aware mode."""
+    if split_mode == "seq-aware":
+        train_items, test_items, train_list = {}, {}, []
+        for line in data.itertuples():
+            u, i, rating, time = line[1], line[2], line[3], line[4]
+            train_items.setdefault(u, []).append((u, i, rating, time))
+            if u not in test_items or test_items[u][-1] < time:
+                test_items[u] = (i, rating, time)
+        for u in range(1, num_users + 1):
+            train_list.extend(sorted(train_items[u], key=lambda k: k[3]))
+        test_data = [(key, *value) for key, value in test_items.items()]
+        train_data = [item for item in train_list if item not in test_data]
+        train_data = pd.DataFrame(train_data)
+        test_data = pd.DataFrame(test_data)
+    else:
+        mask = [True if x == 1 else False for x in np.random.uniform(
+            0, 1, (len(data))) < 1 - test_ratio]
+        neg_mask = [not x for x in mask]
+        train_data, test_data = data[mask], data[neg_mask]
+    return train_data, test_data
+
+
+# chapters/ch15_recommender_systems/s02_movielens.py
+def load_data_ml100k(data, num_users, num_items, feedback="explicit"):
+    """Return lists of users, items and scores, counted from 0, and the scores
+    as an array (num_items, num_users), or, for implicit feedback, the items
+    of each user as a dict of lists (15.2.4)."""
+    users, items, scores = [], [], []
+    inter = np.zeros((num_items, num_users)) if feedback == "explicit" else {}
+    for line in data.itertuples():
+        user_index, item_index = int(line[1] - 1), int(line[2] - 1)
+        score = int(line[3]) if feedback == "explicit" else 1
+        users.append(user_index)
+        items.append(item_index)
+        scores.append(score)
+        if feedback == "implicit":
+            inter.setdefault(user_index, []).append(item_index)
+        else:
+            inter[item_index, user_index] = score
+    return users, items, scores, inter
+
+
+# chapters/ch15_recommender_systems/s02_movielens.py
+def split_and_load_ml100k(split_mode="seq-aware", feedback="explicit",
+                          test_ratio=0.1, batch_size=256):
+    """Return how many users and items there are, and loaders of the training
+    and test set: users, items and scores, all (batch_size,) (15.2.4)."""
+    data, num_users, num_items = read_data_ml100k()
+    train_data, test_data = split_data_ml100k(
+        data, num_users, num_items, split_mode, test_ratio)
+    train_u, train_i, train_r, _ = load_data_ml100k(
+        train_data, num_users, num_items, feedback)
+    test_u, test_i, test_r, _ = load_data_ml100k(
+        test_data, num_users, num_items, feedback)
+    train_set = gluon.data.ArrayDataset(
+        np.array(train_u), np.array(train_i), np.array(train_r))
+    test_set = gluon.data.ArrayDataset(
+        np.array(test_u), np.array(test_i), np.array(test_r))
+    train_iter = gluon.data.DataLoader(
+        train_set, shuffle=True, last_batch="rollover",
+        batch_size=batch_size)
+    test_iter = gluon.data.DataLoader(
+        test_set, batch_size=batch_size)
+    return num_users, num_items, train_iter, test_iter
+
+
+# chapters/ch15_recommender_systems/s03_matrix_factorization.py
+def train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
+                        ctx_list=d2l.try_all_gpus(), evaluator=None,
+                        **kwargs):
+    """Train a network that predicts ratings; plot the training loss and what
+    `evaluator` returns after each epoch, and print the last ones (15.3.4)."""
+    timer = d2l.Timer()
+    animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0, 2],
+                            legend=['train loss', 'test RMSE'])
+    for epoch in range(num_epochs):
+        metric, l = d2l.Accumulator(3), 0.
+        for i, values in enumerate(train_iter):
+            timer.start()
+            input_data = []
+            values = values if isinstance(values, list) else [values]
+            for v in values:
+                input_data.append(gluon.utils.split_and_load(v, ctx_list))
+            train_feat = input_data[0:-1] if len(values) > 1 else input_data
+            train_label = input_data[-1]
+            with autograd.record():
+                preds = [net(*t) for t in zip(*train_feat)]
+                ls = [loss(p, s) for p, s in zip(preds, train_label)]
+            [l.backward() for l in ls]
+            l += sum([l.asnumpy() for l in ls]).mean() / len(ctx_list)
+            trainer.step(values[0].shape[0])
+            metric.add(l, values[0].shape[0], values[0].size)
+            timer.stop()
+        if len(kwargs) > 0: # it will be used in section AutoRec.
+            test_rmse = evaluator(net, test_iter, kwargs['inter_mat'],
+                                  ctx_list)
+        else:
+            test_rmse = evaluator(net, test_iter, ctx_list)
+        train_l = l / (i + 1)
+        animator.add(epoch + 1, (train_l, test_rmse))
+    print('train loss %.3f, test RMSE %.3f'
+          % (metric[0] / metric[1], test_rmse))
+    print('%.1f examples/sec on %s'
+          % (metric[2] * num_epochs / timer.sum(), ctx_list))
+
+
+# chapters/ch15_recommender_systems/s05_personalized_ranking.py
+class BPRLoss(gluon.loss.Loss):
+    """-log sigmoid(positive - negative), summed over the batch: scores (n,)
+    of chosen and other items give a loss (1,) (15.5.1)."""
+    def __init__(self, weight=None, batch_axis=0, **kwargs):
+        super(BPRLoss, self).__init__(weight=None, batch_axis=0, **kwargs)
+
+    def forward(self, positive, negative):
+        distances = positive - negative
+        loss = - np.sum(np.log(npx.sigmoid(distances)), 0, keepdims=True)
+        return loss
+
+
+# chapters/ch15_recommender_systems/s05_personalized_ranking.py
+class HingeLossbRec(gluon.loss.Loss):
+    """max(0, margin - positive + negative), summed: scores (n,) of chosen and
+    other items give a scalar (15.5.2)."""
+    def __init__(self, weight=None, batch_axis=0, **kwargs):
+        super(HingeLossbRec, self).__init__(weight=None, batch_axis=0,
+                                            **kwargs)
+
+    def forward(self, positive, negative, margin=1):
+        distances = positive - negative
+        loss = np.sum(np.maximum(-distances + margin, 0))
+        return loss
+
+
+# chapters/ch15_recommender_systems/s06_neumf.py
+def hit_and_auc(rankedlist, test_matrix, k):
+    """Return how many of the first `k` ranked items are in `test_matrix`, and
+    the share of the other items below the first that is (15.6.4)."""
+    hits_k = [(idx, val) for idx, val in enumerate(rankedlist[:k])
+               if val in set(test_matrix)]
+    hits_all = [(idx, val) for idx, val in enumerate(rankedlist)
+               if val in set(test_matrix)]
+    max = len(rankedlist) - 1
+    auc = 1.0 * (max - hits_all[0][0]) / max if len(hits_all) > 0 else 0
+    return len(hits_k), auc
+
+
+# chapters/ch15_recommender_systems/s06_neumf.py
+def evaluate_ranking(net, test_input, seq, candidates, num_users, num_items,
+                     ctx):
+    """Rank for each user the items not chosen before; return the mean hit
+    rate among 50 and the mean AUC (15.6.4)."""
+    ranked_list, ranked_items, hit_rate, auc = {}, {}, [], []
+    all_items = set([i for i in range(num_users)])
+    for u in range(num_users):
+        neg_items = list(all_items - set(candidates[int(u)]))
+        user_ids, item_ids, x, scores = [], [], [], []
+        [item_ids.append(i) for i in neg_items]
+        [user_ids.append(u) for _ in neg_items]
+        x.extend([np.array(user_ids)])
+        if seq is not None:
+            x.append(seq[user_ids, :])
+        x.extend([np.array(item_ids)])
+        test_data_iter = gluon.data.DataLoader(gluon.data.ArrayDataset(*x),
+                                                shuffle=False,
+                                                last_batch="keep",
+                                                batch_size=1024)
+        for index, values in enumerate(test_data_iter):
+            x = [gluon.utils.split_and_load(v, ctx, even_split=False)
+                  for v in values]
+            scores.extend([list(net(*t).asnumpy()) for t in zip(*x)])
+        scores = [item for sublist in scores for item in sublist]
+        item_scores = list(zip(item_ids, scores))
+        ranked_list[u] = sorted(item_scores, key=lambda t: t[1], reverse=True)
+        ranked_items[u] = [r[0] for r in ranked_list[u]]
+        temp = hit_and_auc(ranked_items[u], test_input[u], 50)
+        hit_rate.append(temp[0])
+        auc.append(temp[1])
+    return np.mean(np.array(hit_rate)), np.mean(np.array(auc))
+
+
+# chapters/ch15_recommender_systems/s06_neumf.py
+def train_ranking(net, train_iter, test_iter, loss, trainer, test_seq_iter,
+                  num_users, num_items, num_epochs, ctx_list, evaluator,
+                  candidates, eval_step=1):
+    """Train a network that ranks items by pairs; plot the hit rate and the
+    AUC that `evaluator` returns, and print the last ones (15.6.5)."""
+    timer, hit_rate, auc = d2l.Timer(), 0, 0
+    animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0, 1],
+                            legend=['test hit rate', 'test AUC'])
+    for epoch in range(num_epochs):
+        metric, l = d2l.Accumulator(3), 0.
+        for i, values in enumerate(train_iter):
+            input_data = []
+            for v in values:
+                input_data.append(gluon.utils.split_and_load(v, ctx_list))
+            with autograd.record():
+                p_pos = [net(*t) for t in zip(*input_data[0:-1])]
+                p_neg = [net(*t) for t in zip(*input_data[0:-2],
+                                              input_data[-1])]
+                ls = [loss(p, n) for p, n in zip(p_pos, p_neg)]
+            [l.backward(retain_graph=False) for l in ls]
+            l += sum([l.asnumpy() for l in ls]).mean()/len(ctx_list)
+            trainer.step(values[0].shape[0])
+            metric.add(l, values[0].shape[0], values[0].size)
+            timer.stop()
+        with autograd.predict_mode():
+            if (epoch + 1) % eval_step == 0:
+                hit_rate, auc = evaluator(net, test_iter, test_seq_iter,
+                                          candidates, num_users, num_items,
+                                          ctx_list)
+                animator.add(epoch + 1, (hit_rate, auc))
+    print('train loss %.3f, test hit rate %.3f, test AUC %.3f'
+          % (metric[0] / metric[1], hit_rate, auc))
+    print('%.1f examples/sec on %s'
+          % (metric[2] * num_epochs / timer.sum(), ctx_list))
+
+
+# chapters/ch15_recommender_systems/s08_feature_rich.py
+d2l.DATA_HUB['ctr'] = (d2l.DATA_URL + 'ctr.zip',
+                       'e18327c48c8e8e5c23da714dd614e390d369843f')
+
+
+# chapters/ch15_recommender_systems/s08_feature_rich.py
+class CTRDataset(gluon.data.Dataset):
+    """Lines of a label and `num_feat` tab-separated categories, as a pair of
+    numbers (num_feat,), those of a field above those of the fields before it,
+    and a list with the label. The test set takes `feat_mapper` and `defaults`
+    from the training set; `field_dims` counts each field's numbers (15.8.2).
+    """
+    def __init__(self, data_path, feat_mapper=None, defaults=None,
+                 min_threshold=4, num_feat=34):
+        self.NUM_FEATS, self.count, self.data = num_feat, 0, {}
+        feat_cnts = defaultdict(lambda: defaultdict(int))
+        self.feat_mapper, self.defaults = feat_mapper, defaults
+        self.field_dims = np.zeros(self.NUM_FEATS, dtype=np.int64)
+        with open(data_path) as f:
+            for line in f:
+                instance = {}
+                values = line.rstrip('\n').split('\t')
+                if len(values) != self.NUM_FEATS + 1:
+                    continue
+                label = np.float32([0, 0])
+                label[int(values[0])] = 1
+                instance['y'] = [np.float32(values[0])]
+                for i in range(1, self.NUM_FEATS + 1):
+                    feat_cnts[i][values[i]] += 1
+                    instance.setdefault('x', []).append(values[i])
+                self.data[self.count] = instance
+                self.count = self.count + 1
+        if self.feat_mapper is None and self.defaults is None:
+            feat_mapper = {i: {feat for feat, c in cnt.items() if c >=
+                               min_threshold} for i, cnt in feat_cnts.items()}
+            self.feat_mapper = {i: {feat: idx for idx, feat in enumerate(cnt)}
+                                for i, cnt in feat_mapper.items()}
+            self.defaults = {i: len(cnt) for i, cnt in feat_mapper.items()}
+        for i, fm in self.feat_mapper.items():
+            self.field_dims[i - 1] = len(fm) + 1
+        self.offsets = np.array((0, *np.cumsum(self.field_dims).asnumpy()
+                                 [:-1]))
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, idx):
+        feat = np.array([self.feat_mapper[i + 1].get(v, self.defaults[i + 1])
+                         for i, v in enumerate(self.data[idx]['x'])])
+        return feat + self.offsets, self.data[idx]['y']
+
+
 # chapters/ch16_generative_adversarial_networks/s01_gan.py
 def update_D(X, Z, net_D, net_G, loss, trainer_D):
     """Update discriminator."""

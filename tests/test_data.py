@@ -47,6 +47,8 @@ SAMPLE_SHA1 = {
     'mnist/train-labels-idx1-ubyte.gz': '78a9209d10d52adc6ca2d2c4e8a0cdf407acf21b',
     'mnist/t10k-images-idx3-ubyte.gz': '1d9cb1e6bfb6784210f12e934681b98986730985',
     'mnist/t10k-labels-idx1-ubyte.gz': 'bfdf23c10f599a570f21c3b2009330fb297408bf',
+    'ml-100k.zip': 'f9bdb28c27fb60622f0a48250f88c96e0055596f',
+    'ctr.zip': '1646e2c366e8b9d501f4677c113c13ff4f057858',
     'pokemon.zip': '58fbc0e2987a4451805b5fc8e634e3a5a2e434c0',
 }
 

@@ -26,6 +26,8 @@ FAMILIES = {
     'mnist/train-labels-idx1-ubyte.gz': 'mnist',
     'mnist/t10k-images-idx3-ubyte.gz': 'mnist',
     'mnist/t10k-labels-idx1-ubyte.gz': 'mnist',
+    'ml-100k.zip': 'movielens',
+    'ctr.zip': 'ctr',
     'pokemon.zip': 'pokemon',
 }
 MIN_SIZE = 60                            # so that each of ten classes is in the test sixth

@@ -10,17 +10,16 @@ import numpy as np
 
 from . import pack
 
-SEED, USERS, FEWEST_USERS = 152, 400, 20  # and as many films
-SIZE_SHARE = 10                          # of D2L_SAMPLE_SIZE: users
+SEED, USERS = 152, 400                   # and as many films
 FEWEST, MOST = 20, 80                    # ratings of a user, at most of half the films
 STAY = 70                                # percent of choices of the same genre as the one before
 FIRST_SECOND, DAY = 874724710, 86400     # as in the real file: from September 1997 on
 GENRES = '''unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy
     Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western'''.split()
 USED = (1, 4, 5, 8, 11, 14, 15, 16)      # genres that films have
-JOBS = '''administrator artist doctor educator engineer entertainment executive healthcare homemaker
-    lawyer librarian marketing none other programmer retired salesman scientist student technician
-    writer'''.split()
+JOBS = '''administrator artist doctor educator engineer entertainment executive healthcare
+    homemaker lawyer librarian marketing none other programmer retired salesman scientist student
+    technician writer'''.split()
 TITLES = (('Silent', 'Golden', 'Lost', 'Broken', 'Secret', 'Last', 'Crimson', 'Hidden', 'Winter',
            'Midnight', 'Burning', 'Second', 'Distant', 'Paper', 'Iron', 'Blue', 'Hollow', 'Northern',
            'Sleeping', 'Restless', 'Velvet', 'Seventh', 'Wandering', 'Borrowed', 'Stolen'),
@@ -58,17 +57,16 @@ def ratings(rng, n):
 
 
 def make(name, size=None):
-    """Return the bytes of ml-100k.zip; size, if given, is ten times the number of users."""
-    rng = np.random.RandomState(SEED)
-    n = max(size // SIZE_SHARE, FEWEST_USERS) if size else USERS
-    genre, rows = ratings(rng, n)
+    """Return the bytes of ml-100k.zip; size, if given, is the number of users, and of films."""
+    n = size or USERS
+    genre, rows = ratings(np.random.RandomState(SEED), n)
     films, users = [], []
     for i in range(n):
         title = f'{TITLES[0][i % 25]} {TITLES[1][i // 25 % 25]}' + f' {i // 625 + 1}' * (i >= 625)
         year = 1960 + i * 7 % 39
         flags = '|'.join(str(int(j == USED[genre[i]])) for j in range(len(GENRES)))
-        films.append(f'{i + 1}|{title} ({year})|01-Jan-{year}||'
-                     f'http://us.imdb.com/M/title-exact?{title.replace(" ", "%20")}%20({year})|{flags}')
+        url = f'http://us.imdb.com/M/title-exact?{title} ({year})'.replace(' ', '%20')
+        films.append(f'{i + 1}|{title} ({year})|01-Jan-{year}||{url}|{flags}')
         users.append(f'{i + 1}|{18 + i * 11 % 50}|{"MF"[i % 3 == 0]}|{JOBS[i * 5 % 21]}|'
                      f'{10000 + i * 137 % 90000}')
     files = {'u.data': [f'{user + 1}\t{film + 1}\t{stars}\t{second}'

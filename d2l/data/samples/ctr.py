@@ -1,9 +1,10 @@
 """A stand-in for the advertisements of 15.8: whether one is clicked depends on pairs of features.
 
 ctr.zip with train.csv and test.csv: a label and 34 categories a line, separated by tabs, without
-a header, the categories as meaningless codes. Some fields have a few values, some have dozens. Each value of the fields in PAIRS belongs to one of two kinds; the click
-depends on how many of the pairs are of the same kind, so that no field alone says anything, and
-a few clicks are turned round.
+a header, the categories as meaningless codes. Some fields have a few values, some have dozens.
+Each value of the fields in PAIRS belongs to one of two kinds; the click depends on how many of
+the pairs are of different kinds, so that no field alone says anything, and a few clicks are
+turned round.
 """
 import numpy as np
 
@@ -12,9 +13,11 @@ from . import pack
 SEED, FIELDS = 158, 34
 ROWS = {'train.csv': 15000, 'test.csv': 3000}
 # Numbers of values of the fields; those of a pair have few.
-VALUES = (6, 8, 90, 2, 6, 4, 60, 4, 8, 20, 5, 3, 70, 6, 12, 10, 4, 2, 110, 4, 9, 5, 30, 3, 50, 6, 4,
-          12, 4, 2, 40, 6, 16, 15)
+VALUES = (6, 8, 90, 2, 6, 4, 60, 4, 8, 20, 5, 3, 70, 6, 12, 10, 4, 2, 110, 4, 9, 5, 30, 3, 50, 6,
+          4, 12, 4, 2, 40, 6, 16, 15)
 PAIRS = ((0, 5), (4, 13), (19, 25))
+# Number of values -> the kind of each; both kinds are as frequent.
+KINDS = {4: np.array([0, 1, 1, 0]), 6: np.array([0, 1, 0, 1, 1, 1])}
 TURNED = 3                               # percent
 
 
@@ -22,9 +25,9 @@ def rows(rng, n):
     """Return labels (n,) and numbers of values (n, 34)."""
     # the smaller of two draws: a field's first values are the more frequent ones
     x = np.stack([rng.randint(0, values, (2, n), dtype=np.int32).min(0) for values in VALUES], 1)
-    same = sum((x[:, a] + x[:, b]) % 2 for a, b in PAIRS)
+    different = sum(KINDS[VALUES[a]][x[:, a]] != KINDS[VALUES[b]][x[:, b]] for a, b in PAIRS)
     turned = rng.randint(0, 100, n, dtype=np.int32) < TURNED
-    return ((same * 2 > len(PAIRS)) ^ turned).astype(int), x
+    return ((different * 2 > len(PAIRS)) ^ turned).astype(int), x
 
 
 def code(field, value):
