@@ -167,6 +167,25 @@ def check(network, mode, record, old=None):
     return max(found.values(), default=0.0), bar
 
 
+def row(network, mode, record, seconds):
+    """(network, mode, largest error, tolerance, seconds, verdict): a line of the table."""
+    if isinstance(record, Skip):
+        return network.name, mode, None, None, seconds, str(record)
+    error, bar = check(network, mode, record)
+    return network.name, mode, error, bar, seconds, 'ok' if error <= bar else 'FAILED'
+
+
+def table(results):
+    """The lines of the report on rows, and a last one that counts them."""
+    yield f"{'network':28}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}"
+    for name, mode, error, bar, seconds, verdict in results:
+        numbers_shown = f'{error:14.1e}{bar:11.1e}' if error is not None else ' ' * 25
+        yield f'{name:28}{mode:20}{numbers_shown}{seconds:7.2f}  {verdict}'
+    checked = [result for result in results if result[2] is not None]
+    yield (f'{len({result[0] for result in results})} networks, {len(checked)} modes checked, '
+           f"{sum(result[-1] == 'FAILED' for result in results)} failed")
+
+
 def update(network):
     """Store a network's numbers, from eager; refuses where the witness disagrees."""
     records = {mode: record for mode, record, _ in compute(network)}
@@ -239,22 +258,11 @@ def main(argv=None):
         (GOLDEN / 'INDEX.md').write_text(index())
         return 0
     ctx = npx.gpu() if args.device == 'gpu' else npx.cpu()
-    results = []
-    for network in tqdm(rows, unit='network', disable=None):
-        for mode, record, seconds in compute(network, ctx):
-            if isinstance(record, Skip):
-                results.append((network.name, mode, None, None, seconds, str(record)))
-            else:
-                error, bar = check(network, mode, record)
-                results.append((network.name, mode, error, bar, seconds,
-                                'ok' if error <= bar else 'FAILED'))
-    print(f"{'network':28}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}")
-    for name, mode, error, bar, seconds, verdict in results:
-        numbers_shown = f'{error:14.1e}{bar:11.1e}' if error is not None else ' ' * 25
-        print(f'{name:28}{mode:20}{numbers_shown}{seconds:7.2f}  {verdict}')
-    failed = [row for row in results if row[-1] == 'FAILED']
-    checked = [row for row in results if row[2] is not None]
-    print(f'{len(rows)} networks, {len(checked)} modes checked, {len(failed)} failed')
+    results = [row(network, mode, record, seconds)
+               for network in tqdm(rows, unit='network', disable=None)
+               for mode, record, seconds in compute(network, ctx)]
+    print('\n'.join(table(results)))
+    failed = [result for result in results if result[-1] == 'FAILED']
     if args.json:
         keys = ('network', 'mode', 'error', 'tolerance', 'seconds', 'verdict')
         args.json.write_text(json.dumps([dict(zip(keys, row)) for row in results], indent=1))

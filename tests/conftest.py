@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore', DeprecationWarning)
     import mxnet  # noqa: E402, F401
 
+REPORT_NETWORKS, REPORT_OUTPUTS = 'regression of a network', 'printed by a section'
 REPO = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -42,3 +43,25 @@ def python():
                               env={**os.environ, **(env or {})}, text=True, capture_output=True,
                               **kwargs)
     return run
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The report of the regression: printed numbers of the chapters, and the table of networks."""
+    from ci import networks, regress
+
+    found = {REPORT_NETWORKS: [], REPORT_OUTPUTS: []}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, 'when', '') == 'call':
+                for name, value in report.user_properties:
+                    found.get(name, []).append(value)
+    if found[REPORT_OUTPUTS]:
+        terminalreporter.section('what the sections print')
+        found[REPORT_OUTPUTS].sort(key=lambda line: [int(n) for n in line.split()[0].split('.')])
+        terminalreporter.write_line('\n'.join(found[REPORT_OUTPUTS]))
+    if found[REPORT_NETWORKS]:
+        order = [network.name for network in networks.NETWORKS]
+        found[REPORT_NETWORKS].sort(key=lambda row: (order.index(row[0]),
+                                                     regress.MODES.index(row[1])))
+        terminalreporter.section('every network against its stored numbers')
+        terminalreporter.write_line('\n'.join(regress.table(found[REPORT_NETWORKS])))

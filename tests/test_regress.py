@@ -6,6 +6,7 @@ import pytest
 
 from ci import networks, numbers, regress
 from ci.networks import NETWORKS
+from tests.conftest import REPORT_NETWORKS
 
 BY_NAME = {network.name: network for network in NETWORKS}
 # as Gluon says it: importing a graph cannot tell the type of its inputs, and need not
@@ -18,23 +19,31 @@ def grouped(*extra):
             for network in NETWORKS for more in (extra or ((),))]
 
 
+@pytest.mark.xdist_group('lenet')
+def test_tests_of_a_network_share_a_process(request):
+    """pytest-xdist sends a group to one process if it can mark the ids of its tests."""
+    assert not hasattr(request.config, 'workerinput') or request.node.nodeid.endswith('@lenet')
+
+
 @functools.lru_cache(maxsize=1)
 def computed(name):
-    return {mode: record for mode, record, _ in regress.compute(BY_NAME[name])}
+    return {mode: (record, seconds) for mode, record, seconds in regress.compute(BY_NAME[name])}
 
 
 @pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in regress.MODES)))
-def test_network_computes_what_is_stored(name, mode):
-    record = computed(name)[mode]
+def test_network_computes_what_is_stored(name, mode, record_property):
+    record, seconds = computed(name)[mode]
+    row = regress.row(BY_NAME[name], mode, record, seconds)
+    record_property(REPORT_NETWORKS, row)
     if isinstance(record, regress.Skip):
         pytest.skip(str(record))
-    error, bar = regress.check(BY_NAME[name], mode, record)
+    _, _, error, bar, _, _ = row
     assert error <= bar
 
 
 @pytest.mark.parametrize('name', grouped())
 def test_only_what_does_not_compile_lacks_a_witness(name):
-    skipped = isinstance(computed(name)['witness'], regress.Skip)
+    skipped = isinstance(computed(name)['witness'][0], regress.Skip)
     assert skipped == bool(BY_NAME[name].eager_only)
 
 
