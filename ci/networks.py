@@ -66,6 +66,7 @@ class Network:
     inside: str = ''            # a function of that listing in whose body the network is built
     given: tuple = ()           # (name, source) pairs that stand for data or arguments
     arrays: str = ''            # a function network's parameters: global names, or 'model.params'
+    layers: str = ''            # a Block whose layers a function takes as its last arguments
     training: str = ''          # statement that switches a scratch network's dropout off
     eager_only: str = ''        # why it does not compile
     predict_only: str = ''      # why it cannot be trained as it is written
@@ -80,7 +81,7 @@ class Network:
             function = next(node for node in reversed(nodes) if node.listing == self.listing
                             and getattr(node, 'name', '') == self.inside)
             nodes += function.body
-        wanted = self.net + (f', [{self.arrays}]' if self.arrays else '')
+        wanted = f'[{self.net}, {self.arrays or None}, {self.layers or None}]'
         return slices.backward(nodes, wanted, dict(self.given))
 
     def build(self):
@@ -91,6 +92,8 @@ class Network:
             exec(f'{name} = {source}', names)
         exec(compile(ast.Module(self.nodes, []), f'<section {self.section}>', 'exec'), names)
         net = eval(self.net, names)
+        if self.layers:
+            return Through(net, eval(self.layers, names))
         return net if isinstance(net, nn.Block) else Function(net, names, self.arrays)
 
     def example(self, ctx=CPU):
@@ -164,6 +167,17 @@ class Function(nn.Block):
     def forward(self, *inputs):
         with self.bound(next(iter(leaves(inputs))).ctx):
             return self.function(*inputs)
+
+
+class Through(nn.Block):
+    """A function of inputs and of the layers of a Block (14.4's skip_gram), as a Block."""
+
+    def __init__(self, function, layers, **kwargs):
+        super(Through, self).__init__(**kwargs)
+        self.function, self.layers = function, layers
+
+    def forward(self, *inputs):
+        return self.function(*inputs, *self.layers)
 
 
 def fresh(nested):
@@ -348,6 +362,9 @@ NETWORKS = [
             'lambda X: lenet(X, [W1, b1, W2, b2, W3, b3, W4, b4])', (floats(2, 1, 28, 28),),
             arrays='W1, b1, W2, b2, W3, b3, W4, b4'),
     Network('multi_gpu_resnet18', '12.6', 1, 'resnet18(10)', (floats(2, 1, 28, 28),)),
+    # chapter 14
+    Network('skip_gram', '14.4', 9, 'skip_gram', (tokens(200, 4, 1), tokens(200, 4, 60)),
+            given=(('vocab', 'range(200)'),), layers='net'),
     # chapter 15
     Network('matrix_factorization', '15.3', 1, 'MF(30, 943, 1682)',
             (tokens(943, 8), tokens(1682, 8))),

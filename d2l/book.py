@@ -1374,6 +1374,247 @@ def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
     return metric[0]/metric[1]
 
 
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+d2l.DATA_HUB['ptb'] = (d2l.DATA_URL + 'ptb.zip',
+                       '319d85e578af0cdc590547f26231e4e31cdf1e42')
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+def read_ptb():
+    """Return the training sentences of Penn Tree Bank, lists of words
+    (14.3.1)."""
+    data_dir = d2l.download_extract('ptb')
+    with open(data_dir + 'ptb.train.txt') as f:
+        raw_text = f.read()
+    return [line.split() for line in raw_text.split('\n')]
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+def subsampling(sentences, vocab):
+    """Return the sentences with words left out at random, the more frequent
+    the more often; words not in `vocab` become '<unk>' (14.3.2)."""
+    # Map low frequency words into <unk>
+    sentences = [[vocab.idx_to_token[vocab[tk]] for tk in line]
+                 for line in sentences]
+    # Count the frequency for each word
+    counter = d2l.count_corpus(sentences)
+    num_tokens = sum(counter.values())
+
+    # Return True if to keep this token during subsampling
+    def keep(token):
+        return(random.uniform(0, 1) <
+               math.sqrt(1e-4 / counter[token] * num_tokens))
+
+    # Now do the subsampling
+    return [[tk for tk in line if keep(tk)] for line in sentences]
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+def get_centers_and_contexts(corpus, max_window_size):
+    """Return a list of centre words and one of their contexts, up to
+    `max_window_size` words to each side, from a list of sentences (14.3.3).
+    """
+    centers, contexts = [], []
+    for line in corpus:
+        # Each sentence needs at least 2 words to form a
+        # "central target word - context word" pair
+        if len(line) < 2:
+            continue
+        centers += line
+        for i in range(len(line)):
+            # Context window centered at i
+            window_size = random.randint(1, max_window_size)
+            indices = list(range(max(0, i - window_size),
+                                 min(len(line), i + 1 + window_size)))
+            # Exclude the central target word from the context words
+            indices.remove(i)
+            contexts.append([line[idx] for idx in indices])
+    return centers, contexts
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+class RandomGenerator(object):
+    """Draw a random int in [0, n] according to n sampling weights."""
+    def __init__(self, sampling_weights):
+        self.population = list(range(len(sampling_weights)))
+        self.sampling_weights = sampling_weights
+        self.candidates = []
+        self.i = 0
+
+    def draw(self):
+        if self.i == len(self.candidates):
+            self.candidates = random.choices(
+                self.population, self.sampling_weights, k=10000)
+            self.i = 0
+        self.i += 1
+        return self.candidates[self.i-1]
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+def get_negatives(all_contexts, corpus, K):
+    """Return noise words for each context, `K` for each of its words
+    (14.3.3)."""
+    counter = d2l.count_corpus(corpus)
+    sampling_weights = [counter[i]**0.75 for i in range(len(counter))]
+    all_negatives, generator = [], RandomGenerator(sampling_weights)
+    for contexts in all_contexts:
+        negatives = []
+        while len(negatives) < len(contexts) * K:
+            neg = generator.draw()
+            # Noise words cannot be context words
+            if neg not in contexts:
+                negatives.append(neg)
+        all_negatives.append(negatives)
+    return all_negatives
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+def batchify(data):
+    """Put examples (center, contexts, negatives) into a minibatch: centers
+    (B, 1), and contexts_negatives, masks and labels, all (B, max_len)
+    (14.3.3)."""
+    max_len = max(len(c) + len(n) for _, c, n in data)
+    centers, contexts_negatives, masks, labels = [], [], [], []
+    for center, context, negative in data:
+        cur_len = len(context) + len(negative)
+        centers += [center]
+        contexts_negatives += [context + negative + [0] * (max_len - cur_len)]
+        masks += [[1] * cur_len + [0] * (max_len - cur_len)]
+        labels += [[1] * len(context) + [0] * (max_len - len(context))]
+    return (np.array(centers).reshape(-1, 1), np.array(contexts_negatives),
+            np.array(masks), np.array(labels))
+
+
+# chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
+def load_data_ptb(batch_size, max_window_size, num_noise_words):
+    """Return a loader of Penn Tree Bank's minibatches (see `batchify`) and
+    the Vocab (14.3.4)."""
+    sentences = read_ptb()
+    vocab = d2l.Vocab(sentences, min_freq=10)
+    subsampled = subsampling(sentences, vocab)
+    corpus = [vocab[line] for line in subsampled]
+    all_centers, all_contexts = get_centers_and_contexts(
+        corpus, max_window_size)
+    all_negatives = get_negatives(all_contexts, corpus, num_noise_words)
+    dataset = gluon.data.ArrayDataset(
+        all_centers, all_contexts, all_negatives)
+    data_iter = gluon.data.DataLoader(dataset, batch_size, shuffle=True,
+                                      batchify_fn=batchify)
+    return data_iter, vocab
+
+
+# chapters/ch14_natural_language_processing/s08_sentiment_dataset.py
+d2l.DATA_HUB['aclImdb'] = (
+    'http://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz',
+    '01ada507287d82875905620988597833ad4e0903')
+
+
+# chapters/ch14_natural_language_processing/s08_sentiment_dataset.py
+def read_imdb(data_dir, is_train):
+    """Return the reviews of the training or test set, strings, and their
+    labels, 1 for positive and 0 for negative (14.8.1)."""
+    data, labels = [], []
+    for label in ['pos/', 'neg/']:
+        folder_name = data_dir + ('train/' if is_train else 'test/') + label
+        for file in os.listdir(folder_name):
+            with open(folder_name + file, 'rb') as f:
+                review = f.read().decode('utf-8').replace('\n', '')
+                data.append(review)
+                labels.append(1 if label == 'pos/' else 0)
+    return data, labels
+
+
+# chapters/ch14_natural_language_processing/s08_sentiment_dataset.py
+def load_data_imdb(batch_size, num_steps=500):
+    """Return loaders of the training and test reviews, word numbers
+    (batch_size, num_steps) with labels (batch_size,), and the Vocab
+    (14.8.2)."""
+    data_dir = d2l.download_extract('aclImdb', 'aclImdb')
+    train_data = read_imdb(data_dir, True)
+    test_data = read_imdb(data_dir, False)
+    train_tokens = d2l.tokenize(train_data[0], token='word')
+    test_tokens = d2l.tokenize(test_data[0], token='word')
+    vocab = d2l.Vocab(train_tokens, min_freq=5)
+    train_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
+                               for line in train_tokens])
+    test_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
+                             for line in test_tokens])
+    train_iter = d2l.load_array((train_features, train_data[1]), batch_size)
+    test_iter = d2l.load_array((test_features, test_data[1]), batch_size,
+                               is_train=False)
+    return train_iter, test_iter, vocab
+
+
+# chapters/ch14_natural_language_processing/s11_nli_dataset.py
+d2l.DATA_HUB['SNLI'] = (
+    'https://nlp.stanford.edu/projects/snli/snli_1.0.zip',
+    '9fcde07509c7e87ec61c640c1b2753d9041758e4')
+
+
+# chapters/ch14_natural_language_processing/s11_nli_dataset.py
+def read_snli(data_dir, is_train):
+    """Read the SNLI dataset into premises, hypotheses, and labels."""
+    def extract_text(s):
+        # Remove information that will not be used by us
+        # Raw strings (printed: plain ones), or Python warns of '\('
+        s = re.sub(r'\(', '', s)
+        s = re.sub(r'\)', '', s)
+        # Substitute two or more consecutive whitespace with space
+        s = re.sub(r'\s{2,}', ' ', s)
+        return s.strip()
+    label_set = {'entailment': 0, 'contradiction': 1, 'neutral': 2}
+    file_name = (data_dir + 'snli_1.0_'
+                 + ('train' if is_train else 'test')
+                 + '.txt')
+    with open(file_name, 'r') as f:
+        rows = [row.split('\t') for row in f.readlines()[1:]]
+    premises = [extract_text(row[1]) for row in rows if row[0] in label_set]
+    hypotheses = [extract_text(row[2]) for row in rows if row[0] in label_set]
+    labels = [label_set[row[0]] for row in rows if row[0] in label_set]
+    return premises, hypotheses, labels
+
+
+# chapters/ch14_natural_language_processing/s11_nli_dataset.py
+class SNLIDataset(gluon.data.Dataset):
+    """A customized dataset to load the SNLI dataset."""
+    def __init__(self, dataset, num_steps, vocab=None):
+        self.num_steps = num_steps
+        p_tokens = d2l.tokenize(dataset[0])
+        h_tokens = d2l.tokenize(dataset[1])
+        if vocab is None:
+            self.vocab = d2l.Vocab(p_tokens + h_tokens, min_freq=5,
+                                   reserved_tokens=['<pad>'])
+        else:
+            self.vocab = vocab
+        self.premises = self.pad(p_tokens)
+        self.hypotheses = self.pad(h_tokens)
+        self.labels = np.array(dataset[2])
+        print('read ' + str(len(self.premises)) + ' examples')
+
+    def pad(self, lines):
+        return np.array([d2l.trim_pad(self.vocab[line], self.num_steps,
+                                      self.vocab['<pad>']) for line in lines])
+
+    def __getitem__(self, idx):
+        return (self.premises[idx], self.hypotheses[idx]), self.labels[idx]
+
+    def __len__(self):
+        return len(self.premises)
+
+
+# chapters/ch14_natural_language_processing/s11_nli_dataset.py
+def load_data_snli(batch_size, num_steps=50):
+    """Download the SNLI dataset and return data iterators and vocabulary."""
+    data_dir = d2l.download_extract('SNLI')
+    train_data = read_snli(data_dir, True)
+    test_data = read_snli(data_dir, False)
+    train_set = SNLIDataset(train_data, num_steps)
+    test_set = SNLIDataset(test_data, num_steps, train_set.vocab)
+    train_iter = gluon.data.DataLoader(train_set, batch_size, shuffle=True)
+    test_iter = gluon.data.DataLoader(test_set, batch_size, shuffle=False)
+    return train_iter, test_iter, train_set.vocab
+
+
 # chapters/ch15_recommender_systems/s02_movielens.py
 d2l.DATA_HUB['ml-100k'] = (
     'http://files.grouplens.org/datasets/movielens/ml-100k.zip',

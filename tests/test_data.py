@@ -22,6 +22,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mxnet import gluon, test_utils
+from mxnet.contrib import text
+from mxnet.contrib.text.embedding import GloVe
 
 import d2l
 from d2l.data import ArchiveError, FetchError, fetch, samples
@@ -47,6 +49,14 @@ SAMPLE_SHA1 = {
     'mnist/train-labels-idx1-ubyte.gz': '78a9209d10d52adc6ca2d2c4e8a0cdf407acf21b',
     'mnist/t10k-images-idx3-ubyte.gz': '1d9cb1e6bfb6784210f12e934681b98986730985',
     'mnist/t10k-labels-idx1-ubyte.gz': 'bfdf23c10f599a570f21c3b2009330fb297408bf',
+    'ptb.zip': '3e15329cedc10bd0b152f75aad365216f024f47b',
+    'glove/glove.6B.zip': 'c7ce69c68f2b7dac37ea0a8ab6a12211ffd138a9',
+    'glove/glove.42B.300d.zip': '41ff50976329d9058e6bcbd3ca5f914a4de206f2',
+    'glove/glove.840B.300d.zip': 'ad047b6857541508707f07eaf1d4108deba8a20d',
+    'glove/glove.twitter.27B.zip': '133c02122b846baa0c6f951b5c60b742f89a2c91',
+    'fasttext/wiki.simple.zip': '22f57219a9b222449503bab13f42157994d30ebe',
+    'aclImdb_v1.tar.gz': '50fda25a9cf5314a8bc582ba4949e8db6dbea8a1',
+    'snli_1.0.zip': '7f082a171b106338b5d44249f529084c75f78e37',
     'ml-100k.zip': 'f9bdb28c27fb60622f0a48250f88c96e0055596f',
     'ctr.zip': '1646e2c366e8b9d501f4677c113c13ff4f057858',
     'pokemon.zip': '58fbc0e2987a4451805b5fc8e634e3a5a2e434c0',
@@ -492,6 +502,25 @@ def test_stand_ins_are_made_once_for_each_size_and_recipe(small, tmp_path, monke
     monkeypatch.setattr(samples, 'recipe', lambda: 'changed')
     assert fetch.door(url, str(tmp_path)) == str(
         tmp_path / 'sample/changed-600/train-labels-idx1-ubyte.gz')
+
+
+@pytest.mark.parametrize('there', [False, True])
+def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there):
+    """Also where a real file lies, which MXNet looks for before it asks the door."""
+    real = tmp_path / 'glove' / 'glove.6B.50d.txt'
+    if there:
+        real.parent.mkdir()
+        real.write_bytes(CONTENT)
+        monkeypatch.setitem(GloVe.pretrained_file_name_sha1, real.name, SHA1)
+    vectors = text.embedding.create('glove', pretrained_file_name=real.name,
+                                    embedding_root=tmp_path)
+    assert vectors.vec_len == 50 and 'beautiful' in vectors.token_to_idx
+    assert tmp_path / samples.folder() / 'glove' / real.name in tmp_path.rglob(real.name)
+    assert real.exists() == there
+    assert GloVe._get_pretrained_file(tmp_path, real.name) != str(real)
+    monkeypatch.setenv('D2L_DATA', 'real')
+    if there:
+        assert GloVe._get_pretrained_file(tmp_path, real.name) == str(real)
 
 
 def test_a_file_without_a_maker(small, tmp_path):

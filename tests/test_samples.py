@@ -1,6 +1,9 @@
 """The stand-ins of the applications are in the real formats and hold what is to be learnt."""
+import collections
 import io
+import itertools
 import re
+import tarfile
 import zipfile
 
 import cv2
@@ -9,8 +12,11 @@ import pandas as pd
 import pytest
 
 from d2l.data import samples
-from d2l.data.samples import ctr, movielens, pokemon
+from d2l.data.samples import ctr, embeddings, imdb, movielens, pokemon, ptb, snli
 
+SYNONYMS = {'chip': ['chips', 'intel', 'electronics'], 'baby': ['babies', 'boy', 'girl'],
+            'beautiful': ['lovely', 'gorgeous', 'wonderful']}            # as 14.7 prints them
+WORDS_TELL = .9         # share of the reviews whose judging words alone tell their kind
 FIELD_SAYS = .03        # how far a field alone may lift the accuracy above that of guessing
 BEATS = .9              # what users' and films' means leave of the error of one mean for all
 
@@ -22,8 +28,110 @@ def _whole(monkeypatch):
 
 def members(name):
     """The files of an archive, path -> bytes."""
-    with zipfile.ZipFile(io.BytesIO(samples.make(name))) as archive:
-        return {path: archive.read(path) for path in archive.namelist()}
+    data = io.BytesIO(samples.make(name))
+    if name.endswith('.zip'):
+        with zipfile.ZipFile(data) as archive:
+            return {path: archive.read(path) for path in archive.namelist()}
+    with tarfile.open(fileobj=data) as archive:
+        return {info.name: archive.extractfile(info).read() for info in archive}
+
+
+@pytest.fixture(scope='module')
+def vectors(request):
+    """The words of a file, and their vectors brought to length 1."""
+    archive, file = request.param
+    files = members(archive)
+    length, = (n for n in embeddings.LENGTHS[archive] if f'.{n}d.' in file or '.vec' in file)
+    assert len(files) == len(embeddings.LENGTHS[archive])
+    lines = files[file].decode('ascii').splitlines()
+    if file.endswith('.vec'):
+        assert lines.pop(0) == f'{len(lines)} {length}'
+    words = [line.split(' ')[0] for line in lines]
+    rows = np.array([list(map(float, line.split(' ')[1:])) for line in lines])
+    assert rows.shape == (embeddings.SIZE, length)
+    return words, rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+EACH_FILE = pytest.mark.parametrize('vectors', [
+    ('glove/glove.6B.zip', 'glove.6B.50d.txt'), ('fasttext/wiki.simple.zip', 'wiki.simple.vec')],
+    indirect=True, ids=['glove', 'fasttext'])
+
+
+def nearest(vectors, x, k):
+    words, rows = vectors
+    return [words[i] for i in np.argsort(-(rows @ x))[:k]]
+
+
+@EACH_FILE
+def test_word_vectors_have_each_word_once(vectors):
+    words, _ = vectors
+    assert len(set(words)) == len(words)
+    assert words.index('beautiful') + 1 == embeddings.BEAUTIFUL          # the unknown word is 0
+
+
+@EACH_FILE
+@pytest.mark.parametrize('word', SYNONYMS)
+def test_nearest_words_are_those_of_the_book(vectors, word):
+    words, rows = vectors
+    assert nearest(vectors, rows[words.index(word)], 4) == [word] + SYNONYMS[word]
+
+
+@EACH_FILE
+@pytest.mark.parametrize('kind', embeddings.PAIRS, ids='-'.join)
+def test_analogies(vectors, kind):
+    words, rows = vectors
+    text = embeddings.PAIRS[kind].split()
+    pairs = list(zip(text[::2], text[1::2]))
+    wrong = [(a, b, c, d) for (a, b), (c, d) in itertools.permutations(pairs, 2)
+             if nearest(vectors, rows[words.index(b)] - rows[words.index(a)]
+                        + rows[words.index(c)], 1) != [d]]
+    assert not wrong
+
+
+def test_ptb_lines_and_topics():
+    files = members('ptb.zip')
+    text = files['ptb/ptb.train.txt'].decode('ascii')
+    assert set(files) == {f'ptb/ptb.{part}.txt' for part in ('train', 'valid', 'test')}
+    assert all(re.fullmatch(r' \S+( \S+)+ ', line) for line in text.splitlines())
+    counts = collections.Counter(text.split())
+    things = [thing for topic in ptb.THINGS for thing in topic]
+    assert len(set(things)) == len(things) and min(counts[thing] for thing in things) >= 100
+    for line in text.splitlines():
+        assert len(set(line.split()) & set(things)) <= 1 or 'board' in line
+
+
+def test_reviews_say_what_their_names_tell():
+    files = members('aclImdb_v1.tar.gz')
+    reviews = [re.fullmatch(r'aclImdb/(train|test)/(pos|neg)/\d+_(\d+)\.txt', path)
+               for path in files if not path.endswith('README')]
+    assert all(7 <= int(m[3]) <= 10 if m[2] == 'pos' else 1 <= int(m[3]) <= 4 for m in reviews)
+    assert collections.Counter((m[1], m[2]) for m in reviews) == {
+        ('train', 'pos'): 1000, ('train', 'neg'): 1000, ('test', 'pos'): 500, ('test', 'neg'): 500}
+    right = 0
+    for m in reviews:
+        words = re.findall(r'\w+', files[m[0]].decode('ascii'))
+        score = sum((word in imdb.GOOD + imdb.LIKED) - (word in imdb.BAD + imdb.LOATHED)
+                    for word in words)
+        right += score != 0 and (score > 0) == (m[2] == 'pos')
+    assert WORDS_TELL * len(reviews) < right < len(reviews)
+
+
+def test_pairs_of_sentences():
+    files = members('snli_1.0.zip')
+    assert set(files) == {f'snli_1.0/snli_1.0_{part}.txt' for part in ('train', 'dev', 'test')}
+    header, *rows = [line.split('\t') for line in
+                     files['snli_1.0/snli_1.0_train.txt'].decode('ascii').splitlines()]
+    assert header == snli.HEADER and len(rows) == snli.SIZES['train']
+    counts = collections.Counter(row[0] for row in rows)
+    assert 0 < counts.pop('-') < 0.04 * len(rows)
+    assert set(counts) == {'entailment', 'contradiction', 'neutral'}
+    assert max(counts.values()) - min(counts.values()) < 0.02 * len(rows)
+    for row in rows:
+        assert len(row) == len(header)
+        for binary, parse, sentence in zip(row[1:3], row[3:5], row[5:7]):
+            words = re.sub('[()]', ' ', binary).split()
+            assert words == re.findall(r'\(\S+ ([^()\s]+)\)', parse)
+            assert ' '.join(words[:-1]) + words[-1] == sentence
 
 
 def test_ratings_have_a_reason():

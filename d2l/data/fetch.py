@@ -1,10 +1,13 @@
 """The one door through which files come: fetched and verified, or made as a sample."""
+import functools
+import inspect
 import os
 import sys
 import tempfile
 import time
 
 from mxnet import gluon, test_utils
+from mxnet.contrib.text.embedding import FastText, GloVe
 
 from d2l.data import samples
 
@@ -37,10 +40,7 @@ def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=
     path = os.path.expanduser(name if path is None else path)
     if os.path.isdir(path):
         path = os.path.join(path, name)
-    source = os.environ.get('D2L_DATA', SOURCES[0])
-    if source not in SOURCES:
-        raise ValueError(f"D2L_DATA is '{source}': say {' or '.join(SOURCES)}")
-    if source == 'sample':
+    if _source() == 'sample':
         return _sample(url, path)
     if overwrite or not _is_good(path, sha1_hash):
         _fetch(url, path, sha1_hash, retries, verify_ssl)
@@ -53,8 +53,34 @@ def testers_door(url, fname=None, dirname=None, overwrite=False, retries=5):
     return door(url, os.path.join(dirname or '', fname), overwrite, retries=retries)
 
 
+def _source():
+    source = os.environ.get('D2L_DATA', SOURCES[0])
+    if source not in SOURCES:
+        raise ValueError(f"D2L_DATA is '{source}': say {' or '.join(SOURCES)}")
+    return source
+
+
+def below_root(function, name='root'):
+    """Wrap what looks for verified files below a root folder before it asks the door, and extracts
+    there: with D2L_DATA=sample its argument of that name is the stand-ins' folder below the root.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if _source() == 'sample':
+            root = os.path.expanduser(bound.arguments[name])
+            bound.arguments[name] = os.path.join(root, samples.folder())
+        return function(*bound.args, **bound.kwargs)
+    return wrapped
+
+
 def replace_gluons():
     """Put the door in the place of MXNet's fetchers, in each module that imported one."""
+    for vectors in GloVe, FastText:
+        vectors._get_pretrained_file = below_root(vectors._get_pretrained_file, 'embedding_root')
     for module in list(sys.modules.values()):
         found = getattr(module, '__dict__', {}).get('download')
         if found is _gluons_download:
@@ -145,7 +171,9 @@ def _sample(url, path):
         raise FetchError(f'there is no sample maker for {url}: D2L_DATA=real fetches the file '
                          f"(stand-ins exist for {', '.join(samples.FAMILIES)})")
     folder, file = os.path.split(path)
-    path = os.path.join(folder, samples.folder(), file)
+    if samples.folder() not in folder:              # below_root may have put it there
+        folder = os.path.join(folder, samples.folder())
+        path = os.path.join(folder, file)
     if not _said:
         _said = True
         print('d2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)',

@@ -1,9 +1,9 @@
 """Makers of synthetic stand-ins, a module a family.
 
 Each module has `make(name, size)`, which returns the bytes of the file whose URL ends with name;
-size is the number of training images, or None for the family's own, and families without images
-ignore it. The same bytes on every machine: see `pack`. A new family needs its module and its files
-in FAMILIES.
+size is the number of training examples, or None for the family's own; some families ignore it.
+The same bytes on every machine: see `pack`. A new family needs its module and its files in
+FAMILIES.
 """
 import functools
 import hashlib
@@ -26,6 +26,14 @@ FAMILIES = {
     'mnist/train-labels-idx1-ubyte.gz': 'mnist',
     'mnist/t10k-images-idx3-ubyte.gz': 'mnist',
     'mnist/t10k-labels-idx1-ubyte.gz': 'mnist',
+    'ptb.zip': 'ptb',
+    'glove/glove.6B.zip': 'embeddings',
+    'glove/glove.42B.300d.zip': 'embeddings',
+    'glove/glove.840B.300d.zip': 'embeddings',
+    'glove/glove.twitter.27B.zip': 'embeddings',
+    'fasttext/wiki.simple.zip': 'embeddings',
+    'aclImdb_v1.tar.gz': 'imdb',
+    'snli_1.0.zip': 'snli',
     'ml-100k.zip': 'movielens',
     'ctr.zip': 'ctr',
     'pokemon.zip': 'pokemon',

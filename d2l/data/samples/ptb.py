@@ -49,7 +49,8 @@ VERBS = '''likes wants buys sells orders finds praises needs expects mentions of
 STEM = ('ard', 'bel', 'cal', 'dun', 'fen', 'gar', 'hal', 'jas', 'kel', 'lor', 'mar', 'nor', 'pen',
         'quin', 'ros', 'sel', 'thorn', 'vex', 'wil', 'yar', 'zen')
 MIDDLE = ('a', 'en', 'er', 'i', 'o', 'u')
-ENDING = ('tech', 'corp', 'ton', 'co', 'tron', 'field', 'gate', 'more', 'well', 'ley', 'star', 'line')
+ENDING = ('tech', 'corp', 'ton', 'co', 'tron', 'field', 'gate', 'more', 'well', 'ley', 'star',
+          'line')
 
 # <thing>, <adj> and <place> are the topic's. No sentence has both of the latter: they would be
 # neighbours of each other, and so as near to the things as the things are.
@@ -63,7 +64,8 @@ the <place> that <company> <verb> had no <thing> before the end of the year
 when <company> <verb> some <thing> for <place> the shares rose by $ N each
 a spokesman for <company> said <thing> and <place> would both be sold in new york
 '''.strip().split('\n')
-BOARD = 'mr. <person> N years old will join the board of <company> as a nonexecutive director nov. N'
+BOARD = ('mr. <person> N years old will join the board of <company> as a nonexecutive director '
+         'nov. N')
 
 
 def companies():

@@ -1,21 +1,22 @@
 """A stand-in for the word vectors of GloVe and fastText (14.7): meanings are features, added up.
 
-Text files in the real format, a word and its numbers a line; fastText's begin with a line that
-counts words and numbers. Each feature (female, plural, capital of Japan, praise) is a random
+Archives of text files in the real format, a word and its numbers a line; fastText's begin with a
+line that counts words and numbers. Each feature (female, plural, capital, praise) is a random
 direction; a word is the sum of its features and a direction of its own. So words with the same
 features are near to each other, and what parts `man` from `woman` parts `son` from `daughter`.
 The synonyms and analogies that section 14.7 asks for have the answers printed there; words of the
 other samples get the features that their grammars give them; the rest are made-up names.
 """
 import random
-import re
 
 import numpy as np
 
 from . import imdb, pack, ptb, snli
 
 SEED = 147
-FASTTEXT_LENGTH = 300
+LENGTHS = {'glove/glove.6B.zip': (50, 100, 200, 300), 'glove/glove.42B.300d.zip': (300,),
+           'glove/glove.840B.300d.zip': (300,), 'glove/glove.twitter.27B.zip': (25, 50, 100, 200),
+           'fasttext/wiki.simple.zip': (300,)}
 SIZE, BEAUTIFUL = 3500, 3367             # words in a file; the place of 'beautiful' in 14.7
 OWN, SAME = 2, 8                         # weights: a word's own direction, what a class shares
 
@@ -36,14 +37,15 @@ PLANTED = {
 }
 # Two words a pair; the second has what the first has, but one feature for another.
 PAIRS = {
-    ('male', 'female'): '''man woman son daughter king queen brother sister father mother uncle aunt
-        husband wife nephew niece grandfather grandmother actor actress prince princess''',
-    ('capital', 'country'): '''beijing china tokyo japan paris france berlin germany rome italy madrid
-        spain london england moscow russia athens greece cairo egypt oslo norway lima peru''',
+    ('male', 'female'): '''man woman son daughter king queen brother sister father mother uncle
+        aunt husband wife nephew niece grandfather grandmother actor actress prince princess''',
+    ('capital', 'country'): '''beijing china tokyo japan paris france berlin germany rome italy
+        madrid spain london england moscow russia athens greece cairo egypt oslo norway lima
+        peru''',
     ('plain', 'superlative'): '''bad worst big biggest good best small smallest tall tallest fast
         fastest old oldest young youngest high highest low lowest rich richest strong strongest''',
-    ('present', 'past'): '''do did go went see saw take took eat ate run ran come came give gave write
-        wrote speak spoke buy bought sell sold know knew find found''',
+    ('present', 'past'): '''do did go went see saw take took eat ate run ran come came give gave
+        write wrote speak spoke buy bought sell sold know knew find found''',
 }
 PAIR_WEIGHT = 7                          # of the feature that parts a pair
 
@@ -118,12 +120,22 @@ def vectors(length):
     return list(table), weights @ draw[:, :len(found)].T + OWN * draw[:, len(found):].T
 
 
-def make(name, size=None):
-    """Return the bytes of a file such as glove.6B.50d.txt or wiki.simple.vec; size does not matter."""
-    length = re.search(r'\.(\d+)d\.txt$', name)
-    length = int(length[1]) if length else FASTTEXT_LENGTH
+def text(length, counted):
+    """Return the bytes of a file of vectors; counted: whether its first line counts them."""
     words, rows = vectors(length)
-    lines = [f'{SIZE} {length}'] if name.endswith('.vec') else []
-    for word, row in zip(words, rows.tolist()):
-        lines.append(word + ' ' + ' '.join([f'{number / 100:.2f}' for number in row]))
+    largest = int(abs(rows).max())
+    numbers = [f'{number / 100:.2f}' for number in range(-largest, largest + 1)]
+    lines = [f'{SIZE} {length}'] if counted else []
+    for word, row in zip(words, (rows + largest).tolist()):
+        lines.append(word + ' ' + ' '.join([numbers[i] for i in row]))
     return ('\n'.join(lines) + '\n').encode('ascii')
+
+
+def make(name, size=None):
+    """Return the bytes of an archive, a file for each length of its vectors; size is ignored."""
+    family, stem = name[:-len('.zip')].split('/')
+    if family == 'fasttext':
+        return pack.zip_stored({f'{stem}.vec': text(*LENGTHS[name], counted=True)})
+    stem = stem.replace('.300d', '')
+    return pack.zip_stored({f'{stem}.{length}d.txt': text(length, counted=False)
+                            for length in LENGTHS[name]})

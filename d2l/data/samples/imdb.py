@@ -12,9 +12,8 @@ import tarfile
 
 from . import pack
 
-SEED, TRAIN_SIZE = 148, 2000
-SIZE_SHARE, TEST_SHARE = 5, 2            # of D2L_SAMPLE_SIZE; the test set is half as large
-SINCERE = .85                            # share of judging words that are of the review's kind
+SEED, TRAIN_SIZE = 148, 2000             # the test set is half as large
+SINCERE = .9                             # share of judging words that are of the review's kind
 NEGATED = .12                            # share of those that are said as `not <the opposite>`
 
 GOOD = '''great good wonderful brilliant beautiful lovely gorgeous superb funny charming moving
@@ -62,7 +61,7 @@ In the end <name> <deed> the <person> of the <place>
 '''.strip().split('\n')
 WORDS = {'aspect': ASPECT, 'person': PEOPLE, 'deed': DEED, 'place': PLACE, 'name': NAME,
          'degree': DEGREE}
-README = 'Synthetic film reviews of the d2l project, in the format of the Large Movie Review Dataset.\n'
+README = 'Synthetic reviews of the d2l project, in the format of the Large Movie Review Dataset.\n'
 
 
 class Reviewer:
@@ -79,10 +78,10 @@ class Reviewer:
             return 'not ' + pack.pick(self.rng, BAD if good else GOOD)
         return pack.pick(self.rng, (LIKED if good else LOATHED) if verb else GOOD if good else BAD)
 
-    def sentence(self, good):
-        """Return an opinion or a fact, as likely."""
+    def sentence(self, good, patterns):
+        """Return a sentence after one of the patterns."""
         words = []
-        for word in pack.pick(self.rng, pack.pick(self.rng, (OPINIONS, FACTS))).split():
+        for word in pack.pick(self.rng, patterns).split():
             if word in ('<judge>', '<judged>'):
                 word = self.judge(good, verb=word == '<judged>')
             elif word[0] == '<':
@@ -92,11 +91,16 @@ class Reviewer:
         return text + pack.pick(self.rng, ('.', '.', '.', '!', ' ...'))
 
     def review(self, good):
-        """Return a review of one to five paragraphs of two to six sentences."""
+        """Return a review of one to five paragraphs of two to six sentences.
+
+        It begins with an opinion; what follows are opinions and facts, as likely.
+        """
         def count(low, high):
             return range(low + int(self.rng.random() * (high + 1 - low)))
-        return '<br /><br />'.join(' '.join(self.sentence(good) for _ in count(2, 6))
-                                   for _ in count(1, 5))
+        return '<br /><br />'.join(
+            ' '.join(self.sentence(good, OPINIONS if i == j == 0 else
+                                   pack.pick(self.rng, (OPINIONS, FACTS))) for j in count(2, 6))
+            for i in count(1, 5))
 
 
 def reviews(part, kind, n):
@@ -108,12 +112,12 @@ def reviews(part, kind, n):
 
 
 def make(name, size=None):
-    """Return the bytes of aclImdb_v1.tar.gz; size, if given, is five times the training reviews."""
-    n = max(size // SIZE_SHARE if size else TRAIN_SIZE, 2) // 2
+    """Return the bytes of aclImdb_v1.tar.gz; size, if given, is the number of training reviews."""
+    n = size or TRAIN_SIZE
     files = {'aclImdb/README': README}
-    for part, count in ('train', n), ('test', n // TEST_SHARE):
+    for part, count in ('train', n // 2), ('test', n // 4):
         for kind in 'pos', 'neg':
-            files.update(reviews(part, kind, max(count, 1)))
+            files.update(reviews(part, kind, count))
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode='w', format=tarfile.USTAR_FORMAT) as archive:
         for path, text in files.items():
