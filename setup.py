@@ -31,8 +31,10 @@ setup(
     extras_require={
         'cpu': ['mxnet==1.9.1'],
         'cu112': ['mxnet-cu112==1.9.1'],
+        'onnx': ['onnx>=1.16, <1.18'],      # 1.17 is one version for all three Pythons
         # pytest 9.2 takes no node ids from pytest-xdist 3.8: its groups would fall apart
-        'dev': ['ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'pytest<9', 'pytest-xdist',
-                'tomli; python_version < "3.11"'],
+        'dev': ['ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16, <1.18',
+                'onnxruntime>=1.18, <1.20',     # the last for Python 3.9
+                'pytest<9', 'pytest-xdist', 'tomli; python_version < "3.11"'],
     },
 )

@@ -18,6 +18,7 @@ except ModuleNotFoundError as _err:
 from d2l.book import *  # noqa: E402, F401, F403
 from d2l.hybrid import (  # noqa: E402, F401
     TraceError, compile, export, hybridize, load_exported)
+from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
 
 # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
 # of a second each for modules that never become garbage.

@@ -1,0 +1,192 @@
+"""From a net to a file in ONNX."""
+import contextlib
+import functools
+import inspect
+import json
+import os
+import sys
+import tempfile
+
+import mxnet
+from mxnet import autograd, gluon, npx
+from mxnet.ndarray import NDArray, register
+from mxnet.ndarray._internal import CachedOp
+
+from ..hybrid import compile, export, tape
+from ..hybrid.block import CompiledBlock
+from ..hybrid.trace import LOCK
+from ..hybrid.tree import flatten
+from .graph import Graph, Value
+from .operators import NoConverter, convert
+
+OPSET, IR_VERSION = 17, 8           # of 2022, the first that has LayerNormalization
+_NOT_THE_USERS = ('<string>',) + tuple(
+    os.path.dirname(file) + os.sep for file in (__file__, tape.__file__, mxnet.__file__))
+
+
+def export_onnx(net, path, *example, other=None):
+    """Save what `net(*example)` computes in predict mode as a file that needs no MXNet.
+
+    net: any Block or function that `d2l.export` takes; example: arguments, for their shapes
+    other: arguments of another batch size (a tuple, if several): the file then takes any
+
+    The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list; the
+    outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export` does,
+    and NoConverter, which says where `forward` calls it, for an operator that is not converted. A
+    file at path is replaced once the new one is complete and valid.
+    """
+    onnx = _onnx()
+    with tempfile.TemporaryDirectory() as folder:
+        saved = os.path.join(folder, 'net')
+        export(net, saved, *example, other=other)
+        symbol, params = mxnet.sym.load(f'{saved}-symbol.json'), npx.load(f'{saved}-0000.params')
+        with open(f'{saved}-signature.json') as file:
+            result = json.load(file)['result']
+    params = {name.partition(':')[2]: array for name, array in dict(params).items()}
+    arrays, arrays2 = [], []
+    flatten(example, arrays)
+    flatten(example if other is None else other, arrays2)
+    names = [*_paths(_arguments(net, example), lambda x: isinstance(x, NDArray))]
+    outputs = _paths(result, lambda x: isinstance(x, dict) and 'output' in x, 'output')
+    outputs = [name + '_' * (name in names) for name in outputs]
+    try:
+        graph = _graph(onnx, symbol, params, [*zip(names, arrays, arrays2)], outputs)
+    except NoConverter as error:
+        lines = _calls(net, example, error.operators)
+        raise NoConverter(f'not converted to ONNX: {error}{lines}', error.operators) from None
+    model = onnx.helper.make_model(graph, producer_name='d2l', ir_version=IR_VERSION,
+                                   opset_imports=[onnx.helper.make_opsetid('', OPSET)])
+    content = model.SerializeToString()
+    onnx.checker.check_model(content, full_check=True)
+    _write(path, content)
+
+
+def _onnx():
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        if error.name != 'onnx':
+            raise
+        raise ImportError("d2l.export_onnx needs ONNX: pip install 'd2l[onnx]'") from None
+    return onnx
+
+
+def _arguments(net, args):
+    """{name in the signature of forward: argument}."""
+    while isinstance(net, CompiledBlock):
+        net = net._net
+    forward = functools.partial(type(net).forward, net) if isinstance(net, gluon.Block) else net
+    return inspect.signature(forward).bind(*args).arguments
+
+
+def _paths(value, is_leaf, name=''):
+    """The names of leaves in nested dicts and lists, in order: the way to each, joined by _."""
+    if is_leaf(value):
+        yield name
+    elif isinstance(value, (dict, list, tuple)):
+        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _paths(part, is_leaf, f'{name}_{key}' if name else str(key))
+
+
+def _graph(onnx, symbol, params, arguments, outputs):
+    """The ONNX graph of MXNet's. params: {name: array}; arguments: for data0, data1, ... the name
+    in ONNX, the array, and that of the other batch size; outputs: their names in ONNX."""
+    g, content, pairs = Graph(onnx), json.loads(symbol.tojson()), {}
+
+    def length(*pair):
+        """A number, or a name where it is free: where the other batch size has another."""
+        free = 'batch' if not pairs else f'length{len(pairs)}'
+        return pair[0] if pair[0] == pair[1] else pairs.setdefault(pair, free)
+    inputs = [Value(name, map(length, a.shape, b.shape), a.dtype) for name, a, b in arguments]
+    values = {f'data{i}': [value] for i, value in enumerate(inputs)}    # of each node of MXNet's
+    for name, arrays in _constants(symbol, content['nodes'], params).items():
+        unique = name + '.' * (name in {*inputs, *outputs})
+        values[name] = [Value(f'{unique}{k or ""}', a.shape, a.dtype, a.asnumpy())
+                        for k, a in enumerate(arrays)]
+    feeds = [{**params, **{f'data{i}': a[k] for i, a in enumerate(arguments)}} for k in (1, 2)]
+    kinds, missing = _kinds(symbol, feeds, length), {}
+    for node in content['nodes']:
+        if node['name'] in values:
+            continue
+        g.at, g.out = node['name'], kinds[node['name']]
+        given = [values[content['nodes'][i]['name']][k] for i, k, _ in node['inputs']]
+        try:
+            names = convert(g, node['op'], node.get('attrs', {}), given)
+        except NoConverter as error:
+            missing[node['op']] = str(error)
+            names = [f'{g.at}.{k}' for k in range(len(g.out))]
+        values[g.at] = [Value(name, out.shape, out.dtype) for name, out in zip(names, g.out)]
+    if missing:
+        raise NoConverter(', '.join(missing.values()), missing)
+    results = [values[content['nodes'][i]['name']][k] for i, k, _ in content['heads']]
+    for name, value in zip(outputs, results):
+        g.name_result(value, name)
+
+    def info(name, value):
+        return onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+    return onnx.helper.make_graph(
+        g.nodes, 'net', [*map(info, inputs, inputs)], [*map(info, outputs, results)],
+        [*g.initializers.values()])
+
+
+def _constants(symbol, nodes, params):
+    """{name of a node: its results}, for all that depends on Parameters alone."""
+    fixed = set()
+    for node in nodes:
+        if node['name'] in params or node['inputs'] and not tape.draws(node['op']) and all(
+                nodes[i]['name'] in fixed for i, *_ in node['inputs']):
+            fixed.add(node['name'])
+    found = {name: [array] for name, array in params.items()}
+    parts = [part for part in symbol.get_internals() if part.name in fixed - set(params)]
+    if parts:
+        symbol = mxnet.sym.Group(parts).as_np_ndarray()
+        with autograd.pause():
+            arrays = CachedOp(symbol)(*[params[name] for name in symbol.list_inputs()])
+        for part, array in zip(parts, arrays if isinstance(arrays, list) else [arrays]):
+            found.setdefault(part.name, []).append(array)
+    return found
+
+
+def _kinds(symbol, feeds, length):
+    """{name of a node: its results, as nameless Values}, as MXNet infers them."""
+    inside, names, found = symbol.get_internals(), symbol.list_inputs(), {}
+    shapes = [inside.infer_shape(**{name: feed[name].shape for name in names})[1] for feed in feeds]
+    dtypes = inside.infer_type(**{name: feeds[0][name].dtype for name in names})[1]
+    for part, shape, shape2, dtype in zip(inside, *shapes, dtypes):
+        found.setdefault(part.name, []).append(Value('', map(length, shape, shape2), dtype))
+    return found
+
+
+def _calls(net, example, ops):
+    """Where forward calls operators, as text: for each a line of the user's code."""
+    invoke, found = register._imperative_invoke, {}
+
+    def watched(handle, *args):
+        op, frame = tape.op_name(handle), sys._getframe(1)
+        while frame.f_code.co_filename.startswith(_NOT_THE_USERS) and frame.f_back:
+            frame = frame.f_back
+        if op in ops:
+            found.setdefault(op, f'\n  {op}: File "{frame.f_code.co_filename}", line '
+                                 f'{frame.f_lineno}, in {frame.f_code.co_name}')
+        return invoke(handle, *args)
+    with LOCK:
+        register._imperative_invoke = watched
+        try:
+            compile(net, *example)
+        finally:
+            register._imperative_invoke = invoke
+    return ''.join(found.values())
+
+
+def _write(path, content):
+    """Write a file whole or not at all."""
+    part = f'{path}.part'
+    try:
+        with open(part, 'wb') as file:
+            file.write(content)
+        os.replace(part, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise

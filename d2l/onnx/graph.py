@@ -1,0 +1,76 @@
+"""An ONNX graph while it is built."""
+import numpy as np
+
+LONGEST_NAME = 8  # numbers that a constant's name tells
+
+
+class Value(str):
+    """The name of a value in the graph, with what MXNet knows of it.
+
+    shape: lengths, and names of those that are free; dtype; data: a NumPy array, if it is constant
+    """
+
+    def __new__(cls, name, shape, dtype, data=None):
+        value = super().__new__(cls, name)
+        value.shape, value.dtype, value.data = tuple(shape), np.dtype(dtype), data
+        return value
+
+
+class Graph:
+    """Converters add to it with `node`. Meanwhile `at` is the name of MXNet's operator, and `out`
+    tells the shape and dtype of its results."""
+
+    def __init__(self, onnx):
+        self.onnx, self.nodes, self.initializers = onnx, [], {}
+        self.at, self.out, self._large = '', [], 0
+
+    def node(self, op, *inputs, outputs=1, **attrs):
+        """Add a node of ONNX. Returns the name of its result, or a list of several.
+
+        inputs: names, numbers (or lists or arrays of them), None for one that is left out
+        attrs: None for one that is left out
+        """
+        name = f'{self.at}.{op}{len(self.nodes)}'
+        names = [name] if outputs == 1 else [f'{name}.{i}' for i in range(outputs)]
+        self.nodes.append(self.onnx.helper.make_node(
+            op, [self._input(x) for x in inputs], names, name=name,
+            **{key: value for key, value in attrs.items() if value is not None}))
+        return name if outputs == 1 else names
+
+    def _input(self, x):
+        if x is None:
+            return ''
+        x = x if isinstance(x, str) else self.constant(x)
+        if getattr(x, 'data', None) is not None and x not in self.initializers:
+            self.initializers[x] = self.onnx.numpy_helper.from_array(x.data, x)
+        return x
+
+    def name_result(self, x, name):
+        """Give a value, or an input or a constant, a name of its own."""
+        node = self.onnx.helper.make_node('Identity', [self._input(x)], [name], name=name)
+        self.nodes.append(node)
+
+    def constant(self, numbers, dtype='int64'):
+        """A Value for a number or an array."""
+        data = np.array(numbers, dtype)
+        if data.size <= LONGEST_NAME:
+            name = f'{data.dtype} {data.tolist()}'
+        else:
+            self._large += 1
+            name = f'{self.at}.constant{self._large}'
+        return Value(name, data.shape, dtype, data)
+
+    def cast(self, x, dtype):
+        """x with another dtype."""
+        if getattr(x, 'dtype', None) == dtype:
+            return x
+        return self.node('Cast', x, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def lengths(self, *parts):
+        """A vector of lengths. A part is a number, or (Value, axis): as long as that is there."""
+        parts = [p if isinstance(p, int) or isinstance(p[0].shape[p[1]], str) else p[0].shape[p[1]]
+                 for p in parts]
+        if all(isinstance(p, int) for p in parts):
+            return self.constant(parts)
+        return self.node('Concat', *([p] if isinstance(p, int) else self.node(
+            'Shape', p[0], start=p[1], end=p[1] + 1) for p in parts), axis=0)

@@ -1,0 +1,317 @@
+"""d2l.export_onnx, with ONNX Runtime as the judge."""
+import functools
+import json
+import sys
+
+import numpy as onp
+import onnx
+import onnxruntime
+import pytest
+from mxnet import gluon, np, npx
+from mxnet.gluon import nn, rnn
+
+from ci import networks, regress
+from ci.networks import NETWORKS, fresh, leaves
+from d2l import NoConverter, TraceError, compile, export, export_onnx, hybridize
+from d2l.onnx.operators import OPERATORS
+from tests.test_hybrid import Plain, branch, dense_net, randn, ready
+
+npx.set_np()
+pytestmark = pytest.mark.filterwarnings(
+    'ignore:ndarray.context has been renamed:DeprecationWarning')  # Gluon's own code does that
+CLOSE = 1e-5                        # relative to the largest number
+
+
+def session(path):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    return onnxruntime.InferenceSession(str(path), options, ['CPUExecutionProvider'])
+
+
+def run(path, *args):
+    runs = session(path)
+    return runs.run(None, {i.name: a.asnumpy() for i, a in zip(runs.get_inputs(), leaves(args))})
+
+
+def close(found, wanted):
+    wanted = [a.asnumpy() for a in leaves(wanted)]
+    return len(found) == len(wanted) and all(
+        a.shape == b.shape and a.dtype == b.dtype
+        and onp.abs(a.astype('float64') - b).max() <= CLOSE * onp.abs(b).max()
+        for a, b in zip(found, wanted))
+
+
+W = randn(3, 4, seed=5)
+# what to try of each operator: functions of X, (batch, 4), for any batch size
+FREE = {
+    'add': lambda X: X + W[0], 'subtract': lambda X: X - W[0], 'multiply': lambda X: X * W[0],
+    'divide': lambda X: X / W[0], 'power': lambda X: np.abs(X) ** W[0],
+    'maximum': lambda X: np.maximum(X, W[0]), 'minimum': lambda X: np.minimum(X, W[0]),
+    'add scalar': lambda X: X + 2, 'subtract scalar': lambda X: X - 2,
+    'multiply scalar': lambda X: X * 0.1, 'divide scalar': lambda X: X / 3,
+    'power scalar': lambda X: X ** 2, 'maximum scalar': lambda X: np.maximum(X, 0.1),
+    'minimum scalar': lambda X: np.minimum(X, 0.1), 'from scalar': lambda X: 2 - X,
+    'over': lambda X: 2 / X, 'to the power of': lambda X: 2 ** X,
+    'integers': lambda X: (X * 3).astype('int32') + 1,
+    'exp': np.exp, 'log': lambda X: np.log(np.abs(X)), 'sqrt': lambda X: np.sqrt(np.abs(X)),
+    'tanh': np.tanh, 'negative': np.negative, 'sigmoid': npx.sigmoid, 'relu': npx.relu,
+    'copy': lambda X: np.copy(X) + X.copy(), 'detach': lambda X: X.detach() + 1,
+    'square': np.square,
+    'activations': lambda X: [npx.activation(X, act_type=kind) for kind in (
+        'relu', 'sigmoid', 'tanh', 'softrelu', 'softsign')],
+    'dropout': lambda X: npx.dropout(X, 0.5), 'cast': lambda X: X.astype('int32').astype('float32'),
+    'softmax': lambda X: [npx.softmax(X), npx.softmax(X, axis=0)],
+    'reshape': lambda X: [X.reshape(-1, 2, 2), X.reshape(X.shape[0] * 2, -1), X.reshape(-1)],
+    'npx reshape': lambda X: [npx.reshape(X, (-2, 2, -1)), npx.reshape(X, (-5,))],
+    'flatten': lambda X: npx.batch_flatten(X.reshape(-1, 2, 2)),
+    'expand': lambda X: np.expand_dims(X, 1).squeeze(1) + 1,
+    'transpose': lambda X: [X.T, X.reshape(-1, 2, 2).transpose(2, 0, 1)],
+    'swapaxes': lambda X: X.reshape(-1, 2, 2).swapaxes(0, -1),
+    'repeat': lambda X: [X.repeat(2), X.repeat(3, axis=0), X.T.repeat(2, axis=-2)],
+    'tile': lambda X: [np.tile(X, 2), np.tile(X, (2, 1, 3))],
+    'slice': lambda X: [X[:, 1:3], X[0], X[:, -1], X[:, ::-1], X[:, 3:0:-2]],
+    'concatenate': lambda X: np.concatenate((X, 2 * X), axis=-1),
+    'stack': lambda X: np.stack((X, 2 * X), axis=1),
+    'sum': lambda X: [X.sum(), X.sum(axis=1), X.sum(axis=(0, -1), keepdims=True)],
+    'mean': lambda X: [X.mean(), X.mean(axis=0), X.mean(axis=1, keepdims=True)],
+    'max': lambda X: [X.max(), X.max(axis=1)],
+    'dot': lambda X: [np.dot(X, W.T), np.dot(X, W[0])], 'dot, scalar': lambda X: np.dot(X.sum(), W),
+    'batch dot': lambda X: [npx.batch_dot(X.reshape(-1, 2, 2), X.reshape(-1, 2, 2), *flip)
+                            for flip in ((False, False), (True, False), (False, True))],
+    'one hot': lambda X: npx.one_hot(X * 3, 3, on_value=2, off_value=1),
+    'take': lambda X: [np.take(W, X * 3, axis=0, mode='clip'),
+                       np.take(X, np.array([2, 9]), axis=1, mode='clip')],
+    'take, no clip': lambda X: np.take(W, np.abs(X * 0), axis=0, mode='raise'),
+    'embedding': lambda X: npx.embedding(X * 3, W, 3, 4),
+    'mask': lambda X: [npx.sequence_mask(X, X[:, 0], True, value=-1, axis=1),
+                       npx.sequence_mask(X.T, X[:, 0], True), npx.sequence_mask(X),
+                       npx.sequence_mask(X.reshape(-1, 2, 2), X[:, 1] + 1, True, axis=1)],
+    'ones of the batch': lambda X: X.reshape(-1, 2, 2) * np.ones((X.shape[0], 1, 1)),
+    'from parameters': lambda X: (X + 1, W * 2, np.exp(W).sum()),
+    'handed back': lambda X: (X, {'a': [X + 1, None]}, W),
+}
+IMAGE, STEPS = (2, 3, 7, 6), (5, 2, 3)
+
+
+def written(X):
+    Y = np.zeros((3, 4))
+    Y[1, 1:3] = X[1, 1:3]
+    return Y
+
+
+# for arguments of these shapes
+FIXED = {
+    'broadcast': (lambda X: np.broadcast_to(X, (2, 3, 4)), (3, 4)),
+    'write': (written, (3, 4)),
+    'reshape -6': (lambda X: npx.reshape(X, (-6, 1, -1, -4)), (3, 4)),
+    'dense': (nn.Dense(3), (2, 4)), 'dense, flatten': (nn.Dense(3, use_bias=False), (2, 4, 3)),
+    'dense, not flat': (nn.Dense(3, flatten=False), (2, 4, 3)),
+    'dense, no bias': (nn.Dense(3, flatten=False, use_bias=False), (2, 4, 3)),
+    'conv': (nn.Conv2D(6, 3, (2, 1), 1, (1, 2), groups=3), IMAGE),
+    'conv 1d': (nn.Conv1D(2, 3, use_bias=False), (2, 3, 5)),
+    'max pool': (nn.MaxPool2D((3, 2), (2, 1), (1, 0)), IMAGE),
+    'max pool, up': (nn.MaxPool2D(3, 3, 1, ceil_mode=True), IMAGE),
+    'average pool': (nn.AvgPool2D(3, 2, 1), IMAGE),
+    'average pool, inside': (nn.AvgPool2D(3, 2, 1, count_include_pad=False), IMAGE),
+    'average pool 1d': (nn.AvgPool1D(2), (2, 3, 5)),
+    'global max': (nn.GlobalMaxPool2D(), IMAGE), 'global average': (nn.GlobalAvgPool2D(), IMAGE),
+    'batch norm': (nn.BatchNorm(), IMAGE), 'batch norm, flat': (nn.BatchNorm(scale=False), (4, 3)),
+    'layer norm': (nn.LayerNorm(), STEPS),
+    **{f'{kind.__name__}, {layers} layers{", both ways" * both}': (
+        kind(4, layers, bidirectional=both), STEPS)
+       for kind in (rnn.RNN, rnn.LSTM, rnn.GRU) for layers in (1, 2) for both in (False, True)},
+    'tanh': (rnn.RNN(4, activation='tanh', bidirectional=True), STEPS),
+}
+
+
+@pytest.mark.parametrize('name', FREE)
+def test_operator_for_any_batch_size(name, tmp_path):
+    export_onnx(FREE[name], tmp_path / 'net.onnx', randn(3, 4), other=randn(5, 4))
+    for batch in 3, 5, 7, 1:
+        X = randn(batch, 4, seed=batch)
+        assert close(run(tmp_path / 'net.onnx', X), FREE[name](X))
+
+
+@pytest.mark.parametrize('name', FIXED)
+def test_operator(name, tmp_path):
+    net, shape = FIXED[name]
+    X = randn(*shape, seed=1)
+    if isinstance(net, nn.Block):
+        ready(net, X)
+    export_onnx(net, tmp_path / 'net.onnx', X)
+    assert close(run(tmp_path / 'net.onnx', X), net(X))
+
+
+def test_every_converter_is_tried(tmp_path):
+    used = set()
+    for net, shape in [*FIXED.values(), *((net, (3, 4)) for net in FREE.values())]:
+        if isinstance(net, nn.Block):
+            ready(net, randn(*shape))
+        export(net, str(tmp_path / 'net'), randn(*shape), **(
+            {'other': randn(5, 4)} if net in FREE.values() else {}))
+        nodes = json.loads((tmp_path / 'net-symbol.json').read_text())['nodes']
+        used |= {node['op'] for node in nodes}
+    assert set(OPERATORS) - used == set()
+
+
+# ------------------------------------------------------------------ networks of the book
+BY_NAME = {network.name: network for network in NETWORKS}
+# for any batch size: the axis of the batch in each input
+ANY_BATCH = {'mlp': [0], 'lenet': [0], 'batch_norm_scratch': [0], 'resnet18': [0],
+             'dot_product_attention': [0] * 4, 'position_wise_ffn': [0], 'rnn': [0, 1],
+             'lstm': [0, 1, 1], 'seq2seq_encoder': [0], 'seq2seq': [0] * 3, 'transformer': [0] * 3}
+
+
+@pytest.mark.parametrize('name', ANY_BATCH)
+def test_network_for_any_batch_size(name, tmp_path):
+    net, inputs = regress.prepared(BY_NAME[name], networks.CPU)
+
+    def of_size(n):
+        axes = iter(ANY_BATCH[name])
+
+        def cut(nested):
+            return np.take(np.concatenate([nested] * 3, axis=(axis := next(axes))), np.arange(n),
+                           axis=axis) if isinstance(nested, np.ndarray) else type(nested)(
+                               map(cut, nested))
+        return cut(inputs)
+    export_onnx(net, tmp_path / 'net.onnx', *of_size(2), other=of_size(3))
+    for batch in 1, 2, 4:
+        assert close(run(tmp_path / 'net.onnx', of_size(batch)), net(*of_size(batch)))
+
+
+# ------------------------------------------------------------------ the file
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / 'net.onnx'
+
+
+def names(path):
+    runs = session(path)
+    return [i.name for i in runs.get_inputs()], [o.name for o in runs.get_outputs()]
+
+
+def test_names_and_free_lengths(path):
+    net, _ = BY_NAME['lstm'].filled()
+    X, H = np.zeros((2, 5)), np.zeros((1, 2, 256))
+    export_onnx(net, path, X, [H, H], other=(np.zeros((3, 5)), [np.zeros((1, 3, 256))] * 2))
+    runs = session(path)
+    assert [(i.name, i.shape) for i in runs.get_inputs()] == [
+        ('inputs', ['batch', 5]), ('state_0', [1, 'batch', 256]), ('state_1', [1, 'batch', 256])]
+    assert [(o.name, o.shape[1]) for o in runs.get_outputs()] == [
+        ('output_0', 28), ('output_1_0', 'batch'), ('output_1_1', 'batch')]
+
+
+@pytest.mark.parametrize('net, args, inputs, outputs', [
+    (lambda X, *more: X + more[0], (W, W), ['X', 'more_0'], ['output']),
+    (lambda q, *, scale=2: {'sum': q.sum(), 'rows': [q[0], None]}, (W,), ['q'],
+     ['output_sum', 'output_rows_0']),
+    (lambda pair, unused: pair['a'] + pair['b'], ({'a': W, 'b': W}, W),
+     ['pair_a', 'pair_b', 'unused'], ['output']),
+    (lambda output: output * 2, (W,), ['output'], ['output_']),
+])
+def test_names_of_nested_arguments_and_results(net, args, inputs, outputs, path):
+    export_onnx(net, path, *args)
+    assert names(path) == (inputs, outputs)
+    assert close(run(path, *args), [net(*args)])
+
+
+def test_a_parameter_may_be_named_as_an_input_is(path):
+    weight = gluon.Parameter('X', shape=(4,))
+    weight.initialize(init='ones')
+    export_onnx(lambda X: X + weight.data(), path, W)
+    assert close(run(path, W), W + 1)
+
+
+@pytest.mark.filterwarnings('ignore:All children of this Sequential:UserWarning')
+@pytest.mark.parametrize('form', ['eager', 'in place', 'compiled', "Gluon's"])
+def test_every_form_of_a_net_gives_the_same_file(form, path):
+    net = ready(dense_net(), W)
+    export_onnx(net, path, W)
+    content = path.read_bytes()
+    if form == "Gluon's":
+        net.hybridize()
+    net = {'in place': hybridize, 'compiled': compile}.get(form, lambda net: net)(net)
+    export_onnx(net, path, W)
+    assert path.read_bytes() == content and names(path)[0] == ['x']
+
+
+def test_the_file_is_valid_and_of_a_stated_version(path):
+    export_onnx(lambda X: X * 2, path, W)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version == 17 and model.producer_name == 'd2l'
+
+
+# ------------------------------------------------------------------ what cannot be
+def random_shift(self, X):
+    return X + np.random.uniform(size=X.shape)
+
+
+def random_around(self, X):
+    return np.random.normal(X, 1)
+
+
+def unknown(self, X):
+    return X + np.arctan(X)
+
+
+@pytest.mark.parametrize('forward, error, match', [
+    (branch, TraceError, 'while np.abs'),
+    (random_shift, ValueError, 'random numbers'),
+    (random_around, NoConverter, r'_npi_normal: File ".*test_onnx.py", line \d+, in random_around'),
+    (unknown, NoConverter, r'_npi_arctan: File ".*test_onnx.py", line \d+, in unknown'),
+    (lambda self, X: npx.softmax(X, temperature=2), NoConverter, 'softmax with temperature'),
+    (lambda self, X: npx.dropout(X, 0.5, mode='always'), NoConverter, 'Dropout with mode=always'),
+    (lambda self, X: np.take(W, X * 3, axis=0, mode='wrap'), NoConverter, 'mode=wrap'),
+], ids=['branches', 'draws', 'draws around', 'unknown', 'attribute', 'always', 'wrap'])
+def test_what_is_not_exported_leaves_no_file(forward, error, match, tmp_path):
+    with pytest.raises(error, match=match):
+        export_onnx(Plain(forward), tmp_path / 'net.onnx', W)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('layer, shape, match', [
+    (nn.MaxPool2D(2, layout='NHWC'), (1, 5, 5, 2), 'layout=NHWC'),
+    (nn.AvgPool2D(2, 2, ceil_mode=True), (1, 2, 5, 5), 'Pooling with avg and full'),
+    (nn.BatchNorm(axis=2), (2, 3, 4), 'BatchNorm with axis=2'),
+    (nn.LayerNorm(axis=1), (2, 3, 4), 'LayerNorm with axis=1'),
+], ids=lambda x: getattr(x, 'name', None))
+def test_a_layer_that_is_not_converted_as_it_is_set(layer, shape, match, path):
+    with pytest.raises(NoConverter, match=match):
+        export_onnx(ready(layer, randn(*shape)), path, randn(*shape))
+
+
+def test_all_that_is_missing_is_said_at_once(path):
+    with pytest.raises(NoConverter) as error:
+        export_onnx(lambda X: np.arctan(X) + np.arcsinh(X), path, W)
+    assert error.value.operators == ['_npi_arcsinh', '_npi_arctan']
+
+
+@pytest.mark.parametrize('place', ['no such folder/net.onnx', ''])
+def test_an_unwritable_path_leaves_nothing_behind(place, tmp_path):
+    with pytest.raises(OSError):
+        export_onnx(lambda X: X * 2, tmp_path / place, W)
+    assert list(tmp_path.iterdir()) == [] and list(tmp_path.parent.glob('*.part')) == []
+
+
+def test_a_file_stays_when_its_successor_fails(path):
+    path.write_text('precious')
+    with pytest.raises(NoConverter):
+        export_onnx(unknown, path, W, W)
+    assert path.read_text() == 'precious'
+
+
+def test_another_length_is_refused(path):
+    """A graph that counts steps is for one length, and says so."""
+    steps = lambda X: sum(X[:, i] for i in range(X.shape[1]))           # noqa: E731
+    with pytest.raises(ValueError, match='export each'):
+        export_onnx(steps, path, randn(2, 7), other=randn(2, 9))
+    export_onnx(steps, path, randn(2, 7))
+    with pytest.raises(Exception, match='(?s)dimensions for input: X.*Got: 9 Expected: 7'):
+        run(path, randn(2, 9))
+
+
+def test_without_the_package_one_line_says_what_to_install(monkeypatch, path):
+    monkeypatch.setitem(sys.modules, 'onnx', None)
+    with pytest.raises(ImportError, match=r"pip install 'd2l\[onnx\]'"):
+        export_onnx(lambda X: X * 2, path, W)
