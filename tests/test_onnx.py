@@ -59,6 +59,7 @@ FREE = {
     'square': np.square,
     'activations': lambda X: [npx.activation(X, act_type=kind) for kind in (
         'relu', 'sigmoid', 'tanh', 'softrelu', 'softsign')],
+    'leaky relu': lambda X: [npx.leaky_relu(X), npx.leaky_relu(X, slope=0.1)],
     'dropout': lambda X: npx.dropout(X, 0.5), 'cast': lambda X: X.astype('int32').astype('float32'),
     'softmax': lambda X: [npx.softmax(X), npx.softmax(X, axis=0)],
     'reshape': lambda X: [X.reshape(-1, 2, 2), X.reshape(X.shape[0] * 2, -1), X.reshape(-1)],
@@ -109,6 +110,8 @@ FIXED = {
     'dense, no bias': (nn.Dense(3, flatten=False, use_bias=False), (2, 4, 3)),
     'conv': (nn.Conv2D(6, 3, (2, 1), 1, (1, 2), groups=3), IMAGE),
     'conv 1d': (nn.Conv1D(2, 3, use_bias=False), (2, 3, 5)),
+    'deconv': (nn.Conv2DTranspose(6, (3, 4), (2, 3), 1, 1, 1, groups=3), IMAGE),
+    'deconv, no bias': (nn.Conv2DTranspose(2, 4, use_bias=False), IMAGE),
     'max pool': (nn.MaxPool2D((3, 2), (2, 1), (1, 0)), IMAGE),
     'max pool, up': (nn.MaxPool2D(3, 3, 1, ceil_mode=True), IMAGE),
     'average pool': (nn.AvgPool2D(3, 2, 1), IMAGE),
@@ -261,9 +264,10 @@ def unknown(self, X):
     (random_around, NoConverter, r'_npi_normal: File ".*test_onnx.py", line \d+, in random_around'),
     (unknown, NoConverter, r'_npi_arctan: File ".*test_onnx.py", line \d+, in unknown'),
     (lambda self, X: npx.softmax(X, temperature=2), NoConverter, 'softmax with temperature'),
+    (lambda self, X: npx.leaky_relu(X, act_type='elu'), NoConverter, 'act_type=elu'),
     (lambda self, X: npx.dropout(X, 0.5, mode='always'), NoConverter, 'Dropout with mode=always'),
     (lambda self, X: np.take(W, X * 3, axis=0, mode='wrap'), NoConverter, 'mode=wrap'),
-], ids=['branches', 'draws', 'draws around', 'unknown', 'attribute', 'always', 'wrap'])
+], ids=['branches', 'draws', 'draws around', 'unknown', 'attribute', 'elu', 'always', 'wrap'])
 def test_what_is_not_exported_leaves_no_file(forward, error, match, tmp_path):
     with pytest.raises(error, match=match):
         export_onnx(Plain(forward), tmp_path / 'net.onnx', W)

@@ -99,6 +99,13 @@ def activation(g, X, *, act_type):
                    'softsign': 'Softsign'}[act_type], X)
 
 
+@operator('LeakyReLU')
+def leaky_relu(g, X, *, act_type='leaky', slope=0.25):
+    if act_type != 'leaky':
+        raise NoConverter(f'LeakyReLU with act_type={act_type}')
+    return g.node('LeakyRelu', X, alpha=slope)
+
+
 @operator('Dropout')
 def dropout(g, X, *, mode='training', axes=()):
     if mode != 'training':
@@ -275,6 +282,13 @@ def convolution(g, X, weight, bias=None, *, kernel, stride=(), dilate=(), pad=()
                 layout='NCHW', no_bias=False):
     return g.node('Conv', X, weight, bias, group=num_group, dilations=dilate or None,
                   **_windows(kernel, stride, pad, layout))
+
+
+@operator('Deconvolution')
+def deconvolution(g, X, weight, bias=None, *, kernel, stride=(), dilate=(), pad=(), adj=(),
+                  num_group=1, layout='NCHW', no_bias=True):
+    return g.node('ConvTranspose', X, weight, bias, group=num_group, dilations=dilate or None,
+                  output_padding=adj or None, **_windows(kernel, stride, pad, layout))
 
 
 @operator('Pooling')
