@@ -24,6 +24,7 @@ import pytest
 from mxnet import gluon, test_utils
 from mxnet.contrib import text
 from mxnet.contrib.text.embedding import GloVe
+from mxnet import gluon, recordio, test_utils
 
 import d2l
 from d2l.data import ArchiveError, FetchError, fetch, samples
@@ -60,7 +61,20 @@ SAMPLE_SHA1 = {
     'ml-100k.zip': 'f9bdb28c27fb60622f0a48250f88c96e0055596f',
     'ctr.zip': '1646e2c366e8b9d501f4677c113c13ff4f057858',
     'pokemon.zip': '58fbc0e2987a4451805b5fc8e634e3a5a2e434c0',
+    'cifar10/cifar-10-binary.tar.gz': '54da0d4947af0a462995dccf075015f53bed566f',
+    'hotdog.zip': '89f9048fe921a795e21f452d1a5382aa90a56ac2',
+    'models/resnet18_v2-a81db45f.zip': '6fcc845692ac318dc2c8cb8bdd2a6f2522031de9',
+    'pikachu.zip': '3a8ad8b4b34610651c8d61c0bc6f233246f728d3',
+    'VOCtrainval_11-May-2012.tar': '2f78cb68f69e932cd52958a4b0e05556a59049ec',
+    'models/vgg19-ad2f660d.zip': '3a524997be7569bacb153b03e6cbd73b9bc9a048',
+    'kaggle_cifar10_tiny.zip': '80a2910f5fc8566883fc2a1e42b60562df4b671f',
+    'kaggle_dog_tiny.zip': '08aaa80cf78bcc36c4610c7d72a7060acf707213',
+    'models/resnet34_v2-9d6b80bb.zip': '14273803b449c8ab8256a64037ef684cb59839c7',
 }
+
+
+# families whose pictures take time: these at D2L_SAMPLE_SIZE=60
+DRAWN = {'cifar10', 'hotdog', 'pikachu', 'voc2012', 'dogs'}
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -474,8 +488,13 @@ def small(monkeypatch):
 
 
 @pytest.mark.parametrize('name', samples.FAMILIES)
-def test_the_same_bytes_on_every_machine(small, name):
-    assert hashlib.sha1(samples.make(name)).hexdigest() == SAMPLE_SHA1.get(name), (
+def test_the_same_bytes_on_every_machine(small, monkeypatch, name):
+    if samples.FAMILIES[name] in DRAWN:
+        monkeypatch.setenv('D2L_SAMPLE_SIZE', str(samples.MIN_SIZE))
+    digest = hashlib.sha1()
+    for piece in samples.pieces(name):
+        digest.update(piece if isinstance(piece, bytes) else bytes(piece))
+    assert digest.hexdigest() == SAMPLE_SHA1.get(name), (
         f'the maker of {name} makes other bytes: if that is meant, store the new SHA-1 above')
 
 
@@ -534,6 +553,95 @@ def test_a_bad_sample_size(small, monkeypatch, tmp_path, size):
     monkeypatch.setenv('D2L_SAMPLE_SIZE', size)
     with pytest.raises(ValueError, match=f"D2L_SAMPLE_SIZE is '{size}'"):
         fetch.door(d2l.DATA_URL + 'fra-eng.zip', str(tmp_path))
+
+
+# Pictures (chapter 13)
+
+@pytest.fixture
+def few(small, monkeypatch):
+    monkeypatch.setenv('D2L_SAMPLE_SIZE', '60')
+
+
+def test_cifar10_as_gluon_reads_it(few, tmp_path):
+    root = str(tmp_path)
+    train, test = [gluon.data.vision.CIFAR10(root=root, train=part) for part in (True, False)]
+    assert (len(train), len(test)) == (60, 12) and train[0][0].shape == (32, 32, 3)
+    assert np.bincount(train._label).tolist() == [6] * 10
+    # nothing lies where the real files would, and those that do are not looked at
+    assert os.listdir(root) == ['sample']
+    assert gluon.data.vision.CIFAR10(root=root)._data[0].asnumpy().tolist() == \
+        train._data[0].asnumpy().tolist()
+
+
+@pytest.mark.parametrize('name', ['resnet18_v2', 'vgg19'])
+def test_the_model_zoo_gets_random_numbers(few, tmp_path, name):
+    d2l.npx.set_np()
+    net = gluon.model_zoo.vision.get_model(name, pretrained=True, root=str(tmp_path))
+    assert os.listdir(tmp_path) == ['sample']
+    X = d2l.np.random.normal(size=(1, 3, 64, 64))
+    deviations = []
+    for layer in net.features[:-6] if name == 'vgg19' else net.features:
+        X = layer(X)
+        deviations.append(float(X.std()))
+    assert .3 < min(deviations) and max(deviations) < 6     # neither fades nor explodes
+
+
+def test_a_model_that_has_no_stand_in(few, tmp_path):
+    with pytest.raises(FetchError, match='no sample maker for .*alexnet'):
+        gluon.model_zoo.vision.alexnet(pretrained=True, root=str(tmp_path))
+
+
+def test_holes_stay_holes(few, tmp_path):
+    """575 MB of parameters, most of them zeros, take a tenth of that on disk."""
+    path = fetch.model_file('vgg19', str(tmp_path))
+    assert os.path.getsize(path) > 570e6 and os.stat(path).st_blocks * 512 < 60e6
+
+
+def test_pikachu_as_im2rec_writes_it(few, tmp_path):
+    with zipfile.ZipFile(io.BytesIO(samples.make('pikachu.zip'))) as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / 'pikachu'
+    records = recordio.MXIndexedRecordIO(str(folder / 'val.idx'), str(folder / 'val.rec'), 'r')
+    assert len(records.keys) == 12
+    header, img = recordio.unpack_img(records.read_idx(7))
+    assert header.id == 7 and img.shape == (256, 256, 3)
+    assert header.label[:5].tolist() == [4, 5, 256, 256, 0] and len(header.label) == 9
+    left, top, right, bottom = header.label[5:] * 256
+    yellow = (img[:, :, 1].astype(int) - img[:, :, 0]) > 90         # green far above blue
+    inside = yellow[int(top):int(bottom), int(left):int(right)]
+    assert inside.mean() > .4 and inside.mean() > 20 * (
+        yellow.sum() - inside.sum()) / (yellow.size - inside.size)
+
+
+def test_voc_masks_have_vocs_palette(few):
+    with tarfile.open(fileobj=io.BytesIO(samples.make('VOCtrainval_11-May-2012.tar'))) as archive:
+        root = 'VOCdevkit/VOC2012/'
+        lists = {part: archive.extractfile(f'{root}ImageSets/Segmentation/{part}.txt').read()
+                 .decode().split() for part in ('train', 'val', 'trainval')}
+        assert [len(names) for names in lists.values()] == [60, 30, 90]
+        img, mask = [archive.extractfile(root + name.format(lists['train'][0])).read()
+                     for name in ('JPEGImages/{}.jpg', 'SegmentationClass/{}.png')]
+    assert mask[25] == 3                                            # colour type: palette
+    pixels = d2l.image.imdecode(mask)
+    assert pixels.shape == d2l.image.imdecode(img).shape
+    labels = d2l.voc_label_indices(pixels, d2l.build_colormap2label()).asnumpy()
+    colours = set(map(tuple, pixels.asnumpy().reshape(-1, 3).tolist()))
+    assert 1 in labels and colours <= {*map(tuple, d2l.VOC_COLORMAP), (224, 224, 192)}
+
+
+@pytest.mark.parametrize('name, folders', [
+    ('hotdog.zip', {'hotdog/train/hotdog': 30, 'hotdog/train/not-hotdog': 30,
+                    'hotdog/test/hotdog': 7, 'hotdog/test/not-hotdog': 7}),
+    ('kaggle_cifar10_tiny.zip', {'kaggle_cifar10_tiny': 1, 'kaggle_cifar10_tiny/train': 60,
+                                 'kaggle_cifar10_tiny/test': 5}),
+    ('kaggle_dog_tiny.zip', {'kaggle_dog_tiny': 1, 'kaggle_dog_tiny/train': 60,
+                             'kaggle_dog_tiny/test': 10})])
+def test_folders_of_pictures(few, name, folders):
+    with zipfile.ZipFile(io.BytesIO(samples.make(name))) as archive:
+        found = collections.Counter(os.path.dirname(path) for path in archive.namelist())
+        assert found == folders
+        for path in archive.namelist():
+            assert path.endswith('.csv') or d2l.image.imdecode(archive.read(path)).shape[2] == 3
 
 
 def test_a_run_says_once_that_it_uses_sample_data(python, tmp_path):

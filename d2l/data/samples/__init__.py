@@ -4,6 +4,10 @@ Each module has `make(name, size)`, which returns the bytes of the file whose UR
 size is the number of training examples, or None for the family's own; some families ignore it.
 The same bytes on every machine: see `pack`. A new family needs its module and its files in
 FAMILIES.
+or, for a file of mostly zeros, a list of pieces: bytes, and whole numbers that stand for so many
+zero bytes. size is the number of training images, or None for the family's own, and families
+without images ignore it. The same bytes on every machine: see `pack`. A new family needs its module
+and its files in FAMILIES.
 """
 import functools
 import hashlib
@@ -37,6 +41,15 @@ FAMILIES = {
     'ml-100k.zip': 'movielens',
     'ctr.zip': 'ctr',
     'pokemon.zip': 'pokemon',
+    'cifar10/cifar-10-binary.tar.gz': 'cifar10',
+    'hotdog.zip': 'hotdog',
+    'models/resnet18_v2-a81db45f.zip': 'models',
+    'pikachu.zip': 'pikachu',
+    'VOCtrainval_11-May-2012.tar': 'voc2012',
+    'models/vgg19-ad2f660d.zip': 'models',
+    'kaggle_cifar10_tiny.zip': 'cifar10',
+    'kaggle_dog_tiny.zip': 'dogs',
+    'models/resnet34_v2-9d6b80bb.zip': 'models',
 }
 MIN_SIZE = 60                            # so that each of ten classes is in the test sixth
 
@@ -72,6 +85,12 @@ def folder():
     return os.path.join('sample', recipe() if n is None else f'{recipe()}-{n}')
 
 
+def pieces(name):
+    """Return the stand-in for a key of FAMILIES as a list of pieces, see above."""
+    made = importlib.import_module(f'{__name__}.{FAMILIES[name]}').make(name, size())
+    return [made] if isinstance(made, bytes) else made
+
+
 def make(name):
     """Return the bytes of the stand-in for a key of FAMILIES."""
-    return importlib.import_module(f'{__name__}.{FAMILIES[name]}').make(name, size())
+    return b''.join(bytes(piece) for piece in pieces(name))

@@ -6,6 +6,7 @@ and from `random.Random.random`: both streams are frozen by their projects.
 """
 import io
 import struct
+import tarfile
 import zipfile
 import zlib
 
@@ -33,6 +34,18 @@ def zip_stored(files):
             info = zipfile.ZipInfo(path, ZIP_DATE)
             info.create_system, info.external_attr = UNIX, PLAIN_FILE
             archive.writestr(info, data)
+    return buffer.getvalue()
+
+
+def tar(files):
+    """Return a tar file (bytes) of files, a dict from path to text or bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode='w', format=tarfile.USTAR_FORMAT) as archive:
+        for path, data in files.items():
+            data = data.encode() if isinstance(data, str) else data
+            info = tarfile.TarInfo(path)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
 
 
