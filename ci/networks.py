@@ -9,11 +9,13 @@ import ast
 import contextlib
 import dataclasses
 import functools
+import unittest.mock
 import zlib
 
 import numpy as onp
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
+from mxnet.gluon.model_zoo import model_store
 from mxnet.name import NameManager
 
 from chapters.sections import find
@@ -85,7 +87,10 @@ class Network:
         return slices.backward(nodes, wanted, dict(self.given))
 
     def build(self):
-        """Run the section's statements; return the network as a Block, parameters not filled."""
+        """Run the section's statements; return the network as a Block, parameters not filled.
+
+        The model zoo's pretrained parameters are not read: all are filled afterwards.
+        """
         npx.set_np()
         names = {'__name__': f'section {self.section}'}
         for name, source in self.given:
@@ -94,6 +99,10 @@ class Network:
         net = eval(self.net, names)
         if self.layers:
             return Through(net, eval(self.layers, names))
+        with unittest.mock.patch.object(model_store, 'get_model_file'), \
+                unittest.mock.patch.object(nn.Block, 'load_parameters'):
+            exec(compile(ast.Module(self.nodes, []), f'<section {self.section}>', 'exec'), names)
+            net = eval(self.net, names)
         return net if isinstance(net, nn.Block) else Function(net, names, self.arrays)
 
     def example(self, ctx=CPU):
@@ -373,6 +382,30 @@ NETWORKS = [
             (tokens(943, 8), tokens(1682, 8))),
     Network('caser', '15.7', 1, 'Caser(10, 943, 1682, 3)',
             (tokens(943, 8), tokens(1682, 8, 3), tokens(1682, 8))),
+    # chapter 13
+    Network('cifar10_resnet18', '13.1', 15, 'net', (floats(2, 3, 32, 32),)),
+    Network('finetune', '13.2', 7, 'finetune_net', (floats(2, 3, 64, 64),)),
+    Network('finetune_scratch', '13.2', 10, 'scratch_net', (floats(2, 3, 64, 64),)),
+    Network('cls_predictor', '13.7', 0, 'cls_predictor(5, 10)', (floats(2, 8, 20, 20),)),
+    Network('bbox_predictor', '13.7', 1, 'bbox_predictor(5)', (floats(2, 8, 20, 20),)),
+    Network('down_sample_blk', '13.7', 5, 'down_sample_blk(10)', (floats(2, 3, 20, 20),)),
+    Network('base_net', '13.7', 7, 'base_net()', (floats(2, 3, 64, 64),)),
+    Network('tiny_ssd', '13.7', 11, 'TinySSD(num_classes=1)', (floats(1, 3, 256, 256),)),
+    Network('trans_conv', '13.10', 1, 'trans_conv', (floats(2, 2), floats(2, 2)),
+            predict_only=IN_PLACE),
+    Network('transposed_conv', '13.10', 3, 'tconv', (floats(1, 1, 2, 2),)),
+    Network('transposed_conv_padded', '13.10', 4, 'tconv', (floats(1, 1, 2, 2),)),
+    Network('transposed_conv_strided', '13.10', 5, 'tconv', (floats(1, 1, 2, 2),)),
+    Network('transposed_conv_channels', '13.10', 6, 'tconv', (floats(1, 20, 6, 6),)),
+    Network('fcn', '13.11', 4, 'net', (floats(1, 3, 64, 96),)),
+    Network('bilinear_upsampling', '13.11', 6, 'conv_trans', (floats(1, 3, 8, 8),)),
+    Network('style_net', '13.12', 5, 'net', (floats(1, 3, 48, 64),)),
+    Network('gram', '13.12', 9, 'gram', (floats(1, 8, 4, 6),)),
+    Network('kaggle_cifar10', '13.13', 13, 'net', (floats(2, 3, 32, 32),), inside='get_net'),
+    Network('kaggle_dogs', '13.14', 7,
+            '(lambda net: net.add(finetune_net.features, finetune_net.output_new) or net)'
+            "(nn.HybridSequential(prefix=''))",
+            (floats(2, 3, 64, 64),), inside='get_net', given=(('ctx', 'None'),)),
     # chapter 16
     Network('gan_generator', '16.1', 4, 'net_G', (floats(8, 2),)),
     Network('gan_discriminator', '16.1', 5, 'net_D', (floats(8, 2),)),
@@ -403,6 +436,13 @@ EXCLUDED = {
     ('12.3', 'copy_to_cpu'): 'copies',
     ('12.5', 'split_batch'): 'splits a minibatch among devices',
     ('12.5', 'train_batch'): 'a step of training',
+    ('13.7', 'forward'): 'calls a block',
+    ('13.7', 'predict'): 'takes what tiny_ssd gives apart',
+    ('13.12', 'extract_features'): 'runs the layers of style_net one by one',
+    ('13.12', 'GeneratedImage'): 'a parameter, and nothing is computed',
+    ('13.12', 'compute_loss'): 'a loss',
+    ('13.12', 'get_inits'): 'begins a training',
+    ('13.12', 'train'): 'trains',
     ('16.1', 'update_D'): 'a step of training',
     ('17.3', 'L'): 'a function of a number, to be differentiated',
     ('17.4', 'f'): 'a function of two numbers, to be differentiated',

@@ -304,6 +304,27 @@ def pooling(attrs, X):
     return reduce(_windows(X, kernel, stride, (1,) * n), axis=tuple(range(2 + n, 2 + 2 * n)))
 
 
+@operator('_contrib_MultiBoxPrior')
+def multibox_prior(attrs, X):
+    """Anchor boxes (1, H * W * boxes, 4): (left, top, right, bottom) in shares of the picture.
+
+    Around the middle of each point of X (B, C, H, W): all sizes with the first ratio of width to
+    height, then the first size with the other ratios (SSD, arXiv:1512.02325). A size is a share of
+    the picture's height.
+    """
+    if attrs.get('clip', False) or 'steps' in attrs or 'offsets' in attrs:
+        raise NoWitness('MultiBoxPrior with clip, steps or offsets')
+    sizes, ratios = (_tuple(attrs.get(name, 1), 1) for name in ('sizes', 'ratios'))
+    height, width = X.shape[2:]
+    shapes = [(size, ratios[0]) for size in sizes] + [(sizes[0], ratio) for ratio in ratios[1:]]
+    half = np.array([(size * ratio ** .5 * height / width / 2, size / ratio ** .5 / 2)
+                     for size, ratio in shapes])
+    y, x = np.meshgrid((np.arange(height) + .5) / height, (np.arange(width) + .5) / width,
+                       indexing='ij')
+    middle = np.stack([x, y], axis=-1)[:, :, None]
+    return np.concatenate([middle - half, middle + half], axis=-1).reshape(1, -1, 4)
+
+
 # ------------------------------------------------------------------ normalization, sequences
 @operator('BatchNorm')
 def batch_norm(attrs, X, gamma, beta, mean, var):

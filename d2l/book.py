@@ -1374,6 +1374,274 @@ def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
     return metric[0]/metric[1]
 
 
+# chapters/ch13_computer_vision/s01_image_augmentation.py
+def train_batch_ch13(net, features, labels, loss, trainer, ctx_list,
+                     split_f=d2l.split_batch):
+    Xs, ys = split_f(features, labels, ctx_list)
+    with autograd.record():
+        pys = [net(X) for X in Xs]
+        ls = [loss(py, y) for py, y in zip(pys, ys)]
+    for l in ls:
+        l.backward()
+    trainer.step(labels.shape[0])
+    train_loss_sum = sum([float(l.sum()) for l in ls])
+    train_acc_sum = sum(d2l.accuracy(py, y) for py, y in zip(pys, ys))
+    return train_loss_sum, train_acc_sum
+
+
+# chapters/ch13_computer_vision/s01_image_augmentation.py
+def train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs,
+               ctx_list=d2l.try_all_gpus(), split_f=d2l.split_batch):
+    num_batches, timer = len(train_iter), d2l.Timer()
+    animator = d2l.Animator(xlabel='epoch', xlim=[0, num_epochs], ylim=[0, 1],
+                            legend=['train loss', 'train acc', 'test acc'])
+    for epoch in range(num_epochs):
+        # Store training_loss, training_accuracy, num_examples, num_features
+        metric = d2l.Accumulator(4)
+        for i, (features, labels) in enumerate(train_iter):
+            timer.start()
+            l, acc = train_batch_ch13(
+                net, features, labels, loss, trainer, ctx_list, split_f)
+            metric.add(l, acc, labels.shape[0], labels.size)
+            timer.stop()
+            if (i+1) % (num_batches // 5) == 0:
+                animator.add(epoch+i/num_batches,
+                             (metric[0]/metric[2], metric[1]/metric[3], None))
+        test_acc = d2l.evaluate_accuracy_gpus(net, test_iter, split_f)
+        animator.add(epoch+1, (None, None, test_acc))
+    print('loss %.3f, train acc %.3f, test acc %.3f' %
+          (metric[0]/metric[2], metric[1]/metric[3], test_acc))
+    print('%.1f examples/sec on %s' %
+          (metric[2]*num_epochs/timer.sum(), ctx_list))
+
+
+# chapters/ch13_computer_vision/s02_fine_tuning.py
+d2l.DATA_HUB['hotdog'] = (d2l.DATA_URL+'hotdog.zip',
+                           'fba480ffa8aa7e0febbb511d181409f899b9baa5')
+
+
+# chapters/ch13_computer_vision/s03_bounding_boxes.py
+def bbox_to_rect(bbox, color):
+    """Convert bounding box to matplotlib format."""
+    # Convert the bounding box (top-left x, top-left y, bottom-right x,
+    # bottom-right y) format to matplotlib format: ((upper-left x,
+    # upper-left y), width, height)
+    return d2l.plt.Rectangle(
+        xy=(bbox[0], bbox[1]), width=bbox[2]-bbox[0], height=bbox[3]-bbox[1],
+        fill=False, edgecolor=color, linewidth=2)
+
+
+# chapters/ch13_computer_vision/s04_anchor_boxes.py
+def show_bboxes(axes, bboxes, labels=None, colors=None):
+    """Show bounding boxes."""
+    def _make_list(obj, default_values=None):
+        if obj is None:
+            obj = default_values
+        elif not isinstance(obj, (list, tuple)):
+            obj = [obj]
+        return obj
+    labels = _make_list(labels)
+    colors = _make_list(colors, ['b', 'g', 'r', 'm', 'c'])
+    for i, bbox in enumerate(bboxes):
+        color = colors[i % len(colors)]
+        rect = d2l.bbox_to_rect(bbox.asnumpy(), color)
+        axes.add_patch(rect)
+        if labels and len(labels) > i:
+            text_color = 'k' if color == 'w' else 'w'
+            axes.text(rect.xy[0], rect.xy[1], labels[i],
+                      va='center', ha='center', fontsize=9, color=text_color,
+                      bbox=dict(facecolor=color, lw=0))
+
+
+# chapters/ch13_computer_vision/s06_detection_dataset.py
+d2l.DATA_HUB['pikachu'] = (d2l.DATA_URL + 'pikachu.zip',
+                            '68ab1bd42143c5966785eb0d7b2839df8d570190')
+
+
+# chapters/ch13_computer_vision/s06_detection_dataset.py
+def load_data_pikachu(batch_size, edge_size=256):
+    """Load the pikachu dataset."""
+    data_dir = d2l.download_extract('pikachu')
+    train_iter = image.ImageDetIter(
+        path_imgrec=data_dir + 'train.rec',
+        path_imgidx=data_dir + 'train.idx',
+        batch_size=batch_size,
+        data_shape=(3, edge_size, edge_size), # The shape of the output image
+        shuffle=True, # Read the dataset in random order
+        rand_crop=1, # The probability of random cropping is 1
+        min_object_covered=0.95, max_attempts=200)
+    val_iter = image.ImageDetIter(
+        path_imgrec=data_dir + 'val.rec', batch_size=batch_size,
+        data_shape=(3, edge_size, edge_size), shuffle=False)
+    return train_iter, val_iter
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+d2l.DATA_HUB['voc2012'] = (d2l.DATA_URL + 'VOCtrainval_11-May-2012.tar',
+                           '4e443f8a2eca6b1dac8a6c57641b67dd40621a49')
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+def read_voc_images(voc_dir, is_train=True):
+    """Read all VOC feature and label images."""
+    txt_fname = '%s/ImageSets/Segmentation/%s' % (
+        voc_dir, 'train.txt' if is_train else 'val.txt')
+    with open(txt_fname, 'r') as f:
+        images = f.read().split()
+    features, labels = [None] * len(images), [None] * len(images)
+    for i, fname in enumerate(images):
+        features[i] = image.imread('%s/JPEGImages/%s.jpg' % (voc_dir, fname))
+        labels[i] = image.imread(
+            '%s/SegmentationClass/%s.png' % (voc_dir, fname))
+    return features, labels
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+VOC_COLORMAP = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0],
+                 [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
+                 [64, 0, 0], [192, 0, 0], [64, 128, 0], [192, 128, 0],
+                 [64, 0, 128], [192, 0, 128], [64, 128, 128], [192, 128, 128],
+                 [0, 64, 0], [128, 64, 0], [0, 192, 0], [128, 192, 0],
+                 [0, 64, 128]]
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+VOC_CLASSES = ['background', 'aeroplane', 'bicycle', 'bird', 'boat',
+                'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+                'diningtable', 'dog', 'horse', 'motorbike', 'person',
+                'potted plant', 'sheep', 'sofa', 'train', 'tv/monitor']
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+def build_colormap2label():
+    """Build an RGB color to label mapping for segmentation."""
+    colormap2label = np.zeros(256 ** 3)
+    for i, colormap in enumerate(VOC_COLORMAP):
+        colormap2label[(colormap[0]*256 + colormap[1])*256 + colormap[2]] = i
+    return colormap2label
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+def voc_label_indices(colormap, colormap2label):
+    """Map an RGB color to a label."""
+    colormap = colormap.astype(np.int32)
+    idx = ((colormap[:, :, 0] * 256 + colormap[:, :, 1]) * 256
+           + colormap[:, :, 2])
+    return colormap2label[idx]
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+def voc_rand_crop(feature, label, height, width):
+    """Randomly crop for both feature and label images."""
+    feature, rect = image.random_crop(feature, (width, height))
+    label = image.fixed_crop(label, *rect)
+    return feature, label
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+class VOCSegDataset(gluon.data.Dataset):
+    """A customized dataset to load VOC dataset."""
+
+    def __init__(self, is_train, crop_size, voc_dir):
+        self.rgb_mean = np.array([0.485, 0.456, 0.406])
+        self.rgb_std = np.array([0.229, 0.224, 0.225])
+        self.crop_size = crop_size
+        features, labels = read_voc_images(voc_dir, is_train=is_train)
+        self.features = [self.normalize_image(feature)
+                         for feature in self.filter(features)]
+        self.labels = self.filter(labels)
+        self.colormap2label = build_colormap2label()
+        print('read ' + str(len(self.features)) + ' examples')
+
+    def normalize_image(self, img):
+        return (img.astype('float32') / 255 - self.rgb_mean) / self.rgb_std
+
+    def filter(self, imgs):
+        return [img for img in imgs if (
+            img.shape[0] >= self.crop_size[0] and
+            img.shape[1] >= self.crop_size[1])]
+
+    def __getitem__(self, idx):
+        feature, label = voc_rand_crop(self.features[idx], self.labels[idx],
+                                         *self.crop_size)
+        return (feature.transpose(2, 0, 1),
+                voc_label_indices(label, self.colormap2label))
+
+    def __len__(self):
+        return len(self.features)
+
+
+# chapters/ch13_computer_vision/s09_segmentation_dataset.py
+def load_data_voc(batch_size, crop_size):
+    """Download and load the VOC2012 semantic dataset."""
+    voc_dir = d2l.download_extract('voc2012', 'VOCdevkit/VOC2012')
+    num_workers = d2l.get_dataloader_workers()
+    train_iter = gluon.data.DataLoader(
+        VOCSegDataset(True, crop_size, voc_dir), batch_size,
+        shuffle=True, last_batch='discard', num_workers=num_workers)
+    test_iter = gluon.data.DataLoader(
+        VOCSegDataset(False, crop_size, voc_dir), batch_size,
+        last_batch='discard', num_workers=num_workers)
+    return train_iter, test_iter
+
+
+# chapters/ch13_computer_vision/s13_kaggle_cifar10.py
+d2l.DATA_HUB['cifar10_tiny'] = (d2l.DATA_URL + 'kaggle_cifar10_tiny.zip',
+                                 '2068874e4b9a9f0fb07ebe0ad2b29754449ccacd')
+
+
+# chapters/ch13_computer_vision/s13_kaggle_cifar10.py
+def read_csv_labels(fname):
+    """Read fname to return a name to label dictionary."""
+    with open(fname, 'r') as f:
+        # Skip the file header line (column name)
+        lines = f.readlines()[1:]
+    tokens = [l.rstrip().split(',') for l in lines]
+    return dict(((name, label) for name, label in tokens))
+
+
+# chapters/ch13_computer_vision/s13_kaggle_cifar10.py
+def copyfile(filename, target_dir):
+    """Copy a file into a target directory."""
+    d2l.mkdir_if_not_exist(target_dir)
+    shutil.copy(filename, target_dir)
+
+
+# chapters/ch13_computer_vision/s13_kaggle_cifar10.py
+def reorg_train_valid(data_dir, labels, valid_ratio):
+    # The number of examples of the class with the least examples in the
+    # training dataset
+    n = collections.Counter(labels.values()).most_common()[-1][1]
+    # The number of examples per class for the validation set
+    n_valid_per_label = max(1, math.floor(n * valid_ratio))
+    label_count = {}
+    for train_file in os.listdir(data_dir + 'train'):
+        label = labels[train_file.split('.')[0]]
+        fname = data_dir + 'train/' + train_file
+        # Copy to train_valid_test/train_valid with a subfolder per class
+        copyfile(fname, data_dir + 'train_valid_test/train_valid/' + label)
+        if label not in label_count or label_count[label] < n_valid_per_label:
+            # Copy to train_valid_test/valid
+            copyfile(fname, data_dir + 'train_valid_test/valid/' + label)
+            label_count[label] = label_count.get(label, 0) + 1
+        else:
+            # Copy to train_valid_test/train
+            copyfile(fname, data_dir+'train_valid_test/train/' + label)
+    return n_valid_per_label
+
+
+# chapters/ch13_computer_vision/s13_kaggle_cifar10.py
+def reorg_test(data_dir):
+    for test_file in os.listdir(data_dir + 'test'):
+        copyfile(data_dir + 'test/' + test_file,
+                 data_dir + 'train_valid_test/test/unknown/')
+
+
+# chapters/ch13_computer_vision/s14_kaggle_dogs.py
+d2l.DATA_HUB['dog_tiny'] = (d2l.DATA_URL + 'kaggle_dog_tiny.zip',
+                            '7c9b54e78c1cedaa04998f9868bc548c60101362')
+
+
 # chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
 d2l.DATA_HUB['ptb'] = (d2l.DATA_URL + 'ptb.zip',
                        '319d85e578af0cdc590547f26231e4e31cdf1e42')
