@@ -371,17 +371,6 @@ NETWORKS = [
             'lambda X: lenet(X, [W1, b1, W2, b2, W3, b3, W4, b4])', (floats(2, 1, 28, 28),),
             arrays='W1, b1, W2, b2, W3, b3, W4, b4'),
     Network('multi_gpu_resnet18', '12.6', 1, 'resnet18(10)', (floats(2, 1, 28, 28),)),
-    # chapter 14
-    Network('skip_gram', '14.4', 9, 'skip_gram', (tokens(200, 4, 1), tokens(200, 4, 60)),
-            given=(('vocab', 'range(200)'),), layers='net'),
-    # chapter 15
-    Network('matrix_factorization', '15.3', 1, 'MF(30, 943, 1682)',
-            (tokens(943, 8), tokens(1682, 8))),
-    Network('autorec', '15.4', 1, 'AutoRec(500, 943)', (floats(2, 943),)),
-    Network('neumf', '15.6', 1, 'NeuMF(10, 943, 1682, mlp_layers=[10, 10, 10])',
-            (tokens(943, 8), tokens(1682, 8))),
-    Network('caser', '15.7', 1, 'Caser(10, 943, 1682, 3)',
-            (tokens(943, 8), tokens(1682, 8, 3), tokens(1682, 8))),
     # chapter 13
     Network('cifar10_resnet18', '13.1', 15, 'net', (floats(2, 3, 32, 32),)),
     Network('finetune', '13.2', 7, 'finetune_net', (floats(2, 3, 64, 64),)),
@@ -406,6 +395,17 @@ NETWORKS = [
             '(lambda net: net.add(finetune_net.features, finetune_net.output_new) or net)'
             "(nn.HybridSequential(prefix=''))",
             (floats(2, 3, 64, 64),), inside='get_net', given=(('ctx', 'None'),)),
+    # chapter 14
+    Network('skip_gram', '14.4', 9, 'skip_gram', (tokens(200, 4, 1), tokens(200, 4, 60)),
+            given=(('vocab', 'range(200)'),), layers='net'),
+    # chapter 15
+    Network('matrix_factorization', '15.3', 1, 'MF(30, 943, 1682)',
+            (tokens(943, 8), tokens(1682, 8))),
+    Network('autorec', '15.4', 1, 'AutoRec(500, 943)', (floats(2, 943),)),
+    Network('neumf', '15.6', 1, 'NeuMF(10, 943, 1682, mlp_layers=[10, 10, 10])',
+            (tokens(943, 8), tokens(1682, 8))),
+    Network('caser', '15.7', 1, 'Caser(10, 943, 1682, 3)',
+            (tokens(943, 8), tokens(1682, 8, 3), tokens(1682, 8))),
     # chapter 16
     Network('gan_generator', '16.1', 4, 'net_G', (floats(8, 2),)),
     Network('gan_discriminator', '16.1', 5, 'net_D', (floats(8, 2),)),
