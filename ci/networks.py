@@ -95,14 +95,12 @@ class Network:
         names = {'__name__': f'section {self.section}'}
         for name, source in self.given:
             exec(f'{name} = {source}', names)
-        exec(compile(ast.Module(self.nodes, []), f'<section {self.section}>', 'exec'), names)
-        net = eval(self.net, names)
-        if self.layers:
-            return Through(net, eval(self.layers, names))
         with unittest.mock.patch.object(model_store, 'get_model_file'), \
                 unittest.mock.patch.object(nn.Block, 'load_parameters'):
             exec(compile(ast.Module(self.nodes, []), f'<section {self.section}>', 'exec'), names)
             net = eval(self.net, names)
+        if self.layers:
+            return Through(net, eval(self.layers, names))
         return net if isinstance(net, nn.Block) else Function(net, names, self.arrays)
 
     def example(self, ctx=CPU):
