@@ -1813,6 +1813,15 @@ def load_data_imdb(batch_size, num_steps=500):
     return train_iter, test_iter, vocab
 
 
+# chapters/ch14_natural_language_processing/s09_sentiment_rnn.py
+def predict_sentiment(net, vocab, sentence):
+    """Return 'positive' or 'negative' for a sentence, words separated by
+    spaces (14.9.1)."""
+    sentence = np.array(vocab[sentence.split()], ctx=d2l.try_gpu())
+    label = np.argmax(net(sentence.reshape(1, -1)), axis=1)
+    return 'positive' if label == 1 else 'negative'
+
+
 # chapters/ch14_natural_language_processing/s11_nli_dataset.py
 d2l.DATA_HUB['SNLI'] = (
     'https://nlp.stanford.edu/projects/snli/snli_1.0.zip',
@@ -1881,6 +1890,26 @@ def load_data_snli(batch_size, num_steps=50):
     train_iter = gluon.data.DataLoader(train_set, batch_size, shuffle=True)
     test_iter = gluon.data.DataLoader(test_set, batch_size, shuffle=False)
     return train_iter, test_iter, train_set.vocab
+
+
+# chapters/ch14_natural_language_processing/s12_nli_attention.py
+def split_batch_multi_inputs(X, y, ctx_list):
+    """Split multi-input X and y into multiple devices specified by ctx"""
+    X = list(zip(*[gluon.utils.split_and_load(
+        feature, ctx_list, even_split=False) for feature in X]))
+    return (X, gluon.utils.split_and_load(y, ctx_list, even_split=False))
+
+
+# chapters/ch14_natural_language_processing/s12_nli_attention.py
+def predict_snli(net, premise, hypothesis):
+    """Return 'entailment', 'contradiction' or 'neutral' for two lists of
+    words; `vocab` is a global variable (14.12.2)."""
+    premise = np.array(vocab[premise], ctx=d2l.try_gpu())
+    hypothesis = np.array(vocab[hypothesis], ctx=d2l.try_gpu())
+    label = np.argmax(net([premise.reshape((1, -1)),
+                          hypothesis.reshape((1, -1))]), axis=1)
+    return 'entailment' if label == 0 else 'contradiction' if label == 1 \
+        else 'neutral'
 
 
 # chapters/ch15_recommender_systems/s02_movielens.py
