@@ -118,6 +118,8 @@ FIXED = {
     'average pool, inside': (nn.AvgPool2D(3, 2, 1, count_include_pad=False), IMAGE),
     'average pool 1d': (nn.AvgPool1D(2), (2, 3, 5)),
     'global max': (nn.GlobalMaxPool2D(), IMAGE), 'global average': (nn.GlobalAvgPool2D(), IMAGE),
+    'anchors': (lambda X: npx.multibox_prior(X, [0.2, 0.7], [2, 0.5, 1]) + X.mean(), IMAGE),
+    'anchors, clipped': (lambda X: npx.multibox_prior(X, [0.5], [1], True) + X.sum(), IMAGE),
     'batch norm': (nn.BatchNorm(), IMAGE), 'batch norm, flat': (nn.BatchNorm(scale=False), (4, 3)),
     'layer norm': (nn.LayerNorm(), STEPS),
     **{f'{kind.__name__}, {layers} layers{", both ways" * both}': (

@@ -305,6 +305,24 @@ def pooling(g, X, *, kernel=(), stride=(), pad=(), pool_type='max', global_pool=
     raise NoConverter(f'Pooling with {pool_type} and {rounding}')
 
 
+@operator('_contrib_MultiBoxPrior')
+def multibox_prior(g, X, *, sizes, ratios, clip=False, steps=(-1, -1), offsets=(0.5, 0.5)):
+    """Anchor boxes of 13.4: they depend on the size of X, not on what is in it."""
+    height, width = X.shape[2:]
+    if isinstance(height, str) or isinstance(width, str) or min(steps) > 0:
+        raise NoConverter('_contrib_MultiBoxPrior for images of any size, or with steps')
+    # each size with the first ratio, then the first size with each other ratio
+    shapes = [(size, ratios[0]) for size in sizes] + [(sizes[0], ratio) for ratio in ratios[1:]]
+    half = np.array([(size * height / width * ratio ** 0.5 / 2, size / ratio ** 0.5 / 2)
+                     for size, ratio in shapes])
+    y, x = np.meshgrid((np.arange(height) + offsets[0]) / height,
+                       (np.arange(width) + offsets[1]) / width, indexing='ij')
+    center = np.stack((x, y), axis=-1)[:, :, None]                          # (H, W, 1, 2)
+    boxes = np.concatenate((center - half, center + half), axis=-1)         # (H, W, shapes, 4)
+    boxes = boxes.clip(0, 1) if clip else boxes
+    return g.node('Identity', g.constant(boxes.reshape(1, -1, 4), g.out[0].dtype))
+
+
 # ------------------------------------------------------------------ normalization, sequences
 @operator('BatchNorm')
 def batch_norm(g, X, gamma, beta, mean, var, *, eps=1e-3, fix_gamma=True, axis=1):
