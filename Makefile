@@ -1,5 +1,6 @@
 # make demo: train the LeNet of section 6.6 on sample data    make test: the whole test suite
-# Both make .venv first; PYTHON=/path/to/python3.11 chooses another Python (3.9 to 3.11).
+# make gallery: the book as a web site, build/gallery/html    make test-gallery: that, in Chromium
+# All make .venv first; PYTHON=/path/to/python3.11 chooses another Python (3.9 to 3.11).
 
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 12))
 CANDIDATES := python3.11 python3.10 python3.9 python3 python
@@ -8,7 +9,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 VENV := .venv/bin/python
 EXTRAS ?= cpu,dev
 
-.PHONY: demo test lib clean
+.PHONY: demo test lib gallery test-gallery clean
 
 demo: .venv/installed
 	D2L_DATA=sample $(VENV) -m chapters run 6.6
@@ -19,6 +20,16 @@ test: .venv/installed
 lib: .venv/installed        # what is generated from the chapters
 	$(VENV) -m ci.build_lib
 	$(VENV) -m ci.readme
+
+gallery: .venv/gallery
+	D2L_DATA=sample $(VENV) -m chapters gallery --quick
+
+test-gallery: gallery
+	$(VENV) -m pytest -n 0 tests/browser_gallery.py
+
+.venv/gallery: .venv/installed
+	$(VENV) -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),gallery]'
+	touch $@
 
 .venv/installed: setup.py constraints.txt
 	@test -n '$(PYTHON)' || { echo 'd2l needs Python 3.9, 3.10 or 3.11 with venv (MXNet 1.9.1' \

@@ -36,5 +36,6 @@ setup(
         'dev': ['ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16, <1.18',
                 'onnxruntime>=1.18, <1.20',     # the last for Python 3.9
                 'pytest<9', 'pytest-xdist', 'tomli; python_version < "3.11"'],
+        'gallery': ['furo', 'myst-nb', 'selenium', 'sphinx'],
     },
 )

@@ -1,6 +1,8 @@
-"""python -m chapters: list the book's sections, run them, make notebooks of them."""
+"""python -m chapters: list the book's sections, run them, make notebooks and a site of them."""
 import argparse
 import os
+import pathlib
+import shutil
 import signal
 import sys
 
@@ -8,7 +10,7 @@ import nbformat
 
 from chapters.execute import (
     BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute)
-from chapters.sections import UnknownSection, all_sections, find
+from chapters.sections import ROOT, UnknownSection, all_sections, find
 
 
 def devices(text):
@@ -41,9 +43,31 @@ def write_pages(section, nb):
     return [notebook, page]
 
 
+def write_plain(section, folder):
+    """Write the notebook without outputs to folder/<chapter>/; return its path.
+
+    As in the repository, ../data and ../img lie beside the chapters: so img/ goes with it.
+    """
+    nb = section.notebook
+    nb.metadata = {'kernelspec': {'name': 'python3', 'display_name': 'Python 3',
+                                  'language': 'python'}, 'language_info': {'name': 'python'}}
+    for i, cell in enumerate(nb.cells):
+        cell.id = f'cell-{i}'                           # the same in every run
+    path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nb, path)
+    if (ROOT / 'img').exists():
+        shutil.copytree(ROOT / 'img', folder / 'img', dirs_exist_ok=True)
+    return path
+
+
 def run(args):
     """Run sections; `run` shows what the cells print, `notebook` only what was written."""
     sections = find(*args.sections)
+    if args.command == 'notebook' and args.to:
+        for section in sections:
+            print(os.path.relpath(write_plain(section, args.to)))
+        return
     for section in sections:                    # before anything is run
         check_devices(section, args.devices)
     for section in sections:
@@ -56,6 +80,23 @@ def run(args):
                               devices=args.devices)
         for path in figures + write_pages(section, nb):
             print(os.path.relpath(path))
+
+
+def gallery(args):
+    """Build the site of sections and say where it is; return the exit status."""
+    try:
+        from chapters.gallery import cache, pages
+        import furo, myst_nb, sphinx  # noqa: E401, F401
+    except ModuleNotFoundError as err:
+        print(f"{err}: pip install -c constraints.txt -e '.[cpu,dev,gallery]', or make gallery",
+              file=sys.stderr)
+        return 2
+    try:
+        print(os.path.relpath(pages.build(find(*args.sections), args.quick, args.jobs)))
+    except cache.GalleryError as err:
+        print(err, file=sys.stderr)
+        return 1
+    return 0
 
 
 def main(argv=None):
@@ -72,9 +113,18 @@ def main(argv=None):
                              help='shrink the constants of chapters/quick.toml: seconds, not hours')
         command.add_argument('--devices', type=devices, default=(), metavar='cpu,cpu',
                              help='let CPU contexts stand for GPUs: gpu(i) is cpu(i + 1)')
+    command = commands.choices['notebook']
+    command.add_argument('--to', type=pathlib.Path, metavar='DIR',
+                         help='run nothing: write notebooks without outputs into DIR, for Jupyter')
+    command = commands.add_parser('gallery', help='a web site of executed sections')
+    command.add_argument('sections', nargs='*', default=['all'], metavar='SECTION')
+    command.add_argument('--quick', action='store_true', help='as of run')
+    command.add_argument('--jobs', type=int, help='sections at a time; default: one a core')
     args = parser.parse_args(argv)
+    if args.command == 'notebook' and args.to and (args.quick or args.devices):
+        parser.error('--to runs nothing, so there is nothing for --quick and --devices to do')
     try:
-        (list_sections if args.command == 'list' else run)(args)
+        return {'list': list_sections, 'gallery': gallery}.get(args.command, run)(args) or 0
     except CellFailed as err:
         print(err, file=sys.stderr)
         return 1
@@ -84,7 +134,6 @@ def main(argv=None):
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == '__main__':

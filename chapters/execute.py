@@ -170,13 +170,14 @@ def check_devices(section, devices):
             f"{','.join(['cpu'] * section.gpus)} lets CPU contexts stand for them")
 
 
-def execute(section, quick=False, echo=False, progress=None, devices=()):
+def execute(section, quick=False, echo=False, progress=None, devices=(), folder=None):
     """Run a Section in a fresh kernel; return the executed notebook and the figures' paths.
 
     quick: shrink the constants of quick.toml. echo: show what the cells print, as they print it.
     progress: whether to show a bar on standard error (default: when that is a terminal).
     devices: ('cpu', 'cpu') lets cpu(1) and cpu(2) stand for two GPUs, gpu(0) and gpu(1).
-    Figures go to build/<number>/<listing>.svg. Raises CellFailed, QuickError, DevicesMissing.
+    folder: where the figures go, <listing>.svg (default: build/<number>), in place of earlier ones.
+    Raises CellFailed, QuickError, DevicesMissing.
     """
     check_devices(section, devices)
     nb = section.notebook
@@ -187,7 +188,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=()):
         for cell, source in zip(code, shrink([cell.source for cell in code], constants)):
             cell.source = source
         env = {'D2L_SAMPLE_SIZE': QUICK_SAMPLE_SIZE, **variables, **env}
-    folder = BUILD / section.number
+    folder = folder or BUILD / section.number
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob('[0-9]*'):
         old.unlink()

@@ -90,6 +90,13 @@ def build(root=ROOT):
     return text
 
 
+def definitions(root=ROOT):
+    """Name -> (Section, index of the listing) for every name that a section saves."""
+    return {name: (section, i) for section in all_sections(root)
+            for i, listing in enumerate(section.listings) for part in saved(listing)
+            for node in ast.parse(part).body for name in _names(node)}
+
+
 def main(argv=None):
     """Write book.py, or with --check return 1, with a diff, where it is not what would be written."""
     parser = argparse.ArgumentParser(prog='python -m ci.build_lib', description=__doc__)

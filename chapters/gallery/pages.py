@@ -1,0 +1,237 @@
+"""What Sphinx renders: a page a section, the contents, the API, the regression, how it all ran."""
+import difflib
+import functools
+import os
+import types
+
+import nbformat
+
+import d2l
+from chapters.gallery import cache
+from chapters.sections import Section
+from ci import build_lib, verbatim
+from ci.networks import NETWORKS
+from ci.readme import CHAPTERS
+
+SOURCE = cache.GALLERY / 'source'
+SITE = cache.GALLERY / 'html'
+SAMPLE_LINE = 'd2l: sample data'        # what a run says on standard error (d2l/data/fetch.py)
+
+
+def docname(section):
+    """The page of a Section, as Sphinx names it: its path below chapters/, without .py."""
+    return f'{section.path.parent.name}/{section.path.stem}'
+
+
+@functools.lru_cache(maxsize=None)
+def d2l_names():
+    """Name -> (page, listing) of all that d2l has of its own; (None, None) for what no section
+    saves."""
+    own = [name for name, value in vars(d2l).items() if not name.startswith('_')
+           and getattr(value, '__module__', None) and value.__module__.startswith('d2l')]
+    saved = build_lib.definitions()
+    return {**{name: (docname(section), listing) for name, (section, listing) in saved.items()},
+            **dict.fromkeys([name for name in own if name not in saved], (None, None))}
+
+
+def changed_lines(section, nb):
+    """The lines of a Section that `--quick` changed, as a diff: '- as printed', '+ as run'."""
+    run = [cell.source for cell in nb.cells if cell.cell_type == 'code']
+    return [line for before, after in zip(Section(section.number, section.path).listings, run)
+            for line in difflib.ndiff(before.split('\n'), after.split('\n')) if line[0] in '-+']
+
+
+def data_of(section, nb):
+    """The data that an executed notebook used: {'sample': [...]} or {'real': [...]}, or {}.
+
+    Raises GalleryError where it used sample data that its Section does not name.
+    """
+    said = any(out.output_type == 'stream' and SAMPLE_LINE in out.text
+               for cell in nb.cells if cell.cell_type == 'code' for out in cell.outputs)
+    if said and not section.data:
+        raise cache.GalleryError(f'section {section.number} used sample data, and its first cell '
+                                 'names no data set: add data=[...] there')
+    return {nb.metadata['d2l']['data']: section.data} if section.data else {}
+
+
+def note(section, nb):
+    """How a page was made, as Markdown: sample data, shrunken constants, what is not as printed."""
+    data, parts = data_of(section, nb), []
+    if 'sample' in data:
+        parts.append(f"Run on **sample data**, synthetic stand-ins for {', '.join(data['sample'])}: "
+                     'numbers learned from them say nothing about the real data.')
+    elif data:
+        parts.append(f"Run on the real data: {', '.join(data['real'])}.")
+    if section.gpus:
+        parts.append(f'CPU contexts stood for {section.gpus} GPUs.')
+    lines = changed_lines(section, nb)
+    if lines:
+        parts.append('Shrunken, to run in seconds (`-` as printed, `+` as run here):\n\n'
+                     + '\n'.join(['```diff', *lines, '```']))
+    parts += [f"Listing {entry['listing']} is not as printed: {entry['reason'].strip()}."
+              for entry in verbatim.deviations() if entry['section'] == section.number]
+    return '\n\n'.join(parts)
+
+
+def section_page(section, nb):
+    """The notebook of a page: the executed one, with how it ran below its title."""
+    cells = list(nb.cells)
+    text = note(section, nb)
+    if text:
+        cells.insert(1, nbformat.v4.new_markdown_cell(
+            f'````{{admonition}} How this page ran\n:class: how\n{text}\n````', id='how-it-ran'))
+    page = nbformat.v4.new_notebook(cells=cells, metadata={
+        name: nb.metadata[name] for name in ('kernelspec', 'language_info') if name in nb.metadata})
+    return nbformat.writes(page)
+
+
+def toctree(names, depth=1):
+    """Sphinx's table of contents of some pages."""
+    return '\n'.join(['```{toctree}', f':maxdepth: {depth}', '', *names, '```', ''])
+
+
+def contents_pages(sections):
+    """Page -> Markdown of the front page and of each chapter."""
+    pages, front = {}, []
+    for chapter in dict.fromkeys(section.number.split('.')[0] for section in sections):
+        names = [docname(section) for section in sections
+                 if section.number.split('.')[0] == chapter]
+        title = CHAPTERS.get(int(chapter))
+        if title:
+            index = f"{names[0].split('/')[0]}/index"
+            pages[f'{index}.md'] = (f'# {chapter} {title}\n\n'
+                                    + toctree([f'/{name}' for name in names]))
+            names = [index]
+        front += names
+    pages['index.md'] = (
+        '# Dive into Deep Learning, run\n\n'
+        'The code of *Dive into Deep Learning* 0.7.1 on MXNet 1.9.1, section by section, with what '
+        'it prints and draws when it is run. The text is in the book; the sentences here are our '
+        'own.\n\nA name such as `d2l.Residual` leads to the listing that defines it, and from '
+        'there to the [API](api). [How it ran](how-it-ran) says what was run on sample data, and '
+        'the [regression](regression) what every network computes.\n\n'
+        + toctree(front, 2) + toctree(['api', 'regression', 'how-it-ran']))
+    return pages
+
+
+def _entry(name):
+    """One name of d2l for the API page, as reStructuredText."""
+    value = getattr(d2l, name)
+    if isinstance(value, type) and value.__module__.startswith('d2l'):
+        return f'.. autoclass:: d2l.{name}\n   :members:\n'
+    if isinstance(value, types.FunctionType):
+        return f'.. autofunction:: d2l.{name}\n'
+    if name in build_lib.BY_HAND:
+        what = ''
+    elif isinstance(value, types.ModuleType):
+        what = f'   The module ``{value.__name__}``.\n'
+    elif isinstance(value, type):
+        what = f'   The class ``{value.__module__}.{value.__qualname__}``.\n'
+    else:
+        what = f'   Of type ``{type(value).__name__}``.\n'
+    return f'.. py:data:: d2l.{name}\n\n{what}'
+
+
+def api_page(sections):
+    """Every name of d2l with its docstring, in the order in which the book defines them."""
+    def heading(text):
+        return f'\n{text}\n{"-" * len(text)}\n\n'
+
+    here = {docname(section): section for section in sections}
+    text, last = 'The d2l package\n===============\n\n', ''
+    for name, (page, _) in d2l_names().items():
+        if page is None or page not in here:
+            continue
+        if page != last:
+            text += heading(f':doc:`{here[page].number} {here[page].title} </{page}>`')
+        text += _entry(name)
+        if name in build_lib.BY_HAND:
+            module, why = build_lib.BY_HAND[name]
+            text += f'\n   Not the listing, but written by hand in ``{module}``: {why}.\n'
+        text, last = text + '\n', page
+    text += heading('Beyond the book')
+    return text + '\n'.join(_entry(name) for name, (page, _) in d2l_names().items()
+                            if page is None)
+
+
+def regression_page(sections, rows):
+    """The largest error of every network in every mode, and INDEX.md."""
+    pages = {section.number: docname(section) for section in sections}
+    numbers = {network.name: network.section for network in NETWORKS}
+    modes = list(dict.fromkeys(row['mode'] for row in rows))
+    table = {}
+    for row in rows:
+        table.setdefault(row['network'], {})[row['mode']] = row
+    checked = [row for row in rows if row['error'] is not None]
+    lines = ['# Regression', '', '## What every network computes, checked', '',
+             f"{len(table)} networks, {len(checked)} modes checked, "
+             f"{sum(row['verdict'] != 'ok' for row in checked)} failed "
+             '(`python -m ci.regress`). The numbers are the largest relative errors against the '
+             'stored numbers, or in the last column against NumPy; 0 means: to the last bit. '
+             'A dash is a mode that a network does not have.', '',
+             f"| network | section | {' | '.join(modes)} |", '|---' * (len(modes) + 2) + '|']
+    for name, by_mode in table.items():
+        cells = [f'{by_mode[mode]["error"]:.1e}'.replace('0.0e+00', '0')
+                 if by_mode.get(mode, {}).get('error') is not None else '–' for mode in modes]
+        number = numbers[name]
+        lines.append(f"| {name} | [{number}](/{pages[number]}) | {' | '.join(cells)} |")
+    index = (cache.REPO / 'ci' / 'golden' / 'INDEX.md').read_text()
+    kept = [line for line in index.split('\n')[2:]
+            if not line.startswith('| ') or line.split(' | ')[1] in ('section', *pages)]
+    return '\n'.join([*lines, '', '## Stored numbers', *kept])
+
+
+def how_page(sections, notebooks, quick):
+    """What was run on which data, and how much of it was shrunken."""
+    data = {section.number: data_of(section, notebooks[section.number]) for section in sections}
+    sample = [number for number, used in data.items() if 'sample' in used]
+    lines = ['# How it ran', '',
+             f'{len(sections)} sections, each in a kernel of its own'
+             + (', shrunken to run in seconds (`--quick`)' if quick else '')
+             + f'. **{len(sample)} of them ran on sample data**: synthetic stand-ins in the formats '
+             'of the real files, made by `d2l.data`. What is learned from them (every loss, '
+             'accuracy, perplexity, translated sentence and curve on those pages) says nothing '
+             'about the real data.', '',
+             '| section | data | lines shrunken |', '|---|---|---|']
+    for section in sections:
+        count = sum(line[0] == '+'
+                    for line in changed_lines(section, notebooks[section.number]))
+        used = [f"{kind}: {', '.join(names)}" for kind, names in data[section.number].items()]
+        lines.append(f'| [{section.number} {section.title}](/{docname(section)}) | '
+                     f"{''.join(used) or '–'} | {count or '–'} |")
+    return '\n'.join(lines) + '\n'
+
+
+def write(texts):
+    """Make SOURCE hold exactly these pages, name -> text; one that is the same is not touched."""
+    for path in SOURCE.rglob('*'):
+        if path.is_file() and path.relative_to(SOURCE).as_posix() not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        path = SOURCE / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def build(sections, quick=False, jobs=None):
+    """Execute what has changed, write the pages and let Sphinx render them; return the front page.
+
+    Raises GalleryError where a section, the regression or Sphinx fails, a warning of it included.
+    """
+    from sphinx.cmd.build import main as sphinx
+
+    ran = cache.execute_all(sections, quick, jobs or os.cpu_count())
+    print(f'{len(sections)} sections: {len(ran)} run, {len(sections) - len(ran)} kept', flush=True)
+    notebooks = {section.number: cache.notebook(section) for section in sections}
+    numbers = {section.number for section in sections}
+    rows = cache.regression([network.name for network in NETWORKS if network.section in numbers])
+    texts = {f'{docname(section)}.ipynb': section_page(section, notebooks[section.number])
+             for section in sections}
+    write({**texts, **contents_pages(sections), 'api.rst': api_page(sections),
+           'regression.md': regression_page(sections, rows),
+           'how-it-ran.md': how_page(sections, notebooks, quick)})
+    if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.ROOT / 'gallery'),
+               '-d', str(cache.GALLERY / 'doctrees'), str(SOURCE), str(SITE)]):
+        raise cache.GalleryError('Sphinx failed, see above: no site was built')
+    return SITE / 'index.html'

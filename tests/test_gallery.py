@@ -1,0 +1,204 @@
+"""The gallery without Sphinx and a browser; tests/browser_gallery.py looks at the whole site."""
+import concurrent.futures
+import contextlib
+import sys
+import types
+
+import nbformat
+import pytest
+
+import d2l
+from chapters import __main__ as cli
+from chapters import execute
+from chapters.gallery import cache, conf, pages
+from chapters.sections import Section, all_sections, find
+
+RESNET, = find('7.6')
+SAMPLE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)\n'
+
+
+class InThisProcess(contextlib.nullcontext):
+    """A ProcessPoolExecutor without processes."""
+    def __init__(self, jobs, mp_context):
+        super().__init__(self)
+
+    def submit(self, function, *args):
+        done = concurrent.futures.Future()
+        done.set_result(function(*args))
+        return done
+
+
+@pytest.fixture
+def gallery(tmp_path, monkeypatch):
+    """An empty gallery in a folder of its own, which executes in this process."""
+    monkeypatch.setattr(cache, 'GALLERY', tmp_path)
+    monkeypatch.setattr(pages, 'SOURCE', tmp_path / 'source')
+    monkeypatch.setattr(concurrent.futures, 'ProcessPoolExecutor', InThisProcess)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Make a Section of the source of its one listing, and let `find` find it."""
+    def make(source, number='99.1'):
+        path = tmp_path / 'ch99_x' / f's{number[3:]}_x.py'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'# %% [markdown]\n# # {number} A section\n\n# %%\n{source}\n')
+        known[number] = Section(number, path)
+        return known[number]
+    known = {}
+    monkeypatch.setattr(cache, 'find', lambda number: [known[number]])
+    return make
+
+
+def executed(section, outputs=(), data='sample'):
+    """A Section's notebook as if it had run, with what its last listing printed on stderr."""
+    nb = Section(section.number, section.path).notebook
+    nb.metadata['d2l'] = {'key': 'x', 'data': data}
+    nb.cells[-1].outputs = [nbformat.v4.new_output('stream', name='stderr', text=text)
+                            for text in outputs]
+    return nb
+
+
+def test_the_key_changes_with_what_the_execution_depends_on(made, monkeypatch):
+    old = cache.key(made('x = 1'), True)
+    assert cache.key(made('x = 1'), True) == old
+    changed = [cache.key(made('x = 2'), True), cache.key(made('x = 1', '99.2'), True)]
+    monkeypatch.setattr(cache, 'quick_constants', lambda number: ({'x': '3'}, {}))
+    changed += [cache.key(made('x = 1'), True), cache.key(made('x = 1'), False)]
+    monkeypatch.setattr(cache, 'environment', lambda: 'another')
+    changed.append(cache.key(made('x = 1'), True))
+    assert len({old, *changed}) == 6
+
+
+@pytest.mark.parametrize('name', ['D2L_DATA', 'D2L_SAMPLE_SIZE', 'MXNET_ENGINE_TYPE'])
+def test_the_environment_counts(monkeypatch, name):
+    old = cache.environment.__wrapped__()
+    assert cache.environment.__wrapped__() == old
+    monkeypatch.setenv(name, 'changed')
+    assert cache.environment.__wrapped__() != old
+
+
+@pytest.mark.parametrize('part', ['d2l/book.py', 'd2l/data/samples/mnist.py',
+                                  'chapters/execute.py', 'chapters/kernel_setup.py'])
+def test_the_environment_holds_d2l_and_the_runner(part):
+    assert part in dict(cache.contents(cache.REPO / 'd2l', *cache.RUNNER))
+
+
+def test_only_what_changed_is_run(gallery, made):
+    sections = [made('print("one")', '99.1'), made('print("two")', '99.2')]
+    assert cache.execute_all(sections, False, 1) == ['99.1', '99.2']
+    assert cache.notebook(sections[1]).cells[-1].outputs[0].text == 'two\n'
+    assert cache.execute_all(sections, False, 1) == []
+    sections[1] = made('print("three")', '99.2')
+    assert cache.execute_all(sections, False, 1) == ['99.2']
+    assert cache.notebook(sections[1]).cells[-1].outputs[0].text == 'three\n'
+
+
+def test_a_section_that_fails_fails_the_build_and_is_not_kept(gallery, made):
+    sections = [made('1 / 0', '99.1'), made('x = 1', '99.2')]
+    with pytest.raises(cache.GalleryError) as err:
+        cache.execute_all(sections, False, 1)
+    assert 'ZeroDivisionError' in str(err.value) and '1 of 2 sections failed' in str(err.value)
+    assert cache.notebook(sections[0]) is None and cache.notebook(sections[1]) is not None
+    with pytest.raises(cache.GalleryError):
+        cache.execute_all(sections, False, 1)
+
+
+def test_a_reader_s_own_runs_are_left_alone(gallery, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, 'BUILD', tmp_path / 'build')
+    cache.execute_all([made('x = 1')], False, 1)
+    assert not (tmp_path / 'build').exists()
+
+
+def test_a_failing_regression_fails_the_build(gallery, monkeypatch):
+    done = types.SimpleNamespace(returncode=1, stdout='lenet  eager  FAILED', stderr='')
+    monkeypatch.setattr(cache.subprocess, 'run', lambda *args, **kwargs: done)
+    with pytest.raises(cache.GalleryError, match='lenet  eager  FAILED'):
+        cache.regression(['lenet'])
+
+
+def test_a_page_says_what_was_shrunken_and_that_its_data_is_a_sample():
+    nb = executed(RESNET)
+    for cell in nb.cells:
+        cell.source = cell.source.replace('0.05, 10, 256', '0.05, 1, 256')
+    text = pages.note(RESNET, nb)
+    assert '- lr, num_epochs, batch_size = 0.05, 10, 256' in text
+    assert '+ lr, num_epochs, batch_size = 0.05, 1, 256' in text
+    assert '**sample data**' in text and 'fashion_mnist' in text
+    assert 'How this page ran' in pages.section_page(RESNET, nb)
+    text = pages.note(RESNET, executed(RESNET, data='real'))
+    assert text == 'Run on the real data: fashion_mnist.'
+
+
+def test_a_page_says_what_is_not_as_printed():
+    section, = find('17.4')
+    assert 'Listing 5 is not as printed: matplotlib 3.7' in pages.note(section, executed(section))
+
+
+def test_sample_data_that_a_section_does_not_name_is_an_error():
+    section, = find('2.4')
+    assert pages.data_of(section, executed(section)) == {}
+    with pytest.raises(cache.GalleryError, match='section 2.4 used sample data'):
+        pages.data_of(section, executed(section, [SAMPLE]))
+
+
+def test_the_sentence_that_is_looked_for_is_the_one_that_is_said():
+    assert pages.SAMPLE_LINE in (cache.REPO / 'd2l' / 'data' / 'fetch.py').read_text()
+
+
+def test_names_lead_to_their_sections():
+    names = pages.d2l_names()
+    assert names['Residual'] == ('ch07_modern_convolutional_neural_networks/s06_resnet', 0)
+    assert names['hybridize'] == (None, None)
+
+
+def test_the_api_page_has_every_name_of_d2l():
+    text = pages.api_page(all_sections())
+    public = [name for name, value in vars(d2l).items() if not name.startswith('_')
+              and (name == 'display' or not getattr(value, '__name__', '').startswith('d2l'))]
+    assert [name for name in public if f':: d2l.{name}\n' not in text] == []
+
+
+CODE = ('<p>before</p>' + conf.CELL + '><span class="n">np</span></div>'
+        + conf.CELL + '><span class="k">class</span><span class="w"> </span><span class="nc">A</span>'
+        + '<span class="n">d2l</span><span class="o">.</span><span class="n">B</span>'
+        + '<span class="n">d2l</span><span class="o">.</span><span class="n">C</span></div>')
+NAMES = {'A': ('here', 1), 'B': ('there', 4), 'D': (None, None)}
+
+
+def test_names_are_linked_and_listed():
+    html = conf.linked(CODE, 'here', NAMES, lambda page: f'../{page}.html')
+    assert 'id="listing-0"' in html and 'id="listing-1"' in html
+    assert '<a class="d2l" href="../api.html#d2l.A"><span class="nc">A</span></a>' in html
+    assert '<a class="d2l" href="../there.html#listing-4"><span class="n">d2l</span>' in html
+    assert html.count('class="d2l" href="../there') == 1 and 'd2l.C' not in html
+    assert '<li><a href="../there.html#listing-4"><code>d2l.B</code></a>' in html
+    assert '../api.html#d2l.B' in html
+
+
+def test_a_definition_elsewhere_is_no_definition():
+    html = conf.linked(CODE, 'other', NAMES, lambda page: f'../{page}.html')
+    assert 'api.html#d2l.A' not in html
+
+
+def test_pages_that_are_the_same_are_not_touched_and_old_ones_go(gallery):
+    pages.write({'a/x.md': 'x', 'y.md': 'y'})
+    stamp = (pages.SOURCE / 'y.md').stat().st_mtime_ns
+    pages.write({'y.md': 'y', 'z.md': 'z'})
+    assert (pages.SOURCE / 'y.md').stat().st_mtime_ns == stamp
+    assert not (pages.SOURCE / 'a/x.md').exists() and (pages.SOURCE / 'z.md').exists()
+
+
+def test_the_contents_come_in_the_book_s_order():
+    found = pages.contents_pages(find('0', '7', '10', '2'))
+    front = found['index.md']
+    order = [front.index(name) for name in ('ch00_preface/s01_preface', 'ch02_preliminaries/index',
+                                            'ch07_', 'ch10_', '\napi\n')]
+    assert order == sorted(order)
+    assert found['ch07_modern_convolutional_neural_networks/index.md'].count('/s0') == 7
+
+
+def test_without_sphinx_one_line_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'sphinx', None)
+    assert cli.main(['gallery', '2.1']) == 2
+    assert 'gallery' in capsys.readouterr().err

@@ -1,0 +1,49 @@
+import nbclient
+import nbformat
+import pytest
+
+from chapters import __main__ as cli
+from chapters.sections import all_sections, find
+from ci import outputs
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Where `notebook all --to` has written."""
+    folder = tmp_path_factory.mktemp('notebooks')
+    assert cli.main(['notebook', 'all', '--to', str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.xdist_group('notebooks')
+@pytest.mark.parametrize('section', all_sections(), ids=lambda section: section.number)
+def test_every_section_becomes_a_notebook_without_outputs(folder, section):
+    nb = nbformat.read(folder / section.path.parent.name / f'{section.path.stem}.ipynb', 4)
+    nbformat.validate(nb)
+    code = [cell for cell in nb.cells if cell.cell_type == 'code']
+    assert [cell.source for cell in code] == section.listings
+    assert not any(cell.outputs for cell in code) and nb.metadata.kernelspec.name == 'python3'
+
+
+@pytest.mark.xdist_group('notebooks')
+@pytest.mark.parametrize('number', ['2.2', '5.5', '8.2'])
+def test_it_runs_in_jupyter(folder, number):
+    """A fresh kernel in the notebook's folder, as Jupyter starts it: the book's numbers."""
+    section, = find(number)
+    path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
+    nb = nbformat.read(path, 4)
+    nbclient.NotebookClient(nb, resources={'metadata': {'path': str(path.parent)}}).execute()
+    assert outputs.check(section, nb, quick=False) == []
+
+
+def test_the_same_notebook_twice_is_the_same_file(tmp_path):
+    for name in ('a', 'b'):
+        assert cli.main(['notebook', '2.1', '--to', str(tmp_path / name)]) == 0
+    first, second = (next((tmp_path / name).rglob('*.ipynb')) for name in ('a', 'b'))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_nothing_to_shrink_where_nothing_runs(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['notebook', '2.1', '--to', 'x', '--quick'])
+    assert '--to runs nothing' in capsys.readouterr().err
