@@ -1,10 +1,25 @@
 """The d2l package. For a checkout use the Makefile; constraints.txt holds every exact version."""
 import pathlib
 import re
+import runpy
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = pathlib.Path(__file__).parent
+CUDA = runpy.run_path(str(HERE / 'd2l_cuda.py'))
+
+
+class BuildPy(build_py):
+    """Also writes d2l_cuda.pth, with the line that Python runs when it starts."""
+
+    def run(self):
+        super().run()
+        # an editable install copies nothing but what lies in the root of its wheel
+        root = self.get_finalized_command('install').install_lib if self.editable_mode \
+            else self.build_lib
+        pathlib.Path(root, 'd2l_cuda.pth').write_text(CUDA['HOOK'] + '\n')
+
 
 setup(
     name='d2l',
@@ -15,6 +30,8 @@ setup(
     license='MIT',
     python_requires='>=3.9, <3.12',         # MXNet 1.9.1 needs NumPy < 1.24, which ends at 3.11
     packages=find_packages(include=['d2l', 'd2l.*']),
+    py_modules=['d2l_cuda'],
+    cmdclass={'build_py': BuildPy},
     install_requires=[
         'gluoncv>=0.10.5, <0.11',
         'ipython>=8.12, <8.13',             # 9 dropped display.set_matplotlib_formats
@@ -30,7 +47,7 @@ setup(
     # mxnet and mxnet-cu112 own the same folder: install one of them, never both
     extras_require={
         'cpu': ['mxnet==1.9.1'],
-        'cu112': ['mxnet-cu112==1.9.1'],
+        'cu112': CUDA['REQUIREMENTS'],
         'onnx': ['onnx>=1.16, <1.18'],      # 1.17 is one version for all three Pythons
         # pytest 9.2 takes no node ids from pytest-xdist 3.8: its groups would fall apart
         'dev': ['ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16, <1.18',

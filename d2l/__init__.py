@@ -3,10 +3,15 @@
 Everything that the book's sections save is here (`d2l.book`, generated from chapters/), plus:
 
 - `d2l.data`: where the data sets come from; `D2L_DATA=sample` makes stand-ins
+- `d2l.device`: which GPUs MXNet can compute on; `python -m d2l.device` says why not
 - `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
 """
 import gc as _gc
+import sys as _sys
 
+import d2l_cuda as _d2l_cuda
+
+_sys.meta_path.insert(0, _d2l_cuda)     # mxnet-cu112 needs it where pip has not installed d2l
 try:
     import mxnet as _mxnet  # noqa: F401
 except ModuleNotFoundError as _err:

@@ -6,6 +6,7 @@ d2l = sys.modules[__name__]     # so that the listings can say d2l.plt
 
 # Written by hand, see ci/build_lib.py
 from d2l.data import DATA_HUB, DATA_URL, download, download_extract, download_all
+from d2l.device import try_gpu, try_all_gpus
 from d2l import display
 
 
@@ -347,19 +348,6 @@ DATA_HUB['kaggle_house_train'] = (
 DATA_HUB['kaggle_house_test'] = (
     DATA_URL + 'kaggle_house_pred_test.csv',
     'fa19780a7b011d9b009e8bff8e99922a8ee2eb90')
-
-
-# chapters/ch05_deep_learning_computation/s06_gpus.py
-def try_gpu(i=0):
-    """Return gpu(i) if exists, otherwise return cpu()."""
-    return npx.gpu(i) if npx.num_gpus() >= i + 1 else npx.cpu()
-
-
-# chapters/ch05_deep_learning_computation/s06_gpus.py
-def try_all_gpus():
-    """Return all available GPUs, or [cpu(),] if no GPU exists."""
-    ctxes = [npx.gpu(i) for i in range(npx.num_gpus())]
-    return ctxes if ctxes else [npx.cpu()]
 
 
 # chapters/ch06_convolutional_neural_networks/s02_convolutions_for_images.py
