@@ -152,26 +152,33 @@ def part(key_or_mode):
         or key_or_mode in MODES and 'training' not in key_or_mode else 'training'
 
 
-def tolerance(name, which):
-    """The largest error that passes: ten times the measured spread (python -m ci.spread)."""
-    table = json.loads(TOLERANCES.read_text())['spread'] if TOLERANCES.exists() else {}
+def tolerance(name, which, device='cpu'):
+    """The largest error that passes: ten times the measured spread (python -m ci.spread).
+
+    Raises LookupError where none was measured on a GPU.
+    """
+    table = json.loads(TOLERANCES.read_text()) if TOLERANCES.exists() else {}
+    table = table.get('spread' if device == 'cpu' else 'spread on a GPU', {})
+    if device == 'gpu' and name not in table:
+        raise LookupError(f'no tolerance of {name} was measured on a GPU: run '
+                          f'`python -m ci.spread --device gpu {name}`')
     return max(10 * table.get(name, {}).get(which, 0.0), FLOOR)
 
 
-def check(network, mode, record, old=None):
+def check(network, mode, record, old=None, device='cpu'):
     """(largest error, tolerance) of one mode's record against the stored one."""
     old = stored(network) if old is None else old
     keys = [key for key in old if part(key) == part(mode)]
     found = numbers.errors(old, record, keys)
-    bar = WITNESS_TOLERANCE if mode == 'witness' else tolerance(network.name, part(mode))
+    bar = WITNESS_TOLERANCE if mode == 'witness' else tolerance(network.name, part(mode), device)
     return max(found.values(), default=0.0), bar
 
 
-def row(network, mode, record, seconds):
+def row(network, mode, record, seconds, device='cpu'):
     """(network, mode, largest error, tolerance, seconds, verdict): a line of the table."""
     if isinstance(record, Skip):
         return network.name, mode, None, None, seconds, str(record)
-    error, bar = check(network, mode, record)
+    error, bar = check(network, mode, record, device=device)
     return network.name, mode, error, bar, seconds, 'ok' if error <= bar else 'FAILED'
 
 
@@ -184,6 +191,18 @@ def table(results):
     checked = [result for result in results if result[2] is not None]
     yield (f'{len({result[0] for result in results})} networks, {len(checked)} modes checked, '
            f"{sum(result[-1] == 'FAILED' for result in results)} failed")
+
+
+def context(device):
+    """The context of 'cpu' or 'gpu'; SystemExit where there is no GPU that MXNet can compute on."""
+    if device == 'cpu':
+        return npx.cpu()
+    os.environ['NVIDIA_TF32_OVERRIDE'] = '0'        # products of float32 in float32, not in TF32
+    found = d2l.try_all_gpus()[0]
+    if found.device_type != 'gpu':
+        raise SystemExit('there is no GPU that MXNet can compute on: `python -m d2l.device` '
+                         'says why')
+    return found
 
 
 def update(network):
@@ -246,19 +265,24 @@ def main(argv=None):
     parser.add_argument('names', nargs='*', metavar='NAME', help='default: all networks')
     parser.add_argument('--section', help='only those of a section: 7.6')
     parser.add_argument('--update', action='store_true', help='store the numbers anew')
-    parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')
+    parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu',
+                        help="what to compare with the stored numbers, which are the CPU's")
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE', help='write the table there')
     args = parser.parse_args(argv)
-    rows = select(args.names, args.section)
-    if args.device == 'gpu' and npx.num_gpus() == 0:
-        raise SystemExit('there is no GPU that MXNet can use here')
+    if args.update and args.device == 'gpu':
+        parser.error('what is stored is computed on the CPU')
+    rows, ctx = select(args.names, args.section), context(args.device)
     if args.update:
         for network in tqdm(rows, unit='network', disable=None):
             update(network)
         (GOLDEN / 'INDEX.md').write_text(index())
         return 0
-    ctx = npx.gpu() if args.device == 'gpu' else npx.cpu()
-    results = [row(network, mode, record, seconds)
+    try:
+        for network in rows:
+            tolerance(network.name, 'prediction', args.device)
+    except LookupError as err:
+        raise SystemExit(str(err)) from None
+    results = [row(network, mode, record, seconds, args.device)
                for network in tqdm(rows, unit='network', disable=None)
                for mode, record, seconds in compute(network, ctx)]
     print('\n'.join(table(results)))

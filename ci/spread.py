@@ -3,7 +3,9 @@
 Each network is computed, eager and compiled, in processes with one and with two threads, with
 oneDNN and without. Its spread is the largest relative difference from the stored numbers;
 ten times that is the tolerance of ci.regress. With names, only their rows are measured anew.
+`--device gpu` measures how far a GPU is from the stored numbers, which are the CPU's.
 """
+import argparse
 import json
 import os
 import subprocess
@@ -15,19 +17,21 @@ from tqdm import tqdm
 VARIATIONS = [{'OMP_NUM_THREADS': '1'}, {'OMP_NUM_THREADS': '2'},
               {'OMP_NUM_THREADS': '2', 'MXNET_MKLDNN_ENABLED': '0'},
               {'OMP_NUM_THREADS': '1', 'DNNL_MAX_CPU_ISA': 'SSE41'}]
+# ten times as much passes, and a parameter changed by 1 % must not
+GPU_LIMIT = 1e-3
 
 
-def measure(names):
+def measure(names, device):
     """Print the errors of this process as JSON: network -> part -> largest error."""
     from mxnet import MXNetError
 
     from ci import regress
 
-    spread = {}
+    spread, ctx = {}, regress.context(device)
     for network in regress.select(names, None):
         old, found = regress.stored(network), spread.setdefault(network.name, {})
         try:
-            for mode, record, _ in regress.compute(network, modes=regress.MODES[:5]):
+            for mode, record, _ in regress.compute(network, ctx, modes=regress.MODES[:5]):
                 if not isinstance(record, regress.Skip):
                     which = regress.part(mode)
                     error, _ = regress.check(network, mode, record, old)
@@ -37,28 +41,37 @@ def measure(names):
     print(json.dumps(spread))
 
 
-def main(names):
+def main(names, device):
     """Run all variations and write the largest errors of all."""
-    from ci.regress import NETWORKS, TOLERANCES
+    from ci.regress import NETWORKS, TOLERANCES, context
 
+    context(device)
     total = {}
-    for variation in tqdm(VARIATIONS, unit='variation', disable=None):
-        out = subprocess.run([sys.executable, '-m', 'ci.spread', '--measure', *names], check=True,
-                             env={**os.environ, **variation}, stdout=subprocess.PIPE).stdout
+    for variation in tqdm(VARIATIONS if device == 'cpu' else [{}], unit='variation', disable=None):
+        out = subprocess.run([sys.executable, '-m', 'ci.spread', '--measure', '--device', device,
+                              *names], check=True, env={**os.environ, **variation},
+                             stdout=subprocess.PIPE).stdout
         for name, parts in json.loads(out).items():
             for which, error in parts.items():
                 known = total.setdefault(name, {})
                 known[which] = max(known.get(which, 0.0), error)
     rounded = {name: {which: float(f'{error:.2g}') for which, error in parts.items()}
                for name, parts in total.items()}
-    if names:
-        known = {**json.loads(TOLERANCES.read_text())['spread'], **rounded}
-        rounded = {network.name: known[network.name] for network in NETWORKS
-                   if network.name in known}
-    TOLERANCES.write_text(json.dumps({
-        'generated': 'by `python -m ci.spread`: edit ci/spread.py, then run it',
-        'variations': VARIATIONS, 'spread': rounded}, indent=1) + '\n')
+    far = [name for name, parts in rounded.items() if max(parts.values(), default=0) > GPU_LIMIT]
+    if device == 'gpu' and far:
+        raise SystemExit(f"nothing was written, the GPU computes something else: {', '.join(far)}")
+    table = json.loads(TOLERANCES.read_text())
+    key = 'spread' if device == 'cpu' else 'spread on a GPU'
+    known = {**(table.get(key, {}) if names else {}), **rounded}
+    table.update({'variations': VARIATIONS, key: {
+        network.name: known[network.name] for network in NETWORKS if network.name in known}})
+    TOLERANCES.write_text(json.dumps(table, indent=1) + '\n')
 
 
 if __name__ == '__main__':
-    measure(sys.argv[2:]) if sys.argv[1:2] == ['--measure'] else main(sys.argv[1:])
+    parser = argparse.ArgumentParser(prog='python -m ci.spread', description=__doc__)
+    parser.add_argument('names', nargs='*', metavar='NAME', help='default: all networks')
+    parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')
+    parser.add_argument('--measure', action='store_true', help='print the errors of this process')
+    args = parser.parse_args()
+    (measure if args.measure else main)(args.names, args.device)

@@ -1,14 +1,18 @@
 import functools
 import json
+import types
 
 import numpy as onp
 import pytest
+from mxnet import npx
 
-from ci import networks, numbers, regress
+import d2l
+from ci import networks, numbers, regress, spread
 from ci.networks import NETWORKS
 from tests.conftest import REPORT_NETWORKS
 
 BY_NAME = {network.name: network for network in NETWORKS}
+GPU = next((ctx for ctx in d2l.try_all_gpus() if ctx.device_type == 'gpu'), None)
 # as Gluon says it: importing a graph cannot tell the type of its inputs, and need not
 pytestmark = pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')
 
@@ -26,8 +30,9 @@ def test_tests_of_a_network_share_a_process(request):
 
 
 @functools.lru_cache(maxsize=1)
-def computed(name):
-    return {mode: (record, seconds) for mode, record, seconds in regress.compute(BY_NAME[name])}
+def computed(name, ctx=networks.CPU):
+    return {mode: (record, seconds)
+            for mode, record, seconds in regress.compute(BY_NAME[name], ctx)}
 
 
 @pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in regress.MODES)))
@@ -38,6 +43,28 @@ def test_network_computes_what_is_stored(name, mode, record_property):
     if isinstance(record, regress.Skip):
         pytest.skip(str(record))
     _, _, error, bar, _, _ = row
+    assert error <= bar
+
+
+@pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in regress.MODES)) if GPU else [
+    pytest.param('any', 'any', marks=pytest.mark.skip('there is no GPU that MXNet can compute on'))])
+def test_a_gpu_computes_what_is_stored(name, mode, monkeypatch):
+    monkeypatch.setenv('NVIDIA_TF32_OVERRIDE', '0')
+    record, _ = computed(name, GPU)[mode]
+    if isinstance(record, regress.Skip):
+        pytest.skip(str(record))
+    error, bar = regress.check(BY_NAME[name], mode, record, device='gpu')
+    assert error <= bar
+
+
+@pytest.mark.parametrize('mode', regress.MODES)
+@pytest.mark.parametrize('name', ['lenet', 'lstm', 'transformer'])
+def test_all_is_computed_on_the_context_given(name, mode):
+    """A second CPU context stands for a GPU: what is made on the first does not mix with it."""
+    record, _ = computed(name, npx.cpu(1))[mode]
+    if isinstance(record, regress.Skip):
+        pytest.skip(str(record))
+    error, bar = regress.check(BY_NAME[name], mode, record)
     assert error <= bar
 
 
@@ -117,6 +144,50 @@ def test_tolerances_are_of_this_registry():
     table = json.loads(regress.TOLERANCES.read_text())
     assert set(table['spread']) == set(BY_NAME)
     assert 'ci.spread' in table['generated']
+
+
+@pytest.mark.parametrize('command', [
+    lambda: regress.main(['linreg', '--device', 'gpu']), lambda: spread.main(['linreg'], 'gpu')])
+def test_without_a_gpu_the_commands_say_so(monkeypatch, command):
+    monkeypatch.setenv('NVIDIA_TF32_OVERRIDE', '1')
+    monkeypatch.setattr(d2l, 'try_all_gpus', lambda: [npx.cpu()])
+    with pytest.raises(SystemExit, match='no GPU.*python -m d2l.device'):
+        command()
+
+
+@pytest.fixture
+def gpu_errors(monkeypatch, tmp_path):
+    """Let ci.spread measure these errors on a GPU, and write to a copy of the tolerances."""
+    def measure(errors):
+        out = json.dumps({name: {'prediction': error} for name, error in errors.items()})
+        monkeypatch.setattr(spread.subprocess, 'run', lambda *args, **kwargs:
+                            types.SimpleNamespace(stdout=out))
+        spread.main(list(errors), 'gpu')
+        return json.loads(copy.read_text())
+
+    copy = tmp_path / 'tolerances.json'
+    copy.write_text(regress.TOLERANCES.read_text())
+    monkeypatch.setattr(regress, 'TOLERANCES', copy)
+    monkeypatch.setattr(regress, 'context', lambda device: npx.cpu())
+    return measure
+
+
+def test_tolerances_of_a_gpu_are_measured_first(gpu_errors):
+    before = json.loads(regress.TOLERANCES.read_text())
+    with pytest.raises(SystemExit, match='python -m ci.spread --device gpu lenet'):
+        regress.main(['lenet', '--device', 'gpu'])
+    assert gpu_errors({'lenet': 3e-5}) == {**before, 'spread on a GPU': {
+        'lenet': {'prediction': 3e-5}}}
+    gpu_errors({'linreg': 1e-5})                    # the others stay
+    assert regress.tolerance('lenet', 'prediction', 'gpu') == 10 * 3e-5
+    assert regress.tolerance('lenet', 'prediction') < 1e-5
+
+
+def test_a_gpu_that_computes_something_else_has_no_tolerance(gpu_errors):
+    before = regress.TOLERANCES.read_text()
+    with pytest.raises(SystemExit, match='computes something else: lenet'):
+        gpu_errors({'lenet': 2e-3, 'linreg': 1e-5})
+    assert regress.TOLERANCES.read_text() == before
 
 
 def test_an_unknown_network_is_answered_with_the_nearest():
