@@ -72,6 +72,7 @@ class Network:
     training: str = ''          # statement that switches a scratch network's dropout off
     eager_only: str = ''        # why it does not compile
     predict_only: str = ''      # why it cannot be trained as it is written
+    cpu_only: str = ''          # why it cannot be on a GPU as it is written
 
     @functools.cached_property
     def nodes(self):
@@ -247,7 +248,8 @@ NETWORKS = [
             arrays='w, b'),
     Network('weight_decay', '4.5', 6, 'net', (floats(1, 200),), inside='train_gluon'),
     Network('dropout_scratch', '4.6', 3, 'net', (floats(8, 784),),
-            arrays='W1, b1, W2, b2, W3, b3', training='drop_prob1 = drop_prob2 = 0'),
+            arrays='W1, b1, W2, b2, W3, b3', training='drop_prob1 = drop_prob2 = 0',
+            cpu_only='makes its mask on the CPU'),
     Network('dropout', '4.6', 5, 'net', (floats(8, 1, 28, 28),)),
     Network('house_prices', '4.10', 12, 'net', (floats(64, 331),), inside='get_net'),
     # chapter 5

@@ -130,6 +130,8 @@ def compute(network, ctx=None, modes=MODES):
         for mode, function in zip(modes, functions):
             start = time.time()
             try:
+                if network.cpu_only and ctx != npx.cpu():
+                    raise Skip(network.cpu_only)
                 record = function()
             except Skip as skip:
                 record = skip

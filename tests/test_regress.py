@@ -1,10 +1,11 @@
+import dataclasses
 import functools
 import json
 import types
 
 import numpy as onp
 import pytest
-from mxnet import npx
+from mxnet import MXNetError, npx
 
 import d2l
 from ci import networks, numbers, regress, spread
@@ -66,6 +67,15 @@ def test_all_is_computed_on_the_context_given(name, mode):
         pytest.skip(str(record))
     error, bar = regress.check(BY_NAME[name], mode, record)
     assert error <= bar
+
+
+@pytest.mark.parametrize('network', [network for network in NETWORKS if network.cpu_only],
+                         ids=lambda network: network.name)
+def test_what_is_cpu_only_cannot_be_elsewhere(network):
+    assert all(isinstance(record, regress.Skip)
+               for _, record, _ in regress.compute(network, npx.cpu(1)))
+    with pytest.raises(MXNetError, match='same context'):
+        list(regress.compute(dataclasses.replace(network, cpu_only=''), npx.cpu(1)))
 
 
 @pytest.mark.parametrize('name', grouped())
