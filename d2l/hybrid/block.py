@@ -41,11 +41,10 @@ class CompiledBlock(gluon.Block):
         if tracing():  # part of the graph of a larger net
             return self._eager(*args)
         key, leaves = _signature(args)
-        program, drawn, training = None, None, autograd.is_training()
+        program, drawn = self._find(key), None
         try:
-            program = self._find(key, training)
             if program is None:
-                program, drawn = self._make(key, leaves, training)
+                program, drawn = self._make(key, leaves)
         except Deferred:  # as in Gluon, the first call initializes
             return self._eager(*args)
         except TraceError as error:
@@ -58,17 +57,17 @@ class CompiledBlock(gluon.Block):
         key, leaves = _signature(args)
         with autograd.pause():
             try:
-                return self._make(key, leaves, False)[0], leaves
+                return self._make(key, leaves)[0], leaves
             except Deferred:
                 self._eager(*args)
-                return self._make(key, leaves, False)[0], leaves
+                return self._make(key, leaves)[0], leaves
 
-    def _find(self, key, training):
+    def _find(self, key):
         for program in self._programs.get(key, ()):
-            if program.current(training):
+            if program.current():
                 return program
 
-    def _make(self, key, leaves, training):
+    def _make(self, key, leaves):
         """(program, what its first call is to draw), by a trace unless another thread was faster."""
         _, exact, _, flags = self._options
         if not npx.is_np_array():
@@ -78,10 +77,10 @@ class CompiledBlock(gluon.Block):
             raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
                              f'{[a.ctx for a in leaves]}; a graph runs on one')
         with LOCK:
-            program = self._find(key, training)
+            program = self._find(key)
             if program:
                 return program, None
-            trace = Trace(self._eager, leaves, key[0], training, ctx)
+            trace = Trace(self._eager, leaves, key[0], autograd.is_training(), ctx)
             program = Program(trace, exact, flags)
             if sum(map(len, self._programs.values())) == MAX_PROGRAMS:
                 self._warn(key)

@@ -4,6 +4,7 @@ import json
 import operator
 
 import mxnet
+from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 
 from . import passes, tape
@@ -12,7 +13,7 @@ from .tree import ARRAY, flatten, unflatten
 
 
 class Program:
-    """`program(leaves)` computes what the traced function would, while `program.current(mode)`.
+    """`program(leaves)` computes what the traced function would, while `program.current()`.
 
     `graph` is the graph (see passes.py), and `sources` has for each name of its inputs what they
     stand for (see `Trace.find`). `outputs` has, for each array of the result, None if it is the next
@@ -29,7 +30,8 @@ class Program:
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
                         ('const', o) for o, name, variable in entries]
         self.graph, self.sources, self._op = {'nodes': [], 'heads': []}, {}, None
-        self._values, self._moving = [], []  # what to feed, but for (place, source) of what moves
+        self._values = []                   # what to feed, but for what moves:
+        self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
         if heads:
             graph = json.loads(mxnet.sym.Group(heads).tojson())
             self.graph = passes.copyto_to_cast(passes.keep_random_order(graph), trace.dtypes)
@@ -55,7 +57,9 @@ class Program:
         fixed = []
         for at, source in enumerate(self.sources.values()):
             if source[0] in ('input', 'draw', 'attribute'):
-                self._moving.append((at, source))
+                of_input = source[0] == 'input'
+                (self._inputs if of_input else self._moving).append(
+                    (at, source[1] if of_input else source))
                 self._values.append(None)
                 continue
             fixed.append(at)
@@ -63,16 +67,19 @@ class Program:
             if self._values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
-        self._op = CachedOp(symbol, [('data_indices', [at for at, _ in self._moving]),
+        self._op = CachedOp(symbol, [('data_indices', sorted(
+            at for at, _ in self._inputs + self._moving)),
                                      ('param_indices', fixed), *flags.items()])
 
-    def current(self, mode):
+    def current(self):
         """Whether all on which the trace relied is as it was."""
+        if self.mode is not None and self.mode != autograd.is_training():
+            return False
         if not self._guards:
-            return self.mode in (None, mode)
+            return True
         owners, names, values = self._guards
         found = map(dict.get, owners, names, itertools.repeat(MISSING))  # all in C, for speed
-        return self.mode in (None, mode) and all(map(operator.is_, found, values))
+        return all(map(operator.is_, found, values))
 
     def dead(self):
         """Whether arrays that it uses were replaced, so that it is of no more use."""
@@ -83,6 +90,8 @@ class Program:
         if drawn is None:
             drawn = [d if isinstance(d, list) else [d] for d in (draw() for draw in self._draws)]
         values = self._values.copy()
+        for at, i in self._inputs:
+            values[at] = leaves[i]
         for at, source in self._moving:
             values[at] = self.value(source, leaves, drawn)
         results = self._op and self._op(*values)
