@@ -2,8 +2,8 @@
 
 Each network of ci/networks.py is computed in every mode and compared with its stored numbers in
 ci/golden/: eager, compiled by d2l.hybridize (first and second call, and a training step), by
-Gluon's own hybridize where the book's net allows it, exported and loaded again, and by a witness
-that is not MXNet. `--update` stores the numbers anew where the witness agrees.
+Gluon's own hybridize where the book's net allows it, exported and loaded again, and by witnesses
+that are not MXNet: ONNX Runtime and NumPy. `--update` stores the numbers anew where they agree.
 """
 import argparse
 import difflib
@@ -20,19 +20,20 @@ from mxnet import gluon, npx
 from tqdm import tqdm
 
 import d2l
-from ci import numbers, witness
+from ci import numbers, runtime, witness
 from ci.networks import NETWORKS, fresh, leaves
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 TOLERANCES = pathlib.Path(__file__).parent / 'tolerances.json'
 MODES = ('eager', 'compiled', 'compiled again', 'training', 'compiled training',
-         'stock', 'stock training', 'exported', 'witness')
+         'stock', 'stock training', 'exported', 'onnx', 'witness')
 FLOOR = 8 * float(onp.finfo('float32').eps)     # no tolerance below: eight units in the last place
-
-
-# The witness adds up in double precision: ten times the largest difference of all networks, which
-# is alexnet's 1.1e-6 (sums of 6,400 terms)
-WITNESS_TOLERANCE = 1.1e-5
+WITNESSES = {
+    # mode -> (name, largest error that passes)
+    'onnx': ('ONNX Runtime', 1e-5),             # largest of all: finetune, 2.7e-6
+    # adds up in double precision: ten times the largest of all, alexnet's 1.1e-6 (sums of 6,400)
+    'witness': ('NumPy', 1.1e-5)}
+NOT_CONVERTED = 'no converter to ONNX for '
 
 
 class Skip(Exception):
@@ -101,6 +102,15 @@ def compute(network, ctx=None, modes=MODES):
         state['exported'] = True
         return numbers.predict(d2l.load_exported(path, ctx=ctx), list(leaves(inputs)))
 
+    def onnx():
+        need('exported')
+        net, inputs = prepared(network, ctx)
+        try:
+            d2l.export_onnx(net, f'{path}.onnx', *fresh(inputs))
+        except d2l.NoConverter as err:
+            raise Skip(f"{NOT_CONVERTED}{', '.join(err.operators)}; {err}") from None
+        return numbers.record_outputs(runtime.run(f'{path}.onnx', leaves(inputs)))
+
     def witnessed():
         need('exported')
         saved = npx.load(f'{path}-0000.params')     # a list where there is nothing in it
@@ -124,7 +134,7 @@ def compute(network, ctx=None, modes=MODES):
         return state[key]
 
     functions = (eager, compiled, compiled_again, training, compiled_training, stock,
-                 stock_training, exported, witnessed)
+                 stock_training, exported, onnx, witnessed)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'net')
         for mode, function in zip(modes, functions):
@@ -172,7 +182,8 @@ def check(network, mode, record, old=None, device='cpu'):
     old = stored(network) if old is None else old
     keys = [key for key in old if part(key) == part(mode)]
     found = numbers.errors(old, record, keys)
-    bar = WITNESS_TOLERANCE if mode == 'witness' else tolerance(network.name, part(mode), device)
+    bar = WITNESSES[mode][1] if mode in WITNESSES else \
+        tolerance(network.name, part(mode), device)
     return max(found.values(), default=0.0), bar
 
 
@@ -184,12 +195,25 @@ def row(network, mode, record, seconds, device='cpu'):
     return network.name, mode, error, bar, seconds, 'ok' if error <= bar else 'FAILED'
 
 
+def not_converted(results):
+    """{operator without a converter to ONNX: the networks that have it}."""
+    found = {}
+    for name, *_, verdict in results:
+        if verdict.startswith(NOT_CONVERTED):
+            operators, _, _ = verdict[len(NOT_CONVERTED):].partition(';')
+            for operator in operators.split(', '):
+                found.setdefault(operator, []).append(name)
+    return found
+
+
 def table(results):
     """The lines of the report on rows, and a last one that counts them."""
     yield f"{'network':28}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}"
     for name, mode, error, bar, seconds, verdict in results:
         numbers_shown = f'{error:14.1e}{bar:11.1e}' if error is not None else ' ' * 25
         yield f'{name:28}{mode:20}{numbers_shown}{seconds:7.2f}  {verdict}'
+    for operator, names in not_converted(results).items():
+        yield f"{NOT_CONVERTED}{operator} (d2l/onnx/operators.py): {', '.join(names)}"
     checked = [result for result in results if result[2] is not None]
     yield (f'{len({result[0] for result in results})} networks, {len(checked)} modes checked, '
            f"{sum(result[-1] == 'FAILED' for result in results)} failed")
@@ -208,15 +232,16 @@ def context(device):
 
 
 def update(network):
-    """Store a network's numbers, from eager; refuses where the witness disagrees."""
+    """Store a network's numbers, from eager; refuses where a witness disagrees."""
     records = {mode: record for mode, record, _ in compute(network)}
     new = {key: value for mode in ('eager', 'training')
            if not isinstance(records[mode], Skip) for key, value in records[mode].items()}
-    if not isinstance(records['witness'], Skip):
-        error, bar = check(network, 'witness', records['witness'], new)
-        if not error <= bar:
-            raise ValueError(f'{network.name} was not stored: NumPy computes other numbers, '
-                             f'relative error {error:.1e}, tolerance {bar:.1e}')
+    for mode, (witness_name, _) in WITNESSES.items():
+        if not isinstance(records[mode], Skip):
+            error, bar = check(network, mode, records[mode], new)
+            if not error <= bar:
+                raise ValueError(f'{network.name} was not stored: {witness_name} computes other '
+                                 f'numbers, relative error {error:.1e}, tolerance {bar:.1e}')
     onp.savez(GOLDEN / f'{network.name}.npz', **new)
 
 
@@ -225,7 +250,8 @@ INDEX_HEAD = """\
 # Stored numbers
 
 What each network of `ci/networks.py` computes. Output: shape, mean, standard deviation and first
-values. Witness: who else computes the same from the same parameters.
+values. Witness: who else computes the same from the same parameters; ONNX Runtime from what
+`d2l.export_onnx` writes.
 
 | network | section | witness | output | mean | deviation | first values |
 |---|---|---|---|---|---|---|
@@ -237,7 +263,8 @@ def index():
     text = INDEX_HEAD
     for network in NETWORKS:
         record = stored(network)
-        witness_name = f'none: {network.eager_only}' if network.eager_only else 'NumPy'
+        witness_name = f'none: {network.eager_only}' if network.eager_only else \
+            ', '.join(name for name, _ in WITNESSES.values())
         for i in range(sum(key.endswith('shape') for key in record)):
             mean, deviation = record[f'output{i} statistics'][:2]
             text += (f'| {network.name} | {network.section} | {witness_name} '
@@ -292,7 +319,7 @@ def main(argv=None):
     if args.json:
         keys = ('network', 'mode', 'error', 'tolerance', 'seconds', 'verdict')
         args.json.write_text(json.dumps([dict(zip(keys, row)) for row in results], indent=1))
-    return 1 if failed else 0
+    return 1 if failed or not_converted(results) else 0
 
 
 if __name__ == '__main__':

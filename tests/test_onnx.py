@@ -1,17 +1,15 @@
 """d2l.export_onnx, with ONNX Runtime as the judge."""
-import functools
 import json
 import sys
 
 import numpy as onp
 import onnx
-import onnxruntime
 import pytest
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn, rnn
 
-from ci import networks, regress
-from ci.networks import NETWORKS, fresh, leaves
+from ci import networks, regress, runtime
+from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export, export_onnx, hybridize
 from d2l.onnx.operators import OPERATORS
 from tests.test_hybrid import Plain, branch, dense_net, randn, ready
@@ -22,15 +20,8 @@ pytestmark = pytest.mark.filterwarnings(
 CLOSE = 1e-5                        # relative to the largest number
 
 
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
-    return onnxruntime.InferenceSession(str(path), options, ['CPUExecutionProvider'])
-
-
 def run(path, *args):
-    runs = session(path)
-    return runs.run(None, {i.name: a.asnumpy() for i, a in zip(runs.get_inputs(), leaves(args))})
+    return runtime.run(path, leaves(args))
 
 
 def close(found, wanted):
@@ -191,7 +182,7 @@ def path(tmp_path):
 
 
 def names(path):
-    runs = session(path)
+    runs = runtime.session(path)
     return [i.name for i in runs.get_inputs()], [o.name for o in runs.get_outputs()]
 
 
@@ -199,7 +190,7 @@ def test_names_and_free_lengths(path):
     net, _ = BY_NAME['lstm'].filled()
     X, H = np.zeros((2, 5)), np.zeros((1, 2, 256))
     export_onnx(net, path, X, [H, H], other=(np.zeros((3, 5)), [np.zeros((1, 3, 256))] * 2))
-    runs = session(path)
+    runs = runtime.session(path)
     assert [(i.name, i.shape) for i in runs.get_inputs()] == [
         ('inputs', ['batch', 5]), ('state_0', [1, 'batch', 256]), ('state_1', [1, 'batch', 256])]
     assert [(o.name, o.shape[1]) for o in runs.get_outputs()] == [

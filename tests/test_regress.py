@@ -10,6 +10,7 @@ from mxnet import MXNetError, npx
 import d2l
 from ci import networks, numbers, regress, spread
 from ci.networks import NETWORKS
+from d2l.onnx.operators import OPERATORS
 from tests.conftest import REPORT_NETWORKS
 
 BY_NAME = {network.name: network for network in NETWORKS}
@@ -78,10 +79,10 @@ def test_what_is_cpu_only_cannot_be_elsewhere(network):
         list(regress.compute(dataclasses.replace(network, cpu_only=''), npx.cpu(1)))
 
 
-@pytest.mark.parametrize('name', grouped())
-def test_only_what_does_not_compile_lacks_a_witness(name):
-    skipped = isinstance(computed(name)['witness'][0], regress.Skip)
-    assert skipped == bool(BY_NAME[name].eager_only)
+@pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in regress.WITNESSES)))
+def test_only_what_does_not_compile_lacks_a_witness(name, mode):
+    record, _ = computed(name)[mode]
+    assert isinstance(record, regress.Skip) == bool(BY_NAME[name].eager_only), record
 
 
 @pytest.mark.parametrize('name', grouped())
@@ -215,10 +216,21 @@ def test_the_command_prints_a_table_and_fails(monkeypatch, tmp_path, capsys):
     assert 'FAILED' in capsys.readouterr().out
 
 
-def test_update_refuses_what_the_witness_denies(monkeypatch, tmp_path):
+def test_the_command_lists_the_networks_of_an_operator_without_converter(monkeypatch, capsys):
+    monkeypatch.delitem(OPERATORS, '_np_dot')
+    assert regress.main(['linreg', 'mlp_scratch', 'mlp']) == 1
+    out = capsys.readouterr().out
+    assert 'no converter to ONNX for _np_dot (d2l/onnx/operators.py): linreg, mlp_scratch\n' in out
+    assert '_np_dot: File "<section 4.2>", line ' in out and '0 failed' in out
+
+
+@pytest.mark.parametrize('table, wrong, name', [
+    (regress.witness.OPERATORS, lambda attrs, X, weight, bias=0: X @ weight.T, 'NumPy'),
+    (OPERATORS, lambda g, X, weight, bias, **attrs: g.node('Gemm', X, weight, transB=1),
+     'ONNX Runtime')])
+def test_update_refuses_what_a_witness_denies(table, wrong, name, monkeypatch, tmp_path):
     monkeypatch.setattr(regress, 'GOLDEN', tmp_path)
-    monkeypatch.setitem(regress.witness.OPERATORS, 'FullyConnected',
-                        lambda attrs, X, weight, bias=0: X @ weight.T)
-    with pytest.raises(ValueError, match='NumPy computes other numbers'):
+    monkeypatch.setitem(table, 'FullyConnected', wrong)
+    with pytest.raises(ValueError, match=f'{name} computes other numbers'):
         regress.update(BY_NAME['linear_regression'])
     assert list(tmp_path.iterdir()) == []
