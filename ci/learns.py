@@ -1,9 +1,10 @@
-"""Do the sections on text learn? `python -m ci.learns [SECTION ...]`, minutes to half an hour each.
+"""Do the models learn? `python -m ci.learns [SECTION ...]`, seconds to half an hour a section.
 
-Runs sections of chapters 8 to 10 on sample data with the book's own epochs, then measures: the
-perplexity of the language models and how far they continue pieces of the text as it goes on, and
-the share of their training sentences that the translators translate word for word. Exit status 1
-where a bar is missed.
+Runs sections on sample data with the book's own constants, then measures. The language models of
+chapters 8 and 9: their perplexity, and how far they continue pieces of the text as it goes on. The
+translators of 9.7 and chapter 10: the share of their training sentences that they translate word
+for word. The applications of chapters 14 to 16: what they find of what their samples hold, against
+a bar or against who knows nothing. Exit status 1 where a bar is missed.
 """
 import argparse
 import os
@@ -40,6 +41,82 @@ hits = [d2l.predict_s2s_ch9(model, ' '.join(s), src_vocab, tgt_vocab, num_steps,
 print(sum(hits), len(hits))
 '''
 
+# Run after the last cell of a section: prints lines `above|below VALUE BAR what`.
+SAY = '''
+def say(side, value, bar, what):
+    print(side, float(value), float(bar), what)
+'''
+ACCURACY = '''
+say('above', d2l.evaluate_accuracy_gpus(net, test_iter{split}), {bar}, 'test accuracy')
+'''
+RANDOM_HIT_RATE = '''
+hits, auc = d2l.evaluate_ranking(net, test_iter, {seq}, candidates, num_users, num_items, ctx)
+rest = [num_users - sum(item < num_users for item in set(candidates[u])) for u in range(num_users)]
+say('above', hits, sum(min(50 / n, 1) for n in rest) / num_users, 'hit rate, random ranking')
+say('above', auc, 0.5, 'AUC, random ranking')
+'''
+CLICKS = '''
+right = total = clicks = 0
+for X, y in test_iter:
+    right += int(((net(X).reshape(-1) > 0.5) == (y.reshape(-1) > 0.5)).sum())
+    clicks, total = clicks + int(y.sum()), total + y.size
+say('above', right / total, max(clicks, total - clicks) / total, 'test accuracy, majority class')
+'''
+APPLIED = {
+    '14.4': '''
+from d2l.data.samples.ptb import THINGS
+W = net[0].weight.data()
+W = W / np.sqrt((W * W).sum(axis=1, keepdims=True))
+near = npx.topk(np.dot(W, W.T), k=4, ret_typ='indices').asnumpy().astype(int)
+found = [sum(vocab.idx_to_token[i] in things for i in near[vocab[thing], 1:])
+         for things in THINGS for thing in things]
+say('above', sum(found) / (3 * len(found)), 0.9, 'share of the three nearest words as planted')
+''',
+    '14.7': '''
+from d2l.data.samples.embeddings import PAIRS
+questions = [(a, b, c, d) for text in PAIRS.values() for words in [text.split()]
+             for a, b in zip(words[::2], words[1::2]) for c, d in zip(words[::2], words[1::2])
+             if a != c]
+right = sum(get_analogy(a, b, c, glove_6b50d) == d for a, b, c, d in questions)
+say('above', right / len(questions), 0.99, 'share of the analogies answered as planted')
+''',
+    '14.9': ACCURACY.format(bar=0.8, split=''),
+    '14.10': ACCURACY.format(bar=0.8, split=''),
+    '14.12': ACCURACY.format(bar=0.6, split=', split_batch_multi_inputs'),
+    '15.3': '''
+y_hat, y = [np.concatenate(parts) for parts in
+            zip(*[(net(u, i), r) for u, i, r in test_iter])]
+mean = np.concatenate([r for _, _, r in train_iter]).mean()
+say('below', np.sqrt(((y_hat - y) ** 2).mean()), np.sqrt(((y - mean) ** 2).mean()),
+    'test RMSE, global mean')
+''',
+    '15.4': '''
+known, seen = np.sign(test_inter_mat), np.sign(train_inter_mat)
+mean = train_inter_mat.sum() / seen.sum()
+
+def rmse(y_hat):
+    return np.sqrt((((y_hat - test_inter_mat) * known) ** 2).sum() / known.sum())
+
+say('below', rmse(net(train_inter_mat)), rmse(mean), 'test RMSE, global mean')
+''',
+    '15.6': RANDOM_HIT_RATE.format(seq=None),
+    '15.7': RANDOM_HIT_RATE.format(seq='test_seq_iter'),
+    '15.9': CLICKS,
+    '15.10': CLICKS,
+    '16.1': '''
+made = net_G(np.random.normal(0, 1, size=(10000, latent_dim)))
+
+def moments(points):
+    mean = points.mean(axis=0)
+    return mean, np.dot((points - mean).T, points - mean) / len(points)
+
+(mean, cov), (made_mean, made_cov) = moments(data), moments(made)
+# half of what points that are all 0 are off by
+say('below', np.abs(made_mean - mean).max(), np.abs(mean).max() / 2, 'mean, off by at most')
+say('below', np.abs(made_cov - cov).max(), np.abs(cov).max() / 2, 'covariance, off by at most')
+''',
+}
+
 
 def language_model(section):
     """Run a section; yield (ok, message) for each language model that it trains."""
@@ -68,21 +145,35 @@ def translator(section):
            f'({TRANSLATED:.0%})')
 
 
+def applied(section):
+    """Run a section; yield (ok, message) for each line that its entry of APPLIED says."""
+    section.notebook.cells.append(nbformat.v4.new_code_cell(SAY + APPLIED[section.number]))
+    nb, _ = execute(section)
+    said = re.findall(r'^(above|below) (\S+) (\S+) (.*)$', printed_text(nb.cells[-1]), re.M)
+    assert said, f'{section.number} measures nothing'
+    for side, value, bar, what in said:
+        ok = float(value) > float(bar) if side == 'above' else float(value) < float(bar)
+        yield ok, f'{what}: {float(value):.4f} ({side} {float(bar):.4f})'
+
+
+MEASURES = {**dict.fromkeys(LANGUAGE_MODELS, language_model),
+            **dict.fromkeys(TRANSLATORS, translator), **dict.fromkeys(APPLIED, applied)}
+
+
 def main(argv=None):
     """Return 1 where a bar is missed."""
     parser = argparse.ArgumentParser(prog='python -m ci.learns', description=__doc__)
     parser.add_argument('sections', nargs='*', metavar='SECTION',
-                        help=f"default: {' '.join(LANGUAGE_MODELS + TRANSLATORS)}")
+                        help=f"default: {' '.join(MEASURES)}")
     args = parser.parse_args(argv)
     os.environ['D2L_DATA'] = 'sample'
     missed = 0
-    for section in find(*(args.sections or LANGUAGE_MODELS + TRANSLATORS)):
-        if section.number not in LANGUAGE_MODELS + TRANSLATORS:
+    for section in find(*(args.sections or MEASURES)):
+        if section.number not in MEASURES:
             parser.error(f'nothing to measure in {section.number}')
         start = time.time()
-        measure = translator if section.number in TRANSLATORS else language_model
         try:
-            for ok, message in measure(section):
+            for ok, message in MEASURES[section.number](section):
                 print(f"{section.number:6}{'ok' if ok else 'MISSED'}: {message} "
                       f'[{time.time() - start:.0f} s]', flush=True)
                 missed += not ok
