@@ -60,7 +60,7 @@ SAMPLE_SHA1 = {
     'snli_1.0.zip': '7f082a171b106338b5d44249f529084c75f78e37',
     'ml-100k.zip': 'f9bdb28c27fb60622f0a48250f88c96e0055596f',
     'ctr.zip': '1646e2c366e8b9d501f4677c113c13ff4f057858',
-    'pokemon.zip': '58fbc0e2987a4451805b5fc8e634e3a5a2e434c0',
+    'pokemon.zip': '80340aafefe2935c8b951ae74f89250adec13a08',
     'cifar10/cifar-10-binary.tar.gz': '54da0d4947af0a462995dccf075015f53bed566f',
     'hotdog.zip': '89f9048fe921a795e21f452d1a5382aa90a56ac2',
     'models/resnet18_v2-a81db45f.zip': '6fcc845692ac318dc2c8cb8bdd2a6f2522031de9',

@@ -1,16 +1,13 @@
 """A stand-in for the Pokemon sprites of 16.2: small monsters of ellipses, drawn with integers only.
 
-pokemon.zip with `pokemon/<name>/<number>.png`: images of 80 x 80 pixels in sixteen colours on
-white. A folder holds one monster in several poses: a body, a head, two eyes, ears or horns, feet
-and perhaps a tail, all of its own size and colour.
+pokemon.zip with `pokemon/<name>/<number>.png`: images of 80 x 80 pixels on white. A folder holds
+one monster in several poses: a body, a head, two eyes, ears or horns, feet and perhaps a tail, all
+of its own size and colour.
 """
-import random
-import struct
-import zlib
-
 import numpy as np
 
 from . import pack
+from .painter import Dice, png
 
 SEED, SIDE, MONSTERS, IMAGES = 162, 80, 150, 1200
 NAMES = (('glim', 'mor', 'tup', 'fern', 'quor', 'bly', 'zan', 'hob', 'wim', 'drol', 'pluv', 'kest',
@@ -19,24 +16,6 @@ NAMES = (('glim', 'mor', 'tup', 'fern', 'quor', 'bly', 'zan', 'hob', 'wim', 'dro
           'ingo', 'erra', 'ook', 'yx', 'ilo', 'undra', 'epp', 'ottle', 'arn'))
 ROWS, COLUMNS = np.mgrid[:SIDE, :SIDE].astype(np.int32)
 WHITE, OUTLINE, SKIN, SHADE, BELLY, MARK, EYE = range(7)
-
-
-def chunk(kind, data):
-    """A chunk of a PNG file."""
-    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
-
-
-def png(pixels, palette):
-    """Return a PNG file of 16 colours: pixels (height, width) uint8 below 16, palette (16, 3)."""
-    height, width = pixels.shape
-    halves = (pixels[:, ::2] << 4 | pixels[:, 1::2]).astype(np.uint8)
-    data = b''.join(b'\0' + row.tobytes() for row in halves)
-    stored = b'\x78\x01\x01' + struct.pack('<HH', len(data), len(data) ^ 0xffff) + data \
-        + struct.pack('>I', zlib.adler32(data))
-    return b'\x89PNG\r\n\x1a\n' + b''.join([
-        chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 4, 3, 0, 0, 0)),
-        chunk(b'PLTE', palette.astype(np.uint8).tobytes()),
-        chunk(b'IDAT', stored), chunk(b'IEND', b'')])
 
 
 def ellipse(x, y, a, b):
@@ -48,45 +27,41 @@ class Monster:
     """One kind of monster: its measures and colours are drawn once, its poses again and again."""
 
     def __init__(self, seed):
-        self.rng = random.Random(seed)
-        self.body = self.integer(13, 19), self.integer(13, 18)
-        self.head = self.integer(10, 15), self.integer(9, 13)
-        self.ear = self.integer(2, 5), self.integer(5, 11)
-        self.foot, self.eye = self.integer(4, 7), self.integer(2, 3)
+        self.rng = Dice(seed)
+        self.body = self.rng.between(13, 19), self.rng.between(13, 18)
+        self.head = self.rng.between(10, 15), self.rng.between(9, 13)
+        self.ear = self.rng.between(2, 5), self.rng.between(5, 11)
+        self.foot, self.eye = self.rng.between(4, 7), self.rng.between(2, 3)
         self.tail, self.spots, self.horn = (self.rng.random() < .5 for _ in range(3))
-        self.palette = np.zeros((16, 3), np.int32)
+        self.palette = np.zeros((EYE + 1, 3), np.uint8)
         self.palette[WHITE], self.palette[EYE] = 255, (20, 20, 30)
-        skin = np.array([self.integer(60, 240) for _ in range(3)])
-        skin[self.integer(0, 2)] = self.integer(20, 90)              # never grey
+        skin = np.array([self.rng.between(60, 240) for _ in range(3)])
+        skin[self.rng.between(0, 2)] = self.rng.between(20, 90)              # never grey
         self.palette[SKIN], self.palette[SHADE] = skin, skin * 3 // 4
         self.palette[BELLY], self.palette[OUTLINE] = (skin + 2 * 255) // 3, skin // 4
-        self.palette[MARK] = [self.integer(30, 230) for _ in range(3)]
-
-    def integer(self, low, high):
-        """A random integer from low to high, both included."""
-        return low + int(self.rng.random() * (high + 1 - low))
+        self.palette[MARK] = [self.rng.between(30, 230) for _ in range(3)]
 
     def pose(self):
-        """Return the pixels of a pose, (80, 80) uint8."""
+        """Return the pixels of a pose, (80, 80, 3) uint8."""
         image = np.full((SIDE, SIDE), WHITE, np.uint8)
 
         def paint(x, y, a, b, color):
             image[ellipse(x, y, a + 1, b + 1)] = OUTLINE
             image[ellipse(x, y, a, b)] = color
-        x, y = 40 + self.integer(-3, 3), 52 + self.integer(-2, 2)
+        x, y = 40 + self.rng.between(-3, 3), 52 + self.rng.between(-2, 2)
         (a, b), (c, d), (e, f) = self.body, self.head, self.ear
-        lean = self.integer(-5, 5)
+        lean = self.rng.between(-5, 5)
         top = y - b - d + 4
         if self.tail:
-            paint(x - a - 4, y + self.integer(-6, 4), 9, 4, MARK)
+            paint(x - a - 4, y + self.rng.between(-6, 4), 9, 4, MARK)
         for side in -1, 1:
             paint(x + side * a * 2 // 3, y + b, self.foot, 4, SHADE)
-            paint(x + lean + side * c * 2 // 3, top - d + self.integer(0, 3), e, f, SHADE)
+            paint(x + lean + side * c * 2 // 3, top - d + self.rng.between(0, 3), e, f, SHADE)
         paint(x, y, a, b, SKIN)
         image[ellipse(x, y + 3, a * 2 // 3, b * 2 // 3)] = BELLY
         if self.spots:
             for _ in range(3):
-                spot = x + self.integer(-a // 2, a // 2), y + self.integer(-6, 6)
+                spot = x + self.rng.between(-a // 2, a // 2), y + self.rng.between(-6, 6)
                 image[ellipse(*spot, 3, 3)] = MARK
         paint(x + lean, top, c, d, SKIN)
         if self.horn:
@@ -95,7 +70,7 @@ class Monster:
             eye = x + lean + side * c // 2
             image[ellipse(eye, top, self.eye + 1, self.eye + 1)] = WHITE
             image[ellipse(eye + side, top, self.eye - 1, self.eye)] = EYE
-        return image
+        return self.palette[image]
 
 
 def make(name, size=None):
@@ -105,5 +80,5 @@ def make(name, size=None):
         monster = Monster(f'{SEED} {i}')
         kind = NAMES[0][i % 20] + NAMES[1][(i // 20 * 7 + i) % 20]
         for pose in range(len(range(i, size, MONSTERS))):
-            files[f'pokemon/{kind}/{pose}.png'] = png(monster.pose(), monster.palette)
+            files[f'pokemon/{kind}/{pose}.png'] = png(monster.pose())
     return pack.zip_stored(files)
