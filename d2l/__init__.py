@@ -5,9 +5,17 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.data`: where the data sets come from; `D2L_DATA=sample` makes stand-ins
 - `d2l.device`: which GPUs MXNet can compute on; `python -m d2l.device` says why not
 - `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
+- `d2l.launch`, `d2l.distributed`: training in several processes, on several machines
 """
 import gc as _gc
 import sys as _sys
+
+_args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
+if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
+        and '--role' not in _args:
+    # the launcher needs no MXNet itself: its processes start three seconds earlier
+    from d2l.launch import main as _main
+    _sys.exit(_main())
 
 import d2l_cuda as _d2l_cuda
 

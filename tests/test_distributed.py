@@ -1,0 +1,196 @@
+"""Two workers train as one process does, and go on where they were stopped."""
+import os
+import types
+
+import numpy as onp
+import pytest
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+import train_small
+from conftest import REPO
+from d2l import distributed
+
+SCRIPT = REPO / 'tests' / 'train_small.py'
+EPOCHS = 3
+TOLERANCE = 1e-6        # of float32 sums in another order; weights are about 0.3
+
+
+@pytest.fixture(autouse=True)
+def _numpy_semantics():
+    npx.set_np()
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Let this process be worker k of n."""
+    def be(k, n):
+        monkeypatch.setattr(distributed, 'rank', lambda: k)
+        monkeypatch.setattr(distributed, 'num_workers', lambda: n)
+    return be
+
+
+@pytest.fixture
+def two_workers(python):
+    """Train on two workers in a folder; returns the CompletedProcess."""
+    def run(folder, *args):
+        return python('-m', 'd2l.launch', '-n', 2, SCRIPT, folder, *args)
+    return run
+
+
+@pytest.fixture
+def whole(two_workers, tmp_path_factory):
+    """The folder of a run on two workers that nothing disturbed, for each optimizer."""
+    def run(optimizer):
+        folder = tmp_path_factory.getbasetemp() / f'whole-{optimizer}'
+        if not folder.exists():
+            folder.mkdir()
+            done = two_workers(folder, optimizer, EPOCHS)
+            assert done.returncode == 0, done.stderr
+        return folder
+    return run
+
+
+def parameters(path):
+    return {name: array.asnumpy() for name, array in npx.load(str(path)).items()}
+
+
+def assert_same(first, second, tolerance=0):
+    assert first.keys() == second.keys()
+    for name in first:
+        onp.testing.assert_allclose(first[name], second[name], rtol=0, atol=tolerance)
+
+
+@pytest.mark.xdist_group('two_workers')
+@pytest.mark.parametrize('optimizer', train_small.OPTIMIZERS)
+def test_two_workers_are_one_process_on_the_whole_minibatch(whole, tmp_path, optimizer):
+    folder = whole(optimizer)
+    first, second = [parameters(folder / f'{k}.params') for k in range(2)]
+    assert_same(first, second)
+    train_small.main(str(tmp_path), optimizer, EPOCHS)
+    assert_same(first, parameters(tmp_path / '0.params'), TOLERANCE)
+
+
+@pytest.mark.xdist_group('two_workers')
+def test_a_group_that_died_goes_on_as_if_nothing_had_been(two_workers, whole, tmp_path):
+    done = two_workers(tmp_path, 'adam', EPOCHS, 'worker 1')
+    assert done.returncode == 128 + 9 and 'worker 1 died (killed by SIGKILL)' in done.stderr
+    assert os.listdir(tmp_path / 'checkpoint') == [f'epoch-{EPOCHS - 1}']
+    done = two_workers(tmp_path, 'adam', EPOCHS)
+    assert done.returncode == 0, done.stderr
+    assert f'[worker 0] epoch {EPOCHS - 1} of {EPOCHS}\n' in done.stdout
+    assert_same(*[parameters(folder / '0.params') for folder in (tmp_path, whole('adam'))])
+
+
+def test_one_process_goes_on_too(tmp_path):
+    for folder, stops in ('whole', [EPOCHS]), ('parts', [1, EPOCHS]):
+        (tmp_path / folder).mkdir()
+        for num_epochs in stops:
+            train_small.main(str(tmp_path / folder), 'adam', num_epochs)
+    assert_same(*[parameters(tmp_path / folder / '0.params') for folder in ('whole', 'parts')])
+
+
+# The share of a worker
+
+@pytest.mark.parametrize('shuffle', [False, True])
+@pytest.mark.parametrize('n', [1, 2, 3, 4])
+@pytest.mark.parametrize('length, batch_size', [(12, 4), (13, 4), (15, 4), (16, 5), (4, 4), (5, 9)])
+def test_shares_are_a_partition(workers, length, batch_size, n, shuffle):
+    epochs = []
+    for k in range(n):
+        workers(k, n)
+        share = distributed.Share(length, batch_size, shuffle)
+        epochs.append(list(share))
+        assert len(epochs[-1]) == len(share) == len(share.totals)
+    for total, batches in zip(share.totals, zip(*epochs)):
+        sizes = [len(batch) for batch in batches]
+        assert sum(sizes) == total and max(sizes) - min(sizes) <= 1 and min(sizes) >= 1
+    assert sorted(i for batches in epochs for batch in batches for i in batch) == [*range(length)]
+    assert all(total == batch_size for total in share.totals[:-1]) or length % batch_size < n
+
+
+def test_a_remainder_too_small_for_all_joins_the_minibatch_before(workers):
+    workers(2, 3)
+    share = distributed.Share(14, 4)
+    assert share.totals == [4, 4, 6] and list(share) == [[2], [6], [10, 13]]
+
+
+def test_every_epoch_has_an_order_of_its_own_and_a_resumed_run_the_same(workers):
+    workers(0, 2)
+    share = distributed.Share(20, 4, shuffle=True)
+    first, second = list(share), list(share)
+    assert first != second
+    assert list(distributed.Share(20, 4, shuffle=True, epoch=1)) == second
+    assert list(distributed.Share(20, 4, shuffle=True, seed=1)) != first
+
+
+@pytest.mark.parametrize('length, batch_size', [(2, 8), (8, 2)])
+def test_a_worker_without_examples_is_refused(workers, length, batch_size):
+    workers(0, 3)
+    with pytest.raises(ValueError, match='3 workers cannot share'):
+        distributed.Share(length, batch_size)
+
+
+# The trainer
+
+def test_the_update_that_goes_wrong_in_silence_is_refused():
+    with pytest.raises(ValueError, match='update_on_kvstore=False'):
+        distributed.trainer(nn.Dense(1), 'sgd', update_on_kvstore=False)
+
+
+def test_unknown_shapes_are_refused():
+    net = nn.Dense(1)
+    net.initialize()
+    with pytest.raises(ValueError, match='compute net'):
+        distributed.trainer(net, 'sgd')
+    net(np.ones((1, 2)))
+    distributed.trainer(net, 'sgd')
+
+
+def test_a_checkpoint_needs_a_folder_and_is_not_overwritten(tmp_path):
+    net = nn.Dense(1, in_units=2)
+    net.initialize()
+    with pytest.raises(ValueError, match='checkpoint=FOLDER'):
+        distributed.trainer(net, 'sgd').save(1)
+    trainer = distributed.trainer(net, 'sgd', checkpoint=tmp_path)
+    trainer.save(1)
+    with pytest.raises(ValueError, match='epoch-1 is there already'):
+        trainer.save(1)
+
+
+def test_a_checkpoint_that_was_not_finished_is_not_one(tmp_path):
+    net = nn.Dense(1, in_units=2)
+    net.initialize()
+    (tmp_path / 'epoch-7.part').mkdir()
+    trainer = distributed.trainer(net, 'sgd', checkpoint=tmp_path)
+    assert trainer.epoch == 0
+    trainer.save(7)
+    weight = net.weight.data().copy()
+    net.weight.set_data(np.zeros((1, 2)))
+    assert distributed.trainer(net, 'sgd', checkpoint=tmp_path).epoch == 7
+    assert (net.weight.data() == weight).all()
+    other = nn.Dense(1, in_units=2, use_bias=False)
+    other.initialize()
+    with pytest.raises(ValueError, match='is of another net: bias'):
+        distributed.trainer(other, 'sgd', checkpoint=tmp_path)
+
+
+def test_a_checkpoint_of_other_servers_is_refused(tmp_path, monkeypatch):
+    """The state of an optimizer lies in as many parts as there are servers."""
+    net = nn.Dense(1, in_units=2)
+    net.initialize()
+    monkeypatch.setattr(distributed, '_servers', lambda: 2)
+    distributed.trainer(net, 'sgd', checkpoint=tmp_path).save(1)
+    monkeypatch.setattr(distributed, '_servers', lambda: 1)
+    with pytest.raises(ValueError, match='written with 2 servers, here are 1.*launch with -s 2'):
+        distributed.trainer(net, 'sgd', checkpoint=tmp_path)
+
+
+def test_a_second_trainer_is_refused(monkeypatch):
+    monkeypatch.setattr(distributed, '_store', lambda: types.SimpleNamespace(d2l_trainer='first'))
+    with pytest.raises(RuntimeError, match='there is a trainer already'):
+        distributed.trainer(nn.Dense(1, in_units=2), 'sgd')
+
+
+def test_one_process_is_worker_0_of_1():
+    assert (distributed.rank(), distributed.num_workers()) == (0, 1)

@@ -1,0 +1,237 @@
+"""d2l.launch, with real processes: they start together, they end together."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+
+from conftest import REPO
+from d2l import launch
+
+GONE = 5.0              # seconds in which a group is gone after a death
+SECRET = 'correct-horse-battery'
+STEPS = '''\
+import os, sys
+from mxnet import np, npx
+from mxnet.gluon import nn
+from d2l import distributed
+npx.set_np()
+net = nn.Dense(4, in_units=4)
+net.initialize()
+trainer = distributed.trainer(net, 'sgd')
+from mxnet import autograd
+step = 0
+while True:
+    with autograd.record():
+        l = net(np.ones((2, 4))).sum()
+    l.backward()
+    trainer.step(4)
+    npx.waitall()
+    if step == 0:
+        print('steps', os.getpid())
+    step += 1
+'''
+ERRORS = {
+    'raise ValueError("the third line")': (1, 'ValueError: the third line'),
+    'print("no data"); sys.exit(7)': (7, 'no data'),
+}
+
+
+@pytest.fixture
+def group(tmp_path):
+    """Start a script's group; yields a function -> (Popen, pids). Its processes have a mark."""
+    mark, started = uuid.uuid4().hex, []
+
+    def pids():
+        found = {}
+        for path in pathlib.Path('/proc').glob('[0-9]*'):
+            try:
+                if f'D2L_TEST_MARK={mark}'.encode() in (path / 'environ').read_bytes():
+                    found[int(path.name)] = (path / 'cmdline').read_bytes().decode().split('\0')
+            except OSError:                         # it ended meanwhile
+                pass
+        return found
+
+    def start(source, *options, **env):
+        script = tmp_path / 'script.py'
+        script.write_text(source)
+        started.append(subprocess.Popen(
+            [sys.executable, '-m', 'd2l.launch', '-n', '2', *options, script, 'argument'], cwd=REPO,
+            env={**os.environ, 'D2L_TEST_MARK': mark, 'D2L_TEST_SECRET': SECRET, **env}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        return started[-1], pids
+    yield start
+    for popen in started:
+        popen.kill()
+        popen.wait()
+        popen.stdout.close()
+    for pid in pids():
+        os.kill(pid, signal.SIGKILL)
+
+
+def both_step(popen):
+    """Read the group's output until both workers have made a step; return it."""
+    lines = []
+    while sum('steps' in line for line in lines) < 2:
+        lines.append(popen.stdout.readline())
+        assert lines[-1], ''.join(lines)
+    return ''.join(lines)
+
+
+def role(command):
+    return command[command.index('--role') + 1] if '--role' in command else 'launcher'
+
+
+def listening(pids):
+    """Addresses, in hexadecimal, on which the processes listen."""
+    inodes = set()
+    for pid in pids:
+        for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir():
+            try:
+                inodes |= set(re.findall(r'socket:\[(\d+)\]', os.readlink(fd)))
+            except OSError:
+                pass
+    rows = [line.split() for name in ('tcp', 'tcp6')
+            for line in pathlib.Path(f'/proc/net/{name}').read_text().splitlines()[1:]]
+    return {row[1].partition(':')[0] for row in rows if row[3] == '0A' and row[9] in inodes}
+
+
+@pytest.mark.parametrize('victim', ['worker', 'server', 'scheduler'])
+def test_a_death_ends_the_group(group, victim):
+    popen, pids = group(STEPS)
+    both_step(popen)
+    running = pids()
+    assert sorted(map(role, running.values())) == ['launcher', 'scheduler', 'server', 'worker',
+                                                   'worker']
+    assert listening(running) == {'0100007F'}       # 127.0.0.1, nothing else
+    killed = [pid for pid in running if role(running[pid]) == victim][-1]
+    start = time.monotonic()
+    os.kill(killed, signal.SIGKILL)
+    said = popen.communicate(timeout=60)[0]
+    assert time.monotonic() - start < GONE
+    assert popen.returncode == 128 + signal.SIGKILL and pids() == {}
+    assert re.search(rf'd2l.launch: {victim}( \d)? died \(killed by SIGKILL\)', said)
+    assert f'    steps {killed}\n' in said or victim != 'worker'
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize('signum, status', [(signal.SIGINT, 130), (signal.SIGTERM, 128 + 15),
+                                            (signal.SIGKILL, -9), (signal.SIGHUP, -1)])
+def test_a_launcher_that_ends_leaves_no_process(group, signum, status):
+    popen, pids = group('import time; print("steps"); time.sleep(600)')
+    both_step(popen)
+    popen.send_signal(signum)
+    assert popen.wait(GONE) == status
+    limit = time.monotonic() + GONE
+    while pids() and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert pids() == {}
+
+
+@pytest.mark.parametrize('error', ERRORS)
+def test_an_error_in_one_worker_ends_the_group(group, error):
+    code, text = ERRORS[error]
+    popen, pids = group(STEPS.replace('step += 1', 'step += 1\n    if step == 3 and '
+                                      f'distributed.rank() == 1: {error}'))
+    said = popen.communicate(timeout=120)[0]
+    assert popen.returncode == code and pids() == {}
+    assert f'worker 1 died (exit code {code})' in said and text in said
+    assert 'runpy' not in said and 'd2l/launch.py' not in said       # the script's own traceback
+
+
+def test_what_the_workers_started_ends_with_them(group):
+    popen, pids = group('import subprocess, time; subprocess.Popen(["sleep", "600"]); '
+                        'print("steps"); time.sleep(600)')
+    both_step(popen)
+    workers = [pid for pid, command in pids().items() if role(command) == 'worker']
+    os.kill(workers[0], signal.SIGKILL)
+    popen.wait(60)
+    assert pids() == {}
+
+
+def test_lines_carry_their_process_and_ranks_are_the_launchers(group):
+    popen, pids = group('import sys\nfrom d2l import distributed\n'
+                        'print("I am", distributed.rank(), sys.argv[1:], __name__)')
+    said = popen.communicate(timeout=120)[0]
+    assert sorted(said.splitlines()) == [f"[worker {k}] I am {k} ['argument'] __main__"
+                                         for k in range(2)]
+    assert popen.returncode == 0 and pids() == {}
+
+
+def test_over_ssh_the_hosts_get_the_processes(group, tmp_path):
+    """ssh's place is taken by a shell that notes the host and runs the command here."""
+    ssh = tmp_path / 'bin' / 'ssh'
+    ssh.parent.mkdir()
+    ssh.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\nexec sh -c "$4"\n')
+    ssh.chmod(0o755)
+    hosts = tmp_path / 'hosts'
+    hosts.write_text('127.0.0.1   # this one\n\nlocalhost\n')
+    popen, pids = group(STEPS, '--hosts', str(hosts), '--port', str(launch.free_port()),
+                        PATH=f'{ssh.parent}:{os.environ["PATH"]}')
+    both_step(popen)
+    calls = (tmp_path / 'calls').read_text()
+    assert re.findall(r'^-o BatchMode=yes (\S+) .*--role (\w+)', calls, flags=re.M) == [
+        ('127.0.0.1', 'scheduler'), ('localhost', 'server'), ('127.0.0.1', 'worker'),
+        ('localhost', 'worker')]
+    assert SECRET not in calls
+    os.kill(popen.pid, signal.SIGKILL)              # the far ends notice
+    limit = time.monotonic() + GONE
+    while pids() and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert pids() == {}
+
+
+def test_another_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
+    script = tmp_path / 'script.py'
+    script.write_text('import d2l\nfrom d2l import distributed\n'
+                      'print(distributed.rank(), distributed.num_workers(), d2l.__version__)')
+    env = {**os.environ, 'DMLC_PS_ROOT_URI': launch.LOOPBACK, 'DMLC_NUM_WORKER': '2',
+           'DMLC_PS_ROOT_PORT': str(launch.free_port()), 'DMLC_NUM_SERVER': '1',
+           'DMLC_NODE_HOST': launch.LOOPBACK}
+    group = [subprocess.Popen([sys.executable, '-m', 'd2l.launch', '--role', *what], cwd=REPO,
+                              env=env, text=True, stdout=subprocess.PIPE)
+             for what in (['scheduler'], ['server'], ['worker', script], ['worker', script])]
+    try:
+        said = [popen.communicate(timeout=120)[0] for popen in group]
+    finally:
+        for popen in group:
+            popen.kill()
+    assert sorted(said) == ['', '', '0 2 0.7.1\n', '1 2 0.7.1\n']
+    assert [popen.returncode for popen in group] == [0, 0, 0, 0]
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(python):
+    import socket
+
+    with socket.socket() as s:
+        s.bind((launch.LOOPBACK, 0))
+        s.listen()
+        port = s.getsockname()[1]
+        done = python('-m', 'd2l.launch', '-n', 2, '--port', port, __file__)
+    assert done.returncode == 2 and done.stdout == ''
+    assert f'port {port} is taken: choose another with --port' in done.stderr
+
+
+@pytest.mark.parametrize('args, says', [
+    (['-n', '2'], 'which SCRIPT'), (['x.py'], '-n 2'), (['-n', '0', 'x.py'], '-n 2'),
+    (['-n', '2', 'no/such.py'], 'there is no script no/such.py'),
+    (['-n', '2', '--hosts', os.devnull, __file__], 'names no host'),
+    (['--role', 'server'], 'DMLC_PS_ROOT_URI, '),
+])
+def test_a_bad_call_names_the_cure(args, says, capsys, monkeypatch):
+    try:
+        status = launch.main(args)
+    except SystemExit as err:
+        status = err.code
+    assert status == 2 and says in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason='sys.orig_argv')
+def test_the_launcher_itself_does_not_wait_for_mxnet(python):
+    done = python('-X', 'importtime', '-m', 'd2l.launch', '-h')
+    assert done.returncode == 0 and 'mxnet' not in done.stderr
