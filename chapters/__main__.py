@@ -26,7 +26,7 @@ def list_sections(args):
     for section in all_sections():
         gpu = [f'needs {section.gpus} GPUs'] if section.gpus else \
             ['a GPU helps'] if section.gpu else []
-        notes = ', '.join([*section.data, *gpu])
+        notes = ', '.join([*section.data, *gpu, *['ours, not the book\'s'] * section.own])
         print(f'{section.number:6}{section.title}' + (f'  [{notes}]' if notes else ''))
 
 

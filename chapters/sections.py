@@ -50,10 +50,15 @@ class Section:
         """How many GPUs the listings cannot do without (12.5, 12.6: two); most need none."""
         return self.notebook.cells[0].metadata.get('gpus', 0)
 
+    @property
+    def own(self):
+        """Whether the listings are ours: the book's section has none."""
+        return self.notebook.cells[0].metadata.get('own', False)
+
 
 def python_only(source):
     """A cell's source with its magics and shell lines made comments; positions stay."""
-    return re.sub(r'^(\s*)[%!](?=[a-z])', r'\1#', source, flags=re.M)
+    return re.sub(r'^(\s*)[%!](?=[a-z{])', r'\1#', source, flags=re.M)
 
 
 def _order(number):

@@ -474,6 +474,7 @@ EXCLUDED = {
     ('13.12', 'get_inits'): 'begins a training',
     ('13.12', 'train'): 'trains',
     ('14.12', 'split_batch_multi_inputs'): 'splits a minibatch over devices',
+    ('12.7', 'net'): 'LeNet of 6.6',
     ('16.1', 'update_D'): 'a step of training',
     ('17.3', 'L'): 'a function of a number, to be differentiated',
     ('17.4', 'f'): 'a function of two numbers, to be differentiated',
