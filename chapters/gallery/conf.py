@@ -20,6 +20,7 @@ autodoc_inherit_docstrings = False          # not Gluon's words on every forward
 
 html_theme = 'furo'
 html_static_path = ['gallery.css']
+html_favicon = 'favicon.svg'
 html_css_files = ['gallery.css']
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {'navigation_with_keys': True}

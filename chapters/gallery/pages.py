@@ -163,7 +163,7 @@ def regression_page(sections, rows):
     for row in rows:
         table.setdefault(row['network'], {})[row['mode']] = row
     checked = [row for row in rows if row['error'] is not None]
-    lines = ['# Regression', '', '## What every network computes, checked', '',
+    lines = ['# Regression', '', '## Checked', '',
              f"{len(table)} networks, {len(checked)} modes checked, "
              f"{sum(row['verdict'] != 'ok' for row in checked)} failed "
              '(`python -m ci.regress`). The numbers are the largest relative errors against the '

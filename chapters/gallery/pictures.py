@@ -1,0 +1,51 @@
+"""The README's pictures of the built gallery: `python -m chapters.gallery.pictures`.
+
+Needs `make gallery` and Debian's Chromium. Writes docs/gallery-lenet.png and docs/regression.png.
+"""
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from PIL import Image
+
+from chapters.gallery import cache, pages
+
+DOCS = cache.REPO / 'docs'
+# file -> (page, width and height of the window)
+PICTURES = {
+    'gallery-lenet.png': ('ch06_convolutional_neural_networks/s06_lenet.html', (1280, 1180)),
+    'regression.png': ('regression.html', (1280, 760)),
+}
+COLORS = 64                             # enough for text and curves, and a third of the bytes
+# no calls home (the machine may have no network), and root needs no sandbox
+OPTIONS = ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+           '--disable-background-networking', '--disable-component-update', '--disable-sync',
+           '--disable-dev-shm-usage', '--hide-scrollbars']
+
+
+def take(page, path, size):
+    """Write what Chromium shows of a page in a window of that size."""
+    with tempfile.TemporaryDirectory() as profile:
+        subprocess.run([shutil.which('chromium'), *OPTIONS, f'--user-data-dir={profile}',
+                        f'--window-size={size[0]},{size[1]}', f'--screenshot={path}',
+                        (pages.SITE / page).as_uri()], check=True, capture_output=True)
+
+
+def main():
+    """Write the pictures; return the exit status."""
+    if not shutil.which('chromium') or not (pages.SITE / 'index.html').exists():
+        print('needs Chromium (apt-get install chromium) and the site (make gallery)',
+              file=sys.stderr)
+        return 2
+    DOCS.mkdir(exist_ok=True)
+    for name, (page, size) in PICTURES.items():
+        take(page, DOCS / name, size)
+        picture = Image.open(DOCS / name).convert('RGB').quantize(COLORS)
+        picture.save(DOCS / name, optimize=True)
+        print(f'docs/{name}: {(DOCS / name).stat().st_size:,} bytes')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
