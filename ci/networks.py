@@ -482,4 +482,5 @@ EXCLUDED = {
     ('17.8', 'bayes_pred'): 'counts, nothing trained by gradients',
     ('17.8', 'bayes_pred_stable'): 'the same with logarithms',
     ('17.8', 'predict'): 'chooses the most probable class, in Python',
+    ('19.1', 'net'): 'the LeNet of 6.6',
 }
