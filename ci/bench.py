@@ -1,7 +1,7 @@
 """How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
 Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
-and a prediction, in every way to run it. The ways take turns, A B A B, for some rounds; a ratio is
+and a prediction, in every way to run it, and by ONNX Runtime. The ways take turns, A B A B, for some rounds; a ratio is
 the median of the rounds' ratios, so that a machine that is slow for a while slows down both.
 """
 import argparse
@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import statistics
+import tempfile
 import time
 
 from mxnet import autograd, gluon, np, npx
@@ -18,13 +19,13 @@ from mxnet.gluon import nn
 from tqdm import tqdm
 
 import d2l
-from ci import regress
+from ci import regress, runtime
 from ci.networks import Array, floats, fresh, leaves, tokens, values
 
 BUILD = pathlib.Path(__file__).parent.parent / 'build'
 LEAST = 0.2                 # seconds that a way is timed for, in each round
 ROUNDS = 9
-EAGER, COMPILED, STOCK = 'eager', 'compiled', 'stock'
+EAGER, COMPILED, STOCK, ONNX = 'eager', 'compiled', 'stock', 'ONNX Runtime'
 WAYS = {EAGER: lambda net: net, COMPILED: d2l.hybridize}
 
 
@@ -40,11 +41,24 @@ class Workload:
     loss: str = 'softmax'
     optimizer: str = 'sgd'
 
+    def filled(self):
+        """The net with its parameters filled, and inputs of the book's sizes."""
+        network, = regress.select([self.network], None)
+        return dataclasses.replace(network, inputs=self.inputs).filled()
+
+    def onnx(self):
+        """A prediction by ONNX Runtime, a function without arguments."""
+        net, inputs = self.filled()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'net.onnx')
+            d2l.export_onnx(net, path, *fresh(inputs))
+            runs = runtime.session(path)
+        arrays = runtime.feed(runs, leaves(inputs))
+        return lambda: runs.run(None, arrays)
+
     def prepared(self, way):
         """(training step, prediction): functions without arguments, of the net run in this way."""
-        network, = regress.select([self.network], None)
-        network = dataclasses.replace(network, inputs=self.inputs)
-        net, inputs = network.filled()
+        net, inputs = self.filled()
         net = WAYS[way](net)
         trainer = gluon.Trainer(net.collect_params(), self.optimizer, {'learning_rate': 1e-4})
         loss = LOSSES[self.loss](inputs)
@@ -145,20 +159,24 @@ def call_overhead(rounds):
 def measure(workload, rounds):
     """{'training' or 'inference': {way: [seconds]}} of a workload."""
     prepared = {way: workload.prepared(way) for way in WAYS}
-    return {what: compare({way: functions[i] for way, functions in prepared.items()}, rounds)
-            for i, what in enumerate(('training', 'inference'))}
+    training, inference = ({way: functions[i] for way, functions in prepared.items()}
+                           for i in (0, 1))
+    inference[ONNX] = workload.onnx()
+    return {'training': compare(training, rounds), 'inference': compare(inference, rounds)}
 
 
 def table(results):
     """Lines of Markdown: medians in ms and ratios, a row a network."""
     yield '| network | batch | training: eager, ms | compiled | ratio | inference: eager, ms ' \
-          '| compiled | ratio |'
-    yield '|---|' + '---:|' * 7
+          '| compiled | ratio | ONNX Runtime | to compiled |'
+    yield '|---|' + '---:|' * 9
     for name, batch, found in results:
         cells = [name, str(batch)]
         for timed in found.values():
             cells += [f'{1e3 * statistics.median(timed[way]):.2f}' for way in WAYS]
             cells.append(f'{ratio(timed, COMPILED, EAGER):.2f}')
+        cells += [f"{1e3 * statistics.median(found['inference'][ONNX]):.2f}",
+                  f"{ratio(found['inference'], ONNX, COMPILED):.2f}"]
         yield '| ' + ' | '.join(cells) + ' |'
 
 
