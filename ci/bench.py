@@ -1,8 +1,9 @@
 """How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
 Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
-and a prediction, in every way to run it, and by ONNX Runtime. The ways take turns, A B A B, for some rounds; a ratio is
-the median of the rounds' ratios, so that a machine that is slow for a while slows down both.
+and a prediction, in every way to run it, and by ONNX Runtime. The ways take turns, A B A B, for
+some rounds; a ratio is the median of the rounds' ratios, so that a machine that is slow for a while
+slows down both.
 """
 import argparse
 import dataclasses
