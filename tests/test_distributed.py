@@ -1,5 +1,6 @@
 """Two workers train as one process does, and go on where they were stopped."""
 import os
+import re
 import types
 
 import numpy as onp
@@ -8,6 +9,9 @@ from mxnet import np, npx
 from mxnet.gluon import nn
 
 import train_small
+from chapters.execute import execute
+from chapters.sections import find
+from ci.outputs import printed_text
 from conftest import REPO
 from d2l import distributed
 
@@ -69,6 +73,17 @@ def test_two_workers_are_one_process_on_the_whole_minibatch(whole, tmp_path, opt
     assert_same(first, second)
     train_small.main(str(tmp_path), optimizer, EPOCHS)
     assert_same(first, parameters(tmp_path / '0.params'), TOLERANCE)
+
+
+def test_section_12_7_ends_alike_alone_and_on_two_workers():
+    nb, _ = execute(find('12.7')[0], quick=True)
+    said = ''.join(printed_text(cell) for cell in nb.cells if cell.cell_type == 'code')
+    found = re.findall(r'worker (\d) of (\d): .* sum of weights (\S+), test acc (\S+)', said)
+    assert [row[:2] for row in sorted(found)] == [('0', '1'), ('0', '2'), ('1', '2')]
+    (alone, _), (first, acc), (second, other_acc) = [row[2:] for row in sorted(found)]
+    assert (first, acc) == (second, other_acc)
+    # printed with four digits after the point; 61,706 weights that are about 0.1
+    assert abs(float(alone) - float(first)) < 0.001
 
 
 @pytest.mark.xdist_group('two_workers')

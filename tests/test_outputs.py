@@ -9,7 +9,11 @@ from ci import outputs
 from tests.conftest import REPORT_OUTPUTS
 
 
-@pytest.mark.parametrize('section', all_sections(), ids=lambda section: section.number)
+# test_distributed runs 12.7, and reads what it says
+RUN = [section for section in all_sections() if section.number != '12.7']
+
+
+@pytest.mark.parametrize('section', RUN, ids=lambda section: section.number)
 def test_section_runs_and_prints_what_the_book_prints(section, record_property):
     """Every section, in a kernel of its own, on sample data, its long loops shrunken."""
     nb, _ = execute(section, quick=True, devices=('cpu',) * section.gpus)
