@@ -4,6 +4,7 @@ Each network at the book's widths and batch size: a training step (forward, loss
 and a prediction, in every way to run it, and by ONNX Runtime. The ways take turns, A B A B, for
 some rounds; a ratio is the median of the rounds' ratios, so that a machine that is slow for a while
 slows down both.
+NAME `scaling`: LeNet on 1, 2 and 4 workers of a parameter server.
 """
 import argparse
 import dataclasses
@@ -11,7 +12,10 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
@@ -26,6 +30,7 @@ from ci.networks import Array, floats, fresh, leaves, tokens, values
 BUILD = pathlib.Path(__file__).parent.parent / 'build'
 LEAST = 0.2                 # seconds that a way is timed for, in each round
 ROUNDS = 9
+SCALING, SCALING_STEPS = 'scaling', 20
 EAGER, COMPILED, STOCK, ONNX = 'eager', 'compiled', 'stock', 'ONNX Runtime'
 WAYS = {EAGER: lambda net: net, COMPILED: d2l.hybridize}
 
@@ -98,6 +103,7 @@ LOSSES = {f.__name__: f for f in (softmax, masked, sigmoid)}
 STATE = [floats(1, 32, 256)]
 PAIRS = tokens(200, 64, 10), tokens(200, 64, 10), values(*[10, 8, 6, 4] * 16)
 WORKLOADS = [
+    Workload('hybrid_mlp', (floats(1, 512),)),      # 12.1's own benchmark
     Workload('mlp', (floats(256, 1, 28, 28),)),
     Workload('lenet', (floats(256, 1, 28, 28),)),
     Workload('googlenet', (floats(128, 1, 96, 96),)),
@@ -166,6 +172,22 @@ def measure(workload, rounds):
     return {'training': compare(training, rounds), 'inference': compare(inference, rounds)}
 
 
+def scaling(steps=SCALING_STEPS):
+    """Workers -> images a second of all of them together, LeNet of 6.6 with 256 images each.
+
+    Weak scaling on this machine, over loopback: 1 worker with its server, then 2 and 4. A worker
+    computes with one thread.
+    """
+    speeds = {}
+    for workers in 1, 2, 4:
+        out = subprocess.run(
+            [sys.executable, '-m', 'd2l.launch', '-n', str(workers), 'ci/scale.py', str(steps)],
+            cwd=BUILD.parent, env={**os.environ, 'OMP_NUM_THREADS': '1'}, check=True, text=True,
+            stdout=subprocess.PIPE).stdout
+        speeds[workers] = float(re.search(r'images a second: (\S+)', out)[1])
+    return speeds
+
+
 def table(results):
     """Lines of Markdown: medians in ms and ratios, a row a network."""
     yield '| network | batch | training: eager, ms | compiled | ratio | inference: eager, ms ' \
@@ -188,7 +210,7 @@ def first_size(spec):
 
 def main(argv=None):
     """Measure, print, and write build/bench.md and build/bench.json."""
-    known = [workload.network for workload in WORKLOADS]
+    known = [workload.network for workload in WORKLOADS] + [SCALING]
     parser = argparse.ArgumentParser(prog='python -m ci.bench', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'of {", ".join(known)}')
     parser.add_argument('--rounds', type=int, default=ROUNDS)
@@ -201,16 +223,21 @@ def main(argv=None):
                          unit='network', disable=None):
         results.append((workload.network, first_size(workload.inputs),
                         measure(workload, args.rounds)))
+    speeds = scaling() if SCALING in (args.names or known) else {}
     difference = statistics.median(a - b for a, b in zip(overhead[COMPILED], overhead[STOCK]))
     text = '\n'.join([
         f'{platform.machine()}, {os.cpu_count()} cores, {args.rounds} rounds; MXNet 1.9.1.', '',
         *table(results), '',
         'A call of a net of one layer, until Python goes on: '
         + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in overhead.items())
-        + f' ({difference:+.1f}).', ''])
+        + f' ({difference:+.1f}).', '',
+        *[f'LeNet on several workers, 256 images each, workers: {workers}, {speed:.0f} images/s, '
+          f'{speed / speeds[1] / workers:.2f} of what one worker alone does, each.'
+          for workers, speed in speeds.items()], ''])
     BUILD.mkdir(exist_ok=True)
     (BUILD / 'bench.md').write_text(text)
-    (BUILD / 'bench.json').write_text(json.dumps({'call': overhead, 'networks': results}, indent=1))
+    (BUILD / 'bench.json').write_text(json.dumps({'call': overhead, 'networks': results,
+                                                 SCALING: speeds}, indent=1))
     print(text)
 
 
