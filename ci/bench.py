@@ -4,6 +4,7 @@ Each network at the book's widths and batch size: a training step (forward, loss
 and a prediction, in every way to run it, and by ONNX Runtime. The ways take turns, A B A B, for
 some rounds; a ratio is the median of the rounds' ratios, so that a machine that is slow for a while
 slows down both.
+
 NAME `scaling`: LeNet on 1, 2 and 4 workers of a parameter server.
 """
 import argparse

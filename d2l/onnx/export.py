@@ -30,10 +30,10 @@ def export_onnx(net, path, *example, other=None):
     net: any Block or function that `d2l.export` takes; example: arguments, for their shapes
     other: arguments of another batch size (a tuple, if several): the file then takes any
 
-    The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list; the
-    outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export` does,
-    and NoConverter, which says where `forward` calls it, for an operator that is not converted. A
-    file at path is replaced once the new one is complete and valid.
+    The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
+    the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
+    does, and NoConverter, which says where `forward` calls it, for an operator that is not
+    converted. A file at path is replaced once the new one is complete and valid.
     """
     onnx = _onnx()
     with tempfile.TemporaryDirectory() as folder:
