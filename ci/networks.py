@@ -14,7 +14,7 @@ import zlib
 
 import numpy as onp
 from mxnet import autograd, np, npx
-from mxnet.gluon import nn
+from mxnet.gluon import Constant, nn
 from mxnet.gluon.model_zoo import model_store
 from mxnet.name import NameManager
 
@@ -71,6 +71,7 @@ class Network:
     layers: str = ''            # a Block whose layers a function takes as its last arguments
     training: str = ''          # statement that switches a scratch network's dropout off
     eager_only: str = ''        # why it does not compile
+    no_witness: str = ''        # why neither ONNX Runtime nor NumPy computes it
     predict_only: str = ''      # why it cannot be trained as it is written
     cpu_only: str = ''          # why it cannot be on a GPU as it is written
 
@@ -134,6 +135,8 @@ class Network:
         with autograd.pause():
             net(*fresh(inputs))                     # infers deferred shapes
         for name, param in structural(net).items():
+            if isinstance(param, Constant):
+                continue                            # anchor boxes, say
             param.set_data(np.array(fill(name, param.shape), dtype=param.dtype))
         return net, inputs
 
@@ -433,6 +436,32 @@ NETWORKS = [
     Network('dcgan_generator', '16.2', 7, 'net_G', (floats(2, 100, 1, 1),)),
     Network('dcgan_d_block', '16.2', 11, 'd_blk', (floats(2, 3, 16, 16),)),
     Network('dcgan_discriminator', '16.2', 12, 'net_D', (floats(2, 3, 64, 64),)),
+]
+
+TARGETS = 'in training it takes targets beside the picture'
+
+
+def gluoncv(name, pixels, arguments='', **fields):
+    """The row of a network of Gluon-CV's zoo."""
+    return Network(f'gluoncv_{name}', '13.15', 0, f"d2l.from_gluoncv('{name}'{arguments})",
+                   (floats(1, 3, pixels, pixels),),
+                   no_witness="Gluon-CV's own arrays witness it in tests/test_gluoncv.py", **fields)
+
+
+# Not in the default tests, where tests/test_gluoncv.py has three of them: deep networks take long
+# to build. Gluon-CV has no deeplab_resnet50_voc ("not among the following model list").
+GLUONCV = [
+    gluoncv('resnet18_v1', 64),
+    gluoncv('mobilenet1.0', 64),
+    gluoncv('ssd_512_resnet50_v1_voc', 128, ', pretrained_base=False'),
+    gluoncv('yolo3_mobilenet1.0_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
+    gluoncv('faster_rcnn_resnet50_v1b_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
+    gluoncv('center_net_resnet18_v1b_voc', 96, ', pretrained_base=False'),
+    gluoncv('fcn_resnet50_voc', 64, ', pretrained_base=False, crop_size=64'),
+    gluoncv('deeplab_resnet50_ade', 64, ', pretrained_base=False, crop_size=64'),
+    gluoncv('mask_rcnn_resnet18_v1b_coco', 96, ', pretrained_base=False, rcnn_max_dets=20, '
+            'rpn_test_pre_nms=100, rpn_test_post_nms=20', predict_only=TARGETS),
+    gluoncv('simple_pose_resnet18_v1b', 64, ', pretrained_base=False'),
 ]
 
 # what looks like a network and is none, or is one that another row stands for: why

@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 import d2l
 from ci import numbers, runtime, witness
-from ci.networks import NETWORKS, fresh, leaves
+from ci.networks import GLUONCV, NETWORKS, fresh, leaves
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 TOLERANCES = pathlib.Path(__file__).parent / 'tolerances.json'
+ROWS = NETWORKS + GLUONCV
 MODES = ('eager', 'compiled', 'compiled again', 'training', 'compiled training',
          'stock', 'stock training', 'exported', 'onnx', 'witness')
 FLOOR = 8 * float(onp.finfo('float32').eps)     # no tolerance below: eight units in the last place
@@ -104,6 +105,8 @@ def compute(network, ctx=None, modes=MODES):
 
     def onnx():
         need('exported')
+        if network.no_witness:
+            raise Skip(network.no_witness)
         net, inputs = prepared(network, ctx)
         try:
             d2l.export_onnx(net, f'{path}.onnx', *fresh(inputs))
@@ -113,6 +116,8 @@ def compute(network, ctx=None, modes=MODES):
 
     def witnessed():
         need('exported')
+        if network.no_witness:
+            raise Skip(network.no_witness)
         saved = npx.load(f'{path}-0000.params')     # a list where there is nothing in it
         params = {name.partition(':')[2]: array.asnumpy() for name, array in dict(saved).items()}
         params.update({f'data{i}': array.asnumpy()
@@ -242,7 +247,7 @@ def update(network):
             if not error <= bar:
                 raise ValueError(f'{network.name} was not stored: {witness_name} computes other '
                                  f'numbers, relative error {error:.1e}, tolerance {bar:.1e}')
-    onp.savez(GOLDEN / f'{network.name}.npz', **new)
+    onp.savez_compressed(GOLDEN / f'{network.name}.npz', **new)
 
 
 INDEX_HEAD = """\
@@ -261,9 +266,10 @@ values. Witness: who else computes the same from the same parameters; ONNX Runti
 def index():
     """The text of ci/golden/INDEX.md, from the stored files and the registry."""
     text = INDEX_HEAD
-    for network in NETWORKS:
+    for network in ROWS:
         record = stored(network)
-        witness_name = f'none: {network.eager_only}' if network.eager_only else \
+        reason = network.eager_only or network.no_witness
+        witness_name = f'none: {reason}' if reason else \
             ', '.join(name for name, _ in WITNESSES.values())
         for i in range(sum(key.endswith('shape') for key in record)):
             mean, deviation = record[f'output{i} statistics'][:2]
@@ -276,12 +282,12 @@ def index():
 
 def select(names, section):
     """Rows of the registry by name and section; an unknown name is answered with the nearest."""
-    known = {network.name: network for network in NETWORKS}
+    known = {network.name: network for network in ROWS}
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 5, 0.3) or sorted(known)
             raise SystemExit(f"there is no network '{name}'; the nearest: {', '.join(near)}")
-    rows = [network for network in NETWORKS if not names or network.name in names]
+    rows = [network for network in ROWS if not names or network.name in names]
     rows = [network for network in rows if section in (None, network.section)]
     if not rows:
         raise SystemExit(f'no network of section {section}: see ci/networks.py')

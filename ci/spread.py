@@ -43,7 +43,7 @@ def measure(names, device):
 
 def main(names, device):
     """Run all variations and write the largest errors of all."""
-    from ci.regress import NETWORKS, TOLERANCES, context
+    from ci.regress import ROWS, TOLERANCES, context
 
     context(device)
     total = {}
@@ -64,7 +64,7 @@ def main(names, device):
     key = 'spread' if device == 'cpu' else 'spread on a GPU'
     known = {**(table.get(key, {}) if names else {}), **rounded}
     table.update({'variations': VARIATIONS, key: {
-        network.name: known[network.name] for network in NETWORKS if network.name in known}})
+        network.name: known[network.name] for network in ROWS if network.name in known}})
     TOLERANCES.write_text(json.dumps(table, indent=1) + '\n')
 
 

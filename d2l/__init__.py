@@ -6,6 +6,7 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.device`: which GPUs MXNet can compute on; `python -m d2l.device` says why not
 - `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
 - `d2l.launch`, `d2l.distributed`: training in several processes, on several machines
+- `d2l.from_gluoncv(name)`: a network of Gluon-CV's model zoo
 """
 import gc as _gc
 import sys as _sys
@@ -32,6 +33,7 @@ from d2l.book import *  # noqa: E402, F401, F403
 from d2l.hybrid import (  # noqa: E402, F401
     TraceError, compile, export, hybridize, load_exported)
 from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
+from d2l.vision import from_gluoncv  # noqa: E402, F401
 
 # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
 # of a second each for modules that never become garbage.

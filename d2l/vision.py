@@ -1,0 +1,143 @@
+"""Networks of Gluon-CV's model zoo (https://cv.gluon.ai) among those of the book.
+
+Gluon-CV writes for MXNet's older arrays, `mx.nd`. Its networks are HybridBlocks, so each gives its
+graph; `from_gluoncv` runs that graph operator by operator on the book's arrays, `mx.np`.
+"""
+import ctypes
+import functools
+import json
+
+import mxnet
+from mxnet import autograd, gluon
+from mxnet.base import _LIB, OpHandle, c_str, check_call
+from mxnet.gluon.parameter import DeferredInitializationError
+from mxnet.ndarray import register
+from mxnet.util import np_array, np_shape
+
+INPUT = 'data'
+
+
+def from_gluoncv(name, **kwargs):
+    """Return a network of Gluon-CV as a Block that takes and returns the book's arrays.
+
+    name, kwargs: of `gluoncv.model_zoo.get_model`, such as `pretrained=True`. Where Gluon-CV would
+    fetch parameters of a part of the network by default, `pretrained_base=False` keeps it from that.
+    The Block has Gluon-CV's parameters under Gluon-CV's names, learns, and compiles with
+    `d2l.hybridize`. It takes pictures (B, 3, H, W), and not the targets that some networks take in
+    training. Raises ValueError for a name that Gluon-CV does not know.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')             # it asks for PyTorch, and names old versions
+        from gluoncv import model_zoo
+
+        with np_array(False), np_shape(False):
+            return OlderBlock(model_zoo.get_model(name, **kwargs))
+
+
+class OlderBlock(gluon.Block):
+    """A HybridBlock written for `mx.nd`, of one input, as a Block for `mx.np`: see from_gluoncv.
+
+    A part of it for `mx.nd` is reached as an attribute: `net.classes`.
+    """
+
+    def __init__(self, net):
+        super().__init__(prefix=net.prefix)
+        self.net = net
+        self._graphs = {training: self._trace(training) for training in (False, True)}
+        self._renew()                               # pretrained ones
+
+    def __getattr__(self, name):
+        if name == 'net':
+            raise AttributeError(name)
+        return getattr(self.net, name)
+
+    def _collect_params_with_prefix(self, prefix=''):
+        return self.net._collect_params_with_prefix(prefix)
+
+    def initialize(self, *args, **kwargs):
+        """Initialize the parameters, as of any Block."""
+        with np_array(False), np_shape(False):      # some have initializers for mx.nd
+            self.net.initialize(*args, **kwargs)
+        self._renew()
+
+    def _renew(self):
+        """Make the parameters' arrays those of mx.np."""
+        for param in self.net.collect_params().values():
+            if param._data is not None and not isinstance(param._data[0], mxnet.np.ndarray):
+                param._data = [array.as_np_ndarray() for array in param._data]
+                if param._grad is not None:
+                    param._grad = [array.as_np_ndarray() for array in param._grad]
+                    autograd.mark_variables(param._data, param._grad, param.grad_req)
+
+    def _trace(self, training):
+        """(symbol, its parsed graph, its structure), or the error that the net gives."""
+        heads = []
+
+        def take(out):
+            if isinstance(out, mxnet.sym.Symbol):
+                heads.append(out)
+                return len(heads) - 1
+            return [take(part) for part in out]
+        with np_array(False), np_shape(False), autograd._RecordingStateScope(training, training):
+            try:
+                structure = take(self.net(mxnet.sym.var(INPUT)))
+            except Exception as error:              # it wants targets, or cannot at all
+                return error
+        symbol = mxnet.sym.Group(heads)
+        return symbol, json.loads(symbol.tojson()), structure
+
+    def _finish_initialization(self, symbol, X):
+        """Tell the parameters their shapes, as Gluon does at the first call."""
+        names = symbol.list_arguments() + symbol.list_auxiliary_states()
+        with np_array(False), np_shape(False):
+            arguments, _, states = symbol.infer_shape(**{INPUT: X.shape})
+            shapes = dict(zip(names, arguments + states))
+            for name, param in self.net.collect_params().items():
+                if param._deferred_init:
+                    param.shape = shapes[name]
+                    param._finish_deferred_init()
+        self._renew()
+
+    def forward(self, X):
+        traced = self._graphs[autograd.is_training()]
+        if isinstance(traced, Exception):
+            raise RuntimeError(f'{self.net.name} gives no graph in this mode') from traced
+        symbol, graph, structure = traced
+        params = self._parameters
+        try:
+            values = {name: params[name].data(X.ctx) for name in symbol.list_inputs()
+                      if name != INPUT}
+        except DeferredInitializationError:
+            self._finish_initialization(symbol, X)
+            return self.forward(X)
+        values[INPUT] = X
+        results = []
+        for node in graph['nodes']:
+            if node['op'] == 'null':
+                results.append([values[node['name']]])
+                continue
+            attrs = {key: value for key, value in node.get('attrs', {}).items()
+                     if not key.startswith('__')}
+            out = register._imperative_invoke(
+                operator(node['op']), [results[i][k] for i, k, *_ in node['inputs']],
+                list(attrs), list(attrs.values()), None, True, False)
+            results.append(out if isinstance(out, list) else [out])
+        heads = [results[i][k] for i, k, *_ in graph['heads']]
+
+        def fill(part):
+            return heads[part] if isinstance(part, int) else tuple(map(fill, part))
+        return fill(structure)
+
+    @functools.cached_property
+    def _parameters(self):
+        return dict(self.net.collect_params().items())
+
+
+@functools.lru_cache(maxsize=None)
+def operator(name):
+    """MXNet's handle of the operator of that name."""
+    handle = OpHandle()
+    check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
+    return handle.value

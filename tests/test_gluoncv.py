@@ -1,0 +1,90 @@
+"""d2l.from_gluoncv: Gluon-CV's networks compute in the book's arrays what they do in their own."""
+import numpy as onp
+import pytest
+from mxnet import autograd, np, npx
+from mxnet.util import np_array, np_shape
+
+import d2l
+from ci import numbers, regress
+from ci.networks import GLUONCV
+
+npx.set_np()
+FEW = ['gluoncv_resnet18_v1', 'gluoncv_simple_pose_resnet18_v1b', 'gluoncv_yolo3_mobilenet1.0_voc']
+ROWS = [pytest.param(row, id=row.name, marks=pytest.mark.xdist_group(row.name))
+        for row in GLUONCV if row.name in FEW]
+
+
+def older(net, X):
+    """What Gluon-CV's own Block gives for X, in mx.nd: a list of NumPy arrays."""
+    params = list(net.net.collect_params().values())
+    kept = [param._data for param in params]
+    for param in params:
+        param._data = [array.as_nd_ndarray() for array in param._data]
+    try:
+        with np_array(False), np_shape(False):
+            out = net.net(X.as_nd_ndarray())
+            return [part.asnumpy() for part in (out if isinstance(out, (list, tuple)) else [out])]
+    finally:
+        for param, data in zip(params, kept):
+            param._data = data
+
+
+@pytest.mark.parametrize('row', ROWS)
+def test_the_same_to_the_last_bit(row):
+    """Eager as stored; compiled and Gluon-CV's own as eager."""
+    net, (X,) = regress.prepared(row, npx.cpu())
+    record = numbers.predict(net, (X,))
+    error, bar = regress.check(row, 'eager', record)
+    assert error <= bar
+    assert set(numbers.errors(record, numbers.record_outputs(older(net, X))).values()) == {0.0}
+    compiled = numbers.predict(d2l.hybridize(net), (X,))
+    assert set(numbers.errors(record, compiled).values()) == {0.0}
+
+
+def test_it_learns_and_shares_its_gradients():
+    net = d2l.from_gluoncv('resnet18_v1', classes=2)
+    net.initialize()
+    X, y = np.random.normal(size=(4, 3, 32, 32)), np.array([0, 1, 0, 1])
+    loss, losses = d2l.gluon.loss.SoftmaxCrossEntropyLoss(), []
+    trainer = d2l.gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 0.05})
+    for _ in range(12):
+        with autograd.record():
+            l = loss(net(X), y)
+        l.backward()
+        trainer.step(4)
+        losses.append(float(l.mean()))
+    assert losses[-1] < losses[0] / 2
+    gradients = [param.grad() for param in net.collect_params().values()
+                 if param.grad_req != 'null']
+    assert gradients and all(isinstance(g, np.ndarray) and float(np.abs(g).max()) > 0
+                             for g in gradients)
+
+
+def test_parameters_are_gluoncvs(tmp_path):
+    """Files of either are the other's."""
+    from gluoncv import model_zoo
+
+    net = d2l.from_gluoncv('resnet18_v1', classes=2)
+    net.initialize()
+    net(np.zeros((1, 3, 32, 32)))
+    net.save_parameters(str(tmp_path / 'net.params'))
+    with np_array(False), np_shape(False):
+        theirs = model_zoo.get_model('resnet18_v1', classes=2)
+    assert set(theirs._collect_params_with_prefix()) == set(net._collect_params_with_prefix())
+    theirs.load_parameters(str(tmp_path / 'net.params'))
+    other = d2l.from_gluoncv('resnet18_v1', classes=2)
+    other.load_parameters(str(tmp_path / 'net.params'))
+    X = np.random.normal(size=(1, 3, 32, 32))
+    assert onp.array_equal(other(X).asnumpy(), net(X).asnumpy())
+
+
+def test_training_that_wants_targets_says_so():
+    net = d2l.from_gluoncv('yolo3_mobilenet1.0_voc', pretrained_base=False)
+    net.initialize()
+    with pytest.raises(RuntimeError, match='gives no graph in this mode'), autograd.record():
+        net(np.zeros((1, 3, 64, 64)))
+
+
+def test_an_unknown_name():
+    with pytest.raises(ValueError, match='not among the following model list'):
+        d2l.from_gluoncv('resnet17_v1')
