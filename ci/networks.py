@@ -448,8 +448,8 @@ def gluoncv(name, pixels, arguments='', **fields):
                    no_witness="Gluon-CV's own arrays witness it in tests/test_gluoncv.py", **fields)
 
 
-# Not in the default tests, where tests/test_gluoncv.py has three of them: deep networks take long
-# to build. Gluon-CV has no deeplab_resnet50_voc ("not among the following model list").
+# Deep networks take long to build: the default tests have three of them, D2L_TEST_ALL=1 all.
+# Gluon-CV has no deeplab_resnet50_voc ("not among the following model list").
 GLUONCV = [
     gluoncv('resnet18_v1', 64),
     gluoncv('mobilenet1.0', 64),

@@ -1,4 +1,6 @@
 """d2l.from_gluoncv: Gluon-CV's networks compute in the book's arrays what they do in their own."""
+import os
+
 import numpy as onp
 import pytest
 from mxnet import autograd, np, npx
@@ -10,8 +12,10 @@ from ci.networks import GLUONCV
 
 npx.set_np()
 FEW = ['gluoncv_resnet18_v1', 'gluoncv_simple_pose_resnet18_v1b', 'gluoncv_yolo3_mobilenet1.0_voc']
-ROWS = [pytest.param(row, id=row.name, marks=pytest.mark.xdist_group(row.name))
-        for row in GLUONCV if row.name in FEW]
+SLOW = pytest.mark.skipif('D2L_TEST_ALL' not in os.environ, reason='slow to build: D2L_TEST_ALL=1')
+ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.xdist_group(row.name),
+                                              *[SLOW] * (row.name not in FEW)])
+        for row in GLUONCV]
 
 
 def older(net, X):

@@ -1,6 +1,6 @@
 """The README's pictures of the built gallery: `python -m chapters.gallery.pictures`.
 
-Needs `make gallery` and Debian's Chromium. Writes docs/gallery-lenet.png and docs/regression.png.
+Needs `make gallery` and Debian's Chromium. Writes two files into readme/, beside this one.
 """
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from PIL import Image
 
 from chapters.gallery import cache, pages
 
-DOCS = cache.REPO / 'docs'
+FOLDER = cache.ROOT / 'gallery' / 'readme'
 # file -> (page, width and height of the window)
 PICTURES = {
     'gallery-lenet.png': ('ch06_convolutional_neural_networks/s06_lenet.html', (1280, 1180)),
@@ -38,12 +38,12 @@ def main():
         print('needs Chromium (apt-get install chromium) and the site (make gallery)',
               file=sys.stderr)
         return 2
-    DOCS.mkdir(exist_ok=True)
+    FOLDER.mkdir(exist_ok=True)
     for name, (page, size) in PICTURES.items():
-        take(page, DOCS / name, size)
-        picture = Image.open(DOCS / name).convert('RGB').quantize(COLORS)
-        picture.save(DOCS / name, optimize=True)
-        print(f'docs/{name}: {(DOCS / name).stat().st_size:,} bytes')
+        take(page, FOLDER / name, size)
+        picture = Image.open(FOLDER / name).convert('RGB').quantize(COLORS)
+        picture.save(FOLDER / name, optimize=True)
+        print(f'{name}: {(FOLDER / name).stat().st_size:,} bytes')
     return 0
 
 
