@@ -12,7 +12,7 @@ import random
 from . import pack
 
 SEED, UNDECIDED, SIMPLE = 1411, .02, .25  # shares: no verdict, pairs about he, she or it
-SIZES = {'train': 9000, 'dev': 450, 'test': 900}
+SIZES = {'train': 18000, 'dev': 450, 'test': 900}
 HEADER = ['gold_label', 'sentence1_binary_parse', 'sentence2_binary_parse', 'sentence1_parse',
           'sentence2_parse', 'sentence1', 'sentence2', 'captionID', 'pairID'] + [
           f'label{i}' for i in range(1, 6)]
