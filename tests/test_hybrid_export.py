@@ -153,6 +153,14 @@ def test_a_constant_of_the_batch_size_is_refused(tmp_path):
         export(net, str(tmp_path / 'net'), randn(2, 3), other=randn(4, 3))
 
 
+def test_any_batch_size_where_the_graph_meets_no_input(tmp_path):
+    W = randn(3)
+    path = str(tmp_path / 'net')
+    export(lambda X: (X, W * 2), path, randn(2, 3), other=randn(4, 3))
+    X = randn(5, 3)
+    assert same(load_exported(path)(X), (X, W * 2))
+
+
 def test_a_net_that_asks_the_mode_is_for_prediction_only(tmp_path):
     path, X = str(tmp_path / 'net'), randn(4, 6)
     export(ready(dense_net(ScratchNorm()), X), path, X)

@@ -97,8 +97,9 @@ def _any_batch(graph, program, leaves, program2, leaves2):
     if [(n['op'], n['inputs']) for n in nodes] != [(n['op'], n['inputs']) for n in nodes2]:
         raise ValueError('forward computes another graph for the other arguments: export each')
     shapes, shapes2 = _shapes(program, leaves), _shapes(program2, leaves2)
-    like = next((n, str((axis,))) for n, (kind, i, *_) in sources.items() if kind == 'input'
-                for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k)
+    like = next(((n, str((axis,))) for n, (kind, i, *_) in sources.items() if kind == 'input'
+                 for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k),
+                None)
     for i, (node, node2) in enumerate(zip(tuple(nodes), nodes2)):
         name, source = node['name'], sources.get(node['name'], ('',))
         axes = [x for x, (m, n) in enumerate(zip(shapes[name], shapes2[node2['name']])) if m != n]
@@ -112,7 +113,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
             values = [program.value(source, leaves).asnumpy(),
                       program2.value(program2.sources[node2['name']], leaves2).asnumpy()]
             one = numpy.take(values[0], [0], axis=axes[0])
-            if len(axes) != 1 or any((value != one).any() for value in values):
+            if not like or len(axes) != 1 or any((value != one).any() for value in values):
                 raise ValueError(f'forward makes a constant that depends on the size, of shape '
                                  f'{values[0].shape} or {values[1].shape}: export each')
             sources[name] = 'const', np.array(one, dtype=one.dtype)
