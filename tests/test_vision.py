@@ -6,6 +6,7 @@ from mxnet.gluon import nn
 from scipy.signal import convolve2d
 
 from ci import networks, witness
+from d2l.data.samples import cifar10, hotdog, voc2012
 
 npx.set_np()
 FLOAT = 2e-6                        # what float32 may differ in, for numbers of about 1
@@ -150,3 +151,11 @@ def test_transposed_convolution_from_scratch():
     row, = [network for network in networks.NETWORKS if network.name == 'trans_conv']
     X, K = onp.arange(12.).reshape(3, 4), onp.array([[1., -2], [3, .5], [0, 7]])
     assert (row.build()(single(X), single(K)).asnumpy() == convolve2d(X, K)).all()
+
+
+@pytest.mark.parametrize('pictures, batch_size', [
+    (cifar10.TRAIN_SIZE, 256), (hotdog.TRAIN_SIZE, 128),
+    (voc2012.TRAIN_SIZE // len(voc2012.SIZES) * 3, 32)])        # those that 13.9 does not leave out
+def test_train_ch13_has_the_batches_that_it_wants(pictures, batch_size):
+    """It plots five times an epoch, and divides by a fifth of the number of batches."""
+    assert pictures // batch_size >= 5

@@ -9,8 +9,8 @@ import numpy as np
 
 from . import pack, painter
 
-TRAIN_SIZE, VAL_SHARE = 128, 2           # 13.11 reads batches of 32, and drops what is left over
-SIZES = (375, 500), (333, 500), (375, 500), (500, 375)  # the last: too narrow for 13.9's crop
+TRAIN_SIZE, VAL_SHARE = 224, 2           # 13.11 plots five times an epoch: five batches of 32
+SIZES = (375, 500), (333, 500), (375, 500), (500, 375)  # in turn; 13.9 leaves the last out
 SEED, VOID = 139, 255
 ROOT = 'VOCdevkit/VOC2012/'
 # class -> number, how it is drawn, its colours from and to, height in percent of its width
@@ -32,9 +32,8 @@ def palette():
     return [(bits(i, 0), bits(i, 1), bits(i, 2)) for i in range(256)]
 
 
-def picture(dice, first):
+def picture(dice, first, height, width):
     """A picture and its mask; the class of the first thing is given."""
-    height, width = dice.one(SIZES)
     c = painter.Canvas(height, width, dice.colour((120, 150, 170), (190, 210, 220)),
                        dice.colour((90, 120, 60), (150, 170, 110)))
     c.blots(dice, 12, [dice.colour((100, 130, 80), (190, 200, 190)) for _ in range(4)])
@@ -57,7 +56,7 @@ def make(name, size=None):
     files, lists, colours, kinds = {}, {'train': [], 'val': []}, palette(), list(CLASSES)
     for part, n in ('train', size), ('val', size // VAL_SHARE):
         for i in range(n):
-            img, mask = picture(dice, kinds[i % len(kinds)])
+            img, mask = picture(dice, kinds[i % len(kinds)], *SIZES[i % len(SIZES)])
             lists[part].append(f'2012_{len(files) // 2:06}')
             files[f'{ROOT}JPEGImages/{lists[part][-1]}.jpg'] = painter.jpeg(img)
             files[f'{ROOT}SegmentationClass/{lists[part][-1]}.png'] = painter.png(mask, colours)
