@@ -19,14 +19,14 @@ def test_what_is_measured_is_a_section():
 def test_a_bar_is_met_or_missed(monkeypatch, line, ok):
     out = nbformat.v4.new_output('stream', text=line + '\n')
     cell = nbformat.v4.new_code_cell(outputs=[out])
-    monkeypatch.setattr(learns, 'execute', lambda section: (
+    monkeypatch.setattr(learns, 'execute', lambda section, quick: (
         nbformat.v4.new_notebook(cells=[cell]), None))
     section, = find('16.1')
     assert [met for met, _ in learns.applied(section)] == ok
 
 
 def test_a_section_that_says_nothing_is_an_error(monkeypatch):
-    monkeypatch.setattr(learns, 'execute', lambda section: (
+    monkeypatch.setattr(learns, 'execute', lambda section, quick: (
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()]), None))
     section, = find('16.1')
     with pytest.raises(AssertionError, match='16.1 measures nothing'):
