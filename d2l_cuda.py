@@ -1,8 +1,8 @@
 """Lets mxnet-cu112 find CUDA 11 where pip puts it, and start where there is no NVIDIA driver.
 
-Python runs HOOK at its start (setup.py writes it to site-packages, as d2l_cuda.pth; `pip uninstall
-d2l` removes it): it calls find_spec below when mxnet is imported for the first time, by whomever.
-That is all it does where MXNet is the CPU build.
+Python runs HOOK at its start: setup.py writes it to site-packages, as d2l_cuda.pth, and
+`pip uninstall d2l` removes it. Where mxnet-cu112 is installed it puts this module among Python's
+finders; find_spec below is then called when mxnet is imported, by whomever.
 """
 import _ctypes
 import ctypes
@@ -13,8 +13,9 @@ import sys
 import warnings
 from importlib.machinery import PathFinder
 
-HOOK = ("import sys; sys.meta_path.insert(0, type('d2l_cuda', (), {'find_spec': lambda name, *rest: "
-        "__import__('d2l_cuda').find_spec(name) if name == 'mxnet' else None}))")
+# Python's site.py says in `sitedir` where it found the file
+HOOK = ("import os; os.path.exists(sitedir + '/mxnet_cu112-1.9.1.dist-info') "
+        "and __import__('d2l_cuda').install()")
 
 # (folder below site-packages/nvidia, file, what pip calls it): what libmxnet.so is linked with
 LIBRARIES = (
@@ -40,6 +41,11 @@ NO_DRIVER = f'there is no NVIDIA driver (no {DRIVER})'
 GPU = 2                                 # MXNet's number for this type of device
 
 problem = None      # why mxnet-cu112 does without the driver; None where it uses one, or is not here
+
+
+def install():
+    """Put this module among Python's finders."""
+    sys.meta_path.insert(0, sys.modules[__name__])
 
 
 def find_spec(name, path=None, target=None):

@@ -20,7 +20,7 @@ if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
 
 import d2l_cuda as _d2l_cuda
 
-_sys.meta_path.insert(0, _d2l_cuda)     # mxnet-cu112 needs it where pip has not installed d2l
+_d2l_cuda.install()             # mxnet-cu112 needs it where its .pth file was not read
 try:
     import mxnet as _mxnet  # noqa: F401
 except ModuleNotFoundError as _err:
