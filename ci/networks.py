@@ -440,6 +440,7 @@ NETWORKS = [
 ]
 
 TARGETS = 'in training it takes targets beside the picture'
+DROPOUT = 'its graph draws dropout in training'
 
 
 def gluoncv(name, pixels, arguments='', **fields):
@@ -458,8 +459,10 @@ GLUONCV = [
     gluoncv('yolo3_mobilenet1.0_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
     gluoncv('faster_rcnn_resnet50_v1b_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
     gluoncv('center_net_resnet18_v1b_voc', 96, ', pretrained_base=False'),
-    gluoncv('fcn_resnet50_voc', 64, ', pretrained_base=False, crop_size=64'),
-    gluoncv('deeplab_resnet50_ade', 64, ', pretrained_base=False, crop_size=64'),
+    gluoncv('fcn_resnet50_voc', 64, ', pretrained_base=False, crop_size=64',
+            predict_only=DROPOUT),
+    gluoncv('deeplab_resnet50_ade', 64, ', pretrained_base=False, crop_size=64',
+            predict_only=DROPOUT),
     gluoncv('mask_rcnn_resnet18_v1b_coco', 96, ', pretrained_base=False, rcnn_max_dets=20, '
             'rpn_test_pre_nms=100, rpn_test_post_nms=20', predict_only=TARGETS),
     gluoncv('simple_pose_resnet18_v1b', 64, ', pretrained_base=False'),

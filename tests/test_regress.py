@@ -155,8 +155,8 @@ def test_a_missing_file_names_the_command(monkeypatch, tmp_path):
 
 def test_tolerances_are_of_this_registry():
     table = json.loads(regress.TOLERANCES.read_text())
-    # of Gluon-CV's, those that the tests compute
-    assert set(BY_NAME) | set(FEW) == set(table['spread'])
+    # of Gluon-CV's, at least those that the tests compute
+    assert set(BY_NAME) | set(FEW) <= set(table['spread']) <= {row.name for row in regress.ROWS}
     assert 'ci.spread' in table['generated']
 
 
