@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import mxnet
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 from tqdm import tqdm
@@ -48,6 +49,14 @@ class Workload:
     loss: str = 'softmax'
     optimizer: str = 'sgd'
 
+    @property
+    def batch(self):
+        """Examples in a minibatch: the first length of the first Array."""
+        spec = self.inputs
+        while not isinstance(spec, Array):
+            spec = spec[0]
+        return spec.shape[0]
+
     def filled(self):
         """The net with its parameters filled, and inputs of the book's sizes."""
         network, = regress.select([self.network], None)
@@ -69,7 +78,6 @@ class Workload:
         net = WAYS[way](net)
         trainer = gluon.Trainer(net.collect_params(), self.optimizer, {'learning_rate': 1e-4})
         loss = LOSSES[self.loss](inputs)
-        count = next(leaves(inputs)).shape[0]
 
         def predict():
             return next(leaves(net(*fresh(inputs))))
@@ -78,7 +86,7 @@ class Workload:
             with autograd.record():
                 value = loss(predict())
             value.backward()
-            trainer.step(count)
+            trainer.step(self.batch)
         return train, predict
 
 
@@ -204,11 +212,6 @@ def table(results):
         yield '| ' + ' | '.join(cells) + ' |'
 
 
-def first_size(spec):
-    """The first length of the first Array."""
-    return spec.shape[0] if isinstance(spec, Array) else first_size(spec[0])
-
-
 def main(argv=None):
     """Measure, print, and write build/bench.md and build/bench.json."""
     known = [workload.network for workload in WORKLOADS] + [SCALING]
@@ -222,12 +225,11 @@ def main(argv=None):
     overhead, results = call_overhead(args.rounds), []
     for workload in tqdm([w for w in WORKLOADS if not args.names or w.network in args.names],
                          unit='network', disable=None):
-        results.append((workload.network, first_size(workload.inputs),
-                        measure(workload, args.rounds)))
+        results.append((workload.network, workload.batch, measure(workload, args.rounds)))
     speeds = scaling() if SCALING in (args.names or known) else {}
     difference = statistics.median(a - b for a, b in zip(overhead[COMPILED], overhead[STOCK]))
     text = '\n'.join([
-        f'{platform.machine()}, {os.cpu_count()} cores, {args.rounds} rounds; MXNet 1.9.1.', '',
+        f'{platform.machine()}, {os.cpu_count()} cores, {args.rounds} rounds; MXNet {mxnet.__version__}.', '',
         *table(results), '',
         'A call of a net of one layer, until Python goes on: '
         + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in overhead.items())

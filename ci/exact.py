@@ -15,7 +15,7 @@ SEED, STEPS, LEARNING_RATE = 7, 3, 0.01
 
 def state_of(net):
     """All that calls may change: ((Block or Parameter, attribute), array) pairs."""
-    npx.waitall()   # a prediction re-orders weights for oneDNN after it is done: reading them would race
+    npx.waitall()   # after a prediction oneDNN re-orders weights: reading them then would race
     blocks, found = [], {}
     net.apply(blocks.append)
     for block in blocks:

@@ -74,18 +74,25 @@ def compare(book, ours, units=0):
     return None
 
 
+def compared(section, quick):
+    """Listing -> what the book prints, for the listings of a Section that no exception leaves out."""
+    rules = exceptions()
+
+    def left_out(i):
+        rule = rules.get((section.number, i), {})
+        return 'skip' in rule or quick and 'full' in rule
+    return {i: book for i, book in golden(section.number).items() if not left_out(i)}
+
+
 def check(section, nb, quick):
     """Compare an executed notebook with the book; return the listings that differ, as lines."""
     cells = [cell for cell in nb.cells if cell.cell_type == 'code']
     rules, errors = exceptions(), []
-    for i, book in golden(section.number).items():
-        rule = rules.get((section.number, i), {})
-        if 'skip' in rule or (quick and 'full' in rule):
-            continue
+    for i, book in compared(section, quick).items():
         book, ours = FILE.sub('>', book), FILE.sub('>', printed_text(cells[i]))
         if section.gpus:                    # CPU contexts may stand for them
             book, ours = CONTEXT.sub('', book), CONTEXT.sub('', ours)
-        problem = compare(book, ours, rule.get('last_digit', 0))
+        problem = compare(book, ours, rules.get((section.number, i), {}).get('last_digit', 0))
         if problem:
             errors.append(f'{section.number} listing {i}: {problem}')
     return errors
@@ -93,12 +100,10 @@ def check(section, nb, quick):
 
 def summary(section, errors, quick):
     """A sentence for the report: how many listings were compared, and how many were not."""
-    rules, listings = exceptions(), golden(section.number)
-    left_out = [i for i in listings for rule in [rules.get((section.number, i), {})]
-                if 'skip' in rule or (quick and 'full' in rule)]
-    return (f'{section.number:6}{len(listings) - len(left_out):3} listings compared, '
-            f'{len(left_out)} cannot be: '
-            + ('; '.join(errors) if errors else 'as in the book'))
+    count = len(compared(section, quick))
+    return (f'{section.number:6}{count:3} listings compared, '
+            f'{len(golden(section.number)) - count} cannot be: '
+            + ('; '.join(errors) or 'as in the book'))
 
 
 def main(argv=None):

@@ -213,15 +213,21 @@ def not_converted(results):
 
 def table(results):
     """The lines of the report on rows, and a last one that counts them."""
-    yield f"{'network':28}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}"
+    width = max([len(name) for name, *_ in results], default=0) + 2
+    yield f"{'network':{width}}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}"
     for name, mode, error, bar, seconds, verdict in results:
         numbers_shown = f'{error:14.1e}{bar:11.1e}' if error is not None else ' ' * 25
-        yield f'{name:28}{mode:20}{numbers_shown}{seconds:7.2f}  {verdict}'
+        yield f'{name:{width}}{mode:20}{numbers_shown}{seconds:7.2f}  {verdict}'
     for operator, names in not_converted(results).items():
         yield f"{NOT_CONVERTED}{operator} (d2l/onnx/operators.py): {', '.join(names)}"
-    checked = [result for result in results if result[2] is not None]
-    yield (f'{len({result[0] for result in results})} networks, {len(checked)} modes checked, '
-           f"{sum(result[-1] == 'FAILED' for result in results)} failed")
+    yield counts(results)
+
+
+def counts(results):
+    """How many networks and modes were checked, and how many failed, in words."""
+    return (f'{len({name for name, *_ in results})} networks, '
+            f'{sum(error is not None for _, _, error, *_ in results)} modes checked, '
+            f"{sum(verdict == 'FAILED' for *_, verdict in results)} failed")
 
 
 def context(device):

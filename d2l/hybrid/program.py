@@ -56,14 +56,15 @@ class Program:
         self.sources = trace.find(symbol.list_inputs())
         fixed = []
         for at, source in enumerate(self.sources.values()):
-            if source[0] in ('input', 'draw', 'attribute'):
-                of_input = source[0] == 'input'
-                (self._inputs if of_input else self._moving).append(
-                    (at, source[1] if of_input else source))
-                self._values.append(None)
+            self._values.append(None)
+            if source[0] == 'input':
+                self._inputs.append((at, source[1]))
+                continue
+            if source[0] in ('draw', 'attribute'):
+                self._moving.append((at, source))
                 continue
             fixed.append(at)
-            self._values.append(self.value(source))
+            self._values[at] = self.value(source)
             if self._values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')

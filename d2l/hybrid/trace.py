@@ -29,8 +29,11 @@ from .tree import flatten, unflatten
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
 MISSING = object()
 EAGER = 'With fallback=True such a net runs eagerly.'
-_NOT_THE_USERS = ('<string>',) + tuple(  # MXNet makes some of its functions from strings
-    os.path.dirname(file) + os.sep for file in (__file__, mxnet.__file__, numpy.__file__))
+_OURS = os.path.dirname(os.path.dirname(__file__))
+_NOT_THE_USERS = (  # MXNet makes some of its functions from strings
+    '<string>', *(os.path.join(folder, '') for folder in (
+        os.path.join(_OURS, 'hybrid'), os.path.join(_OURS, 'onnx'),
+        os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__))))
 _PLAIN = (bool, int, float, str, type(None), gluon.Block)  # attributes whose change is noticed
 _FORBIDDEN = {  # function of MXNet's library -> what a forward that calls it does
     'MXAutogradSetIsRecording': 'starts or stops recording (autograd.pause), which freezes values',
@@ -50,6 +53,14 @@ class TraceError(RuntimeError):
 
 class Deferred(Exception):
     """A Parameter has no shape yet: an eager call has to come first."""
+
+
+def users_line():
+    """The frame of the user's code that is running: outside of MXNet, NumPy, and what traces."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_NOT_THE_USERS) and frame.f_back:
+        frame = frame.f_back
+    return frame
 
 
 def tracing():
@@ -102,9 +113,7 @@ class Trace:
 
     def _error(self, what, cure=EAGER, of=None):
         """A TraceError at the line of the user's code that is running."""
-        frame = sys._getframe(1)
-        while frame.f_code.co_filename.startswith(_NOT_THE_USERS) and frame.f_back:
-            frame = frame.f_back
+        frame = users_line()
         file, line = frame.f_code.co_filename, frame.f_lineno
         error = self._errors[of] = TraceError(
             f'forward {what}\n  File "{file}", line {line}, in {frame.f_code.co_name}\n'

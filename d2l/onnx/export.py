@@ -4,7 +4,6 @@ import functools
 import inspect
 import json
 import os
-import sys
 import tempfile
 
 import mxnet
@@ -14,14 +13,12 @@ from mxnet.ndarray._internal import CachedOp
 
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
-from ..hybrid.trace import LOCK
+from ..hybrid.trace import LOCK, users_line
 from ..hybrid.tree import flatten
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
 OPSET, IR_VERSION = 17, 8           # of 2022, the first that has LayerNormalization
-_NOT_THE_USERS = ('<string>',) + tuple(
-    os.path.dirname(file) + os.sep for file in (__file__, tape.__file__, mxnet.__file__))
 
 
 def export_onnx(net, path, *example, other=None):
@@ -163,9 +160,7 @@ def _calls(net, example, ops):
     invoke, found = register._imperative_invoke, {}
 
     def watched(handle, *args):
-        op, frame = tape.op_name(handle), sys._getframe(1)
-        while frame.f_code.co_filename.startswith(_NOT_THE_USERS) and frame.f_back:
-            frame = frame.f_back
+        op, frame = tape.op_name(handle), users_line()
         if op in ops:
             found.setdefault(op, f'\n  {op}: File "{frame.f_code.co_filename}", line '
                                  f'{frame.f_lineno}, in {frame.f_code.co_name}')
