@@ -50,7 +50,7 @@ setup(
         'cu112': CUDA['REQUIREMENTS'],
         'onnx': ['onnx>=1.16, <1.18'],      # 1.17 is one version for all three Pythons
         # pytest 9.2 takes no node ids from pytest-xdist 3.8: its groups would fall apart
-        'dev': ['ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16, <1.18',
+        'dev': ['hypothesis', 'ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16, <1.18',
                 'onnxruntime>=1.18, <1.20',     # the last for Python 3.9
                 'pytest<9', 'pytest-xdist', 'tomli; python_version < "3.11"'],
         'gallery': ['furo', 'myst-nb', 'selenium', 'sphinx'],

@@ -18,13 +18,13 @@ class CompiledBlock(gluon.Block):
     """`net` compiled: its Parameters, its names, its results. `compile` makes one to be called,
     `hybridize` one whose `forward` takes the place of the net's own (in_place)."""
 
-    def __init__(self, net, in_place, exact, fallback, flags):
+    def __init__(self, net, in_place, flags, exact=True, optimize=False, fallback=False):
         super().__init__(prefix=getattr(net, 'prefix', None))
         if isinstance(net, gluon.Block) and not in_place:
             vars(self).update({k: vars(net)[k] for k in ('_params', '_children', '_reg_params')})
         vars(self).update(
             _net=net, _eager=functools.partial(type(net).forward, net) if in_place else net,
-            _options=(in_place, exact, fallback, flags), _programs={}, _warned=False)
+            _options=(in_place, flags, exact, optimize, fallback), _programs={}, _warned=False)
 
     def __getattr__(self, name):  # what else the net has: begin_state, say
         if name.startswith('_'):
@@ -69,7 +69,7 @@ class CompiledBlock(gluon.Block):
 
     def _make(self, key, leaves):
         """(program, what its first call is to draw), by a trace unless another thread was faster."""
-        _, exact, _, flags = self._options
+        _, flags, exact, optimize, _ = self._options
         if not npx.is_np_array():
             raise RuntimeError('call npx.set_np() first, in each thread: MXNet keeps it by thread')
         ctx = leaves[0].ctx if leaves else current_context()
@@ -81,7 +81,7 @@ class CompiledBlock(gluon.Block):
             if program:
                 return program, None
             trace = Trace(self._eager, leaves, key[0], autograd.is_training(), ctx)
-            program = Program(trace, exact, flags)
+            program = Program(trace, exact, optimize, flags)
             if sum(map(len, self._programs.values())) == MAX_PROGRAMS:
                 self._warn(key)
                 del self._programs[next(iter(self._programs))]
@@ -90,7 +90,7 @@ class CompiledBlock(gluon.Block):
         return program, trace.drawn
 
     def _give_up(self, error):
-        in_place, _, fallback, _ = self._options
+        in_place, *_, fallback = self._options
         if in_place:
             vars(self._net).pop('forward', None)  # eager again, as before
         if not fallback:
@@ -125,13 +125,15 @@ def _signature(args):
     return (structure, tuple([(a.shape, a.dtype, a.ctx) for a in leaves])), leaves
 
 
-def hybridize(net, active=True, *, exact=True, fallback=False, static_alloc=True, **flags):
+def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, static_alloc=True,
+              **flags):
     """Compile a Block in place: `net(X)` is traced at its first call for each structure, shape, dtype
     and context of the arguments, and each mode, and runs as one graph. All else of net stays.
 
     net: any `gluon.Block`, as the book writes it; it is returned
     active: False makes it eager again
     exact: keep eager's order of summation, bit for bit
+    optimize: rewrite the graph into a faster one (see d2l.rewrite), whose last digits differ
     fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
     static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`
 
@@ -145,15 +147,15 @@ def hybridize(net, active=True, *, exact=True, fallback=False, static_alloc=True
     vars(net).pop('forward', None)
     if active:
         flags['static_alloc'] = static_alloc
-        vars(net)['forward'] = CompiledBlock(net, True, exact, fallback, flags).forward
+        vars(net)['forward'] = CompiledBlock(net, True, flags, exact, optimize, fallback).forward
     return net
 
 
-def compile(net, *args, exact=True, fallback=False, static_alloc=True, **flags):
+def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, **flags):
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
     is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`."""
     flags['static_alloc'] = static_alloc
-    compiled = CompiledBlock(net, False, exact, fallback, flags)
+    compiled = CompiledBlock(net, False, flags, exact, optimize, fallback)
     if args:
         try:
             compiled.program(*args)

@@ -27,7 +27,7 @@ def export(net, path, *args, other=None, epoch=0):
     A net that asks `autograd.is_training()` is exported for prediction only.
     """
     compiled = net if isinstance(net, CompiledBlock) else getattr(
-        vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, True, False, {})
+        vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, {})
     program, leaves = compiled.program(*args)
     graph, sources, shapes = copy.deepcopy(program.graph), program.sources, [a.shape for a in leaves]
     if other is not None:
@@ -65,7 +65,7 @@ def export(net, path, *args, other=None, epoch=0):
     for end, content in ('symbol', graph), ('signature', {
             'inputs': {f'data{i}': shape for i, shape in enumerate(shapes)},
             'used': used, 'result': unflatten(program.result, outputs), 'constants': constants,
-            'predict_only': program.mode is not None}):
+            'predict_only': program.asks_mode}):
         with open(f'{path}-{end}.json', 'w') as file:
             json.dump(content, file)
 

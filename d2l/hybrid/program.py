@@ -7,6 +7,7 @@ import mxnet
 from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 
+from ..rewrite import rewrite
 from . import passes, tape
 from .trace import MISSING
 from .tree import ARRAY, flatten, unflatten
@@ -15,13 +16,14 @@ from .tree import ARRAY, flatten, unflatten
 class Program:
     """`program(leaves)` computes what the traced function would, while `program.current()`.
 
-    `graph` is the graph (see passes.py), and `sources` has for each name of its inputs what they
+    `graph` is the graph as it was traced (see passes.py), `runs` the one that computes, and `sources` has for each name of its inputs what they
     stand for (see `Trace.find`). `outputs` has, for each array of the result, None if it is the next
     output of the graph, or its source if it is an input or depends on none.
     """
 
-    def __init__(self, trace, exact, flags):
-        self.ctx, self.mode, self.result = trace.ctx, trace.mode, trace.result
+    def __init__(self, trace, exact, optimize, flags):
+        self.ctx, self.result, self.asks_mode = trace.ctx, trace.result, trace.mode is not None
+        self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
         self._draws, self.size, outputs = trace.draws, len(trace.outputs), list(trace.outputs)
         self._writes = [(owner, name, flatten(value, outputs))
                         for owner, name, value in trace.writes.values()]
@@ -34,9 +36,15 @@ class Program:
         self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
         if heads:
             graph = json.loads(mxnet.sym.Group(heads).tojson())
-            self.graph = passes.copyto_to_cast(passes.keep_random_order(graph), trace.dtypes)
-            graph = passes.no_common_subexpressions(self.graph) if exact else self.graph
-            self._bind(trace, mxnet.sym.load_json(json.dumps(graph)).as_np_ndarray(), dict(flags))
+            graph = passes.copyto_to_cast(graph, trace.dtypes)
+            self.graph = self.runs = passes.keep_random_order(graph)
+            if optimize:
+                self.runs = passes.keep_random_order(
+                    rewrite(graph, self._kinds(trace), self.mode))
+            elif exact:
+                self.runs = passes.no_common_subexpressions(self.graph)
+            self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
+                       dict(flags))
         # what must stay as it is for the program to hold: first the arrays
         used = [*self.sources.values(), *filter(None, self.outputs)]
         self._arrays = [(vars(s[1]), '_data', s[1]._data) for s in used if s[0] == 'param']
@@ -48,6 +56,13 @@ class Program:
                          if name[0] != '_' and captured.intersection(
                              map(id, value if type(value) is list else [value]))]
         self._guards = *zip(*self._arrays, *trace.guards.values()),  # owners, names, values
+
+    def _kinds(self, trace):
+        """{name of an input of the graph: (shape, dtype)}."""
+        names = mxnet.sym.load_json(json.dumps(self.graph)).list_inputs()
+        arrays = {name: self.value(source, trace.leaves, trace.drawn)
+                  for name, source in trace.find(names).items()}
+        return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
     def _bind(self, trace, symbol, flags):
         if symbol.list_auxiliary_states():

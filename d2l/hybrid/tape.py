@@ -18,7 +18,7 @@ detach = np.ndarray.detach  # MXNet's own: a trace puts others in the place of t
 _mark_variables = _LIB.MXAutogradMarkVariables
 # Whether an operator draws random numbers; said of too many rather than too few, for one that does
 # not draw loses nothing by keeping its place among those that do.
-draws = re.compile('dropout|rnn$|random|sample|uniform|normal|bernoulli|choice|exponential|gamma'
+draws = re.compile('dropout|rnn$|random|sample|uniform|normal(?!iz)|bernoulli|choice|exponential|gamma'
                    '|gumbel|logistic|multinomial|pareto|powerd|rayleigh|shuffle|weibull', re.I).search
 
 

@@ -76,7 +76,7 @@ class Trace:
     """
 
     def __init__(self, function, leaves, structure, training, ctx):
-        self.function, self.ctx, self._training = function, ctx, training
+        self.function, self.leaves, self.ctx, self._training = function, leaves, ctx, training
         self.mode = None            # the mode, if Python asked for it
         self.reads = {}             # (id(block), name) -> (its dict, name, array, stand-in)
         self.writes = {}            # (id(block), name) -> (its dict, name, value)

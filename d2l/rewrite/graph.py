@@ -1,0 +1,117 @@
+"""A graph that can be rewritten: nodes that know the shapes of their results.
+
+A value is a pair (node, i): the i-th result of a node.
+"""
+import ast
+import itertools
+import json
+
+import mxnet
+import numpy
+
+VARIABLE = 'null'
+NUMBERS = itertools.count()         # of new nodes: MXNet goes by names
+
+
+class Node:
+    """An operator, or a variable, of a graph.
+
+    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its results
+    """
+
+    def __init__(self, op, name, attrs, inputs, shapes, dtypes):
+        self.op, self.name, self.attrs, self.inputs = op, name, attrs, inputs
+        self.shapes, self.dtypes = shapes, dtypes
+
+    def attr(self, name, default=None):
+        """An attribute as Python has it: '(0, 2, 1)' is a tuple."""
+        text = self.attrs.get(name)
+        if text is None:
+            return default
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            return text
+
+
+def shape(value):
+    """The shape of a value."""
+    return tuple(value[0].shapes[value[1]])
+
+
+class Graph:
+    """What `Symbol.tojson` wrote, parsed: `nodes` in an order in which they can run, and `heads`.
+
+    kinds: name of a variable -> (shape, dtype); training: whether it is to run in training mode
+    """
+
+    def __init__(self, content, kinds, training):
+        inside = mxnet.sym.load_json(json.dumps(content)).get_internals()
+        _, shapes, _ = inside.infer_shape(**{name: shape for name, (shape, _) in kinds.items()})
+        _, dtypes, _ = inside.infer_type(**{name: dtype for name, (_, dtype) in kinds.items()})
+        results = {}
+        for part, of_part, dtype in zip(inside, shapes, dtypes):
+            results.setdefault(part.name, []).append((tuple(of_part), numpy.dtype(dtype)))
+        self.training, self._rest, self.nodes = training, content, []
+        for node in content['nodes']:
+            self.nodes.append(Node(node['op'], node['name'], node.get('attrs', {}),
+                                   [(self.nodes[i], k) for i, k, *_ in node['inputs']],
+                                   *map(list, zip(*results[node['name']]))))
+        self.heads = [(self.nodes[i], k) for i, k, *_ in content['heads']]
+        self.users = {}                     # value -> the nodes that take it
+        for node in self.nodes:
+            for value in node.inputs:
+                self.users.setdefault(value, []).append(node)
+        self.replaced = {}                  # value -> the value that takes its place
+
+    def new(self, op, inputs, shape, /, of=None, dtype='float32', **attrs):
+        """The value of a new operator of one result. of: a node whose place among those that draw
+        random numbers it takes"""
+        name = f'{of.name if of else "new"}_{next(NUMBERS)}'
+        return Node(op, name, {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
+                    [numpy.dtype(dtype)]), 0
+
+    def ones(self, *lengths, value=1):
+        """A new array full of a number."""
+        return self.new('_full', [], lengths, shape=lengths, value=value)
+
+    def reshape(self, value, *lengths):
+        """A value in another shape."""
+        return value if shape(value) == lengths else self.new(
+            'Reshape', [value], lengths, shape=lengths)
+
+    def replace(self, rules):
+        """Let rules, op -> functions, replace what they find, in one walk; whether they found any."""
+        for node in self.nodes:
+            node.inputs = [self.current(value) for value in node.inputs]
+            for rule in rules.get(node.op, ()):
+                if (node, 0) in self.replaced:
+                    break
+                value = rule(self, node)
+                if value is not None:
+                    self.replaced[node, 0] = value
+        self.heads = [self.current(value) for value in self.heads]
+        return bool(self.replaced)
+
+    def current(self, value):
+        """What has taken the place of a value, or itself."""
+        return self.replaced.get(value, value)
+
+    def content(self):
+        """The graph as JSON has it, without what no head needs."""
+        nodes, places = [], {}
+        for head, _ in self.heads:
+            stack = [head]
+            while stack:
+                missing = [n for n, _ in stack[-1].inputs if n not in places]
+                if missing:
+                    stack += missing
+                    continue
+                node = stack.pop()
+                if node not in places:
+                    places[node] = len(nodes)
+                    nodes.append({'op': node.op, 'name': node.name, 'attrs': node.attrs,
+                                  'inputs': [[places[n], k, 0] for n, k in node.inputs]})
+        return dict(nodes=nodes, heads=[[places[n], k, 0] for n, k in self.heads],
+                    arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == VARIABLE],
+                    attrs=self._rest['attrs'])

@@ -1,0 +1,186 @@
+"""What a loop over steps leaves in the graph: the same for each step. Here it is done at once.
+
+A recurrent layer, `for X in inputs`, leaves its cells one after another. They are found by what they
+compute, whatever the code was:
+
+    RNN     H' = tanh(X W_x + H W_h + b)
+    LSTM    I, F, O = sigmoid(X W_x. + H W_h. + b_.), G = tanh(the same), C' = F C + I G,
+            H' = O tanh(C')
+
+and a chain of at least two with the same parameters becomes MXNet's operator RNN. (The book's GRU
+stays: MXNet's is another, its reset gate comes after the product with W_h.)
+"""
+import dataclasses
+
+from .graph import shape
+from .rules import FLOAT, RESHAPES, rule_table
+
+RULES, rule = rule_table()
+
+
+@dataclasses.dataclass
+class Cell:
+    """A step. hidden, memory: its results (values), before: the memory that it takes; both None for
+    an RNN. gates: for each ({source: weight}, bias)"""
+    hidden: tuple
+    memory: tuple
+    before: tuple
+    gates: list
+
+    def follows(self, other):
+        """Whether this is the step after another, of the same layer."""
+        return self.before == other.memory and all(
+            other.hidden in mine and bias == bias2 and {*mine.values()} == {*others.values()}
+            for (mine, bias), (others, bias2) in zip(self.gates, other.gates))
+
+
+def terms(value):
+    """What a tree of additions adds up."""
+    node = value[0]
+    return [v for i in node.inputs for v in terms(i)] if node.op == '_npi_add' else [value]
+
+
+def gate(value, op):
+    """({source: weight}, bias) of op(X W + H V + b), or None."""
+    if value[0].op != op or value[0].dtypes[0] != FLOAT:
+        return None
+    parts = terms(value[0].inputs[0])
+    products = [v[0] for v in parts if v[0].op == '_np_dot'
+                and len(shape(v[0].inputs[0])) == len(shape(v[0].inputs[1])) == 2]
+    biases = [v for v in parts if len(shape(v)) == 1]
+    weights = {product.inputs[0]: product.inputs[1] for product in products}
+    if len(parts) == 3 and len({*weights.values()}) == 2 and len(biases) == 1:
+        return weights, biases[0]
+
+
+def factors(value, op):
+    """Both orders of the two arguments of an operator; none where a value comes from another."""
+    inputs = value[0].inputs
+    return [tuple(inputs), tuple(inputs[::-1])] if value[0].op == op else []
+
+
+def lstm_cell(value):
+    """The Cell whose hidden state is this value, or None."""
+    for output, squashed in factors(value, '_npi_multiply'):
+        if squashed[0].op != '_npi_tanh':
+            continue
+        memory, = squashed[0].inputs
+        for kept, added in factors(memory, '_npi_add'):
+            for forget, before in factors(kept, '_npi_multiply'):
+                for let_in, new in factors(added, '_npi_multiply'):
+                    # in the order of MXNet's parameters
+                    gates = [gate(let_in, '_npx_sigmoid'), gate(forget, '_npx_sigmoid'),
+                             gate(new, '_npi_tanh'), gate(output, '_npx_sigmoid')]
+                    if all(gates):
+                        return Cell(value, memory, before, gates)
+
+
+def rnn_cell(value):
+    """The Cell whose hidden state is this value, or None."""
+    found = gate(value, '_npi_tanh')
+    return found and Cell(value, None, None, [found])
+
+
+def fuse_recurrences(graph):
+    """Replace chains of cells by the operator RNN, in the whole graph at once."""
+    cells = [cell for node in graph.nodes for cell in [rnn_cell((node, 0)) or lstm_cell((node, 0))]
+             if cell]
+    while cells:
+        chain = [cells.pop(0)]
+        for cell in tuple(cells):
+            if cell.follows(chain[-1]):
+                chain.append(cell)
+                cells.remove(cell)
+        if len(chain) > 1:
+            fuse(graph, chain)
+
+
+def fuse(graph, chain):
+    """Replace the results of a chain of cells, unless their steps take different arguments."""
+    first, second = chain[:2]
+    into_hidden = [weights[first.hidden] for weights, _ in second.gates]
+    inputs, states = [], []
+    for cell in chain:
+        sources = {tuple(sorted(weights, key=lambda v: weights[v] == w))
+                   for (weights, _), w in zip(cell.gates, into_hidden)}
+        if len(sources) > 1:
+            return
+        (x, h), = sources
+        inputs.append(x)
+        states.append(h)
+    if states[1:] != [cell.hidden for cell in chain[:-1]]:
+        return
+    into_input = [weights[inputs[0]] for weights, _ in first.gates]
+    inputs = [graph.current(x) for x in inputs]     # of a layer below that was replaced
+    batch, size = shape(states[0])
+    steps = len(chain)
+
+    def joined(values):
+        return graph.new('Concat', values, (sum(shape(v)[0] for v in values),), dim=0,
+                         num_args=len(values))
+
+    def weight(value):
+        n, h = shape(value)
+        return graph.reshape(graph.new('transpose', [value], (h, n), axes=(1, 0)), n * h)
+    biases = [bias for _, bias in first.gates]
+    parameters = joined([*map(weight, into_input), *map(weight, into_hidden), *biases,
+                         graph.ones(len(biases) * size, value=0)])
+    starts = [graph.reshape(graph.current(v), 1, batch, size)
+              for v in (states[0], first.before) if v]
+    node, _ = value = graph.new(
+        'RNN', [stacked(graph, inputs), parameters, *starts], (steps, batch, size),
+        of=first.hidden[0], mode='lstm' if first.memory else 'rnn_tanh', state_size=size,
+        num_layers=1, state_outputs=True)
+    node.shapes += [(1, batch, size)] * len(starts)
+    node.dtypes *= len(node.shapes)
+    for step, cell in enumerate(chain):
+        part = graph.new('slice_axis', [value], (1, batch, size), axis=0, begin=step, end=step + 1)
+        graph.replaced[cell.hidden] = graph.reshape(part, batch, size)
+    if first.memory:
+        graph.replaced[chain[-1].memory] = graph.reshape((node, 2), batch, size)
+
+
+def step_of(value):
+    """(array, t) where a value is array[t], or (None, None)."""
+    node = value[0]
+    part = node.inputs[0][0] if node.op in RESHAPES else node
+    if part.op == 'slice_axis' and part.attr('axis') == 0:
+        begin, end = part.attr('begin'), part.attr('end')
+    elif part.op == 'slice' and isinstance(part.attr('begin'), int):
+        begin, end = part.attr('begin'), part.attr('end')
+    else:
+        return None, None
+    array, = part.inputs
+    return (array, begin) if end == begin + 1 and shape(array)[1:] == shape(value) else (None, None)
+
+
+def stacked(graph, values):
+    """Arrays of one shape along a new first axis: what they are the steps of, if they are all."""
+    steps = [step_of(value) for value in values]
+    array, _ = steps[0]
+    if array and steps == [(array, t) for t in range(shape(array)[0])]:
+        return array
+    rows = [graph.reshape(value, 1, *shape(value)) for value in values]
+    return graph.new('Concat', rows, (len(rows), *shape(values[0])), dim=0, num_args=len(rows))
+
+
+@rule('_npi_concatenate', 'Concat')
+def once(graph, node):
+    """What is done to each of the arrays that are then put one below another -> done once to all of
+    them: products with one matrix, a bias; the steps of one array -> that array."""
+    if node.attr('axis', node.attr('dim', 1)) != 0 or len(node.inputs) < 2:
+        return None
+    array, _ = step_of(node.inputs[0])
+    if array and stacked(graph, node.inputs) == array:
+        return graph.reshape(array, *node.shapes[0])
+    first = node.inputs[0][0]
+    if first.op not in ('_np_dot', '_npi_add') or any(
+            part.op != first.op or part.inputs[1] != first.inputs[1]
+            or len(shape(part.inputs[0])) != 2 for part, _ in node.inputs):
+        return None
+    if len(shape(first.inputs[1])) != (2 if first.op == '_np_dot' else 1):
+        return None
+    rows = [part.inputs[0] for part, _ in node.inputs]
+    whole = graph.new('Concat', rows, (node.shapes[0][0], shape(rows[0])[1]), dim=0,
+                      num_args=len(rows))
+    return graph.new(first.op, [whole, first.inputs[1]], node.shapes[0])

@@ -1,0 +1,238 @@
+"""The rules: what computes the same, faster, with MXNet 1.9.1's CPU kernels.
+
+A rule takes (graph, node) and gives the value that is to take the place of the node's, or None. Its
+docstring says what it replaces by what, and why; the conditions under which the two are equal are in
+its code. All are for float32. tests/test_rewrite.py compares outputs and gradients.
+"""
+import math
+
+import numpy
+
+from .graph import shape
+
+FLOAT = numpy.dtype('float32')
+ELEMENTWISE = {'_npi_add': 'elemwise_add', '_npi_subtract': 'elemwise_sub',
+               '_npi_multiply': 'elemwise_mul'}
+RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze', 'Flatten'
+WIDE = 16           # rows from which copying them whole pays
+SMALL = 64          # side of a matrix by which a product costs no more than elementwise work
+
+
+def rule_table():
+    """({op: its rules, in the order in which they are tried}, a decorator that adds a rule for some
+    operators, to be tried where all is float32 and no array is empty)."""
+    rules = {}
+
+    def rule(*ops):
+        def add(function):
+            def guarded(graph, node):
+                values = [*((node, k) for k in range(len(node.shapes))), *node.inputs]
+                if all(n.dtypes[k] == FLOAT and 0 not in n.shapes[k] for n, k in values):
+                    return function(graph, node)
+                return None
+            for op in ops:
+                rules.setdefault(op, []).append(guarded)
+            return function
+        return add
+    return rules, rule
+
+
+RULES, rule = rule_table()
+
+
+# ---- one operator for another
+
+@rule('_npi_power_scalar')
+def square(graph, node):
+    """x ** 2 -> square(x): no powf."""
+    if node.attr('scalar') == 2:
+        return graph.new('square', node.inputs, node.shapes[0])
+
+
+@rule('_npx_relu', '_npi_tanh', '_npx_sigmoid')
+def activation(graph, node):
+    """relu, tanh, sigmoid -> Activation: oneDNN's kernels."""
+    return graph.new('Activation', node.inputs, node.shapes[0], act_type=node.op.split('_')[-1])
+
+
+@rule(*ELEMENTWISE)
+def elementwise(graph, node):
+    """Operators that broadcast -> those that do not, where shapes are equal; in training also where
+    an argument is repeated along neighbouring axes, for the gradient of broadcasting is a slow sum,
+    and that of a product with ones is a product."""
+    whole = node.shapes[0]
+    inputs = [value if shape(value) == whole else
+              graph.training and repeated(graph, value, whole) for value in node.inputs]
+    if all(inputs):
+        return graph.new(ELEMENTWISE[node.op], inputs, whole)
+
+
+@rule('Pooling')
+def global_max_pooling(graph, node):
+    """Max pooling over all of a picture -> pick at argmax, in training: its gradient walks less. Like
+    it, and unlike max's, it goes to the first of several that are largest."""
+    n, c, *lengths = shape(node.inputs[0])
+    if graph.training and node.attr('global_pool') and node.attr('pool_type', 'max') == 'max':
+        rows = graph.reshape(node.inputs[0], n * c, math.prod(lengths))
+        at = graph.new('argmax', [rows], (n * c,), axis=1)
+        return graph.reshape(graph.new('pick', [rows, at], (n * c,), axis=1), *node.shapes[0])
+
+
+# ---- sums and repetitions are products with ones: BLAS does them
+
+def split(lengths, axes):
+    """(product of the lengths before, of, and after neighbouring axes), or None if they are apart."""
+    if not axes or axes[-1] - axes[0] >= len(axes):
+        return None
+    parts = slice(axes[0]), slice(axes[0], axes[-1] + 1), slice(axes[-1] + 1, None)
+    return tuple(math.prod(lengths[part]) for part in parts)
+
+
+def repeated(graph, value, whole):
+    """A value with lengths of 1 repeated to the shape `whole`; None where these are apart."""
+    given = (1,) * (len(whole) - len(shape(value))) + shape(value)
+    if given == whole:
+        return graph.reshape(value, *whole)
+    sizes = split(whole, [axis for axis, (m, n) in enumerate(zip(given, whole)) if m != n])
+    if not sizes:
+        return None
+    before, count, after = sizes
+    if before == 1:
+        long = graph.new('dot', [graph.ones(count, 1), graph.reshape(value, 1, after)],
+                         (count, after))
+    elif after == 1:
+        long = graph.new('dot', [graph.reshape(value, before, 1), graph.ones(1, count)],
+                         (before, count))
+    else:
+        long = graph.new('batch_dot', [graph.ones(before, count, 1),
+                                       graph.reshape(value, before, 1, after)], sizes)
+    return graph.reshape(long, *whole)
+
+
+@rule('_np_sum', '_npi_mean')
+def reduction(graph, node):
+    """A sum or mean over neighbouring axes -> a product with ones."""
+    source, = node.inputs
+    lengths, axes = shape(source), node.attr('axis')
+    axes = range(len(lengths)) if axes is None else [axes] if isinstance(axes, int) else axes
+    sizes = split(lengths, sorted(axis % len(lengths) for axis in axes))
+    if not sizes or node.attr('initial') is not None:
+        return None
+    before, count, after = sizes
+    value = 1 / count if node.op == '_npi_mean' else 1
+    if after == 1:
+        total = graph.new('dot', [graph.reshape(source, before, count),
+                                  graph.ones(count, 1, value=value)], (before, 1))
+    elif before == 1:
+        total = graph.new('dot', [graph.ones(1, count, value=value),
+                                  graph.reshape(source, count, after)], (1, after))
+    else:
+        total = graph.new('batch_dot', [graph.ones(before, 1, count, value=value),
+                                        graph.reshape(source, before, count, after)],
+                          (before, 1, after))
+    # legacy Reshape knows no scalars
+    return graph.new('_np_reshape', [total], node.shapes[0], newshape=node.shapes[0])
+
+
+@rule('LayerNorm')
+def layer_norm(graph, node):
+    """LayerNorm over the last axis -> products and L2Normalization, in training: its gradients are
+    slow sums. x / sqrt(mean(x ** 2) + eps) = sqrt(n) x / sqrt(sum(x ** 2) + n eps)."""
+    whole = node.shapes[0]
+    if not graph.training or node.attr('axis', -1) not in (-1, len(whole) - 1) or any(
+            value[1] for value in graph.users if value[0] is node):     # mean or deviation is used
+        return None
+    n = whole[-1]
+    rows, eps = math.prod(whole) // n, float(node.attr('eps', 1e-5))
+    x, gamma, beta = node.inputs
+    x = graph.reshape(x, rows, n)
+    mean = graph.new('dot', [x, graph.ones(n, 1, value=1 / n)], (rows, 1))
+    mean = graph.new('dot', [mean, graph.ones(1, n)], (rows, n))
+    y = graph.new('elemwise_sub', [x, mean], (rows, n))
+    y = graph.new('L2Normalization', [y], (rows, n), mode='instance', eps=n * eps)
+    gamma = graph.new('_mul_scalar', [gamma], (n,), scalar=math.sqrt(n))
+    if n <= SMALL:
+        gamma = graph.new('diag', [gamma], (n, n))
+        y = graph.new('FullyConnected', [y, gamma, beta], (rows, n), num_hidden=n)
+    else:
+        y = graph.new('elemwise_mul', [y, repeated(graph, gamma, (rows, n))], (rows, n))
+        y = graph.new('elemwise_add', [y, repeated(graph, beta, (rows, n))], (rows, n))
+    return graph.reshape(y, *whole)
+
+
+# ---- copies, reshapes, transposes
+
+@rule('_np_copy', '_copy')
+def copy(graph, node):
+    """copy(x) -> x, unless the graph results in it: MXNet allows no variable there."""
+    if (node, 0) not in graph.heads:
+        return node.inputs[0]
+
+
+@rule(*RESHAPES)
+def reshape(graph, node):
+    """Any reshape of any reshape -> one reshape, or none."""
+    source, = node.inputs
+    while source[0].op in RESHAPES:
+        source = source[0].inputs[0]
+    if shape(source) == node.shapes[0] and (node, 0) not in graph.heads:
+        return source
+    # legacy Reshape knows no scalars
+    if node.shapes[0] and (source != node.inputs[0] or node.op != 'Reshape'):
+        return graph.new('Reshape', [source], node.shapes[0], shape=node.shapes[0])
+
+
+@rule('_rnn_param_concat', '_npi_concatenate', 'Concat')
+def concatenate(graph, node):
+    """Vectors one after another -> matrices of a common width; np.concatenate of pictures -> Concat:
+    oneDNN's kernel, which knows no vectors."""
+    sizes = [math.prod(shape(value)) for value in node.inputs]
+    width, count = math.gcd(*sizes), len(sizes)
+    if len(node.shapes[0]) == 1 and width >= WIDE:
+        rows = [graph.reshape(value, size // width, width)
+                for value, size in zip(node.inputs, sizes)]
+        whole = graph.new('Concat', rows, (sum(sizes) // width, width), dim=0, num_args=count)
+        return graph.reshape(whole, *node.shapes[0])
+    if len(node.shapes[0]) == 4 and node.op != 'Concat':
+        return graph.new('Concat', node.inputs, node.shapes[0], dim=node.attr('axis', 0),
+                         num_args=count)
+
+
+def permutation(node):
+    """The order of axes that a transposing operator makes; None for others."""
+    ndim = len(node.shapes[0])
+    if node.op == 'SwapAxis':
+        order, (i, j) = list(range(ndim)), (node.attr('dim1', 0), node.attr('dim2', 0))
+        order[i], order[j] = order[j], order[i]
+        return tuple(order)
+    if node.op in ('_np_transpose', 'transpose'):
+        order = node.attr('axes') or range(ndim)[::-1]
+        return tuple(axis % ndim for axis in ([order] if isinstance(order, int) else order))
+
+
+@rule('_np_transpose', 'SwapAxis', 'transpose')
+def transpose(graph, node):
+    """Any transpose of any transpose -> one; where only axes of length 1 move -> a reshape."""
+    order, (source,) = permutation(node), node.inputs
+    inner = permutation(source[0])
+    if inner:
+        order, source = tuple(inner[axis] for axis in order), source[0].inputs[0]
+    long = [axis for axis in order if shape(source)[axis] > 1]
+    if long == sorted(long) and node.shapes[0]:
+        return graph.new('Reshape', [source], node.shapes[0], shape=node.shapes[0])
+    if inner or node.op != 'transpose':
+        return graph.new('transpose', [source], node.shapes[0], axes=order)
+
+
+# ---- products
+
+@rule('batch_dot')
+def batch_dot(graph, node):
+    """A product of transposes -> one that reads its arguments the other way."""
+    flags, inputs = {}, list(node.inputs)
+    for i, name in enumerate(('transpose_a', 'transpose_b')):
+        flags[name] = bool(node.attr(name, False))
+        if permutation(inputs[i][0]) == (0, 2, 1):
+            flags[name], inputs[i] = not flags[name], inputs[i][0].inputs[0]
+    if inputs != node.inputs:
+        return graph.new('batch_dot', inputs, node.shapes[0], **flags)

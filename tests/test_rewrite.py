@@ -1,0 +1,330 @@
+"""The rules of d2l.rewrite: each finds its pattern, and what takes its place gives the same outputs
+and gradients, in both modes, for random shapes."""
+import mxnet
+import numpy as onp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
+
+import d2l
+
+npx.set_np()
+ERROR = 1e-5        # relative to the largest number: sums of some dozens of float32
+BOTH = True, False
+length = st.integers(1, 5)
+repeatable = settings(max_examples=20, deadline=None, derandomize=True)
+
+
+def run(function, arrays, training, optimize):
+    """(outputs and gradients as NumPy arrays, the operators that computed them)."""
+    arrays = [np.array(a, dtype=a.dtype) for a in arrays]
+    for a in arrays:
+        a.attach_grad()
+    compiled = d2l.compile(function, optimize=optimize)
+    with autograd.record(train_mode=training):
+        results = compiled(*arrays)
+        results = results if isinstance(results, (list, tuple)) else [results]
+        # other gradients for all entries
+        total = sum((r * np.array(onp.cos(onp.arange(r.size)).reshape(r.shape))).sum()
+                    for r in results)
+    total.backward()
+    program, = [p for programs in compiled._programs.values() for p in programs]
+    return ([a.asnumpy() for a in [*results, *(a.grad for a in arrays)]],
+            [node['op'] for node in program.runs['nodes']])
+
+
+def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH):
+    """Check outputs and gradients; within, without: operators that the rules have put in, or out, in
+    these modes; only: the modes to check."""
+    for training in only:
+        exact, _ = run(function, arrays, training, False)
+        fast, ops = run(function, arrays, training, True)
+        for a, b in zip(exact, fast):
+            assert a.shape == b.shape and a.dtype == b.dtype
+            assert abs(a - b).max() <= ERROR * max(1, abs(a).max())
+        if training in modes:
+            assert not {*without} & {*ops} and {*within} <= {*ops}, ops
+
+
+def normal(*shape):
+    """Random numbers, the same for the same shape."""
+    return onp.random.RandomState(len(shape)).normal(size=shape).astype('float32')
+
+
+ONE_FOR_ANOTHER = {
+    'square': (lambda x: x ** 2, 'square', '_npi_power_scalar'),
+    'relu': (npx.relu, 'Activation', '_npx_relu'),
+    'tanh': (np.tanh, 'Activation', '_npi_tanh'),
+    'sigmoid': (npx.sigmoid, 'Activation', '_npx_sigmoid')}
+
+
+@pytest.mark.parametrize('function, new, old', ONE_FOR_ANOTHER.values(), ids=ONE_FOR_ANOTHER)
+@given(lengths=st.lists(length, min_size=1, max_size=4))
+@repeatable
+def test_one_for_another(function, new, old, lengths):
+    assert_same(function, normal(*lengths), within=[new], without=[old])
+
+
+def test_other_powers_stay():
+    assert_same(lambda x: x ** 3, normal(3), within=['_npi_power_scalar'])
+
+
+ELEMENTWISE = {'_npi_add': lambda x, y: x + y, '_npi_subtract': lambda x, y: x - y,
+               '_npi_multiply': lambda x, y: x * y}
+
+
+@pytest.mark.parametrize('op', ELEMENTWISE)
+@given(data=st.data())
+@repeatable
+def test_elementwise(op, data):
+    whole = data.draw(st.lists(length, min_size=1, max_size=4))
+    begin = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(begin, len(whole)))
+    part = [1 if begin <= axis < end else n for axis, n in enumerate(whole)]
+    part = part[data.draw(st.sampled_from([0, end if begin == 0 and end < len(whole) else 0])):]
+    arrays = [normal(*whole), normal(*part) + 2]
+    if data.draw(st.booleans()):
+        arrays.reverse()
+    assert_same(ELEMENTWISE[op], *arrays, without=[op], modes=[True])
+
+
+def test_what_repeats_along_axes_apart_stays():
+    assert_same(lambda x, y: x + y, normal(2, 3, 4), normal(1, 3, 1), within=['_npi_add'])
+
+
+def test_integers_stay():
+    def count(x):
+        return (x.astype('int32') + x.astype('int32')).astype('float32') + (
+            x.astype('int32') ** 2).astype('float32')
+    assert_same(count, onp.arange(5, dtype='float32'), within=['_npi_add', '_npi_power_scalar'])
+
+
+@pytest.mark.parametrize('function', [np.sum, np.mean])
+@pytest.mark.parametrize('keepdims', BOTH)
+@given(data=st.data())
+@repeatable
+def test_reduction(function, keepdims, data):
+    lengths = data.draw(st.lists(length, min_size=1, max_size=4))
+    axes = sorted(data.draw(st.sets(st.integers(0, len(lengths) - 1))))
+    neighbours = not axes or axes[-1] - axes[0] < len(axes)
+    if data.draw(st.booleans()):
+        axes = [axis - len(lengths) for axis in axes]
+    axis = None if not axes else axes[0] if len(axes) == 1 else tuple(axes)
+    assert_same(lambda x: function(x, axis=axis, keepdims=keepdims), normal(*lengths),
+                without=['_np_sum', '_npi_mean'] if neighbours else [])
+
+
+@given(rows=st.lists(length, min_size=1, max_size=2), n=st.integers(8, 80))     # fewer cancel
+@repeatable
+def test_layer_norm(rows, n):
+    def norm(x, gamma, beta):
+        return npx.layer_norm(x, gamma, beta, axis=-1, eps=1e-5)
+    assert_same(norm, normal(*rows, n) + 3, normal(n), normal(n), without=['LayerNorm'],
+                within=['L2Normalization'], modes=[True])
+
+
+def test_layer_norm_over_another_axis_stays():
+    assert_same(lambda x, g, b: npx.layer_norm(x, g, b, axis=1), normal(2, 3, 4), normal(3),
+                normal(3), within=['LayerNorm'])
+
+
+@pytest.mark.parametrize('ndim', [1, 2])
+@given(n=length, c=length, lengths=st.tuples(length, length))
+@repeatable
+def test_global_max_pooling(ndim, n, c, lengths):
+    # rounded: several are largest, and the gradient goes to one. Training only: MXNet's gradient of
+    # pooling in predict mode is what lay in memory
+    assert_same(lambda x: npx.pooling(x, kernel=(1,) * ndim, pool_type='max', global_pool=True),
+                normal(n, c, *lengths[:ndim]).round(), without=['Pooling'], only=[True])
+
+
+def test_other_pooling_stays():
+    assert_same(lambda x: npx.pooling(x, kernel=(1, 1), pool_type='avg', global_pool=True),
+                normal(2, 3, 4, 4), within=['Pooling'])
+
+
+@given(lengths=st.lists(length, min_size=2, max_size=4), data=st.data())
+@repeatable
+def test_transpose(lengths, data):
+    order = data.draw(st.permutations(range(len(lengths))))
+    i, j = data.draw(st.tuples(*[st.integers(0, len(lengths) - 1)] * 2))
+
+    def function(x):
+        return np.swapaxes(x.transpose(*order) * 2, i, j)
+    assert_same(function, normal(*lengths), without=['_np_transpose', 'SwapAxis'])
+
+
+def test_transposes_and_reshapes_vanish():
+    assert_same(lambda x: (x.transpose(1, 0, 2).transpose(1, 0, 2).reshape(6, 4).reshape(-1, 3, 4)
+                           * 2), normal(2, 3, 4), without=['transpose', 'Reshape', '_np_reshape'])
+
+
+def test_a_result_is_no_variable():
+    assert_same(lambda x: (x.copy(), x.reshape(3, 2), x.reshape(2, 3)), normal(2, 3))
+
+
+def test_to_and_from_a_scalar():
+    assert_same(lambda x: (x.sum() * 2).reshape(1, 1) + x.reshape(1, 1).reshape(()), normal(1, 1, 1))
+
+
+@given(batch=length, n=length, k=length, m=length, flags=st.tuples(st.booleans(), st.booleans()))
+@repeatable
+def test_batch_dot(batch, n, k, m, flags):
+    def function(a, b):
+        a, b = (x.swapaxes(1, 2) if flag else x for x, flag in zip((a, b), flags))
+        return npx.batch_dot(a, b)
+    shapes = [(batch, k, n) if flags[0] else (batch, n, k), (batch, m, k) if flags[1]
+              else (batch, k, m)]
+    assert_same(function, *[normal(*s) for s in shapes], without=['SwapAxis', 'transpose'])
+
+
+@given(sizes=st.lists(st.sampled_from([16, 32, 48, 7]), min_size=2, max_size=4))
+@repeatable
+def test_vectors_one_after_another(sizes):
+    assert_same(lambda *arrays: np.concatenate(arrays), *[normal(n) for n in sizes],
+                without=[] if 7 in sizes else ['_npi_concatenate'])
+
+
+@given(axis=st.integers(0, 3), lengths=st.lists(length, min_size=4, max_size=4), other=length)
+@repeatable
+def test_pictures_one_after_another(axis, lengths, other):
+    others = [other if i == axis else n for i, n in enumerate(lengths)]
+    assert_same(lambda x, y: np.concatenate([x, y], axis=axis), normal(*lengths), normal(*others),
+                without=['_npi_concatenate'])
+
+
+# ---- loops
+
+def steps(kind):
+    """The loops of 8.5 and 9.2, as functions of (inputs, H, C, parameters of all gates...)."""
+    def rnn(X, H, W_x, W_h, b):
+        outputs = []
+        for x in X:
+            H = np.tanh(np.dot(x, W_x) + np.dot(H, W_h) + b)
+            outputs.append(H)
+        return np.concatenate(outputs, axis=0), H
+
+    def lstm(X, H, C, *params):
+        def gate(x, H, i, function):
+            W_x, W_h, b = params[3 * i: 3 * i + 3]
+            return function(np.dot(H, W_h) + (b + np.dot(x, W_x)))   # in another order
+        outputs = []
+        for x in X:
+            I, F, O = (gate(x, H, i, npx.sigmoid) for i in range(3))  # noqa: E741
+            C = gate(x, H, 3, np.tanh) * I + C * F
+            H = np.tanh(C) * O
+            outputs.append(H)
+        return np.concatenate(outputs, axis=0), H, C
+    return {'rnn': rnn, 'lstm': lstm}[kind]
+
+
+def layer(n, h, gates):
+    """Parameters of a layer, small."""
+    return [normal(*s) * 0.3 + 0.01 * i for i in range(gates) for s in ((n, h), (h, h), (h,))]
+
+
+@pytest.mark.parametrize('kind', ['rnn', 'lstm'])
+@given(count=st.integers(2, 4), batch=length, n=length, h=length)
+@repeatable
+def test_loops(kind, count, batch, n, h):
+    states = 2 if kind == 'lstm' else 1
+    assert_same(steps(kind), normal(count, batch, n), *[normal(batch, h)] * states,
+                *layer(n, h, 4 if kind == 'lstm' else 1), within=['RNN'],
+                without=['_np_dot', 'Activation', '_npi_tanh', '_npi_concatenate'])
+
+
+def test_stacked_loops():
+    def two(X, H, W_x, W_h, b, V_x, V_h, c):
+        G, outputs = H, []
+        for x in X:
+            H = np.tanh(np.dot(x, W_x) + np.dot(H, W_h) + b)
+            G = np.tanh(np.dot(H, V_x) + np.dot(G, V_h) + c)
+            outputs.append(G)
+        return np.stack(outputs)
+    arrays = normal(3, 2, 4), normal(2, 5), *layer(4, 5, 1), *layer(5, 5, 1)
+    assert_same(two, *arrays, within=['RNN'], without=['_np_dot'])
+    assert run(two, arrays, True, True)[1].count('RNN') == 2
+
+
+def other_weights(X, H, W_x, W_h, b):
+    for i, x in enumerate(X):
+        H = np.tanh(np.dot(x, W_x * (1 + i)) + np.dot(H, W_h) + b)
+    return H
+
+
+def hidden_used_twice(X, H, W_x, W_h, b):
+    for x in X:
+        H = np.tanh(np.dot(H, W_x) + np.dot(H, W_h) + b)
+    return H
+
+
+def two_biases(X, H, W_x, W_h, b):
+    for x in X:
+        H = np.tanh(np.dot(x, W_x) + np.dot(H, W_h) + b + b)
+    return H
+
+
+def one_step(X, H, W_x, W_h, b):
+    return np.tanh(np.dot(X[0], W_x) + np.dot(H, W_h) + b)
+
+
+@pytest.mark.parametrize('function', [other_weights, hidden_used_twice, two_biases, one_step],
+                         ids=lambda function: function.__name__)
+def test_other_loops_stay(function):
+    arrays = normal(3, 2, 4), normal(2, 4), *layer(4, 4, 1)
+    assert_same(function, *arrays)
+    assert 'RNN' not in run(function, arrays, True, True)[1]
+
+
+def test_loops_of_other_numbers_stay():
+    arrays = normal(3, 2, 4), normal(2, 4), *layer(4, 4, 1)
+    assert 'RNN' not in run(steps('rnn'), [a.astype('float64') for a in arrays], True, True)[1]
+
+
+def test_the_state_is_what_comes_back():
+    """Which of two square matrices is the state's, the next step says."""
+    def circle(X, H, W_x, W_h, b):
+        G = np.tanh(np.dot(X[0], W_x) + np.dot(H, W_h) + b)
+        return np.tanh(np.dot(G, W_x) + np.dot(X[1], W_h) + b)
+    assert_same(circle, normal(3, 2, 4), normal(2, 4), *layer(4, 4, 1), within=['RNN'])
+
+
+# ---- all together
+
+def test_dropout_draws_what_it_drew():
+    """Rewriting moves no operator that draws random numbers."""
+    def masks(optimize):
+        net = nn.Sequential()
+        for _ in range(2):
+            net.add(nn.Dense(50, in_units=50), nn.LayerNorm(in_channels=50), nn.Dropout(0.5))
+        mxnet.random.seed(1)
+        net.initialize(mxnet.init.Normal(1))
+        d2l.hybridize(net, optimize=optimize)
+        mxnet.random.seed(3)
+        with autograd.record():
+            return net(np.array(normal(4, 50))).asnumpy() == 0
+    assert (masks(False) == masks(True)).all()
+
+
+def test_a_net_of_each_mode():
+    """What is rewritten for training alone does not serve a prediction."""
+    net = nn.LayerNorm(in_channels=8)
+    net.initialize()
+    d2l.hybridize(net, optimize=True)
+    X = np.array(normal(3, 8))
+    with autograd.record():
+        trained = net(X)
+    assert abs(trained - net(X)).max() < ERROR
+    programs, = vars(net)['forward'].__self__._programs.values()
+    assert [p.mode for p in programs] == [False, True]
+
+
+def test_export_is_of_the_net_as_written(tmp_path):
+    net = nn.Dense(2, in_units=3, activation='tanh')
+    net.initialize()
+    X = np.array(normal(4, 3))
+    exact = net(X)
+    d2l.export(d2l.hybridize(net, optimize=True), tmp_path / 'net', X)
+    assert (d2l.load_exported(tmp_path / 'net')(X) == exact).all()
