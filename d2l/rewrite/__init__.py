@@ -5,7 +5,7 @@
 loops.py looks for what loops over steps leave, rules.py has all other rules: functions from a node to
 what takes its place, or None. Sums are added up in another order: last digits differ.
 """
-from . import loops, rules
+from . import channels, loops, rules
 from .graph import Graph
 
 PASSES = 50         # a rule leaves less to do for the next: far fewer are needed
@@ -19,7 +19,7 @@ def rewrite(content, kinds, training):
     """
     graph = Graph(content, kinds, training)
     loops.fuse_recurrences(graph)
-    for table in loops.RULES, rules.RULES:
+    for table in loops.RULES, rules.RULES, channels.RULES:
         for _ in range(PASSES):
             if not graph.replace(table):
                 break

@@ -1,0 +1,111 @@
+"""Convolutions with few filters. oneDNN 2.4 is fast with multiples of 8, in gradients of 16; with
+other numbers, as LeNet's 6, it goes picture by picture through a matrix copied number by number.
+"""
+from .graph import shape
+from .rules import rule_table
+
+RULES, rule = rule_table()
+FAST, FAST_IN_TRAINING = 8, 16      # of these many channels, the multiples are fast
+
+
+def plain(node):
+    """Whether a node is a convolution of pictures, neither in groups nor with holes."""
+    return (node.op == 'Convolution' and len(node.shapes[0]) == 4
+            and node.attr('num_group', 1) == 1 and node.attr('layout') in (None, 'NCHW')
+            and pair(node, 'dilate', 1) == (1, 1))
+
+
+def pair(node, name, default):
+    """An attribute of two numbers, for rows and columns."""
+    return tuple(node.attr(name) or (default, default))
+
+
+def block(node):
+    """(rows, columns) of the blocks whose averages a pooling takes, if they fill the picture; None
+    for other nodes."""
+    if node.op == 'Pooling' and node.attr('pool_type') == 'avg' and not node.attr('global_pool'):
+        sides = pair(node, 'kernel', 1)
+        if sides == pair(node, 'stride', 1) and pair(node, 'pad', 0) == (0, 0) and all(
+                length % side == 0 for length, side in zip(shape(node.inputs[0])[2:], sides)):
+            return sides
+
+
+def feeding(graph, node):
+    """(convolution, [activations and poolings between it and this one]), or None: where there are
+    none, or another node or the user sees one of their results."""
+    chain, value = [], node.inputs[0]
+    while graph.users.get(value) == [chain[0] if chain else node] and value not in graph.heads:
+        source = value[0]
+        if plain(source):
+            return chain and (source, chain)
+        if source.op not in ('Activation', 'Pooling'):      # finite at 0, each channel for itself
+            return None
+        chain.insert(0, source)
+        value = source.inputs[0]
+
+
+def concat(graph, values, axis):
+    """Arrays one behind another along an axis."""
+    values = [value for value in values if shape(value)[axis]]
+    if len(values) == 1:
+        return values[0]
+    lengths = list(shape(values[0]))
+    lengths[axis] = sum(shape(value)[axis] for value in values)
+    return graph.new('Concat', values, lengths, dim=axis, num_args=len(values))
+
+
+def zeros(graph, like, axis, count):
+    """As many zeros along an axis, for `concat` with a value."""
+    lengths = list(shape(like))
+    lengths[axis] = count
+    return graph.ones(*lengths, value=0)
+
+
+@rule('Convolution')
+def few_filters(graph, node):
+    """Convolution of few filters, activations and poolings, convolution -> the first one with
+    filters of zeros, up to a fast number, the second one with zeros for the weights that read them.
+
+    In training, where an average pooling of two columns is last and the fast number has room for
+    twice the filters: instead of zeros the filters again, moved by a column, in steps of two. Each
+    column of the pooling's blocks has channels of its own; the second convolution adds them up.
+    """
+    first, chain = plain(node) and feeding(graph, node) or (None, None)
+    if not first or first.shapes[0][1] % FAST == 0:
+        return None
+    filters, fast = first.shapes[0][1], FAST_IN_TRAINING if graph.training else FAST
+    count, columns, sides = -(-filters // fast) * fast, 1, block(chain[-1])
+    if (graph.training and sides and sides[1] * filters <= count
+            and pair(first, 'stride', 1) == (1, 1)
+            and all(part.op != 'Pooling' for part in chain[:-1])):
+        columns = sides[1]
+    extra = count - columns * filters
+
+    x, weight, *bias = first.inputs
+    copies = [concat(graph, [zeros(graph, weight, 3, i), weight,
+                             zeros(graph, weight, 3, columns - 1 - i)], 3) for i in range(columns)]
+    weight = concat(graph, [*copies, zeros(graph, copies[0], 0, extra)], 0)
+    if bias:
+        bias = [graph.reshape(bias[0], filters, 1)]
+        bias = concat(graph, [*bias * columns, zeros(graph, bias[0], 0, extra)], 0)
+        bias = [graph.reshape(bias, count)]
+    height, width = first.attr('kernel')
+    attrs = {**first.attrs, 'num_filter': count, 'kernel': (height, width + columns - 1)}
+    if columns > 1:
+        attrs['stride'] = 1, columns
+    n, _, rows, cols = first.shapes[0]
+    value = graph.new('Convolution', [x, weight, *bias], (n, count, rows, cols // columns),
+                      **attrs)
+    for part in chain:
+        (n, _, rows, cols), attrs = part.shapes[0], part.attrs
+        if columns > 1 and part is chain[-1]:
+            attrs = {**attrs, 'kernel': (sides[0], 1), 'stride': (sides[0], 1)}
+        elif columns > 1:
+            cols //= columns
+        value = graph.new(part.op, [value], (n, count, rows, cols), **attrs)
+
+    _, weight, *bias = node.inputs
+    if columns > 1:
+        weight = graph.new('_mul_scalar', [weight], shape(weight), scalar=1 / columns)
+    weight = concat(graph, [weight] * columns + [zeros(graph, weight, 1, extra)], 1)
+    return graph.new('Convolution', [value, weight, *bias], node.shapes[0], **node.attrs)
