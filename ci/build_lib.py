@@ -21,6 +21,8 @@ BY_HAND = {
     'download': ('d2l.data', 'verified before it is trusted; says how to do without a network'),
     'download_extract': ('d2l.data', 'refuses archives that write outside their folder'),
     'download_all': ('d2l.data', 'goes with download'),
+    'load_array': ('d2l.data.loaders', 'a minibatch at once, not an MXNet array an example'),
+    'load_data_fashion_mnist': ('d2l.data.loaders', 'goes with load_array'),
     'try_gpu': ('d2l.device', 'gives no GPU that this MXNet has no machine code for'),
     'try_all_gpus': ('d2l.device', 'goes with try_gpu'),
     'display': ('d2l', 'IPython.display, and plain python prints no Figure and no escape codes'),

@@ -6,6 +6,7 @@ d2l = sys.modules[__name__]     # so that the listings can say d2l.plt
 
 # Written by hand, see ci/build_lib.py
 from d2l.data import DATA_HUB, DATA_URL, download, download_extract, download_all
+from d2l.data.loaders import load_array, load_data_fashion_mnist
 from d2l.device import try_gpu, try_all_gpus
 from d2l import display
 
@@ -154,13 +155,6 @@ def sgd(params, lr, batch_size):
         param[:] = param - lr * param.grad / batch_size
 
 
-# chapters/ch03_linear_neural_networks/s03_linear_regression_concise.py
-def load_array(data_arrays, batch_size, is_train=True):
-    """Construct a Gluon data loader"""
-    dataset = gluon.data.ArrayDataset(*data_arrays)
-    return gluon.data.DataLoader(dataset, batch_size, shuffle=is_train)
-
-
 # chapters/ch03_linear_neural_networks/s05_image_classification_dataset.py
 def get_fashion_mnist_labels(labels):
     """Names of Fashion-MNIST's classes, for an iterable of class indices."""
@@ -192,21 +186,6 @@ def get_dataloader_workers(num_workers=4):
         return 0
     else:
         return num_workers
-
-
-# chapters/ch03_linear_neural_networks/s05_image_classification_dataset.py
-def load_data_fashion_mnist(batch_size, resize=None):
-    """Download the Fashion-MNIST dataset and then load into memory."""
-    dataset = gluon.data.vision
-    trans = [dataset.transforms.Resize(resize)] if resize else []
-    trans.append(dataset.transforms.ToTensor())
-    trans = dataset.transforms.Compose(trans)
-    mnist_train = dataset.FashionMNIST(train=True).transform_first(trans)
-    mnist_test = dataset.FashionMNIST(train=False).transform_first(trans)
-    return (gluon.data.DataLoader(mnist_train, batch_size, shuffle=True,
-                                  num_workers=get_dataloader_workers()),
-            gluon.data.DataLoader(mnist_test, batch_size, shuffle=False,
-                                  num_workers=get_dataloader_workers()))
 
 
 # chapters/ch03_linear_neural_networks/s06_softmax_regression_scratch.py

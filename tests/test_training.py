@@ -38,7 +38,6 @@ def translator():
 @pytest.mark.parametrize('make', [lenet, language_model, translator], ids=lambda f: f.__name__)
 def test_compiled_training_gives_the_eager_losses(make, monkeypatch):
     monkeypatch.setenv('D2L_SAMPLE_SIZE', '300')
-    monkeypatch.setattr(d2l.book, 'get_dataloader_workers', lambda: 0)
     sums, losses, weights = [], [], []
     add = d2l.Accumulator.add
     monkeypatch.setattr(d2l.Accumulator, 'add', lambda self, *args: (
