@@ -1,14 +1,19 @@
 """How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
 Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
-and a prediction, in every way to run it, and by ONNX Runtime. The ways take turns, A B A B, for
-some rounds; a ratio is the median of the rounds' ratios, so that a machine that is slow for a while
-slows down both.
+and a prediction, in every way to run it, by the same network in PyTorch (ci/pytorch.py, in a
+process of its own) and by ONNX Runtime. The ways take turns, A B A B, for some rounds; a ratio is
+the median of the rounds' ratios, so that a machine that is slow for a while slows down all.
 
-NAME `scaling`: LeNet on 1, 2 and 4 workers of a parameter server.
+NAME `call`: what a call costs; `import`: how long imports take; `memory`: of a training step of
+ResNet-18; `loader`: an epoch of Fashion-MNIST; `scaling`: LeNet on 1, 2 and 4 workers of a
+parameter server.
 """
 import argparse
+import contextlib
 import dataclasses
+import functools
+import importlib.util
 import json
 import os
 import pathlib
@@ -19,35 +24,55 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing import Pipe
 
-import mxnet
-from mxnet import autograd, gluon, np, npx
-from mxnet.gluon import nn
-from tqdm import tqdm
+if __name__ == '__main__':      # as many threads for each framework; MXNet reads it when imported
+    os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 
-import d2l
-from ci import regress, runtime
-from ci.networks import Array, floats, fresh, leaves, tokens, values
+import mxnet  # noqa: E402
+import numpy as onp  # noqa: E402
+from mxnet import autograd, gluon, np, npx  # noqa: E402
+from mxnet.gluon import nn  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
-BUILD = pathlib.Path(__file__).parent.parent / 'build'
+import d2l  # noqa: E402
+from ci import regress, runtime  # noqa: E402
+from ci.networks import Array, floats, fresh, leaves, tokens, values  # noqa: E402
+
+REPO = pathlib.Path(__file__).parent.parent
+BUILD = REPO / 'build'
 LEAST = 0.2                 # seconds that a way is timed for, in each round
 ROUNDS = 9
-SCALING, SCALING_STEPS = 'scaling', 20
-EAGER, COMPILED, STOCK, ONNX = 'eager', 'compiled', 'stock', 'ONNX Runtime'
-WAYS = {EAGER: lambda net: net, COMPILED: d2l.hybridize}
+LEARNING_RATE = 1e-4        # small: the same minibatch is learned thousands of times
+SCALING_STEPS = 20
+TRAINING, INFERENCE = 'training', 'inference'
+EAGER, COMPILED, OPTIMIZED, STOCK = 'eager', 'compiled', 'optimized', 'stock'
+PYTORCH, ONNX = 'PyTorch', 'ONNX Runtime'
+WAYS = {                    # name -> the net and the loss, a function, run in this way
+    EAGER: lambda net, loss: (net, loss),
+    COMPILED: lambda net, loss: (d2l.hybridize(net), loss),
+}
+RATIOS = [(COMPILED, EAGER), (OPTIMIZED, EAGER), (OPTIMIZED, COMPILED), (ONNX, COMPILED),
+          (EAGER, PYTORCH), (COMPILED, PYTORCH), (OPTIMIZED, PYTORCH)]
+NO_PYTORCH = "PyTorch is not installed here: `pip install 'd2l[bench]'` adds its column."
 
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
     """A network of the registry, and how the book trains it.
 
-    inputs: Arrays of the book's sizes; loss: 'softmax' over the last axis, 'masked' of that by the
-    lengths in the last input, or 'sigmoid'; optimizer: of gluon.Trainer
+    inputs, targets: Arrays of the book's sizes; loss: a name in LOSSES; optimizer, options: of
+    gluon.Trainer; changes: fields of the row that are others at the book's size; frozen: a part
+    that is not trained
     """
     network: str
     inputs: tuple
+    targets: tuple
     loss: str = 'softmax'
     optimizer: str = 'sgd'
+    options: dict = dataclasses.field(default_factory=dict)
+    changes: dict = dataclasses.field(default_factory=dict)
+    frozen: str = ''
 
     @property
     def batch(self):
@@ -58,13 +83,17 @@ class Workload:
         return spec.shape[0]
 
     def filled(self):
-        """The net with its parameters filled, and inputs of the book's sizes."""
+        """The net with its parameters filled, inputs and targets of the book's sizes."""
         network, = regress.select([self.network], None)
-        return dataclasses.replace(network, inputs=self.inputs).filled()
+        net, inputs = dataclasses.replace(network, inputs=self.inputs, **self.changes).filled()
+        if self.frozen:
+            getattr(net, self.frozen).collect_params().setattr('grad_req', 'null')
+        return net, inputs, [spec.draw(f'{self.network} target {i}')
+                             for i, spec in enumerate(self.targets)]
 
     def onnx(self):
         """A prediction by ONNX Runtime, a function without arguments."""
-        net, inputs = self.filled()
+        net, inputs, _ = self.filled()
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, 'net.onnx')
             d2l.export_onnx(net, path, *fresh(inputs))
@@ -74,59 +103,113 @@ class Workload:
 
     def prepared(self, way):
         """(training step, prediction): functions without arguments, of the net run in this way."""
-        net, inputs = self.filled()
-        net = WAYS[way](net)
-        trainer = gluon.Trainer(net.collect_params(), self.optimizer, {'learning_rate': 1e-4})
-        loss = LOSSES[self.loss](inputs)
+        net, inputs, targets = self.filled()
+        net, loss = WAYS[way](net, LOSSES[self.loss])
+        trainer = gluon.Trainer(net.collect_params(), self.optimizer,
+                                {'learning_rate': LEARNING_RATE, **self.options})
 
         def predict():
-            return next(leaves(net(*fresh(inputs))))
+            return list(leaves(net(*fresh(inputs))))
 
         def train():
             with autograd.record():
-                value = loss(predict())
+                value = loss(predict(), *targets)
             value.backward()
-            trainer.step(self.batch)
+            trainer.step(self.batch if value.ndim else 1)   # of a mean, as the book does
         return train, predict
 
-
-def softmax(inputs):
-    """Cross-entropy of class 1 everywhere."""
-    loss = gluon.loss.SoftmaxCrossEntropyLoss()
-    return lambda outputs: loss(outputs, np.ones(outputs.shape[:-1]))
-
-
-def masked(inputs):
-    """The same, for as many steps of each sequence as the last input says."""
-    loss = d2l.MaskedSoftmaxCELoss()
-    return lambda outputs: loss(outputs, np.ones(outputs.shape[:-1]), inputs[-1])
+    def twin(self):
+        """What ci.pytorch.Twin takes, and the outputs that it has to compute."""
+        net, inputs, targets = self.filled()
+        params = dict.fromkeys(net._collect_params_with_prefix().values())
+        outputs = [out.asnumpy() for out in leaves(net(*fresh(inputs)))]
+        return (self.network, [param.data().asnumpy() for param in params],
+                numbers(self.inputs, inputs), [target.asnumpy() for target in targets], self.loss,
+                self.optimizer, {'learning_rate': LEARNING_RATE, **self.options}), outputs
 
 
-def sigmoid(inputs):
-    """Binary cross-entropy of 1 everywhere."""
-    loss = gluon.loss.SigmoidBCELoss()
-    return lambda outputs: loss(outputs, np.ones(outputs.shape))
+def numbers(specs, arrays):
+    """Nested arrays as NumPy's; tokens as int64, which PyTorch takes."""
+    if isinstance(specs, Array):
+        return arrays.asnumpy().astype('int64' if specs.kind == 'tokens' else 'float32')
+    return type(specs)(numbers(*pair) for pair in zip(specs, arrays))
 
 
-LOSSES = {f.__name__: f for f in (softmax, masked, sigmoid)}
+SOFTMAX, L1 = gluon.loss.SoftmaxCrossEntropyLoss(), gluon.loss.L1Loss()
+MASKED, SIGMOID = d2l.MaskedSoftmaxCELoss(), gluon.loss.SigmoidBinaryCrossEntropyLoss()
+
+
+def softmax(outputs, y):
+    """Cross-entropy of the first output's last axis."""
+    return SOFTMAX(outputs[0], y)
+
+
+def softmax_mean(outputs, y):
+    """The same as a mean (8.5)."""
+    return SOFTMAX(outputs[0], y).mean()
+
+
+def masked(outputs, y, lengths):
+    """The same, for as many steps of each sequence as `lengths` says (9.7)."""
+    return MASKED(outputs[0], y, lengths)
+
+
+def boxes(outputs, classes, offsets, mask):
+    """Classes and offsets of anchor boxes (13.7)."""
+    _, cls_preds, bbox_preds = outputs
+    return SOFTMAX(cls_preds, classes) + L1(bbox_preds * mask, offsets * mask)
+
+
+def sigmoid(outputs, y):
+    """Binary cross-entropy."""
+    return SIGMOID(outputs[0], y)
+
+
+def sigmoid_masked(outputs, y, mask):
+    """The same, a mean over those entries that `mask` does not leave out (14.4)."""
+    pred, = outputs
+    return SIGMOID(pred.reshape(y.shape), y, mask) / mask.sum(axis=1) * mask.shape[1]
+
+
+LOSSES = {f.__name__: f for f in (softmax, softmax_mean, masked, boxes, sigmoid, sigmoid_masked)}
 STATE = [floats(1, 32, 256)]
-PAIRS = tokens(200, 64, 10), tokens(200, 64, 10), values(*[10, 8, 6, 4] * 16)
+CHARACTERS = tokens(28, 32, 35), (tokens(28, 32 * 35),), 'softmax_mean'
+LENGTHS = values(*[10, 8, 6, 4] * 16)
+PAIRS = ((tokens(200, 64, 10), tokens(200, 64, 10), LENGTHS), (tokens(200, 64, 10), LENGTHS),
+         'masked', 'adam')
+PTB = 6719                  # words, as 14.3 prints
+IMDB = 50_000               # words, about: the book does not print it
+FIELDS = [112] * 34         # together about as many features as the row that 15.8 prints shows
 WORKLOADS = [
-    Workload('hybrid_mlp', (floats(1, 512),)),      # 12.1's own benchmark
-    Workload('mlp', (floats(256, 1, 28, 28),)),
-    Workload('lenet', (floats(256, 1, 28, 28),)),
-    Workload('googlenet', (floats(128, 1, 96, 96),)),
-    Workload('resnet18', (floats(64, 1, 96, 96),)),
-    Workload('densenet', (floats(64, 1, 96, 96),)),
-    Workload('rnn', (tokens(28, 32, 35), STATE)),
-    Workload('lstm', (tokens(28, 32, 35), STATE * 2)),
-    Workload('lstm_scratch', (tokens(28, 32, 35), (floats(32, 256), floats(32, 256)))),
-    Workload('seq2seq', PAIRS, 'masked', 'adam'),
-    Workload('seq2seq_attention', PAIRS, 'masked', 'adam'),
-    Workload('transformer', PAIRS, 'masked', 'adam'),
-    Workload('dcgan_generator', (floats(64, 100, 1, 1),), 'sigmoid', 'adam'),
-    Workload('dcgan_discriminator', (floats(64, 3, 64, 64),), 'sigmoid', 'adam'),
+    Workload('mlp', (floats(256, 1, 28, 28),), (tokens(10, 256),)),
+    Workload('lenet', (floats(256, 1, 28, 28),), (tokens(10, 256),)),
+    Workload('resnet18', (floats(64, 1, 96, 96),), (tokens(10, 64),)),
+    Workload('lstm', (CHARACTERS[0], STATE * 2), *CHARACTERS[1:]),
+    Workload('lstm_scratch', (CHARACTERS[0], (floats(32, 256), floats(32, 256))), *CHARACTERS[1:]),
+    Workload('seq2seq', *PAIRS),
+    Workload('transformer', *PAIRS),
+    Workload('tiny_ssd', (floats(32, 3, 256, 256),),
+             (tokens(2, 32, 5444), floats(32, 4 * 5444), tokens(2, 32, 4 * 5444)), 'boxes',
+             options={'wd': 5e-4}),
+    Workload('skip_gram', (tokens(PTB, 512, 1), tokens(PTB, 512, 60)),
+             (tokens(2, 512, 60), tokens(2, 512, 60)), 'sigmoid_masked', 'adam',
+             changes={'given': (('vocab', f'range({PTB})'),)}),
+    Workload('text_cnn', (tokens(IMDB, 64, 500),), (tokens(2, 64),), 'softmax', 'adam',
+             changes={'given': (('vocab', f'range({IMDB})'),)}, frozen='constant_embedding'),
+    Workload('deepfm', (tokens(sum(FIELDS), 2048, 34),), (tokens(2, 2048, 1),), 'sigmoid', 'adam',
+             changes={'net': f'DeepFM({FIELDS}, num_factors=10, mlp_dims=[30, 20, 10])'}),
+    Workload('dcgan_generator', (floats(64, 100, 1, 1),), (tokens(2, 64, 3, 64, 64),), 'sigmoid',
+             'adam', {'beta1': 0.5}),
+    # without a twin in PyTorch
+    Workload('hybrid_mlp', (floats(1, 512),), (tokens(2, 1),)),     # 12.1's own benchmark
+    Workload('googlenet', (floats(128, 1, 96, 96),), (tokens(10, 128),)),
+    Workload('densenet', (floats(64, 1, 96, 96),), (tokens(10, 64),)),
+    Workload('rnn', (CHARACTERS[0], STATE), *CHARACTERS[1:]),
+    Workload('seq2seq_attention', *PAIRS),
+    Workload('dcgan_discriminator', (floats(64, 3, 64, 64),), (tokens(2, 64, 1, 1, 1),), 'sigmoid',
+             'adam', {'beta1': 0.5}),
 ]
+TWINS = [workload.network for workload in WORKLOADS[:12]]
 
 
 def seconds(function, times, wait=True):
@@ -141,48 +224,157 @@ def seconds(function, times, wait=True):
     return (time.perf_counter() - start) / times
 
 
-def compare(functions, rounds, least=LEAST, **options):
-    """Time functions, a dict by name, in turn; return name -> list of seconds, one a round."""
-    for function in functions.values():
-        seconds(function, 1)                        # compiles, allocates
-    times = {name: max(1, int(least / seconds(function, 1)))
-             for name, function in functions.items()}
-    found = {name: [] for name in functions}
+def compare(timers, rounds, least=LEAST):
+    """Ask timers in turn, by name functions from a number of calls to the seconds of one; return
+    name -> list of seconds, one a round."""
+    for timer in timers.values():
+        timer(1)                                    # compiles, allocates
+    times = {name: max(1, int(least / timer(1))) for name, timer in timers.items()}
+    found = {name: [] for name in timers}
     for _ in range(rounds):
-        for name, function in functions.items():
-            found[name].append(seconds(function, times[name], **options))
+        for name, timer in timers.items():
+            found[name].append(timer(times[name]))
     return found
 
 
 def ratio(found, way, other):
-    """The median, over the rounds, of the time of one way through that of another."""
-    return statistics.median(a / b for a, b in zip(found[way], found[other]))
+    """The median, over the rounds, of the time of one way through that of another; None where one
+    was not timed."""
+    if way in found and other in found:
+        return statistics.median(a / b for a, b in zip(found[way], found[other]))
 
 
-def call_overhead(rounds):
-    """Way -> microseconds of a call of a one-layer net, compiled by d2l and by Gluon's hybridize."""
-    nets, functions = {STOCK: nn.HybridSequential(), COMPILED: nn.HybridSequential()}, {}
+@contextlib.contextmanager
+def pytorch():
+    """A process of ci.pytorch; gives a function of a method's name and its arguments.
+
+    Its own, so that neither's OpenMP has the other's threads beside it.
+    """
+    ours, theirs = Pipe()
+    process = subprocess.Popen([sys.executable, '-m', 'ci.pytorch', str(theirs.fileno())],
+                               pass_fds=[theirs.fileno()], cwd=REPO)
+    theirs.close()
+
+    def ask(method, *args):
+        ours.send((method, args))
+        reply, error = ours.recv()
+        if error:
+            raise RuntimeError(error)
+        return reply
+    try:
+        yield ask
+    finally:
+        ours.close()
+        process.wait()
+
+
+def measure(workload, rounds):
+    """{'training' or 'inference': {way: [seconds]}} of a workload."""
+    timers = {TRAINING: {}, INFERENCE: {}}
+    for way in WAYS:
+        for what, function in zip(timers, workload.prepared(way)):
+            timers[what][way] = functools.partial(seconds, function)
+    with contextlib.ExitStack() as stack:
+        if workload.network in TWINS and importlib.util.find_spec('torch'):
+            ask = stack.enter_context(pytorch())
+            arguments, outputs = workload.twin()
+            ask('Twin', *arguments)
+            ask('check', outputs)
+            for what in timers:
+                timers[what][PYTORCH] = functools.partial(ask, 'seconds', what)
+        timers[INFERENCE][ONNX] = functools.partial(seconds, workload.onnx())
+        return {what: compare(found, rounds) for what, found in timers.items()}
+
+
+def fresh_python(code, **env):
+    """What a new Python prints that runs this code, as floats."""
+    out = subprocess.run([sys.executable, '-c', code], cwd=REPO, env={**os.environ, **env},
+                         check=True, text=True, stdout=subprocess.PIPE).stdout
+    return [float(word) for word in out.split()]
+
+
+def call(rounds):
+    """Microseconds of a call of a one-layer net, compiled by d2l and by Gluon's hybridize."""
+    nets, timers = {STOCK: nn.HybridSequential(), COMPILED: nn.HybridSequential()}, {}
     X = np.ones((1, 1))
     for way, net in nets.items():
         net.add(nn.Dense(1))
         net.initialize()
         net.hybridize(static_alloc=True) if way == STOCK else d2l.hybridize(net)
-        functions[way] = lambda net=net: net(X)
-    found = compare(functions, 10 * rounds, 0.01, wait=False)
-    return {way: [1e6 * t for t in times] for way, times in found.items()}
+        timers[way] = functools.partial(seconds, lambda net=net: net(X), wait=False)
+    found = {way: [1e6 * t for t in times]
+             for way, times in compare(timers, 10 * rounds, 0.01).items()}
+    difference = statistics.median(a - b for a, b in zip(found[COMPILED], found[STOCK]))
+    return found, ['A call of a net of one layer, until Python goes on: '
+                   + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in found.items())
+                   + f' ({difference:+.1f}).']
 
 
-def measure(workload, rounds):
-    """{'training' or 'inference': {way: [seconds]}} of a workload."""
-    prepared = {way: workload.prepared(way) for way in WAYS}
-    training, inference = ({way: functions[i] for way, functions in prepared.items()}
-                           for i in (0, 1))
-    inference[ONNX] = workload.onnx()
-    return {'training': compare(training, rounds), 'inference': compare(inference, rounds)}
+def imports(rounds):
+    """Seconds that `import` takes in a new Python."""
+    modules = [name for name in ('mxnet', 'd2l', 'torch') if importlib.util.find_spec(name)]
+    code = 'import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)'
+    found = {name: [] for name in modules}
+    for _ in range(rounds):
+        for name in modules:
+            found[name] += fresh_python(code.format(name))
+    return found, ['Import: ' + ', '.join(f'{name} {statistics.median(t):.2f} s'
+                                          for name, t in found.items()) + '.']
 
 
-def scaling(steps=SCALING_STEPS):
-    """Workers -> images a second of all of them together, LeNet of 6.6 with 256 images each.
+def memory(rounds):
+    """MB that training steps of ResNet-18 take at their peak, over those after the import.
+
+    Of /proc, since ru_maxrss begins with the memory of the process that starts this one.
+    """
+    code = r'''
+import re
+
+def status(key):
+    return int(re.search(key + r':\s+(\d+) kB', open('/proc/self/status').read())[1]) / 1024
+
+from ci.{module} import steps
+before = status('VmRSS')
+steps({arguments})
+print(status('VmHWM') - before)
+'''
+    runs = {way: ('bench', repr(way)) for way in WAYS}
+    if importlib.util.find_spec('torch'):
+        runs[PYTORCH] = 'pytorch', ''
+    found = {way: [] for way in runs}
+    for _ in range(rounds):
+        for way, (module, arguments) in runs.items():
+            found[way] += fresh_python(code.replace('{module}', module)
+                                       .replace('{arguments}', arguments))
+    return found, ['Peak memory of training steps of ResNet-18, batch 64, over that after the '
+                   'import: ' + ', '.join(f'{way} {statistics.median(mb):.0f} MB'
+                                          for way, mb in found.items()) + '.']
+
+
+def steps(way, times=3):
+    """Some training steps of ResNet-18."""
+    npx.set_np()
+    workload, = [w for w in WORKLOADS if w.network == 'resnet18']
+    train, _ = workload.prepared(way)
+    seconds(train, times)
+
+
+def loader(rounds):
+    """Seconds of an epoch of Fashion-MNIST through d2l.load_data_fashion_mnist, batch 256."""
+    train_iter, _ = d2l.load_data_fashion_mnist(256)
+    images = sum(len(y) for _, y in train_iter)
+
+    def epoch():
+        for _ in train_iter:
+            pass
+    found = [seconds(epoch, 1) for _ in range(rounds)]
+    return ({'images': images, 'seconds': found},
+            [f'An epoch of Fashion-MNIST, {images} images, through load_data_fashion_mnist: '
+             f'{statistics.median(found):.2f} s.'])
+
+
+def scaling(rounds):
+    """Images a second of all workers together, LeNet of 6.6 with 256 images each.
 
     Weak scaling on this machine, over loopback: 1 worker with its server, then 2 and 4. A worker
     computes with one thread.
@@ -190,31 +382,46 @@ def scaling(steps=SCALING_STEPS):
     speeds = {}
     for workers in 1, 2, 4:
         out = subprocess.run(
-            [sys.executable, '-m', 'd2l.launch', '-n', str(workers), 'ci/scale.py', str(steps)],
-            cwd=BUILD.parent, env={**os.environ, 'OMP_NUM_THREADS': '1'}, check=True, text=True,
+            [sys.executable, '-m', 'd2l.launch', '-n', str(workers), 'ci/scale.py',
+             str(SCALING_STEPS)],
+            cwd=REPO, env={**os.environ, 'OMP_NUM_THREADS': '1'}, check=True, text=True,
             stdout=subprocess.PIPE).stdout
         speeds[workers] = float(re.search(r'images a second: (\S+)', out)[1])
-    return speeds
+    return speeds, [
+        f'LeNet on several workers, 256 images each, workers: {workers}, {speed:.0f} images/s, '
+        f'{speed / speeds[1] / workers:.2f} of what one worker alone does, each.'
+        for workers, speed in speeds.items()]
 
 
-def table(results):
-    """Lines of Markdown: medians in ms and ratios, a row a network."""
-    yield '| network | batch | training: eager, ms | compiled | ratio | inference: eager, ms ' \
-          '| compiled | ratio | ONNX Runtime | to compiled |'
-    yield '|---|' + '---:|' * 9
-    for name, batch, found in results:
-        cells = [name, str(batch)]
-        for timed in found.values():
-            cells += [f'{1e3 * statistics.median(timed[way]):.2f}' for way in WAYS]
-            cells.append(f'{ratio(timed, COMPILED, EAGER):.2f}')
-        cells += [f"{1e3 * statistics.median(found['inference'][ONNX]):.2f}",
-                  f"{ratio(found['inference'], ONNX, COMPILED):.2f}"]
-        yield '| ' + ' | '.join(cells) + ' |'
+OTHERS = {      # name -> function of the number of rounds, which returns numbers and lines of text
+    'call': call, 'import': imports, 'memory': memory, 'loader': loader, 'scaling': scaling}
+
+
+def table(results, what):
+    """Lines of Markdown: medians in ms and medians of ratios, a row a network; what: 'training' or
+    'inference'. The last row is the ratios' geometric mean."""
+    timed = [found[what] for _, _, found in results]
+    ways = [way for way in (*WAYS, PYTORCH, ONNX) if any(way in found for found in timed)]
+    pairs = [pair for pair in RATIOS if set(pair) <= set(ways)]
+    yield f'| {what} | batch | ' + ' | '.join(
+        [f'{way}, ms' for way in ways] + [f'{a} / {b}' for a, b in pairs]) + ' |'
+    yield '|---|' + '---:|' * (1 + len(ways) + len(pairs))
+    columns = [[] for _ in pairs]
+    for (name, batch, _), found in zip(results, timed):
+        cells = [f'{1e3 * statistics.median(found[way]):.2f}' if way in found else '–'
+                 for way in ways]
+        for column, pair in zip(columns, pairs):
+            value = ratio(found, *pair)
+            cells.append('–' if value is None else f'{value:.2f}')
+            column += [] if value is None else [value]
+        yield '| ' + ' | '.join([name, str(batch), *cells]) + ' |'
+    yield '| ' + ' | '.join(['geometric mean', '', *[''] * len(ways), *[
+        f'{statistics.geometric_mean(column):.2f}' for column in columns]]) + ' |'
 
 
 def main(argv=None):
     """Measure, print, and write build/bench.md and build/bench.json."""
-    known = [workload.network for workload in WORKLOADS] + [SCALING]
+    known = [workload.network for workload in WORKLOADS] + list(OTHERS)
     parser = argparse.ArgumentParser(prog='python -m ci.bench', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'of {", ".join(known)}')
     parser.add_argument('--rounds', type=int, default=ROUNDS)
@@ -222,26 +429,26 @@ def main(argv=None):
     if set(args.names) - set(known):
         parser.error(f'{set(args.names) - set(known)}: choose from {", ".join(known)}')
     npx.set_np()
-    overhead, results = call_overhead(args.rounds), []
-    for workload in tqdm([w for w in WORKLOADS if not args.names or w.network in args.names],
-                         unit='network', disable=None):
-        results.append((workload.network, workload.batch, measure(workload, args.rounds)))
-    speeds = scaling() if SCALING in (args.names or known) else {}
-    difference = statistics.median(a - b for a, b in zip(overhead[COMPILED], overhead[STOCK]))
-    text = '\n'.join([
-        f'{platform.machine()}, {os.cpu_count()} cores, {args.rounds} rounds; MXNet {mxnet.__version__}.', '',
-        *table(results), '',
-        'A call of a net of one layer, until Python goes on: '
-        + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in overhead.items())
-        + f' ({difference:+.1f}).', '',
-        *[f'LeNet on several workers, 256 images each, workers: {workers}, {speed:.0f} images/s, '
-          f'{speed / speeds[1] / workers:.2f} of what one worker alone does, each.'
-          for workers, speed in speeds.items()], ''])
+    load, _, _ = os.getloadavg()    # of other processes: PyTorch's OpenMP bears them far worse
+    wanted = args.names or known
+    results = [(workload.network, workload.batch, measure(workload, args.rounds))
+               for workload in tqdm([w for w in WORKLOADS if w.network in wanted],
+                                    unit='network', disable=None)]
+    others = {name: function(args.rounds) for name, function in OTHERS.items() if name in wanted}
+    lines = [f"{platform.machine()}, {os.cpu_count()} cores, {os.environ['OMP_NUM_THREADS']} "
+             f'threads, {args.rounds} rounds, load {load:.1f} at the start; '
+             f'MXNet {mxnet.__version__}.']
+    if not importlib.util.find_spec('torch'):
+        lines += ['', NO_PYTORCH]
+    for what in (TRAINING, INFERENCE) if results else ():
+        lines += ['', *table(results, what)]
+    for _, text in others.values():
+        lines += ['', *text]
     BUILD.mkdir(exist_ok=True)
-    (BUILD / 'bench.md').write_text(text)
-    (BUILD / 'bench.json').write_text(json.dumps({'call': overhead, 'networks': results,
-                                                 SCALING: speeds}, indent=1))
-    print(text)
+    (BUILD / 'bench.md').write_text('\n'.join(lines) + '\n')
+    (BUILD / 'bench.json').write_text(json.dumps(
+        {'networks': results, **{name: found for name, (found, _) in others.items()}}, indent=1))
+    print('\n'.join(lines))
 
 
 if __name__ == '__main__':
