@@ -298,7 +298,8 @@ def test_importing_it_needs_little(python):
     """d2l.hybrid needs nothing of d2l but itself and its rules."""
     code = ("import sys, types; d2l = types.ModuleType('d2l'); d2l.__path__ = ['d2l']; "
             "sys.modules['d2l'] = d2l; import mxnet; before = set(sys.modules); import d2l.hybrid; "
-            "print(sorted(m for m in set(sys.modules) - before if not m.startswith(('d2l.hybrid', 'd2l.rewrite'))))")
+            "print(sorted(m for m in set(sys.modules) - before "
+            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite'))))")
     assert python('-c', code).stdout.strip() == '[]'
 
 
