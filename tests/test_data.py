@@ -65,7 +65,7 @@ SAMPLE_SHA1 = {
     'hotdog.zip': '89f9048fe921a795e21f452d1a5382aa90a56ac2',
     'models/resnet18_v2-a81db45f.zip': '6fcc845692ac318dc2c8cb8bdd2a6f2522031de9',
     'pikachu.zip': '3a8ad8b4b34610651c8d61c0bc6f233246f728d3',
-    'VOCtrainval_11-May-2012.tar': 'bbcf060e173f417c6eba075806978ba90148ccf3',
+    'VOCtrainval_11-May-2012.tar': 'fc95c130824cb7e28ff60064de8959f51aed4a95',
     'models/vgg19-ad2f660d.zip': '3a524997be7569bacb153b03e6cbd73b9bc9a048',
     'kaggle_cifar10_tiny.zip': '80a2910f5fc8566883fc2a1e42b60562df4b671f',
     'kaggle_dog_tiny.zip': '08aaa80cf78bcc36c4610c7d72a7060acf707213',

@@ -39,7 +39,7 @@ def picture(dice, first, height, width):
     c.blots(dice, 12, [dice.colour((100, 130, 80), (190, 200, 190)) for _ in range(4)])
     for kind in [first] + [dice.one(list(CLASSES)) for _ in range(dice.between(0, 2))]:
         number, draw, low, high, tall = CLASSES[kind]
-        w = dice.between(35, 60) * min(height * 100 // tall, width) // 100
+        w = dice.between(60, 95) * min(height * 100 // tall, width) // 100
         h = w * tall // 100
         c.place((dice.between(0, width - w), dice.between(0, height - h), w, h),
                 dice.between(0, 1), number)
