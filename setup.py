@@ -30,6 +30,7 @@ setup(
     license='MIT',
     python_requires='>=3.9, <3.12',         # MXNet 1.9.1 needs NumPy < 1.24, which ends at 3.11
     packages=find_packages(include=['d2l', 'd2l.*']),
+    package_data={'d2l.data.samples': ['*.npz']},
     py_modules=['d2l_cuda'],
     cmdclass={'build_py': BuildPy},
     install_requires=[

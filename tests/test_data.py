@@ -9,6 +9,7 @@ import inspect
 import io
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,14 +22,15 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
-from mxnet import gluon, test_utils
+from mxnet import gluon, recordio, test_utils
 from mxnet.contrib import text
 from mxnet.contrib.text.embedding import GloVe
-from mxnet import gluon, recordio, test_utils
 
 import d2l
+from ci import pretrain
 from d2l.data import ArchiveError, FetchError, fetch, samples
 from d2l.data.archive import extract
+from d2l.data.samples import painter
 
 CONTENT = b'a data set' * 5000
 SHA1 = hashlib.sha1(CONTENT).hexdigest()
@@ -63,7 +65,7 @@ SAMPLE_SHA1 = {
     'pokemon.zip': '80340aafefe2935c8b951ae74f89250adec13a08',
     'cifar10/cifar-10-binary.tar.gz': '54da0d4947af0a462995dccf075015f53bed566f',
     'hotdog.zip': '89f9048fe921a795e21f452d1a5382aa90a56ac2',
-    'models/resnet18_v2-a81db45f.zip': '6fcc845692ac318dc2c8cb8bdd2a6f2522031de9',
+    'models/resnet18_v2-a81db45f.zip': '1b1deebda6ce6ed8ef9b5a1a0939551363b10947',
     'pikachu.zip': '3a8ad8b4b34610651c8d61c0bc6f233246f728d3',
     'VOCtrainval_11-May-2012.tar': 'fc95c130824cb7e28ff60064de8959f51aed4a95',
     'models/vgg19-ad2f660d.zip': '3a524997be7569bacb153b03e6cbd73b9bc9a048',
@@ -523,6 +525,16 @@ def test_stand_ins_are_made_once_for_each_size_and_recipe(small, tmp_path, monke
         tmp_path / 'sample/changed-600/train-labels-idx1-ubyte.gz')
 
 
+@pytest.mark.parametrize('file', ['hotdog.py', 'resnet18_v2.npz'])
+def test_a_recipe_changes_with_each_file_of_the_makers(python, tmp_path, file):
+    shutil.copytree(pathlib.Path(samples.__file__).parent, tmp_path / 'samples')
+    say = 'import samples; print(samples.recipe())'
+    before = python('-c', say, cwd=tmp_path).stdout
+    with open(tmp_path / 'samples' / file, 'ab') as f:
+        f.write(b'\n')
+    assert python('-c', say, cwd=tmp_path).stdout not in (before, '')
+
+
 @pytest.mark.parametrize('there', [False, True])
 def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there):
     """Also where a real file lies, which MXNet looks for before it asks the door."""
@@ -573,7 +585,17 @@ def test_cifar10_as_gluon_reads_it(few, tmp_path):
         train._data[0].asnumpy().tolist()
 
 
-@pytest.mark.parametrize('name', ['resnet18_v2', 'vgg19'])
+def test_resnet18_tells_drawn_things_apart(few, tmp_path):
+    """Pictures that it was not trained on, drawn as `ci.pretrain` draws them."""
+    d2l.npx.set_np()
+    net = gluon.model_zoo.vision.resnet18_v2(pretrained=True, root=str(tmp_path))
+    assert os.listdir(tmp_path) == ['sample']
+    X, y = pretrain.batch(painter.Dice(1), 100)
+    classes = d2l.np.array(list(pretrain.THINGS))[y.astype('int64')]
+    assert d2l.accuracy(net(X), classes) > 90
+
+
+@pytest.mark.parametrize('name', ['resnet34_v2', 'vgg19'])
 def test_the_model_zoo_gets_random_numbers(few, tmp_path, name):
     d2l.npx.set_np()
     net = gluon.model_zoo.vision.get_model(name, pretrained=True, root=str(tmp_path))

@@ -1,4 +1,5 @@
 import re
+import runpy
 import sys
 
 import pytest
@@ -41,6 +42,16 @@ def test_everything_installed_is_constrained():
                  for dist in metadata.distributions()
                  if '_vendor' not in str(dist.locate_file(''))}
     assert installed - tools <= named
+
+
+def test_what_is_no_module_is_installed_too(monkeypatch):
+    said = {}
+    monkeypatch.setattr('setuptools.setup', said.update)
+    runpy.run_path(str(REPO / 'setup.py'))
+    named = {path for package, patterns in said['package_data'].items() for pattern in patterns
+             for path in REPO.joinpath(*package.split('.')).glob(pattern)}
+    assert named == {path for path in (REPO / 'd2l').rglob('*.*')
+                     if path.suffix not in ('.py', '.pyc')}
 
 
 @pytest.mark.skipif(sys.version_info < (3, 9), reason='d2l needs 3.9')

@@ -67,8 +67,9 @@ test_augs = gluon.data.vision.transforms.Compose([
 # %% [markdown]
 # ### Defining and Initializing the Model
 #
-# In sample mode (`D2L_DATA=sample`) these parameters are random numbers of
-# the right shapes, never trained on ImageNet nor on anything else.
+# In sample mode (`D2L_DATA=sample`) these parameters have never seen ImageNet:
+# a network of an eighth of the channels was trained on drawn pictures, and put
+# into one of the right shapes (`ci/pretrain.py`).
 
 # %%
 pretrained_net = gluon.model_zoo.vision.resnet18_v2(pretrained=True)

@@ -16,7 +16,7 @@ npx.set_np()
 # ## 13.11.1 Constructing a Model
 #
 # ResNet-18 of the model zoo; pooling and the dense layer have no use here. In
-# sample mode its parameters are random numbers, as in 13.2.
+# sample mode its parameters are the stand-in of 13.2, not ImageNet's.
 
 # %%
 pretrained_net = gluon.model_zoo.vision.resnet18_v2(pretrained=True)

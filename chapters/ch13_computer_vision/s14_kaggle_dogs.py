@@ -101,7 +101,7 @@ valid_iter, test_iter = [gluon.data.DataLoader(
 # ## 13.14.4 Defining the Model
 #
 # Two new layers on the features of ResNet-34, which stay as they are. In
-# sample mode these are random numbers, as in 13.2.
+# sample mode these are random numbers, never trained.
 
 # %%
 def get_net(ctx):

@@ -81,7 +81,7 @@ def below_root(function, name='root'):
 
 def model_file(name, root=inspect.signature(_gluons_model_file).parameters['root'].default):
     """`get_model_file` of Gluon's model zoo: the path of a file of pretrained parameters, or of a
-    stand-in: random numbers that were never trained (`d2l.data.samples.models`)."""
+    stand-in that has never seen ImageNet (`d2l.data.samples.models`)."""
     if _source() == 'real':
         return _gluons_model_file(name, root)
     file = f'{name}-{model_store.short_hash(name)}'

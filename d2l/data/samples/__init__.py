@@ -1,13 +1,10 @@
 """Makers of synthetic stand-ins, a module a family.
 
-Each module has `make(name, size)`, which returns the bytes of the file whose URL ends with name;
-size is the number of training examples, or None for the family's own; some families ignore it.
-The same bytes on every machine: see `pack`. A new family needs its module and its files in
-FAMILIES.
+Each module has `make(name, size)`, which returns the bytes of the file whose URL ends with name,
 or, for a file of mostly zeros, a list of pieces: bytes, and whole numbers that stand for so many
-zero bytes. size is the number of training images, or None for the family's own, and families
-without images ignore it. The same bytes on every machine: see `pack`. A new family needs its module
-and its files in FAMILIES.
+zero bytes. size is the number of training examples, or None for the family's own; some families
+ignore it. The same bytes on every machine: see `pack`. A new family needs its module and its files
+in FAMILIES.
 """
 import functools
 import hashlib
@@ -72,9 +69,9 @@ def size():
 
 @functools.lru_cache(maxsize=None)
 def recipe():
-    """Return 8 hex digits that change with any line of the makers: no stale stand-in is used."""
-    digest = hashlib.sha1()
-    for path in sorted(pathlib.Path(__file__).parent.glob('*.py')):
+    """Return 8 hex digits that change with any byte of the makers: no stale stand-in is used."""
+    digest, here = hashlib.sha1(), pathlib.Path(__file__).parent
+    for path in sorted([*here.glob('*.py'), *here.glob('*.npz')]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:8]
 

@@ -1,17 +1,22 @@
-"""Stand-ins for the model zoo's pretrained parameters (13.2, 13.11, 13.12, 13.14): random numbers.
+"""Stand-ins for the model zoo's pretrained parameters (13.2, 13.11, 13.12, 13.14).
 
-Nothing here was learned from ImageNet or from anything else. The files have the names, shapes and
-format of the real ones; the weights are drawn so that what goes through a network keeps its size,
-and the first layer's filters, of edges and colours at several angles, are such as trained networks
+Nothing here was learned from ImageNet. The files have the names, shapes and format of the real
+ones. resnet18_v2 holds in the first channels of its layers, and in the outputs of some classes,
+what this project trained on drawn pictures (`ci.pretrain`), and zeros in the others.
+
+The other networks are random numbers, drawn so that what goes through a network keeps its size;
+their first layer's filters, of edges and colours at several angles, are such as trained networks
 have. To keep the files small on disk, three quarters of the filters of the layers with 256 channels
 and more, and VGG's dense layers but the last, are zeros.
 """
+import pathlib
 import struct
 import zlib
 
 import mxnet as mx
 import numpy as np
 
+TRAINED = pathlib.Path(__file__).with_name('resnet18_v2.npz')
 LIST_MAGIC, ARRAY_MAGIC, CPU, FLOAT = 0x112, 0xf993fac9, 1, 0      # of MXNet's ndarray.cc
 WIDE, ALIVE = 256, 4                # layers so wide have one filter in ALIVE that is not zero
 BRANCH = 0.25                       # size of what a residual block adds
@@ -65,23 +70,44 @@ def parameter(name, shape, inputs_alive):
     return [weight.tobytes(), 4 * (count - weight.size)]
 
 
-def make(name, size=None):
-    """Return the pieces of a .params file: bytes, and numbers of zeros; size does not matter."""
-    known, pieces, before = shapes(name.split('/')[-1].split('-')[0]), [], 1
-    pieces.append(struct.pack('<QQQ', LIST_MAGIC, 0, len(known)))
+def drawn(known, residual):
+    """Yield each parameter's pieces: random numbers."""
+    before = 1
     for key, shape in known.items():
-        pieces.append(struct.pack(f'<IiI{len(shape)}qiii', ARRAY_MAGIC, 0, len(shape), *shape,
-                                  CPU, 0, FLOAT))
         wide = len(shape) == 4 and shape[0] >= WIDE
-        residual = 'resnet' in name
         second = residual and key.endswith('conv2.weight')
-        alive = 1 / ALIVE if second and shape[1] >= WIDE else before
-        for piece in parameter(key, shape, alive):
-            if second and not isinstance(piece, int):
-                piece = (np.frombuffer(piece, '<f4') * np.float32(BRANCH)).tobytes()
-            pieces.append(piece)
+        pieces = parameter(key, shape, 1 / ALIVE if second and shape[1] >= WIDE else before)
+        if second:
+            pieces[0] = (np.frombuffer(pieces[0], '<f4') * np.float32(BRANCH)).tobytes()
+        yield pieces
         if len(shape) == 4 and not residual:
             before = 1 / ALIVE if wide else 1
+
+
+def learned(known):
+    """Yield each parameter's pieces: what ci.pretrain stored, in the first entries of each axis, or
+    in the rows of its classes; around it what leaves zeros zero."""
+    with np.load(TRAINED) as stored:
+        for key, shape in known.items():
+            part = stored[key]
+            ones = key.endswith(('gamma', 'running_var'))
+            full = (np.ones if ones else np.zeros)(shape, '<f4')
+            rows = stored['classes'] if key.startswith('output.') else np.arange(len(part))
+            full[(rows, *map(slice, part.shape[1:]))] = part
+            end = len(full) if ones else max(rows) + 1
+            yield [full[:end].tobytes(), full[end:].nbytes]
+
+
+def make(name, size=None):
+    """Return the pieces of a .params file: bytes, and numbers of zeros; size does not matter."""
+    net = name.split('/')[-1].split('-')[0]
+    known = shapes(net)
+    pieces = [struct.pack('<QQQ', LIST_MAGIC, 0, len(known))]
+    values = learned(known) if net == TRAINED.stem else drawn(known, 'resnet' in net)
+    for shape, value in zip(known.values(), values):
+        pieces.append(struct.pack(f'<IiI{len(shape)}qiii', ARRAY_MAGIC, 0, len(shape), *shape,
+                                  CPU, 0, FLOAT))
+        pieces += value
     keys = [key.encode() for key in known]
     pieces.append(struct.pack('<Q', len(keys)) + b''.join(
         struct.pack('<Q', len(key)) + key for key in keys))
