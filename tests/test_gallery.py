@@ -202,3 +202,11 @@ def test_without_sphinx_one_line_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, 'sphinx', None)
     assert cli.main(['gallery', '2.1']) == 2
     assert 'gallery' in capsys.readouterr().err
+
+
+def test_the_page_on_speed_shows_what_was_measured_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, 'REPO', tmp_path)
+    assert 'python -m ci.bench' in pages.speed_page()
+    (tmp_path / 'build').mkdir()
+    (tmp_path / 'build' / 'bench.md').write_text('| training | 7 |\n')
+    assert pages.speed_page().endswith('| training | 7 |\n')

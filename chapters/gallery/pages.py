@@ -110,7 +110,7 @@ def contents_pages(sections):
         'own.\n\nA name such as `d2l.Residual` leads to the listing that defines it, and from '
         'there to the [API](api). [How it ran](how-it-ran) says what was run on sample data, and '
         'the [regression](regression) what every network computes.\n\n'
-        + toctree(front, 2) + toctree(['api', 'regression', 'how-it-ran']))
+        + toctree(front, 2) + toctree(['api', 'regression', 'speed', 'how-it-ran']))
     return pages
 
 
@@ -182,6 +182,18 @@ def regression_page(sections, rows):
     return '\n'.join([*lines, '', '## Stored numbers', *kept])
 
 
+def speed_page():
+    """What `python -m ci.bench` last measured on this machine."""
+    table = cache.REPO / 'build' / 'bench.md'
+    return '# Speed\n\n' + ((
+        'A training step and a prediction of the book\'s networks at the book\'s sizes, as '
+        '`python -m ci.bench` last timed them on the machine that built these pages: eager, compiled '
+        '(`d2l.hybridize(net)`), optimized (with `optimize=True`), in PyTorch, by ONNX Runtime.\n\n'
+        + table.read_text()) if table.exists() else
+        'Nothing was measured on the machine that built these pages: `python -m ci.bench` '
+        'does.\n')
+
+
 def how_page(sections, notebooks, quick):
     """What was run on which data, and how much of it was shrunken."""
     data = {section.number: data_of(section, notebooks[section.number]) for section in sections}
@@ -231,7 +243,7 @@ def build(sections, quick=False, jobs=None):
              for section in sections}
     write({**texts, **contents_pages(sections), 'api.rst': api_page(sections),
            'regression.md': regression_page(sections, rows),
-           'how-it-ran.md': how_page(sections, notebooks, quick)})
+           'speed.md': speed_page(), 'how-it-ran.md': how_page(sections, notebooks, quick)})
     if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.ROOT / 'gallery'),
                '-d', str(cache.GALLERY / 'doctrees'), str(SOURCE), str(SITE)]):
         raise cache.GalleryError('Sphinx failed, see above: no site was built')
