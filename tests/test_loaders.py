@@ -47,6 +47,19 @@ def test_fashion_mnist(listings, monkeypatch, resize, workers):
         assert seen(ours, together) == seen(theirs, together)
 
 
+@pytest.mark.parametrize('resize', [None, 20], ids=str)
+def test_fashion_mnist_without_np_mode(listings, monkeypatch, resize):
+    monkeypatch.setenv('D2L_SAMPLE_SIZE', '300')
+    monkeypatch.setitem(listings, 'get_dataloader_workers', lambda: 0)
+    npx.reset_np()
+    try:
+        ours, theirs = (load(64, resize)[0] for load in (
+            d2l.load_data_fashion_mnist, listings['load_data_fashion_mnist']))
+        assert seen(ours) == seen(theirs)
+    finally:
+        npx.set_np()
+
+
 def test_fashion_mnist_scales_every_byte():
     images = onp.arange(256, dtype='uint8').reshape(2, 16, 8, 1)
     expected = gluon.data.vision.transforms.ToTensor()(np.array(images, dtype='uint8'))
@@ -79,6 +92,7 @@ ARRAYS = {
     'lists, as 14.8': lambda: (np.array(rows(23, 3)), list(range(23))),
     'list alone': lambda: ([[i, 2. * i] for i in range(23)],),
     'list of arrays': lambda: ([np.ones((2,)) * i for i in range(23)], [onp.ones(2)] * 23),
+    'no columns': lambda: (rows(23, 0), rows(23, dtype='uint8')),
     'data set': lambda: (gluon.data.SimpleDataset(rows(23, 3)), rows(23)),
     **{dtype: lambda dtype=dtype: (np.array(rows(23, 3), dtype=dtype),
                                    np.array(rows(23), dtype=dtype))
