@@ -56,6 +56,9 @@ WAYS = {                    # name -> the net and the loss, a function, run in t
 }
 RATIOS = [(COMPILED, EAGER), (OPTIMIZED, EAGER), (OPTIMIZED, COMPILED), (ONNX, COMPILED),
           (EAGER, PYTORCH), (COMPILED, PYTORCH), (OPTIMIZED, PYTORCH)]
+MOST_LOAD = 0.5
+BUSY = ('Other processes were running, which PyTorch bears far worse than MXNet (its threads wait for '
+        'each other at full speed): compare on a quiet machine, or with `chrt -r 1` as root.')
 NO_PYTORCH = "PyTorch is not installed here: `pip install 'd2l[bench]'` adds its column."
 
 
@@ -425,17 +428,29 @@ def main(argv=None):
     if set(args.names) - set(known):
         parser.error(f'{set(args.names) - set(known)}: choose from {", ".join(known)}')
     npx.set_np()
-    load, _, _ = os.getloadavg()    # of other processes: PyTorch's OpenMP bears them far worse
-    wanted = args.names or known
-    results = [(workload.network, workload.batch, measure(workload, args.rounds))
-               for workload in tqdm([w for w in WORKLOADS if w.network in wanted],
-                                    unit='network', disable=None)]
-    others = {name: function(args.rounds) for name, function in OTHERS.items() if name in wanted}
-    lines = [f"{platform.machine()}, {os.cpu_count()} cores, {os.environ['OMP_NUM_THREADS']} "
-             f'threads, {args.rounds} rounds, load {load:.1f} at the start; '
-             f'MXNet {mxnet.__version__}.']
+    load, _, _ = os.getloadavg()
+    head = [f"{platform.machine()}, {os.cpu_count()} cores, {os.environ['OMP_NUM_THREADS']} "
+            f'threads, {args.rounds} rounds, load {load:.1f} at the start; '
+            f'MXNet {mxnet.__version__}.']
+    if load > MOST_LOAD:
+        head += ['', BUSY]
     if not importlib.util.find_spec('torch'):
-        lines += ['', NO_PYTORCH]
+        head += ['', NO_PYTORCH]
+    wanted, results, others = args.names or known, [], {}
+    for workload in tqdm([w for w in WORKLOADS if w.network in wanted], unit='network',
+                         disable=None):
+        results.append((workload.network, workload.batch, measure(workload, args.rounds)))
+        write(head, results, others)                # what is there if this run is ended
+    for name in OTHERS:
+        if name in wanted:
+            others[name] = OTHERS[name](args.rounds)
+            write(head, results, others)
+    print((BUILD / 'bench.md').read_text())
+
+
+def write(head, results, others):
+    """build/bench.md and build/bench.json of what is measured so far."""
+    lines = list(head)
     for what in (TRAINING, INFERENCE) if results else ():
         lines += ['', *table(results, what)]
     for _, text in others.values():
@@ -444,7 +459,6 @@ def main(argv=None):
     (BUILD / 'bench.md').write_text('\n'.join(lines) + '\n')
     (BUILD / 'bench.json').write_text(json.dumps(
         {'networks': results, **{name: found for name, (found, _) in others.items()}}, indent=1))
-    print('\n'.join(lines))
 
 
 if __name__ == '__main__':
