@@ -57,8 +57,8 @@ WAYS = {                    # name -> the net and the loss, a function, run in t
 RATIOS = [(COMPILED, EAGER), (OPTIMIZED, EAGER), (OPTIMIZED, COMPILED), (ONNX, COMPILED),
           (EAGER, PYTORCH), (COMPILED, PYTORCH), (OPTIMIZED, PYTORCH)]
 MOST_LOAD = 0.5
-BUSY = ('Other processes were running, which PyTorch bears far worse than MXNet (its threads wait for '
-        'each other at full speed): compare on a quiet machine, or with `chrt -r 1` as root.')
+BUSY = ('Other processes were running, which PyTorch bears far worse than MXNet (its threads wait '
+        'for each other at full speed): compare on a quiet machine, or with `chrt -r 1` as root.')
 NO_PYTORCH = "PyTorch is not installed here: `pip install 'd2l[bench]'` adds its column."
 
 
@@ -347,7 +347,7 @@ print(status('VmHWM') - before)
     if importlib.util.find_spec('torch'):
         runs[PYTORCH] = 'pytorch', ''
     found = {way: [] for way in runs}
-    for _ in range(rounds):
+    for _ in range(min(rounds, 3)):                 # the same each time, within a few MB
         for way, (module, arguments) in runs.items():
             found[way] += fresh_python(code.replace('{module}', module)
                                        .replace('{arguments}', arguments))
