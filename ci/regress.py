@@ -1,9 +1,10 @@
 """Does every network still compute what it did? `python -m ci.regress [NAME ...]`.
 
 Each network of ci/networks.py is computed in every mode and compared with its stored numbers in
-ci/golden/: eager, compiled by d2l.hybridize (first and second call, and a training step), by
-Gluon's own hybridize where the book's net allows it, exported and loaded again, and by witnesses
-that are not MXNet: ONNX Runtime and NumPy. `--update` stores the numbers anew where they agree.
+ci/golden/: eager, compiled by d2l.hybridize (first and second call, and a training step), with its
+graph rewritten (optimize=True), by Gluon's own hybridize where the book's net allows it, exported
+and loaded again, and by witnesses that are not MXNet: ONNX Runtime and NumPy. `--update` stores the
+numbers anew where they agree.
 """
 import argparse
 import difflib
@@ -27,7 +28,8 @@ GOLDEN = pathlib.Path(__file__).parent / 'golden'
 TOLERANCES = pathlib.Path(__file__).parent / 'tolerances.json'
 ROWS = NETWORKS + GLUONCV
 MODES = ('eager', 'compiled', 'compiled again', 'training', 'compiled training',
-         'stock', 'stock training', 'exported', 'onnx', 'witness')
+         'optimized', 'optimized training', 'stock', 'stock training', 'exported', 'onnx',
+         'witness')
 FLOOR = 8 * float(onp.finfo('float32').eps)     # no tolerance below: eight units in the last place
 WITNESSES = {
     # mode -> (name, largest error that passes)
@@ -82,6 +84,15 @@ def compute(network, ctx=None, modes=MODES):
 
     def compiled_training():
         return trained('compiled')
+
+    def optimized():
+        need('compiled')
+        net, inputs = prepared(network, ctx)
+        state['optimized'] = d2l.hybridize(net, optimize=True), inputs
+        return numbers.predict(*state['optimized'])
+
+    def optimized_training():
+        return trained('optimized')
 
     def stock():
         net, inputs = prepared(network, ctx)
@@ -138,8 +149,8 @@ def compute(network, ctx=None, modes=MODES):
             raise Skip(network.eager_only or f'no {key} net')
         return state[key]
 
-    functions = (eager, compiled, compiled_again, training, compiled_training, stock,
-                 stock_training, exported, onnx, witnessed)
+    functions = (eager, compiled, compiled_again, training, compiled_training, optimized,
+                 optimized_training, stock, stock_training, exported, onnx, witnessed)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'net')
         for mode, function in zip(modes, functions):
@@ -169,8 +180,15 @@ def part(key_or_mode):
         or key_or_mode in MODES and 'training' not in key_or_mode else 'training'
 
 
+def measured(mode):
+    """What ci.spread measures of a mode: its part, of optimized nets on their own."""
+    return f'optimized {part(mode)}' if mode.startswith('optimized') else part(mode)
+
+
 def tolerance(name, which, device='cpu'):
     """The largest error that passes: ten times the measured spread (python -m ci.spread).
+
+    which: as `measured` says it
 
     Raises LookupError where none was measured on a GPU.
     """
@@ -188,7 +206,7 @@ def check(network, mode, record, old=None, device='cpu'):
     keys = [key for key in old if part(key) == part(mode)]
     found = numbers.errors(old, record, keys)
     bar = WITNESSES[mode][1] if mode in WITNESSES else \
-        tolerance(network.name, part(mode), device)
+        tolerance(network.name, measured(mode), device)
     return max(found.values(), default=0.0), bar
 
 
