@@ -2,7 +2,8 @@
 
 Each network is computed, eager, compiled and optimized, in processes with one and with two
 threads, with oneDNN and without. Its spread is the largest relative difference from the stored
-numbers; ten times that is the tolerance of ci.regress. With names, only their rows are measured anew.
+numbers; ten times that is the tolerance of ci.regress. With names, only their rows are measured
+anew.
 `--device gpu` measures how far a GPU is from the stored numbers, which are the CPU's.
 """
 import argparse

@@ -16,9 +16,10 @@ from .tree import ARRAY, flatten, unflatten
 class Program:
     """`program(leaves)` computes what the traced function would, while `program.current()`.
 
-    `graph` is the graph as it was traced (see passes.py), `runs` the one that computes, and `sources` has for each name of its inputs what they
-    stand for (see `Trace.find`). `outputs` has, for each array of the result, None if it is the next
-    output of the graph, or its source if it is an input or depends on none.
+    `graph` is the graph as it was traced (see passes.py), `runs` the one that computes, and
+    `sources` has for each name of its inputs what they stand for (see `Trace.find`). `outputs` has,
+    for each array of the result, None if it is the next output of the graph, or its source if it is
+    an input or depends on none.
     """
 
     def __init__(self, trace, exact, optimize, flags):
