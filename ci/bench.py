@@ -59,7 +59,8 @@ RATIOS = [(COMPILED, EAGER), (OPTIMIZED, EAGER), (OPTIMIZED, COMPILED), (ONNX, C
 MOST_LOAD = 0.5
 BUSY = ('Other processes were running, which PyTorch bears far worse than MXNet (its threads wait '
         'for each other at full speed): compare on a quiet machine, or with `chrt -r 1` as root.')
-NO_PYTORCH = "PyTorch is not installed here: `pip install 'd2l[bench]'` adds its column."
+NO_PYTORCH = ("PyTorch is not installed here: `pip install -c constraints.txt '.[bench]'` adds its "
+              'column.')
 
 
 @dataclasses.dataclass(frozen=True)

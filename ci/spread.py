@@ -3,8 +3,7 @@
 Each network is computed, eager, compiled and optimized, in processes with one and with two
 threads, with oneDNN and without. Its spread is the largest relative difference from the stored
 numbers; ten times that is the tolerance of ci.regress. With names, only their rows are measured
-anew.
-`--device gpu` measures how far a GPU is from the stored numbers, which are the CPU's.
+anew. `--device gpu` measures how far a GPU is from the stored numbers, which are the CPU's.
 """
 import argparse
 import json
@@ -33,7 +32,7 @@ def measure(names, device):
     for network in regress.select(names, None):
         old, found = regress.stored(network), spread.setdefault(network.name, {})
         try:
-            for mode, record, _ in regress.compute(network, ctx, modes=regress.MODES[:7]):
+            for mode, record, _ in regress.compute(network, ctx, modes=regress.MODES[:regress.MODES.index('stock')]):
                 if not isinstance(record, regress.Skip):
                     which = regress.measured(mode)
                     error, _ = regress.check(network, mode, record, old)

@@ -44,18 +44,8 @@ def feeding(graph, node):
         value = source.inputs[0]
 
 
-def concat(graph, values, axis):
-    """Arrays one behind another along an axis."""
-    values = [value for value in values if shape(value)[axis]]
-    if len(values) == 1:
-        return values[0]
-    lengths = list(shape(values[0]))
-    lengths[axis] = sum(shape(value)[axis] for value in values)
-    return graph.new('Concat', values, lengths, dim=axis, num_args=len(values))
-
-
 def zeros(graph, like, axis, count):
-    """As many zeros along an axis, for `concat` with a value."""
+    """As many zeros along an axis, for `Graph.concat` with a value."""
     lengths = list(shape(like))
     lengths[axis] = count
     return graph.ones(*lengths, value=0)
@@ -82,12 +72,12 @@ def few_filters(graph, node):
     extra = count - columns * filters
 
     x, weight, *bias = first.inputs
-    copies = [concat(graph, [zeros(graph, weight, 3, i), weight,
+    copies = [graph.concat([zeros(graph, weight, 3, i), weight,
                              zeros(graph, weight, 3, columns - 1 - i)], 3) for i in range(columns)]
-    weight = concat(graph, [*copies, zeros(graph, copies[0], 0, extra)], 0)
+    weight = graph.concat([*copies, zeros(graph, copies[0], 0, extra)], 0)
     if bias:
         bias = [graph.reshape(bias[0], filters, 1)]
-        bias = concat(graph, [*bias * columns, zeros(graph, bias[0], 0, extra)], 0)
+        bias = graph.concat([*bias * columns, zeros(graph, bias[0], 0, extra)], 0)
         bias = [graph.reshape(bias, count)]
     height, width = first.attr('kernel')
     attrs = {**first.attrs, 'num_filter': count, 'kernel': (height, width + columns - 1)}
@@ -107,5 +97,5 @@ def few_filters(graph, node):
     _, weight, *bias = node.inputs
     if columns > 1:
         weight = graph.new('_mul_scalar', [weight], shape(weight), scalar=1 / columns)
-    weight = concat(graph, [weight] * columns + [zeros(graph, weight, 1, extra)], 1)
+    weight = graph.concat([weight] * columns + [zeros(graph, weight, 1, extra)], 1)
     return graph.new('Convolution', [value, weight, *bias], node.shapes[0], **node.attrs)

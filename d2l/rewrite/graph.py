@@ -39,6 +39,19 @@ def shape(value):
     return tuple(value[0].shapes[value[1]])
 
 
+def inferred(symbol, kinds):
+    """{node: [(shape, dtype) of each of its results]} by name, as MXNet infers them.
+
+    kinds: name of a variable -> (shape, dtype)
+    """
+    inside, found = symbol.get_internals(), {}
+    _, shapes, _ = inside.infer_shape(**{name: shape for name, (shape, _) in kinds.items()})
+    _, dtypes, _ = inside.infer_type(**{name: dtype for name, (_, dtype) in kinds.items()})
+    for part, of_part, dtype in zip(inside, shapes, dtypes):
+        found.setdefault(part.name, []).append((tuple(of_part), numpy.dtype(dtype)))
+    return found
+
+
 class Graph:
     """What `Symbol.tojson` wrote, parsed: `nodes` in an order in which they can run, and `heads`.
 
@@ -46,12 +59,7 @@ class Graph:
     """
 
     def __init__(self, content, kinds, training):
-        inside = mxnet.sym.load_json(json.dumps(content)).get_internals()
-        _, shapes, _ = inside.infer_shape(**{name: shape for name, (shape, _) in kinds.items()})
-        _, dtypes, _ = inside.infer_type(**{name: dtype for name, (_, dtype) in kinds.items()})
-        results = {}
-        for part, of_part, dtype in zip(inside, shapes, dtypes):
-            results.setdefault(part.name, []).append((tuple(of_part), numpy.dtype(dtype)))
+        results = inferred(mxnet.sym.load_json(json.dumps(content)), kinds)
         self.training, self._rest, self.nodes = training, content, []
         for node in content['nodes']:
             self.nodes.append(Node(node['op'], node['name'], node.get('attrs', {}),
@@ -79,6 +87,15 @@ class Graph:
         """A value in another shape."""
         return value if shape(value) == lengths else self.new(
             'Reshape', [value], lengths, shape=lengths)
+
+    def concat(self, values, axis):
+        """Values one behind another along an axis; those of length 0 vanish."""
+        values = [value for value in values if shape(value)[axis]]
+        if len(values) == 1:
+            return values[0]
+        lengths = list(shape(values[0]))
+        lengths[axis] = sum(shape(value)[axis] for value in values)
+        return self.new('Concat', values, lengths, dim=axis, num_args=len(values))
 
     def replace(self, rules):
         """Let rules, op -> functions, replace what they find, in one walk; whether they found any."""

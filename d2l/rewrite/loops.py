@@ -115,16 +115,12 @@ def fuse(graph, chain):
     batch, size = shape(states[0])
     steps = len(chain)
 
-    def joined(values):
-        return graph.new('Concat', values, (sum(shape(v)[0] for v in values),), dim=0,
-                         num_args=len(values))
-
     def weight(value):
         n, h = shape(value)
         return graph.reshape(graph.new('transpose', [value], (h, n), axes=(1, 0)), n * h)
     biases = [bias for _, bias in first.gates]
-    parameters = joined([*map(weight, into_input), *map(weight, into_hidden), *biases,
-                         graph.ones(len(biases) * size, value=0)])
+    parameters = graph.concat([*map(weight, into_input), *map(weight, into_hidden), *biases,
+                               graph.ones(len(biases) * size, value=0)], 0)
     starts = [graph.reshape(graph.current(v), 1, batch, size)
               for v in (states[0], first.before) if v]
     node, _ = value = graph.new(
@@ -160,8 +156,7 @@ def stacked(graph, values):
     array, _ = steps[0]
     if array and steps == [(array, t) for t in range(shape(array)[0])]:
         return array
-    rows = [graph.reshape(value, 1, *shape(value)) for value in values]
-    return graph.new('Concat', rows, (len(rows), *shape(values[0])), dim=0, num_args=len(rows))
+    return graph.concat([graph.reshape(value, 1, *shape(value)) for value in values], 0)
 
 
 @rule('_npi_concatenate', 'Concat')
@@ -180,7 +175,5 @@ def once(graph, node):
         return None
     if len(shape(first.inputs[1])) != (2 if first.op == '_np_dot' else 1):
         return None
-    rows = [part.inputs[0] for part, _ in node.inputs]
-    whole = graph.new('Concat', rows, (node.shapes[0][0], shape(rows[0])[1]), dim=0,
-                      num_args=len(rows))
+    whole = graph.concat([part.inputs[0] for part, _ in node.inputs], 0)
     return graph.new(first.op, [whole, first.inputs[1]], node.shapes[0])

@@ -88,25 +88,29 @@ def split(lengths, axes):
     return tuple(math.prod(lengths[part]) for part in parts)
 
 
+def times_ones(graph, value, sizes, length, number=1):
+    """A value of shape (before, n, after) -> (before, length, after): `number` times its sum over the
+    middle axis, as often as `length` says. Lengths of 1 may be missing in the result."""
+    before, n, after = sizes
+    if after == 1:
+        return graph.new('dot', [graph.reshape(value, before, n),
+                                 graph.ones(n, length, value=number)], (before, length))
+    if before == 1:
+        return graph.new('dot', [graph.ones(length, n, value=number),
+                                 graph.reshape(value, n, after)], (length, after))
+    return graph.new('batch_dot', [graph.ones(before, length, n, value=number),
+                                   graph.reshape(value, *sizes)], (before, length, after))
+
+
 def repeated(graph, value, whole):
     """A value with lengths of 1 repeated to the shape `whole`; None where these are apart."""
     given = (1,) * (len(whole) - len(shape(value))) + shape(value)
     if given == whole:
         return graph.reshape(value, *whole)
     sizes = split(whole, [axis for axis, (m, n) in enumerate(zip(given, whole)) if m != n])
-    if not sizes:
-        return None
-    before, count, after = sizes
-    if before == 1:
-        long = graph.new('dot', [graph.ones(count, 1), graph.reshape(value, 1, after)],
-                         (count, after))
-    elif after == 1:
-        long = graph.new('dot', [graph.reshape(value, before, 1), graph.ones(1, count)],
-                         (before, count))
-    else:
-        long = graph.new('batch_dot', [graph.ones(before, count, 1),
-                                       graph.reshape(value, before, 1, after)], sizes)
-    return graph.reshape(long, *whole)
+    if sizes:
+        before, count, after = sizes
+        return graph.reshape(times_ones(graph, value, (before, 1, after), count), *whole)
 
 
 @rule('_np_sum', '_npi_mean')
@@ -118,18 +122,7 @@ def reduction(graph, node):
     sizes = split(lengths, sorted(axis % len(lengths) for axis in axes))
     if not sizes or node.attr('initial') is not None:
         return None
-    before, count, after = sizes
-    value = 1 / count if node.op == '_npi_mean' else 1
-    if after == 1:
-        total = graph.new('dot', [graph.reshape(source, before, count),
-                                  graph.ones(count, 1, value=value)], (before, 1))
-    elif before == 1:
-        total = graph.new('dot', [graph.ones(1, count, value=value),
-                                  graph.reshape(source, count, after)], (1, after))
-    else:
-        total = graph.new('batch_dot', [graph.ones(before, 1, count, value=value),
-                                        graph.reshape(source, before, count, after)],
-                          (before, 1, after))
+    total = times_ones(graph, source, sizes, 1, 1 / sizes[1] if node.op == '_npi_mean' else 1)
     # legacy Reshape knows no scalars
     return graph.new('_np_reshape', [total], node.shapes[0], newshape=node.shapes[0])
 
@@ -146,8 +139,7 @@ def layer_norm(graph, node):
     rows, eps = math.prod(whole) // n, float(node.attr('eps', 1e-5))
     x, gamma, beta = node.inputs
     x = graph.reshape(x, rows, n)
-    mean = graph.new('dot', [x, graph.ones(n, 1, value=1 / n)], (rows, 1))
-    mean = graph.new('dot', [mean, graph.ones(1, n)], (rows, n))
+    mean = repeated(graph, times_ones(graph, x, (rows, n, 1), 1, 1 / n), (rows, n))
     y = graph.new('elemwise_sub', [x, mean], (rows, n))
     y = graph.new('L2Normalization', [y], (rows, n), mode='instance', eps=n * eps)
     gamma = graph.new('_mul_scalar', [gamma], (n,), scalar=math.sqrt(n))
@@ -187,15 +179,13 @@ def concatenate(graph, node):
     """Vectors one after another -> matrices of a common width; np.concatenate of pictures -> Concat:
     oneDNN's kernel, which knows no vectors."""
     sizes = [math.prod(shape(value)) for value in node.inputs]
-    width, count = math.gcd(*sizes), len(sizes)
+    width = math.gcd(*sizes)
     if len(node.shapes[0]) == 1 and width >= WIDE:
         rows = [graph.reshape(value, size // width, width)
                 for value, size in zip(node.inputs, sizes)]
-        whole = graph.new('Concat', rows, (sum(sizes) // width, width), dim=0, num_args=count)
-        return graph.reshape(whole, *node.shapes[0])
+        return graph.reshape(graph.concat(rows, 0), *node.shapes[0])
     if len(node.shapes[0]) == 4 and node.op != 'Concat':
-        return graph.new('Concat', node.inputs, node.shapes[0], dim=node.attr('axis', 0),
-                         num_args=count)
+        return graph.concat(node.inputs, node.attr('axis', 0))
 
 
 def permutation(node):
