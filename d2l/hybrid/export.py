@@ -8,6 +8,7 @@ import numpy
 from mxnet import autograd, gluon, np, npx
 from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
+from ..rewrite.graph import inferred
 from .block import CompiledBlock
 from .tree import flatten, unflatten
 
@@ -129,13 +130,10 @@ def _shapes(program, leaves):
     """{node: the shape of its first output} in the graph of a program."""
     if not program.graph['nodes']:      # all results are inputs, or depend on none
         return {}
-    inside = mxnet.sym.load_json(json.dumps(program.graph)).get_internals()
-    _, shapes, _ = inside.infer_shape(
-        **{name: program.value(source, leaves).shape for name, source in program.sources.items()})
-    found = {}
-    for output, shape in zip(inside, shapes):
-        found.setdefault(output.name, shape)
-    return found
+    arrays = {name: program.value(source, leaves) for name, source in program.sources.items()}
+    found = inferred(mxnet.sym.load_json(json.dumps(program.graph)),
+                     {name: (array.shape, array.dtype) for name, array in arrays.items()})
+    return {name: first[0] for name, (first, *_) in found.items()}
 
 
 class ExportedBlock(gluon.Block):

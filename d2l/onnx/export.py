@@ -15,6 +15,7 @@ from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
 from ..hybrid.trace import LOCK, users_line
 from ..hybrid.tree import flatten
+from ..rewrite.graph import inferred
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
@@ -147,12 +148,11 @@ def _constants(symbol, nodes, params):
 
 def _kinds(symbol, feeds, length):
     """{name of a node: its results, as nameless Values}, as MXNet infers them."""
-    inside, names, found = symbol.get_internals(), symbol.list_inputs(), {}
-    shapes = [inside.infer_shape(**{name: feed[name].shape for name in names})[1] for feed in feeds]
-    dtypes = inside.infer_type(**{name: feeds[0][name].dtype for name in names})[1]
-    for part, shape, shape2, dtype in zip(inside, *shapes, dtypes):
-        found.setdefault(part.name, []).append(Value('', map(length, shape, shape2), dtype))
-    return found
+    found, other = (inferred(symbol, {name: (feed[name].shape, feed[name].dtype)
+                                      for name in symbol.list_inputs()}) for feed in feeds)
+    return {name: [Value('', map(length, shape, shape2), dtype)
+                   for (shape, dtype), (shape2, _) in zip(results, other[name])]
+            for name, results in found.items()}
 
 
 def _calls(net, example, ops):
