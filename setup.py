@@ -53,7 +53,8 @@ setup(
         # pytest 9.2 takes no node ids from pytest-xdist 3.8: its groups would fall apart
         'dev': ['hypothesis', 'ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16, <1.18',
                 'onnxruntime>=1.18, <1.20',     # the last for Python 3.9
-                'pytest<9', 'pytest-xdist', 'tomli; python_version < "3.11"'],
+                'pytest<9', 'pytest-timeout', 'pytest-xdist',
+                'tomli; python_version < "3.11"'],
         # beside which ci.bench times MXNet; there is none for Python 3.9
         'bench': ['torch==2.13.0; python_version >= "3.10"'],
         'gallery': ['furo', 'myst-nb', 'selenium', 'sphinx'],
