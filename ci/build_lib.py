@@ -101,6 +101,19 @@ def definitions(root=ROOT):
             for node in ast.parse(part).body for name in _names(node)}
 
 
+def listings(*numbers):
+    """The names that some sections save, a dict, defined as printed, BY_HAND or not."""
+    import d2l                  # not needed to write book.py
+
+    names = {'d2l': d2l, 'gluon': d2l.gluon, 'np': d2l.np, 'npx': d2l.npx, 'sys': sys}
+    for section in all_sections():
+        if section.number in numbers:
+            for listing in section.listings:
+                for part in saved(listing):
+                    exec(part, names)
+    return names
+
+
 def main(argv=None):
     """Write book.py, or with --check return 1, with a diff, where it is not what would be written."""
     parser = argparse.ArgumentParser(prog='python -m ci.build_lib', description=__doc__)

@@ -4,7 +4,7 @@ import pytest
 from mxnet import gluon, np, npx
 
 import d2l
-from ci import loader_bench
+from ci import build_lib
 
 SEED, EPOCHS = 4, 3
 npx.set_np()
@@ -13,7 +13,7 @@ npx.set_np()
 @pytest.fixture(scope='module')
 def listings():
     """A dict in which the chapters' own functions are defined, as printed."""
-    names = loader_bench.listings('3.3', '3.5')
+    names = build_lib.listings('3.3', '3.5')
     assert names['load_array'] is not d2l.load_array
     return names
 
