@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -25,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing import Pipe
 from unittest import mock
 
 if __name__ == '__main__':      # as many threads for each framework; MXNet reads it when imported
@@ -130,10 +130,17 @@ class Workload:
         """What ci.pytorch.Twin takes, and the outputs that it has to compute."""
         net, inputs, targets = self.filled()
         params = dict.fromkeys(net._collect_params_with_prefix().values())
-        outputs = [out.asnumpy() for out in leaves(net(*fresh(inputs)))]
-        return (self.network, [param.data().asnumpy() for param in params],
+        outputs = [numpy_of(out) for out in leaves(net(*fresh(inputs)))]
+        return (self.network, [numpy_of(param.data()) for param in params],
                 numbers(self.inputs, inputs), [target.asnumpy() for target in targets], self.loss,
                 self.optimizer, {'learning_rate': LEARNING_RATE, **self.options}), outputs
+
+
+def numpy_of(array):
+    """As NumPy's array. A copy first: where oneDNN keeps numbers in another order, `asnumpy` would
+    bring them back with OpenMP threads of the main thread's own, and more threads than cores sleep
+    between any two operators (see d2l/__init__.py)."""
+    return array.copy().asnumpy()
 
 
 def numbers(specs, arrays):
@@ -258,7 +265,7 @@ def pytorch():
 
     Its own, so that neither's OpenMP has the other's threads beside it.
     """
-    ours, theirs = Pipe()
+    ours, theirs = multiprocessing.Pipe()
     process = subprocess.Popen([sys.executable, '-m', 'ci.pytorch', str(theirs.fileno())],
                                pass_fds=[theirs.fileno()], cwd=REPO)
     theirs.close()
@@ -453,7 +460,10 @@ def main(argv=None):
     wanted, results, others = args.names or known, [], {}
     for workload in tqdm([w for w in WORKLOADS if w.network in wanted], unit='network',
                          disable=None):
-        results.append((workload.network, workload.batch, measure(workload, args.rounds)))
+        # in a process of its own, which no network before it has left threads or memory
+        with multiprocessing.get_context('spawn').Pool(1) as pool:
+            found = pool.apply(measure, (workload, args.rounds))
+        results.append((workload.network, workload.batch, found))
         write(head, results, others)                # what is there if this run is ended
     for name in OTHERS:
         if name in wanted:

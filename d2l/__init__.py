@@ -9,6 +9,7 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.from_gluoncv(name)`: a network of Gluon-CV's model zoo
 """
 import gc as _gc
+import os as _os
 import sys as _sys
 
 _args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
@@ -19,6 +20,12 @@ if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
     _sys.exit(_main())
 
 import d2l_cuda as _d2l_cuda
+
+if 'OMP_NUM_THREADS' in _os.environ:
+    # Arrays of this many elements and more MXNet copies to and from NumPy in as many threads again.
+    # Are there then more than cores, GNU's OpenMP lets all of them sleep between any two operators,
+    # for good, and small networks take three times as long: none is this large.
+    _os.environ.setdefault('MXNET_CPU_PARALLEL_SIZE', str(2 ** 31 - 1))
 
 _d2l_cuda.install()             # mxnet-cu112 needs it where its .pth file was not read
 try:
