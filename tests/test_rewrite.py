@@ -180,6 +180,15 @@ def test_batch_dot(batch, n, k, m, flags):
     assert_same(function, *[normal(*s) for s in shapes], without=['SwapAxis', 'transpose'])
 
 
+@given(batch=length, k=length, m=st.integers(2, 5), flag=st.booleans())
+@repeatable
+def test_a_row_times_rows(batch, k, m, flag):
+    def function(a, b):
+        return npx.batch_dot(a.swapaxes(1, 2) if flag else a, b.swapaxes(1, 2))
+    assert_same(function, normal(*(batch, k, 1) if flag else (batch, 1, k)), normal(batch, m, k),
+                within=['Reshape'], without=['SwapAxis', 'transpose'])
+
+
 @given(sizes=st.lists(st.sampled_from([16, 32, 48, 7]), min_size=2, max_size=4))
 @repeatable
 def test_vectors_one_after_another(sizes):

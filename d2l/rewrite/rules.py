@@ -218,11 +218,18 @@ def transpose(graph, node):
 
 @rule('batch_dot')
 def batch_dot(graph, node):
-    """A product of transposes -> one that reads its arguments the other way."""
+    """A product of transposes -> one that reads its arguments the other way. A row times each of some
+    rows, x Y^T -> (Y x^T)^T: BLAS begins by copying the second argument."""
     flags, inputs = {}, list(node.inputs)
     for i, name in enumerate(('transpose_a', 'transpose_b')):
         flags[name] = bool(node.attr(name, False))
         if permutation(inputs[i][0]) == (0, 2, 1):
             flags[name], inputs[i] = not flags[name], inputs[i][0].inputs[0]
+    n, rows, columns = node.shapes[0]
+    if rows == 1 < columns and flags['transpose_b']:
+        x, y = inputs
+        x = graph.reshape(x, n, 1, math.prod(shape(x)[1:]))
+        product = graph.new('batch_dot', [y, x], (n, columns, 1), transpose_b=True)
+        return graph.reshape(product, n, 1, columns)
     if inputs != node.inputs:
         return graph.new('batch_dot', inputs, node.shapes[0], **flags)
