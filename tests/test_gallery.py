@@ -3,6 +3,7 @@ import concurrent.futures
 import contextlib
 import sys
 import types
+import uuid
 
 import nbformat
 import pytest
@@ -76,6 +77,15 @@ def test_the_environment_counts(monkeypatch, name):
     assert cache.environment.__wrapped__() == old
     monkeypatch.setenv(name, 'changed')
     assert cache.environment.__wrapped__() != old
+
+
+def test_what_a_section_writes_does_not_count():
+    old, new = cache.environment.__wrapped__(), cache.ROOT / 'img' / f'{uuid.uuid4().hex}.png'
+    new.write_text('as 13.12 does, after it has read the others')
+    try:
+        assert cache.environment.__wrapped__() == old
+    finally:
+        new.unlink()
 
 
 @pytest.mark.parametrize('part', ['d2l/book.py', 'd2l/data/samples/mnist.py',

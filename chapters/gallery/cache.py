@@ -46,8 +46,9 @@ def environment():
 
     packages = sorted(f'{dist.metadata["Name"]} {dist.version}'
                       for dist in importlib.metadata.distributions())
+    pictures = sorted((ROOT / 'img').glob('*.jpg'))     # 13.12 puts one beside them, a .png
     variables = sorted(item for item in os.environ.items() if item[0].startswith(('D2L_', 'MXNET_')))
-    return digest(contents(REPO / 'd2l', ROOT / 'img', *RUNNER), packages, variables,
+    return digest(contents(REPO / 'd2l', *pictures, *RUNNER), packages, variables,
                   sys.version, platform.machine(), d2l.npx.num_gpus())
 
 
