@@ -15,7 +15,7 @@ FOLDER = cache.ROOT / 'gallery' / 'readme'
 # file -> (page, width and height of the window)
 PICTURES = {
     'gallery-lenet.png': ('ch06_convolutional_neural_networks/s06_lenet.html', (1280, 1180)),
-    'regression.png': ('regression.html', (1280, 760)),
+    'regression.png': ('regression.html', (1760, 760)),
 }
 COLORS = 64                             # enough for text and curves, and a third of the bytes
 # no calls home (the machine may have no network), and root needs no sandbox
