@@ -8,7 +8,7 @@ project = 'Dive into Deep Learning, run'
 author = 'd2l on MXNet'
 version = release = d2l.__version__
 html_title = project
-copyright = 'MIT; the listings are those of Zhang, Lipton, Li and Smola'
+copyright = 'the developers of d2l on MXNet; of the listings: Zhang, Lipton, Li and Smola'
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc']
 nb_execution_mode = 'off'                   # chapters.execute executed them
