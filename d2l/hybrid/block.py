@@ -1,11 +1,14 @@
 """The compiled Block: a program for each signature of its arguments."""
 import collections
+import ctypes
 import functools
 import inspect
 import warnings
 
 from mxnet import autograd, gluon, npx
-from mxnet.context import current_context
+from mxnet.base import _LIB, check_call
+from mxnet.context import Context, current_context
+from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from .program import Program
 from .trace import LOCK, Deferred, Trace, TraceError, tracing
@@ -105,7 +108,7 @@ class CompiledBlock(gluon.Block):
         self._warned = True
         values = collections.defaultdict(dict)
         for structure, arrays in [*self._programs, key]:
-            for i, value in enumerate(unflatten(structure, iter(arrays))):
+            for i, value in enumerate(unflatten(structure, map(_readable, arrays))):
                 values[i][repr(value)] = None
         i, seen = max(values.items(), key=lambda item: len(item[1]), default=(0, ()))
         forward = type(self._net).forward if isinstance(self._net, gluon.Block) else self._net
@@ -122,7 +125,23 @@ class CompiledBlock(gluon.Block):
 def _signature(args):
     leaves = []
     structure = flatten(args, leaves)
-    return (structure, tuple([(a.shape, a.dtype, a.ctx) for a in leaves])), leaves
+    return (structure, tuple([_kind(a.handle) for a in leaves])), leaves
+
+
+def _kind(handle):
+    """Shape, dtype and device of an array in MXNet's numbers, for an array's `shape`, `dtype` and
+    `ctx` take twice as long, which is as long as all else in a call."""
+    ndim, dtype, device, number = [ctypes.c_int() for _ in range(4)]
+    dims, ref = ctypes.POINTER(ctypes.c_int)(), ctypes.byref
+    check_call(_LIB.MXNDArrayGetShapeEx(handle, ref(ndim), ref(dims))
+               or _LIB.MXNDArrayGetDType(handle, ref(dtype))
+               or _LIB.MXNDArrayGetContext(handle, ref(device), ref(number)))
+    return tuple(dims[:ndim.value]), dtype.value, device.value, number.value
+
+
+def _readable(kind):
+    shape, dtype, device, number = kind
+    return shape, _DTYPE_MX_TO_NP[dtype], Context(Context.devtype2str[device], number)
 
 
 def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, static_alloc=True,

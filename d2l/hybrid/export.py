@@ -130,9 +130,8 @@ def _shapes(program, leaves):
     """{node: the shape of its first output} in the graph of a program."""
     if not program.graph['nodes']:      # all results are inputs, or depend on none
         return {}
-    arrays = {name: program.value(source, leaves) for name, source in program.sources.items()}
     found = inferred(mxnet.sym.load_json(json.dumps(program.graph)),
-                     {name: (array.shape, array.dtype) for name, array in arrays.items()})
+                     program.kinds(program.sources, leaves))
     return {name: first[0] for name, (first, *_) in found.items()}
 
 

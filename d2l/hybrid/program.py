@@ -40,8 +40,9 @@ class Program:
             graph = passes.copyto_to_cast(graph, trace.dtypes)
             self.graph = self.runs = passes.keep_random_order(graph)
             if optimize:
-                self.runs = passes.keep_random_order(
-                    rewrite(graph, self._kinds(trace), self.mode))
+                inputs = [node['name'] for node in graph['nodes'] if node['op'] == 'null']
+                kinds = self.kinds(trace.find(inputs), trace.leaves, trace.drawn)
+                self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
             elif exact:
                 self.runs = passes.no_common_subexpressions(self.graph)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
@@ -56,14 +57,8 @@ class Program:
         self._arrays += [(scope, name, value) for name, value in scope.items()
                          if name[0] != '_' and captured.intersection(
                              map(id, value if type(value) is list else [value]))]
-        self._guards = *zip(*self._arrays, *trace.guards.values()),  # owners, names, values
-
-    def _kinds(self, trace):
-        """{name of an input of the graph: (shape, dtype)}."""
-        names = [node['name'] for node in self.graph['nodes'] if node['op'] == 'null']
-        arrays = {name: self.value(source, trace.leaves, trace.drawn)
-                  for name, source in trace.find(names).items()}
-        return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        # owners, names, values
+        self._guards = [*zip(*self._arrays, *trace.guards.values())] or [(), (), ()]
 
     def _bind(self, trace, symbol, flags):
         if symbol.list_auxiliary_states():
@@ -92,8 +87,6 @@ class Program:
         """Whether all on which the trace relied is as it was."""
         if self.mode is not None and self.mode != autograd.is_training():
             return False
-        if not self._guards:
-            return True
         owners, names, values = self._guards
         found = map(dict.get, owners, names, itertools.repeat(MISSING))  # all in C, for speed
         return all(map(operator.is_, found, values))
@@ -121,6 +114,11 @@ class Program:
         for owner, name, structure in self._writes:
             owner[name] = unflatten(structure, results)
         return result
+
+    def kinds(self, sources, leaves, drawn=()):
+        """{name of an input of the graph: (shape, dtype)}."""
+        arrays = {name: self.value(source, leaves, drawn) for name, source in sources.items()}
+        return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
     def value(self, source, leaves=(), drawn=(), hand_back=False):
         """The array that a source stands for, to be fed to the graph or handed back."""
