@@ -5,11 +5,11 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.data`: where the data sets come from; `D2L_DATA=sample` makes stand-ins
 - `d2l.device`: which GPUs MXNet can compute on; `python -m d2l.device` says why not
 - `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
+- `d2l.engine`, `d2l.updates`: settings of MXNet, and operators of its optimizers, that make it faster
 - `d2l.launch`, `d2l.distributed`: training in several processes, on several machines
 - `d2l.from_gluoncv(name)`: a network of Gluon-CV's model zoo
 """
 import gc as _gc
-import os as _os
 import sys as _sys
 
 _args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
@@ -20,13 +20,9 @@ if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
     _sys.exit(_main())
 
 import d2l_cuda as _d2l_cuda
+from d2l import engine as _engine
 
-if 'OMP_NUM_THREADS' in _os.environ:
-    # Arrays of this many elements and more MXNet copies to and from NumPy in as many threads again.
-    # Are there then more than cores, GNU's OpenMP lets all of them sleep between any two operators,
-    # for good, and small networks take three times as long: none is this large.
-    _os.environ.setdefault('MXNET_CPU_PARALLEL_SIZE', str(2 ** 31 - 1))
-
+_engine.set_defaults()
 _d2l_cuda.install()             # mxnet-cu112 needs it where its .pth file was not read
 try:
     import mxnet as _mxnet  # noqa: F401
@@ -40,7 +36,10 @@ from d2l.book import *  # noqa: E402, F401, F403
 from d2l.hybrid import (  # noqa: E402, F401
     TraceError, compile, export, hybridize, load_exported)
 from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
+from d2l.updates import install as _install  # noqa: E402
 from d2l.vision import from_gluoncv  # noqa: E402, F401
+
+_install()                      # MXNet's SGD and Adam, faster
 
 # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
 # of a second each for modules that never become garbage.

@@ -61,18 +61,3 @@ def test_import_d2l_does_not_import(python, module):
     """The time of `import d2l` is that of MXNet, pandas, matplotlib and IPython (see ci.bench)."""
     done = python('-c', f'import sys, d2l; print({module!r} in sys.modules)')
     assert done.stdout == 'False\n', done.stderr
-
-
-@pytest.mark.skipif(not os.path.isdir('/proc/self/task'), reason='counts threads in /proc')
-def test_to_copy_a_large_array_starts_no_threads(python):
-    """There is one a core for MXNet's operators: with more than that, all of them would sleep."""
-    done = python('-c', '''if True:
-        import os, numpy, d2l
-        d2l.npx.set_np()
-        X = d2l.np.ones((500, 500))
-        X.dot(X).wait_to_read()
-        before = len(os.listdir('/proc/self/task'))
-        d2l.np.array(numpy.ones((1000, 1000))).asnumpy()
-        print(len(os.listdir('/proc/self/task')) - before)
-        ''', env={'OMP_NUM_THREADS': '2'})
-    assert done.stdout == '0\n', done.stderr
