@@ -120,3 +120,58 @@ def test_few_filters(make, filters, channels, training):
     assert filters_that_run(net) == (filters[not training] if filters else before)
     for a, b in zip(found, expected):
         assert abs(a - b).max() <= TOLERANCE * abs(b).max()
+
+
+class Pooled(nn.Block):
+    """A convolution, some layers, pooling over all; shown: its result before that is one, too."""
+
+    def __init__(self, *between, filters=10, pool=nn.GlobalMaxPool2D, conv=nn.Conv2D, shown=False,
+                 **options):
+        super().__init__()
+        self.conv = conv(filters, 3, **options)
+        self.between = nn.Sequential()
+        self.between.add(*between)
+        self.pool, self.shown = pool(), shown
+
+    def forward(self, X):
+        Y = self.between(self.conv(X))
+        return (self.pool(Y), Y) if self.shown else self.pool(Y)
+
+
+POOLED = {
+    'NiN': (lambda: Pooled(nn.Activation('relu'), nn.Activation('relu'),
+                           pool=nn.GlobalAvgPool2D), 16),
+    'nothing between': (Pooled, 16),
+    'no bias': (lambda: Pooled(use_bias=False), 16),
+    'another pooling between': (lambda: Pooled(nn.MaxPool2D(), filters=20), 24),
+    'TextCNN': (lambda: Pooled(nn.Activation('relu'), conv=nn.Conv1D, pool=nn.GlobalMaxPool1D,
+                               filters=100), 104),
+    'a fast number': (lambda: Pooled(filters=8), 8),
+    'too few': (lambda: Pooled(filters=3), 3),
+    'groups': (lambda: Pooled(groups=2), 10),
+    'shown': (lambda: Pooled(shown=True), 10),
+    'not over all': (lambda: Pooled(pool=nn.MaxPool2D), 10)}
+
+
+@pytest.mark.parametrize('make, filters', POOLED.values(), ids=POOLED)
+def test_slow_number(make, filters):
+    net = make()
+    net.initialize(init.Normal(0.3))
+    lengths = (26,) if isinstance(net.conv, nn.Conv1D) else (26, 28)
+    X = np.array(onp.random.RandomState(1).normal(size=(3, 4, *lengths)), dtype='float32')
+    expected = results(net, X, False)
+    d2l.hybridize(net, optimize=True)
+    found = results(net, X, False)
+    assert filters_that_run(net) == filters
+    for a, b in zip(expected, found):
+        assert a.shape == b.shape and abs(a - b).max() <= TOLERANCE * abs(a).max()
+
+
+def test_in_training_a_slow_number_stays():
+    net = Pooled()
+    net.initialize()
+    X = np.ones((2, 4, 9, 9))
+    net(X)
+    d2l.hybridize(net, optimize=True)
+    results(net, X, True)
+    assert filters_that_run(net) == 10

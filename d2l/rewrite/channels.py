@@ -1,5 +1,5 @@
-"""Convolutions with few filters. oneDNN 2.4 is fast with multiples of 8, in gradients of 16; with
-other numbers, as LeNet's 6, it goes picture by picture through a matrix copied number by number.
+"""Convolutions with a slow number of filters. oneDNN 2.4 is fast with multiples of 8, in gradients of
+16; with others, as LeNet's 6, it goes picture by picture through a matrix copied number by number.
 """
 from .graph import shape
 from .rules import rule_table
@@ -9,10 +9,10 @@ FAST, FAST_IN_TRAINING = 8, 16      # of these many channels, the multiples are 
 
 
 def plain(node):
-    """Whether a node is a convolution of pictures, neither in groups nor with holes."""
-    return (node.op == 'Convolution' and len(node.shapes[0]) == 4
-            and node.attr('num_group', 1) == 1 and node.attr('layout') in (None, 'NCHW')
-            and pair(node, 'dilate', 1) == (1, 1))
+    """Whether a node is a convolution of rows or pictures, neither in groups nor with holes."""
+    return (node.op == 'Convolution' and len(node.shapes[0]) in (3, 4)
+            and node.attr('num_group', 1) == 1 and node.attr('layout') in (None, 'NCW', 'NCHW')
+            and {*pair(node, 'dilate', 1)} == {1})
 
 
 def pair(node, name, default):
@@ -31,17 +31,18 @@ def block(node):
 
 
 def feeding(graph, node):
-    """(convolution, [activations and poolings between it and this one]), or None: where there are
-    none, or another node or the user sees one of their results."""
+    """(convolution, [activations and poolings between it and this node]), or (None, None): where
+    there is none, or another node or the user sees one of their results."""
     chain, value = [], node.inputs[0]
     while graph.users.get(value) == [chain[0] if chain else node] and value not in graph.heads:
         source = value[0]
         if plain(source):
-            return chain and (source, chain)
+            return source, chain
         if source.op not in ('Activation', 'Pooling'):      # finite at 0, each channel for itself
-            return None
+            break
         chain.insert(0, source)
         value = source.inputs[0]
+    return None, None
 
 
 def zeros(graph, like, axis, count):
@@ -60,8 +61,10 @@ def few_filters(graph, node):
     twice the filters: instead of zeros the filters again, moved by a column, in steps of two. Each
     column of the pooling's blocks has channels of its own; the second convolution adds them up.
     """
-    first, chain = plain(node) and feeding(graph, node) or (None, None)
-    if not first or first.shapes[0][1] % FAST == 0:
+    if not plain(node) or len(node.shapes[0]) != 4:
+        return None
+    first, chain = feeding(graph, node)
+    if not chain or first.shapes[0][1] % FAST == 0:
         return None
     filters, fast = first.shapes[0][1], FAST_IN_TRAINING if graph.training else FAST
     count, columns, sides = -(-filters // fast) * fast, 1, block(chain[-1])
@@ -99,3 +102,24 @@ def few_filters(graph, node):
         weight = graph.new('_mul_scalar', [weight], shape(weight), scalar=1 / columns)
     weight = graph.concat([weight] * columns + [zeros(graph, weight, 1, extra)], 1)
     return graph.new('Convolution', [value, weight, *bias], node.shapes[0], **node.attrs)
+
+
+@rule('Pooling')
+def slow_number(graph, node):
+    """Convolution, activations, pooling over all of the picture -> the same with filters of zeros, up
+    to a fast number, in prediction: what comes of these is cut off."""
+    first, chain = feeding(graph, node)
+    if graph.training or not first or not node.attr('global_pool'):
+        return None
+    filters = first.shapes[0][1]
+    count = -(-filters // FAST) * FAST
+    if not filters < count <= 2 * filters:
+        return None
+    value, *parameters = first.inputs
+    parameters = [graph.concat([v, zeros(graph, v, 0, count - filters)], 0) for v in parameters]
+    for part in (first, *chain, node):
+        batch, _, *lengths = part.shapes[0]
+        attrs = {**part.attrs, 'num_filter': count} if part is first else part.attrs
+        value = graph.new(part.op, [value, *parameters], (batch, count, *lengths), **attrs)
+        parameters = []
+    return graph.new('slice_axis', [value], node.shapes[0], axis=1, begin=0, end=filters)
