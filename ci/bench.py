@@ -60,7 +60,7 @@ RATIOS = [(COMPILED, EAGER), (OPTIMIZED, EAGER), (OPTIMIZED, COMPILED), (ONNX, C
           (EAGER, PYTORCH), (COMPILED, PYTORCH), (OPTIMIZED, PYTORCH)]
 MOST_LOAD = 0.5
 BUSY = ('Other processes were running, which PyTorch bears far worse than MXNet (its threads wait '
-        'for each other at full speed): compare on a quiet machine, or with `chrt -r 1` as root.')
+        'for each other at full speed): compare on a quiet machine.')
 NO_PYTORCH = ("PyTorch is not installed here: `pip install -c constraints.txt '.[bench]'` adds its "
               'column.')
 
