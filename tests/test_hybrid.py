@@ -640,8 +640,11 @@ def test_a_new_array_in_forward_may_be_written():
 
 # ------------------------------------------------------------------ flags
 
-def test_static_shape_never_with_batch_norm(monkeypatch):
-    """Pitfall 1: a race in MXNet itself."""
+@pytest.mark.parametrize('make, shape, static', [
+    (dense_net, (4, 6), True), (lambda: Residual(3), (2, 3, 4, 4), None),   # BatchNorm races
+    (lambda: rnn.LSTM(5), (3, 2, 4), None)])    # asks whether a gradient is wanted: not initialized
+def test_static_shape_where_mxnet_can(monkeypatch, make, shape, static):
+    """Pitfall 1 and another of its kind: two errors in MXNet itself."""
     seen = []
 
     def cached_op(symbol, flags):
@@ -649,11 +652,46 @@ def test_static_shape_never_with_batch_norm(monkeypatch):
         return original(symbol, flags)
     original = hybrid.program.CachedOp
     monkeypatch.setattr(hybrid.program, 'CachedOp', cached_op)
-    for make, shape in (dense_net, (4, 6)), (lambda: Residual(3), (2, 3, 4, 4)):
-        net = ready(make(), randn(*shape))
-        hybridize(net, static_shape=True)(randn(*shape))
-    assert [flags.get('static_shape') for flags in seen] == [True, None]
-    assert all(flags['static_alloc'] for flags in seen)
+    net = ready(make(), randn(*shape))
+    hybridize(net)(randn(*shape))
+    hybridize(net, static_alloc=False)(randn(*shape))
+    assert [flags.get('static_shape') for flags in seen] == [static, static and False]
+    assert [flags['static_alloc'] for flags in seen] == [True, False]
+
+
+def test_static_shape_knows_the_mode():
+    """One graph for both modes: MXNet tells its operators, all of them, which it is."""
+    X = randn(50)
+
+    def many(X):
+        return np.concatenate([npx.dropout(X + i + 9, p=0.5) for i in range(100)])
+    fast = compile(many)
+    for mode in True, False, True, False:
+        with autograd.record(train_mode=mode):
+            zeros = (fast(X).reshape(100, 50) == 0).sum(axis=1)
+        assert (zeros > 0).all() if mode else (zeros == 0).all()
+    assert sum(map(len, fast._programs.values())) == 1
+
+
+def test_backward_is_set_up_once(tmp_path):
+    """MXNet sets it up anew when an array for a gradient is another, as those of constants are."""
+    net, X = ready(dense_net(), randn(4, 6)), randn(4, 6)
+    net[1].weight.grad_req = 'null'
+    fast = compile(lambda X: net(X) * np.array([[2.0], [3.0], [4.0], [5.0]]))
+
+    def step():
+        with autograd.record():
+            loss = fast(X).sum()
+        loss.backward()
+        npx.waitall()
+    step()
+    step()
+    mx.profiler.set_config(filename=str(tmp_path / 'profile.json'), profile_symbolic=True,
+                           profile_imperative=True, aggregate_stats=True)
+    mx.profiler.set_state('run')
+    step()
+    mx.profiler.set_state('stop')
+    assert 'DeleteOperator' not in mx.profiler.dumps(reset=True)
 
 
 # ------------------------------------------------------------------ what no graph can hold

@@ -15,6 +15,7 @@ from .trace import LOCK, Deferred, Trace, TraceError, tracing
 from .tree import flatten, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
+STATIC = 'static_alloc', 'static_shape'     # both or none: a program has one signature
 
 
 class CompiledBlock(gluon.Block):
@@ -154,7 +155,8 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     exact: keep eager's order of summation, bit for bit
     optimize: rewrite the graph into a faster one (see d2l.rewrite), whose last digits differ
     fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
-    static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`
+    static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
+        static_alloc unless said otherwise
 
     A call whose `forward` no graph can hold raises TraceError, and net is eager again. What Python
     does in `forward` besides (print, say) happens in the trace only. When an attribute that it read
@@ -165,7 +167,7 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')
     vars(net).pop('forward', None)
     if active:
-        flags['static_alloc'] = static_alloc
+        flags = dict(dict.fromkeys(STATIC, static_alloc), **flags)
         vars(net)['forward'] = CompiledBlock(net, True, flags, exact, optimize, fallback).forward
     return net
 
@@ -173,7 +175,7 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
 def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, **flags):
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
     is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`."""
-    flags['static_alloc'] = static_alloc
+    flags = dict(dict.fromkeys(STATIC, static_alloc), **flags)
     compiled = CompiledBlock(net, False, flags, exact, optimize, fallback)
     if args:
         try:

@@ -12,6 +12,9 @@ from . import passes, tape
 from .trace import MISSING
 from .tree import ARRAY, flatten, unflatten
 
+# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
+ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
+
 
 class Program:
     """`program(leaves)` computes what the traced function would, while `program.current()`.
@@ -61,12 +64,15 @@ class Program:
         self._guards = [*zip(*self._arrays, *trace.guards.values())] or [(), (), ()]
 
     def _bind(self, trace, symbol, flags):
-        if symbol.list_auxiliary_states():
+        if symbol.list_auxiliary_states() or ASKS.intersection(n['op'] for n in self.runs['nodes']):
             # MXNet would declare BatchNorm's running statistics read-only, and they would race
             flags.pop('static_shape', None)
         self.sources = trace.find(symbol.list_inputs())
-        fixed = []
+        # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
+        # each call: a gradient that nobody wants is a new array each time
+        indices = {True: [], False: []}
         for at, source in enumerate(self.sources.values()):
+            indices[source[0] == 'param' and source[1].grad_req != 'null'].append(at)
             self._values.append(None)
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
@@ -74,14 +80,12 @@ class Program:
             if source[0] in ('draw', 'attribute'):
                 self._moving.append((at, source))
                 continue
-            fixed.append(at)
             self._values[at] = self.value(source)
             if self._values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
-        self._op = CachedOp(symbol, [('data_indices', sorted(
-            at for at, _ in self._inputs + self._moving)),
-                                     ('param_indices', fixed), *flags.items()])
+        self._op = CachedOp(symbol, [('param_indices', indices[True]),
+                                     ('data_indices', indices[False]), *flags.items()])
 
     def current(self):
         """Whether all on which the trace relied is as it was."""
