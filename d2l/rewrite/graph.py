@@ -86,7 +86,7 @@ class Graph:
     def reshape(self, value, *lengths):
         """A value in another shape."""
         return value if shape(value) == lengths else self.new(
-            'Reshape', [value], lengths, shape=lengths)
+            '_np_reshape', [value], lengths, newshape=lengths)
 
     def concat(self, values, axis):
         """Values one behind another along an axis; those of length 0 vanish."""

@@ -15,6 +15,8 @@ ELEMENTWISE = {'_npi_add': 'elemwise_add', '_npi_subtract': 'elemwise_sub',
                '_npi_multiply': 'elemwise_mul'}
 RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze', 'Flatten'
 WIDE = 16           # rows from which copying them whole pays
+MANY = 256          # products of matrices, from which one of larger ones pays,
+NARROW = 16         # if its result has no more columns than this
 SMALL = 64          # side of a matrix by which a product costs no more than elementwise work
 
 
@@ -98,6 +100,13 @@ def times_ones(graph, value, sizes, length, number=1):
     if before == 1:
         return graph.new('dot', [graph.ones(length, n, value=number),
                                  graph.reshape(value, n, after)], (length, after))
+    if before >= MANY and length * after <= NARROW:
+        units = graph.new('_eye', [], (after, after), N=after)
+        units = graph.new('tile', [units], (length * after, n * after), reps=(length, n))
+        units = graph.new('_mul_scalar', [units], shape(units), scalar=number)
+        rows = graph.reshape(value, before, n * after)
+        return graph.new('FullyConnected', [rows, units], (before, length * after),
+                         num_hidden=length * after, no_bias=True)
     return graph.new('batch_dot', [graph.ones(before, length, n, value=number),
                                    graph.reshape(value, *sizes)], (before, length, after))
 
@@ -123,8 +132,7 @@ def reduction(graph, node):
     if not sizes or node.attr('initial') is not None:
         return None
     total = times_ones(graph, source, sizes, 1, 1 / sizes[1] if node.op == '_npi_mean' else 1)
-    # legacy Reshape knows no scalars
-    return graph.new('_np_reshape', [total], node.shapes[0], newshape=node.shapes[0])
+    return graph.reshape(total, *node.shapes[0])
 
 
 @rule('LayerNorm')
@@ -163,15 +171,14 @@ def copy(graph, node):
 
 @rule(*RESHAPES)
 def reshape(graph, node):
-    """Any reshape of any reshape -> one reshape, or none."""
+    """Any reshape of any reshape -> one np.reshape, or none: the others copy."""
     source, = node.inputs
     while source[0].op in RESHAPES:
         source = source[0].inputs[0]
     if shape(source) == node.shapes[0] and (node, 0) not in graph.heads:
         return source
-    # legacy Reshape knows no scalars
-    if node.shapes[0] and (source != node.inputs[0] or node.op != 'Reshape'):
-        return graph.new('Reshape', [source], node.shapes[0], shape=node.shapes[0])
+    if source != node.inputs[0] or node.op != '_np_reshape':
+        return graph.new('_np_reshape', [source], node.shapes[0], newshape=node.shapes[0])
 
 
 @rule('_rnn_param_concat', '_npi_concatenate', 'Concat')
@@ -208,8 +215,8 @@ def transpose(graph, node):
     if inner:
         order, source = tuple(inner[axis] for axis in order), source[0].inputs[0]
     long = [axis for axis in order if shape(source)[axis] > 1]
-    if long == sorted(long) and node.shapes[0]:
-        return graph.new('Reshape', [source], node.shapes[0], shape=node.shapes[0])
+    if long == sorted(long):
+        return graph.new('_np_reshape', [source], node.shapes[0], newshape=node.shapes[0])
     if inner or node.op != 'transpose':
         return graph.new('transpose', [source], node.shapes[0], axes=order)
 
