@@ -147,14 +147,18 @@ def layer_norm(graph, node):
     rows, eps = math.prod(whole) // n, float(node.attr('eps', 1e-5))
     x, gamma, beta = node.inputs
     x = graph.reshape(x, rows, n)
-    mean = repeated(graph, times_ones(graph, x, (rows, n, 1), 1, 1 / n), (rows, n))
-    y = graph.new('elemwise_sub', [x, mean], (rows, n))
-    y = graph.new('L2Normalization', [y], (rows, n), mode='instance', eps=n * eps)
     gamma = graph.new('_mul_scalar', [gamma], (n,), scalar=math.sqrt(n))
+    l2 = {'mode': 'instance', 'eps': n * eps}
     if n <= SMALL:
+        centre = graph.new('_plus_scalar', [graph.new('_eye', [], (n, n), N=n)], (n, n), scalar=-1 / n)
         gamma = graph.new('diag', [gamma], (n, n))
+        y = graph.new('FullyConnected', [x, centre], (rows, n), num_hidden=n, no_bias=True)
+        y = graph.new('L2Normalization', [y], (rows, n), **l2)
         y = graph.new('FullyConnected', [y, gamma, beta], (rows, n), num_hidden=n)
     else:
+        mean = repeated(graph, times_ones(graph, x, (rows, n, 1), 1, 1 / n), (rows, n))
+        y = graph.new('elemwise_sub', [x, mean], (rows, n))
+        y = graph.new('L2Normalization', [y], (rows, n), **l2)
         y = graph.new('elemwise_mul', [y, repeated(graph, gamma, (rows, n))], (rows, n))
         y = graph.new('elemwise_add', [y, repeated(graph, beta, (rows, n))], (rows, n))
     return graph.reshape(y, *whole)
