@@ -71,6 +71,28 @@ def test_other_powers_stay():
     assert_same(lambda x: x ** 3, normal(3), within=['_npi_power_scalar'])
 
 
+@pytest.mark.parametrize('function, op', [(lambda x: x ** 2, 'square'),
+                                          (lambda x: x * 3, '_npi_multiply_scalar')])
+@given(rows=st.integers(1, 9), found=st.integers(1, 9), width=length)
+@repeatable
+def test_what_is_done_to_rows_found_in_a_table(function, op, rows, found, width):
+    at = np.array(onp.arange(found) % rows)
+
+    def once(table):
+        return function(npx.embedding(at, table, input_dim=rows, output_dim=width))
+
+    def twice(table):
+        Y = npx.embedding(at, table, input_dim=rows, output_dim=width)
+        return function(Y) + Y
+    table, small = normal(rows, width), 2 * rows <= found
+    for training in BOTH:
+        for f, first in (once, small), (twice, small and not training):
+            ops = [o for o in run(f, [table], training, True)[1] if o in (op, 'Embedding')]
+            assert ops[-1] == ('Embedding' if first else op), ops
+    assert_same(once, table)
+    assert_same(twice, table)
+
+
 ELEMENTWISE = {'_npi_add': lambda x, y: x + y, '_npi_subtract': lambda x, y: x - y,
                '_npi_multiply': lambda x, y: x * y}
 

@@ -69,6 +69,20 @@ def elementwise(graph, node):
         return graph.new(ELEMENTWISE[node.op], inputs, whole)
 
 
+@rule('square', '_npi_multiply_scalar')
+def of_table(graph, node):
+    """What is done to each number of rows that were looked up -> done to the table, if that is smaller;
+    in training only where no other gradient is to be added up in the table."""
+    found = node.inputs[0][0]
+    if found.op != 'Embedding' or found.attr('sparse_grad') or (
+            graph.training and len(graph.users[found, 0]) > 1):
+        return None
+    index, table = found.inputs
+    if 2 * math.prod(shape(table)) <= math.prod(node.shapes[0]):
+        table = graph.new(node.op, [table], shape(table), **node.attrs)
+        return graph.new('Embedding', [index, table], node.shapes[0], **found.attrs)
+
+
 @rule('Pooling')
 def global_max_pooling(graph, node):
     """Max pooling over all of a picture -> pick at argmax, in training: its gradient walks less. Like
