@@ -1,11 +1,14 @@
 """d2l.updates: the numbers are those of MXNet's own functions."""
+import re
+
 import mxnet
+import numpy as onp
 import pytest
 from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 from mxnet.optimizer import optimizer
 
-import d2l  # noqa: F401
+from d2l.updates import DEFAULTS
 
 npx.set_np()
 STEPS = 4
@@ -16,6 +19,14 @@ def test_mxnets_optimizers_call_them():
     for name in REPLACED:
         assert getattr(optimizer, name) is not getattr(mxnet.nd, name)
         assert getattr(optimizer, name).__module__ == 'd2l.updates'
+
+
+@pytest.mark.parametrize('name', ['sgd_update', 'sgd_mom_update', 'adam_update'])
+def test_defaults_are_mxnets(name):
+    found = dict(re.findall(r'(\w+) : \w+, optional, default=(\S+)', getattr(mxnet.nd, name).__doc__))
+    assert {'wd', 'lazy_update'} <= {*found} <= {*DEFAULTS, 'rescale_grad', 'clip_gradient'}
+    for key in {*found} & {*DEFAULTS}:
+        assert onp.float32(found[key]) == onp.float32(DEFAULTS[key])
 
 
 def trained(name, options, batch_size=5):
@@ -38,6 +49,7 @@ def trained(name, options, batch_size=5):
 OPTIONS = {
     'adam': ('adam', {}),
     'adam with all': ('adam', {'wd': 0.1, 'clip_gradient': 0.01, 'beta1': 0.5, 'epsilon': 1e-3}),
+    'adam with a default': ('adam', {'beta1': 0.9, 'beta2': 0.99, 'wd': 0.0}),
     'sgd': ('sgd', {}),
     'sgd that clips': ('sgd', {'clip_gradient': 0.01}),
     'momentum': ('sgd', {'momentum': 0.9}),
