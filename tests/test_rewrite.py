@@ -93,6 +93,27 @@ def test_what_is_done_to_rows_found_in_a_table(function, op, rows, found, width)
     assert_same(twice, table)
 
 
+@pytest.mark.parametrize('function', [lambda x: x * 3, lambda x: x / 3])
+@given(n=st.integers(1, 5), k=length)
+@repeatable
+def test_a_number_times_a_product(function, n, k):
+    def score(x, y, w):
+        x = npx.fully_connected(x, w, num_hidden=4, no_bias=True, flatten=False)
+        return function(npx.batch_dot(x.reshape(n, 5, 2, 2).transpose(0, 2, 1, 3)
+                                      .reshape(2 * n, 5, 2), y))
+    arrays = normal(n, 5, k), normal(2 * n, 2, 5), normal(4, k)
+    number = ['_npi_multiply_scalar', '_npi_true_divide_scalar']
+    few = 2 * 4 * k <= 2 * n * 5 * 5
+    assert_same(score, *arrays, without=number if few else (), within=['_mul_scalar'] if few else ())
+
+    def used_twice(x, w):
+        y = npx.fully_connected(x, w, num_hidden=4, no_bias=True)
+        return function(y) + y.sum(axis=0)
+    assert_same(used_twice, normal(9, k), normal(4, k), without=['_mul_scalar'])
+    result = lambda x, w: (function(npx.fully_connected(x, w, num_hidden=4, no_bias=True)), x)  # noqa
+    assert_same(result, normal(9, k), normal(4, k))
+
+
 ELEMENTWISE = {'_npi_add': lambda x, y: x + y, '_npi_subtract': lambda x, y: x - y,
                '_npi_multiply': lambda x, y: x * y}
 

@@ -241,6 +241,26 @@ def transpose(graph, node):
 
 # ---- products
 
+@rule('_npi_multiply_scalar', '_npi_true_divide_scalar')
+def scaled(graph, node):
+    """A number times a product of a product -> that number times the weights, which are fewer."""
+    user, value, size = node, node.inputs[0], math.prod(node.shapes[0])
+    while value not in graph.heads and len(graph.users.get(value, ())) == 1:
+        product = value[0]
+        if product.op == 'FullyConnected' and product.attr('no_bias'):
+            x, weight = product.inputs
+            if 2 * math.prod(shape(weight)) > size:
+                return None
+            number = float(node.attr('scalar'))
+            weight = graph.new('_mul_scalar', [weight], shape(weight),
+                               scalar=1 / number if 'divide' in node.op else number)
+            user.inputs[0] = graph.new(product.op, [x, weight], product.shapes[0], **product.attrs)
+            return node.inputs[0]
+        if product.op not in ('batch_dot', *RESHAPES) and not permutation(product):
+            return None
+        user, value = product, product.inputs[0]
+
+
 @rule('batch_dot')
 def batch_dot(graph, node):
     """A product of transposes -> one that reads its arguments the other way. A row times each of some
