@@ -115,7 +115,7 @@ def times_ones(graph, value, sizes, length, number=1):
         return graph.new('dot', [graph.ones(length, n, value=number),
                                  graph.reshape(value, n, after)], (length, after))
     if before >= MANY and length * after <= NARROW:
-        units = graph.new('_eye', [], (after, after), N=after)
+        units = graph.unit(after)
         units = graph.new('tile', [units], (length * after, n * after), reps=(length, n))
         units = graph.new('_mul_scalar', [units], shape(units), scalar=number)
         rows = graph.reshape(value, before, n * after)
@@ -164,7 +164,7 @@ def layer_norm(graph, node):
     gamma = graph.new('_mul_scalar', [gamma], (n,), scalar=math.sqrt(n))
     l2 = {'mode': 'instance', 'eps': n * eps}
     if n <= SMALL:
-        centre = graph.new('_plus_scalar', [graph.new('_eye', [], (n, n), N=n)], (n, n), scalar=-1 / n)
+        centre = graph.new('_plus_scalar', [graph.unit(n)], (n, n), scalar=-1 / n)
         gamma = graph.new('diag', [gamma], (n, n))
         y = graph.new('FullyConnected', [x, centre], (rows, n), num_hidden=n, no_bias=True)
         y = graph.new('L2Normalization', [y], (rows, n), **l2)
