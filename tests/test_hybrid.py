@@ -659,6 +659,21 @@ def test_static_shape_where_mxnet_can(monkeypatch, make, shape, static):
     assert [flags['static_alloc'] for flags in seen] == [True, False]
 
 
+@pytest.mark.parametrize('optimize', [False, True])
+@pytest.mark.parametrize('reshape', [lambda Y: Y.reshape(Y.shape[0], 16, -1),
+                                     lambda Y: npx.reshape(Y, (-2, -2, -5))])
+def test_what_a_convolution_gives_may_be_reshaped(reshape, optimize):
+    """In place MXNet keeps oneDNN's order for it, with which the next operator fails or crashes."""
+    X = randn(8, 3, 7, 10)
+    conv = ready(nn.Conv2D(16, (3, 10), activation='relu'), X)
+
+    def pooled(X):
+        return npx.pooling(reshape(conv(X)), kernel=(2,), pool_type='max')
+    fast = compile(pooled, optimize=optimize)
+    for _ in range(2):
+        assert abs(fast(X) - pooled(X)).max() <= (1e-5 if optimize else 0)
+
+
 def test_static_shape_knows_the_mode():
     """One graph for both modes: MXNet tells its operators, all of them, which it is."""
     X = randn(50)

@@ -65,6 +65,29 @@ def test_no_common_subexpressions():
     assert all(a == np.tanh(x) for a in CachedOp(loaded(changed))(x))
 
 
+@pytest.mark.parametrize('op, newshape, shape', [
+    ('_np_reshape', '(2, -1)', '(2, -1)'), ('_np_reshape', '-1', '(-1,)'),
+    ('_npx_reshape', '(-2, -5, -1)', '(0, -3, -1)'), ('_npx_reshape', '(-6, 2, 1, -4)', '(-4, 2, 1, -2)'),
+    ('_np_reshape', '()', None), ('_npx_reshape', '(-3, -4)', None), ('_np_reshape', '(0, 3)', None)])
+def test_reshape_by_copy(op, newshape, shape):
+    X = node('null', 'x')
+    plain = graph(X, node(op, 'node_1', 0, newshape=newshape), heads=[1])
+    assert passes.reshape_by_copy(plain) == plain       # without a convolution
+    Y = node('Convolution', 'node_0', 0)
+    changed = passes.reshape_by_copy(graph(X, Y, node(op, 'node_1', 1, newshape=newshape), heads=[2]))
+    node_1 = changed['nodes'][2]
+    assert node_1['inputs'] == [[1, 0, 0]]
+    if shape:
+        assert node_1['op'] == 'Reshape' and node_1['attrs']['shape'] == shape
+        X = np.arange(12).reshape(2, 1, 6)
+        if op == '_npx_reshape':
+            given = tuple(map(int, newshape.strip('()').split(',')))
+            Y = mx.nd.Reshape(X.as_nd_ndarray(), shape=eval(shape))
+            assert Y.shape == npx.reshape(X, given).shape
+    else:
+        assert node_1['op'] == op
+
+
 def test_copyto_to_cast():
     copied = graph(node('null', 'var0'), node('_copyto', 'node_1', 0),
                    node('_npi_multiply_scalar', 'node_2', 1, scalar='2.0'), heads=[2])

@@ -3,7 +3,11 @@
 A graph is what `Symbol.tojson` writes, parsed: `nodes`, of which the variables have the op 'null',
 and `heads`, its outputs, as [node, output, version] like the `inputs` of each node.
 """
+import ast
+
 from . import tape
+
+LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
 
 
 def keep_random_order(graph):
@@ -33,3 +37,18 @@ def copyto_to_cast(graph, dtypes):
     return dict(graph, nodes=[
         dict(node, op='Cast', attrs={'dtype': dtypes[node['name']]})
         if node['op'] == '_copyto' else node for node in graph['nodes']])
+
+
+def reshape_by_copy(graph):
+    """Let reshapes copy where there are convolutions. In place, np.reshape keeps the order of numbers
+    that oneDNN chose for the result of one, for other lengths: the next operator fails or crashes."""
+    nodes = [dict(node) for node in graph['nodes']]
+    blocked = any(node['op'] in ('Convolution', 'Deconvolution') for node in nodes)
+    for node in nodes if blocked else ():
+        lengths = ast.literal_eval(node.get('attrs', {}).get('newshape', '()'))
+        lengths = lengths if isinstance(lengths, tuple) else (lengths,)
+        if lengths and not {0, -3} & {*lengths}:    # Reshape knows neither
+            shape = str(tuple(LEGACY.get(length, length) for length in lengths))
+            reverse = node['attrs'].get('reverse', 'False')
+            node.update(op='Reshape', attrs={'shape': shape, 'reverse': reverse})
+    return dict(graph, nodes=nodes)

@@ -48,6 +48,7 @@ class Program:
                 self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
             elif exact:
                 self.runs = passes.no_common_subexpressions(self.graph)
+            self.runs = passes.reshape_by_copy(self.runs)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
                        dict(flags))
         # what must stay as it is for the program to hold: first the arrays
@@ -64,8 +65,8 @@ class Program:
         self._guards = [*zip(*self._arrays, *trace.guards.values())] or [(), (), ()]
 
     def _bind(self, trace, symbol, flags):
-        if symbol.list_auxiliary_states() or ASKS.intersection(n['op'] for n in self.runs['nodes']):
-            # MXNet would declare BatchNorm's running statistics read-only, and they would race
+        if symbol.list_auxiliary_states() or any(n['op'] in ASKS for n in self.runs['nodes']):
+            # of BatchNorm's running statistics it would say that they are only read, and they race
             flags.pop('static_shape', None)
         self.sources = trace.find(symbol.list_inputs())
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
