@@ -73,6 +73,7 @@ say('above', tuned, scratch, 'test accuracy, from scratch')
 ''',
     # in pixels, as VOC's rules want it
     '13.7': '''
+d2l.vision.import_gluoncv()
 from gluoncv.utils.metrics import VOCMApMetric
 metric = VOCMApMetric(iou_thresh=0.5, class_names=['pikachu'])
 for batch in d2l.load_data_pikachu(batch_size)[1]:
@@ -85,6 +86,7 @@ for batch in d2l.load_data_pikachu(batch_size)[1]:
 say('above', metric.get()[1][-1], 0.5, 'mean average precision on the validation set')
 ''',
     '13.11': '''
+d2l.vision.import_gluoncv()
 from gluoncv.utils.metrics import SegmentationMetric
 metric, background, pixels = SegmentationMetric(21), 0, 0
 for X, Y in test_iter:

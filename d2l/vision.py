@@ -5,7 +5,10 @@ graph; `from_gluoncv` runs that graph operator by operator on the book's arrays,
 """
 import ctypes
 import functools
+import importlib
 import json
+import sys
+import warnings
 
 import mxnet
 from mxnet import autograd, gluon
@@ -17,6 +20,21 @@ from mxnet.util import np_array, np_shape
 INPUT = 'data'
 
 
+def import_gluoncv():
+    """Import Gluon-CV, and return it: the first time, where PyTorch 2 is installed, it would refuse to
+    be imported, though it does without PyTorch where there is none; and it names old versions."""
+    found = sys.modules.get('torch')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            sys.modules['torch'] = None             # importing it is an ImportError
+            return importlib.import_module('gluoncv')
+        finally:
+            del sys.modules['torch']
+            if found:
+                sys.modules['torch'] = found
+
+
 def from_gluoncv(name, **kwargs):
     """Return a network of Gluon-CV as a Block that takes and returns the book's arrays.
 
@@ -26,14 +44,10 @@ def from_gluoncv(name, **kwargs):
     `d2l.hybridize`. It takes pictures (B, 3, H, W), and not the targets that some networks take in
     training. Raises ValueError for a name that Gluon-CV does not know.
     """
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')             # it asks for PyTorch, and names old versions
-        from gluoncv import model_zoo
-
-        with np_array(False), np_shape(False):
-            return OlderBlock(model_zoo.get_model(name, **kwargs))
+    model_zoo = import_gluoncv().model_zoo
+    with warnings.catch_warnings(), np_array(False), np_shape(False):
+        warnings.simplefilter('ignore')             # what it calls, it names old
+        return OlderBlock(model_zoo.get_model(name, **kwargs))
 
 
 class OlderBlock(gluon.Block):

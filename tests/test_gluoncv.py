@@ -66,9 +66,8 @@ def test_it_learns_and_shares_its_gradients():
 
 def test_parameters_are_gluoncvs(tmp_path):
     """Files of either are the other's."""
-    from gluoncv import model_zoo
-
     net = d2l.from_gluoncv('resnet18_v1', classes=2)
+    model_zoo = d2l.vision.import_gluoncv().model_zoo
     net.initialize()
     net(np.zeros((1, 3, 32, 32)))
     net.save_parameters(str(tmp_path / 'net.params'))
@@ -92,3 +91,15 @@ def test_training_that_wants_targets_says_so():
 def test_an_unknown_name():
     with pytest.raises(ValueError, match='not among the following model list'):
         d2l.from_gluoncv('resnet17_v1')
+
+
+def test_gluoncv_beside_pytorch_2(python, tmp_path):
+    """Itself it raises, 'Legacy torch==2.13.0 detected', where that is installed."""
+    (tmp_path / 'torch.py').write_text("__version__ = '2.13.0'\n")
+    done = python('-W', 'ignore', '-c', """if True:
+        import torch, d2l
+        d2l.npx.set_np()
+        d2l.from_gluoncv('resnet18_v1', classes=2)
+        import gluoncv, sys
+        print(sys.modules['torch'] is torch)""", env={'PYTHONPATH': str(tmp_path)})
+    assert done.stdout == 'True\n', done.stderr

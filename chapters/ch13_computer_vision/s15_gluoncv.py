@@ -12,15 +12,12 @@
 
 # %%
 # %matplotlib inline
-import warnings
-
 import d2l
 from mxnet import image, np, npx
 
 npx.set_np()
-with warnings.catch_warnings():
-    warnings.simplefilter('ignore')     # it asks for PyTorch as well
-    from gluoncv.utils import metrics, viz
+d2l.vision.import_gluoncv()     # itself it refuses where PyTorch 2 is installed
+from gluoncv.utils import metrics, viz
 
 # %%
 net = d2l.from_gluoncv('resnet18_v1', classes=10)
