@@ -88,6 +88,31 @@ def test_reshape_by_copy(op, newshape, shape):
         assert node_1['op'] == op
 
 
+@pytest.mark.parametrize('ops, copies', [
+    (['RESHAPE', 'Activation', 'Convolution', 'Activation', 'RESHAPE'], [1, 5]),
+    (['RESHAPE', 'transpose', 'Convolution', 'transpose', 'RESHAPE'], []),
+    (['transpose', 'RESHAPE', 'Deconvolution', 'RESHAPE', 'transpose'], [2, 4])])
+def test_reshapes_copy_where_oneDNNs_order_may_come(ops, copies):
+    nodes = [node('null', 'x')]
+    for i, op in enumerate(ops):
+        nodes.append(node('_np_reshape', f'node_{i}', i, newshape='(2, -1)') if op == 'RESHAPE'
+                     else node(op, f'node_{i}', i))
+    changed = passes.reshape_by_copy(graph(*nodes, heads=[len(ops)]))['nodes']
+    assert [i for i, n in enumerate(changed) if n['op'] == 'Reshape'] == copies
+
+
+def test_reshapes_of_weights_and_of_others_do_not_copy():
+    x, y = node('null', 'x'), node('null', 'y')
+    weight, other = [node('_np_reshape', f'node_{i}', 1, newshape='(2, -1)') for i in range(2)]
+    convolution = node('Convolution', 'node_2', 0, 2)
+    changed = passes.reshape_by_copy(graph(x, y, weight, other, convolution, heads=[3, 4]))
+    assert [n['op'] for n in changed['nodes'][2:4]] == ['_np_reshape'] * 2
+    # what is added to its result: the sum's gradient may be in oneDNN's order
+    total = node('elemwise_add', 'node_3', 4, 3)
+    changed = passes.reshape_by_copy(graph(x, y, weight, other, convolution, total, heads=[5]))
+    assert [n['op'] for n in changed['nodes'][2:4]] == ['_np_reshape', 'Reshape']
+
+
 def test_copyto_to_cast():
     copied = graph(node('null', 'var0'), node('_copyto', 'node_1', 0),
                    node('_npi_multiply_scalar', 'node_2', 1, scalar='2.0'), heads=[2])

@@ -9,6 +9,7 @@ from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 import d2l
+from d2l.rewrite.rules import FAST, LARGE
 
 npx.set_np()
 ERROR = 1e-5        # relative to the largest number: sums of some dozens of float32
@@ -242,6 +243,65 @@ def test_a_row_times_rows(batch, k, m, flag):
                 within=['_np_reshape'], without=['SwapAxis', 'transpose'])
 
 
+@given(n=st.integers(1, 4), rows=st.sampled_from([1, 16, 40, 41]),
+       middle=st.sampled_from([16, 64, 101]), columns=st.sampled_from([1, 4, 16]),
+       transposed=st.booleans())
+@repeatable
+def test_products_of_large_matrices(n, rows, middle, columns, transposed):
+    large = (n > 1 and rows * middle * columns >= LARGE and (rows % FAST or middle % FAST)
+             and (columns == 1 or not transposed))
+    if rows == 1 and transposed:                # as it stands after the rule before
+        rows, columns = columns, rows
+        large = n > 1 and rows * middle >= LARGE and rows % FAST
+    op = 'Convolution'
+    assert_same(lambda a, b: npx.batch_dot(a, b.swapaxes(1, 2) if transposed else b),
+                normal(n, rows, middle),
+                normal(n, columns, middle) if transposed else normal(n, middle, columns),
+                within=[op] if large else [], without=['batch_dot'] if large else [op])
+
+
+def test_a_row_times_many_rows():
+    """Skip-gram's: found in a table, and in place at each of the two rules."""
+    at = np.array(onp.arange(3 * 50).reshape(3, 50) % 40)
+
+    def scores(x, table):
+        rows = npx.embedding(at, table, input_dim=40, output_dim=90)
+        return npx.batch_dot(x, rows.swapaxes(1, 2))
+    assert_same(scores, normal(3, 1, 90), normal(40, 90), within=['Convolution', '_np_reshape'],
+                without=['batch_dot', 'SwapAxis', 'transpose'])
+
+
+@given(rows=st.integers(1, 6), steps=length, value=st.sampled_from([0, -1e6]), twice=st.booleans())
+@repeatable
+def test_sequence_mask(rows, steps, value, twice):
+    lengths = onp.random.RandomState(rows).uniform(0, steps + 1, rows).astype('float32')
+
+    def masked(x):
+        lengths_ = np.array(lengths)
+        for _ in range(1 + twice):
+            x = npx.softmax(npx.sequence_mask(x, lengths_, use_sequence_length=True, value=value,
+                                              axis=1) * 2)
+        return x
+    assert_same(masked, normal(rows, steps), within=['where'], without=['SequenceMask'])
+    for training in BOTH:
+        _, ops = run(masked, [normal(rows, steps)], training, True)
+        assert ops.count('broadcast_lesser') == 1 and ops.count('where') == 1 + twice
+
+
+def test_what_is_hidden_may_be_anything():
+    x = normal(3, 4)
+    x[1, 2:] = onp.nan
+    mask = d2l.compile(lambda x, lengths: npx.sequence_mask(
+        x, lengths, use_sequence_length=True, value=-1, axis=1), optimize=True)
+    assert (mask(np.array(x), np.array([4, 2, 0]))[1, 2:] == -1).all()
+
+
+@pytest.mark.parametrize('shape, axis', [((3, 4), 0), ((3, 4, 2), 1)])
+def test_other_masks_stay(shape, axis):
+    assert_same(lambda x: npx.sequence_mask(x, np.ones(shape[1 - axis]), use_sequence_length=True,
+                                            axis=axis), normal(*shape), within=['SequenceMask'])
+
+
 @given(sizes=st.lists(st.sampled_from([16, 32, 48, 7]), min_size=2, max_size=4))
 @repeatable
 def test_vectors_one_after_another(sizes):
@@ -255,6 +315,16 @@ def test_pictures_one_after_another(axis, lengths, other):
     others = [other if i == axis else n for i, n in enumerate(lengths)]
     assert_same(lambda x, y: np.concatenate([x, y], axis=axis), normal(*lengths), normal(*others),
                 without=['_npi_concatenate'])
+
+
+@given(lengths=st.lists(length, min_size=1, max_size=2), widths=st.tuples(length, length),
+       negative=st.booleans())
+@repeatable
+def test_rows_side_by_side(lengths, widths, negative):
+    axis = -1 if negative else len(lengths)
+    assert_same(lambda x, y: np.concatenate([x, y], axis=axis),
+                *[normal(*lengths, width) for width in widths],
+                within=['Concat'], without=['_npi_concatenate'])
 
 
 # ---- loops

@@ -7,7 +7,11 @@ import ast
 
 from . import tape
 
+RESHAPES = '_np_reshape', '_npx_reshape'
 LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
+CONVOLUTIONS = 'Convolution', 'Deconvolution'
+# operators whose results and gradients are in plain order, whatever they are given
+PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
 
 
 def keep_random_order(graph):
@@ -40,15 +44,32 @@ def copyto_to_cast(graph, dtypes):
 
 
 def reshape_by_copy(graph):
-    """Let reshapes copy where there are convolutions. In place, np.reshape keeps the order of numbers
-    that oneDNN chose for the result of one, for other lengths: the next operator fails or crashes."""
+    """Let reshapes copy near convolutions. In place, np.reshape keeps the order of numbers that oneDNN
+    chose for the result of one, or for a gradient, for other lengths: the next operator fails or
+    crashes."""
     nodes = [dict(node) for node in graph['nodes']]
-    blocked = any(node['op'] in ('Convolution', 'Deconvolution') for node in nodes)
-    for node in nodes if blocked else ():
-        lengths = ast.literal_eval(node.get('attrs', {}).get('newshape', '()'))
+    near = _oneDNNs_order(nodes)
+    for node in [nodes[i] for i in near if nodes[i]['op'] in RESHAPES]:
+        lengths = ast.literal_eval(node['attrs']['newshape'])
         lengths = lengths if isinstance(lengths, tuple) else (lengths,)
         if lengths and not {0, -3} & {*lengths}:    # Reshape knows neither
             shape = str(tuple(LEGACY.get(length, length) for length in lengths))
             reverse = node['attrs'].get('reverse', 'False')
             node.update(op='Reshape', attrs={'shape': shape, 'reverse': reverse})
     return dict(graph, nodes=nodes)
+
+
+def _oneDNNs_order(nodes):
+    """Indices of the nodes that may meet numbers in an order that oneDNN chose: those that a
+    convolution's result comes to, and those that a gradient comes to from it or from them."""
+    near = set()
+    for i, node in enumerate(nodes):
+        if node['op'] in CONVOLUTIONS or node['op'] not in PLAIN and any(
+                j in near for j, *_ in node['inputs']):
+            near.add(i)
+    for i in reversed(range(len(nodes))):
+        if i in near and nodes[i]['op'] not in PLAIN:
+            # MXNet keeps weights' gradients in plain order
+            inputs = nodes[i]['inputs'][:1 if nodes[i]['op'] in CONVOLUTIONS else None]
+            near.update(j for j, *_ in inputs)
+    return near

@@ -2,10 +2,10 @@
 16; with others, as LeNet's 6, it goes picture by picture through a matrix copied number by number.
 """
 from .graph import shape
-from .rules import rule_table
+from .rules import FAST, rule_table
 
 RULES, rule = rule_table()
-FAST, FAST_IN_TRAINING = 8, 16      # of these many channels, the multiples are fast
+FAST_IN_TRAINING = 16               # of these many channels, the multiples are fast
 
 
 def plain(node):

@@ -73,17 +73,19 @@ class Graph:
         self._constants, self._made = set(), {}     # values; what they are -> value
         self.replaced = {}                  # value -> the value that takes its place
 
-    def new(self, op, inputs, shape, /, of=None, dtype='float32', **attrs):
+    def new(self, op, inputs, shape, /, of=None, dtype='float32', once=False, **attrs):
         """The value of a new operator of one result. of: a node whose place among those that draw
-        random numbers it takes. A constant is made once;
+        random numbers it takes; once: whether to make it but once for the same inputs. Constants are;
         not in training, where a Transformer's step then takes longer by 3 %."""
         name = f'{of.name if of else "new"}_{next(NUMBERS)}'
         node = Node(op, name, {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
                     [numpy.dtype(dtype)])
-        if self.training or not self._constants.issuperset(inputs):
+        constant = not self.training and self._constants.issuperset(inputs)
+        if not (once or constant):
             return node, 0
         value = self._made.setdefault((op, *inputs, *node.attrs.items()), (node, 0))
-        self._constants.add(value)
+        if constant:
+            self._constants.add(value)
         return value
 
     def ones(self, *lengths, value=1):

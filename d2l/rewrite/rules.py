@@ -17,6 +17,8 @@ RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze
 WIDE = 16           # rows from which copying them whole pays
 MANY = 256          # products of matrices, from which one of larger ones pays,
 NARROW = 16         # if its result has no more columns than this
+LARGE = 4096        # multiplications in a product of matrices from which all threads pay
+FAST = 8            # of these many channels, oneDNN computes convolutions of multiples in blocks
 SMALL = 64          # side of a matrix by which a product costs no more than elementwise work
 
 
@@ -81,6 +83,24 @@ def of_table(graph, node):
     if 2 * math.prod(shape(table)) <= math.prod(node.shapes[0]):
         table = graph.new(node.op, [table], shape(table), **node.attrs)
         return graph.new('Embedding', [index, table], node.shapes[0], **found.attrs)
+
+
+@rule('SequenceMask')
+def sequence_mask(graph, node):
+    """SequenceMask of rows -> where, by a mask that is made once for all with the same lengths: it
+    writes number by number, and in its gradient again."""
+    whole = node.shapes[0]
+    if len(whole) != 2 or node.attr('axis', 0) != 1 or not node.attr('use_sequence_length', False):
+        return None
+    rows, steps = whole
+    x, lengths = node.inputs
+    lengths = graph.new('fix', [lengths], (rows,), once=True)          # counts of whole steps
+    lengths = graph.new('_np_reshape', [lengths], (rows, 1), newshape=(rows, 1), once=True)
+    time = graph.new('_arange', [], (1, steps), start=0, stop=steps, once=True)
+    time = graph.new('_np_reshape', [time], (1, steps), newshape=(1, steps), once=True)
+    mask = graph.new('broadcast_lesser', [time, lengths], whole, once=True)
+    hidden = graph.new('_full', [], whole, shape=whole, value=node.attr('value', 0), once=True)
+    return graph.new('where', [mask, x, hidden], whole)
 
 
 @rule('Pooling')
@@ -201,16 +221,22 @@ def reshape(graph, node):
 
 @rule('_rnn_param_concat', '_npi_concatenate', 'Concat')
 def concatenate(graph, node):
-    """Vectors one after another -> matrices of a common width; np.concatenate of pictures -> Concat:
-    oneDNN's kernel, which knows no vectors."""
+    """Vectors one after another -> matrices of a common width; np.concatenate of pictures, or of rows
+    side by side -> Concat: oneDNN's kernel, which knows neither vectors nor sequences of rows."""
+    whole = node.shapes[0]
     sizes = [math.prod(shape(value)) for value in node.inputs]
     width = math.gcd(*sizes)
-    if len(node.shapes[0]) == 1 and width >= WIDE:
+    if len(whole) == 1 and width >= WIDE:
         rows = [graph.reshape(value, size // width, width)
                 for value, size in zip(node.inputs, sizes)]
-        return graph.reshape(graph.concat(rows, 0), *node.shapes[0])
-    if len(node.shapes[0]) == 4 and node.op != 'Concat':
-        return graph.concat(node.inputs, node.attr('axis', 0))
+        return graph.reshape(graph.concat(rows, 0), *whole)
+    axis = node.attr('axis', 0) if node.op == '_npi_concatenate' else node.attr('dim', 1)
+    if len(whole) == 4 and node.op != 'Concat':
+        return graph.concat(node.inputs, axis)
+    if axis in (-1, len(whole) - 1) and (len(whole) == 3 or len(whole) == 2 and node.op != 'Concat'):
+        count = math.prod(whole[:-1])
+        rows = [graph.reshape(value, count, shape(value)[-1]) for value in node.inputs]
+        return graph.reshape(graph.concat(rows, 1), *whole)
 
 
 def permutation(node):
@@ -278,3 +304,20 @@ def batch_dot(graph, node):
         return graph.reshape(product, n, 1, columns)
     if inputs != node.inputs:
         return graph.new('batch_dot', inputs, node.shapes[0], **flags)
+
+
+@rule('batch_dot')
+def grouped_convolution(graph, node):
+    """Products of large matrices -> a convolution in as many groups: BLAS is called for one after
+    another on one thread, oneDNN shares them out, in training and in its gradients. Not where both
+    sides are multiples of 8, which oneDNN would first copy into blocks."""
+    a, b = node.inputs
+    n, rows, columns = node.shapes[0]
+    middle = shape(a)[-1]
+    if node.attr('transpose_a', False) or node.attr('transpose_b', False) and columns > 1 or (
+            n == 1 or rows * middle * columns < LARGE or rows % FAST == middle % FAST == 0):
+        return None
+    product = graph.new(
+        'Convolution', [graph.reshape(b, 1, n * middle, columns), graph.reshape(a, n * rows, middle, 1)],
+        (1, n * rows, columns), kernel=(1,), num_filter=n * rows, num_group=n, no_bias=True)
+    return graph.reshape(product, n, rows, columns)
