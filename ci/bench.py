@@ -6,8 +6,8 @@ process of its own) and by ONNX Runtime. The ways take turns, A B A B, for some 
 the median of the rounds' ratios, so that a machine that is slow for a while slows down all.
 
 NAME `call`: what a call costs; `import`: how long imports take; `memory`: of a training step of
-ResNet-18; `loader`: an epoch of Fashion-MNIST; `scaling`: LeNet on 1, 2 and 4 workers of a
-parameter server.
+ResNet-18; `loader`: an epoch of Fashion-MNIST; `scratch`: the LSTM from scratch beside Gluon's;
+`scaling`: LeNet on 1, 2 and 4 workers of a parameter server.
 """
 import argparse
 import collections
@@ -301,6 +301,13 @@ def measure(workload, rounds):
         return {what: compare(found, rounds) for what, found in timers.items()}
 
 
+def in_a_process(function, *args):
+    """What a function returns in a process of its own, which no network before it has left threads
+    or memory."""
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+        return pool.apply(function, args)
+
+
 def fresh_python(code, **env):
     """What a new Python prints that runs this code, as floats."""
     out = subprocess.run([sys.executable, '-c', code], cwd=REPO, env={**os.environ, **env},
@@ -393,6 +400,23 @@ def loader(rounds):
                    + '.']
 
 
+def training_steps(pairs, rounds):
+    """{'network, way': [seconds]} of the training steps of these (network, way), asked in turn."""
+    workloads = {workload.network: workload for workload in WORKLOADS}
+    return compare({f'{network}, {way}': functools.partial(
+        seconds, workloads[network].prepared(way)[0]) for network, way in pairs}, rounds)
+
+
+def scratch(rounds):
+    """Seconds of a training step of 9.2's LSTM from scratch, and of Gluon's."""
+    ways = [('lstm', COMPILED), ('lstm', OPTIMIZED), ('lstm_scratch', OPTIMIZED)]
+    found = in_a_process(training_steps, ways, rounds)
+    *gluons, own = found
+    return found, [f'A training step of {own} takes '
+                   + ', '.join(f'{ratio(found, own, other):.2f} of that of {other}'
+                               for other in gluons) + '.']
+
+
 def scaling(rounds):
     """Images a second of all workers together, LeNet of 6.6 with 256 images each.
 
@@ -414,7 +438,8 @@ def scaling(rounds):
 
 
 OTHERS = {      # name -> function of the number of rounds, which returns numbers and lines of text
-    'call': call, 'import': imports, 'memory': memory, 'loader': loader, 'scaling': scaling}
+    'call': call, 'import': imports, 'memory': memory, 'loader': loader, 'scratch': scratch,
+    'scaling': scaling}
 
 
 def table(results, what):
@@ -460,9 +485,7 @@ def main(argv=None):
     wanted, results, others = args.names or known, [], {}
     for workload in tqdm([w for w in WORKLOADS if w.network in wanted], unit='network',
                          disable=None):
-        # in a process of its own, which no network before it has left threads or memory
-        with multiprocessing.get_context('spawn').Pool(1) as pool:
-            found = pool.apply(measure, (workload, args.rounds))
+        found = in_a_process(measure, workload, args.rounds)
         results.append((workload.network, workload.batch, found))
         write(head, results, others)                # what is there if this run is ended
     for name in OTHERS:
