@@ -30,7 +30,7 @@ import d2l
 from ci import pretrain
 from d2l.data import ArchiveError, FetchError, fetch, samples
 from d2l.data.archive import extract
-from d2l.data.samples import painter
+from d2l.data.samples import models, painter
 
 CONTENT = b'a data set' * 5000
 SHA1 = hashlib.sha1(CONTENT).hexdigest()
@@ -68,10 +68,10 @@ SAMPLE_SHA1 = {
     'models/resnet18_v2-a81db45f.zip': '1b1deebda6ce6ed8ef9b5a1a0939551363b10947',
     'pikachu.zip': '3a8ad8b4b34610651c8d61c0bc6f233246f728d3',
     'VOCtrainval_11-May-2012.tar': 'fc95c130824cb7e28ff60064de8959f51aed4a95',
-    'models/vgg19-ad2f660d.zip': '3a524997be7569bacb153b03e6cbd73b9bc9a048',
+    'models/vgg19-ad2f660d.zip': '72f43944b9cd6c807a6105953fc11cc758daca5f',
     'kaggle_cifar10_tiny.zip': '80a2910f5fc8566883fc2a1e42b60562df4b671f',
     'kaggle_dog_tiny.zip': '08aaa80cf78bcc36c4610c7d72a7060acf707213',
-    'models/resnet34_v2-9d6b80bb.zip': '14273803b449c8ab8256a64037ef684cb59839c7',
+    'models/resnet34_v2-9d6b80bb.zip': '2a9808e258af40f65a14908c9c852b01337bb6ad',
 }
 
 
@@ -504,6 +504,26 @@ def test_the_same_bytes_on_every_machine(small, monkeypatch, name):
         digest.update(piece if isinstance(piece, bytes) else bytes(piece))
     assert digest.hexdigest() == SAMPLE_SHA1.get(name), (
         f'the maker of {name} makes other bytes: if that is meant, store the new SHA-1 above')
+
+
+@pytest.mark.parametrize('shape', [(64, 3, 7, 7), (64, 3, 3, 3)])
+def test_filters_do_not_depend_on_the_last_digits_of_sines(monkeypatch, shape):
+    """Which are other ones on another machine: a zero was -0.0 there."""
+    random = np.random.RandomState(0)
+
+    def draw(shape):
+        return np.random.RandomState(1).randint(-127, 128, shape) / 74
+    plain = models.first_layer(shape, draw).tobytes()
+
+    def other_digits(function):
+        def call(x):
+            y = function(x)
+            return y + random.choice([-4e-16, 0, 4e-16], np.shape(y))
+        return call
+    for name in 'cos', 'sin', 'exp':
+        monkeypatch.setattr(np, name, other_digits(getattr(np, name)))
+    for _ in range(5):
+        assert models.first_layer(shape, draw).tobytes() == plain
 
 
 def test_a_stand_in_is_never_where_the_real_file_is(server, small, tmp_path, monkeypatch):

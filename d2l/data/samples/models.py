@@ -46,8 +46,8 @@ def first_layer(shape, draw):
     colour[::2] = 1                                     # half of them see no colour
     weight = wave[:, None] * colour[:, :, None, None]
     weight *= np.sqrt(2 / (weight ** 2).sum(axis=(1, 2, 3), keepdims=True))
-    # to fewer digits than the machines' sines and cosines may differ in
-    return np.round(weight * 2 ** 12) / 2 ** 12
+    # to fewer digits than the sines and cosines of machines may differ in, and no -0.0
+    return np.round(weight * 2 ** 12) / 2 ** 12 + 0.0
 
 
 def parameter(name, shape, inputs_alive):
