@@ -153,7 +153,8 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     net: any `gluon.Block`, as the book writes it; it is returned
     active: False makes it eager again
     exact: keep eager's order of summation, bit for bit
-    optimize: rewrite the graph into a faster one (see d2l.rewrite), whose last digits differ
+    optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose last digits
+        differ; on a GPU, only exact=False
     fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
     static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
         static_alloc unless said otherwise

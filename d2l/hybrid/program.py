@@ -42,11 +42,11 @@ class Program:
             graph = json.loads(mxnet.sym.Group(heads).tojson())
             graph = passes.copyto_to_cast(graph, trace.dtypes)
             self.graph = self.runs = passes.keep_random_order(graph)
-            if optimize:
+            if optimize and self.ctx.device_type == 'cpu':      # the rules are for its kernels
                 inputs = [node['name'] for node in graph['nodes'] if node['op'] == 'null']
                 kinds = self.kinds(trace.find(inputs), trace.leaves, trace.drawn)
                 self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
-            elif exact:
+            elif exact and not optimize:
                 self.runs = passes.no_common_subexpressions(self.graph)
             self.runs = passes.reshape_by_copy(self.runs)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),

@@ -315,7 +315,8 @@ def grouped_convolution(graph, node):
     n, rows, columns = node.shapes[0]
     middle = shape(a)[-1]
     if node.attr('transpose_a', False) or node.attr('transpose_b', False) and columns > 1 or (
-            n == 1 or rows * middle * columns < LARGE or rows % FAST == middle % FAST == 0):
+            n == 1 or rows * middle == 1 or rows * middle * columns < LARGE
+            or rows % FAST == middle % FAST == 0):
         return None
     product = graph.new(
         'Convolution', [graph.reshape(b, 1, n * middle, columns), graph.reshape(a, n * rows, middle, 1)],
