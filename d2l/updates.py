@@ -1,8 +1,8 @@
 """How MXNet's SGD and Adam update Parameters on a CPU, faster: the same operators, called straight.
 
-A Transformer has 64 Parameters, and for each MXNet spends 50 us of Python beside the operators, which
-share its cores. And its SGD updates four Parameters with one operator, which on a CPU computes up to
-three times as long as four that update one each.
+A Transformer has 64 Parameters, and MXNet's Python takes some 50 us for each, on a core that its
+operators wait for. And its SGD updates four Parameters with one operator, which on a CPU computes
+up to three times as long as four that update one each.
 """
 import ctypes
 import functools
@@ -84,7 +84,7 @@ def _attributes(sgd_or_adam, lr, wd, count):
 
 def _updates(updater, index, grad, weight):
     """An Update for each of these Parameters; None where MXNet is to do it."""
-    if type(updater.optimizer) not in OPERATORS or not isinstance(index, (list, tuple)) or not index:
+    if type(updater.optimizer) not in OPERATORS or not (index and isinstance(index, (list, tuple))):
         return None
     known, found = vars(updater).setdefault('updates', {}), []
     for i, g, w in zip(index, grad, weight):

@@ -17,7 +17,8 @@ MXNETS = optimizer.Updater.__call__.__wrapped__
 
 @pytest.mark.parametrize('name', ['sgd_update', 'sgd_mom_update', 'adam_update'])
 def test_defaults_are_mxnets(name):
-    found = dict(re.findall(r'(\w+) : \w+, optional, default=(\S+)', getattr(mxnet.nd, name).__doc__))
+    text = getattr(mxnet.nd, name).__doc__
+    found = dict(re.findall(r'(\w+) : \w+, optional, default=(\S+)', text))
     # of lazy_update it depends what is done to sparse gradients only
     assert {'wd', 'lazy_update'} <= {*found}
     assert {*found} <= {*updates.DEFAULTS, 'rescale_grad', 'clip_gradient', 'lazy_update'}
@@ -117,7 +118,8 @@ def updated(name, options, *steps):
 def test_weight_decay_is_that_of_the_operator_for_one_parameter(momentum):
     """Its last digits are not those of the operator for several: it adds up in another order."""
     gradient = mxnet.nd.random.normal(shape=(20, 3))
-    ours = updated('sgd', {'wd': 0.3, 'momentum': momentum, 'rescale_grad': 0.5}, *[gradient] * STEPS)
+    decayed = {'wd': 0.3, 'momentum': momentum, 'rescale_grad': 0.5}
+    ours = updated('sgd', decayed, *[gradient] * STEPS)
     theirs = mxnet.nd.array(onp.linspace(-1, 1, 60).reshape(20, 3))
     moments = mxnet.nd.zeros_like(theirs)
     for _ in range(STEPS):

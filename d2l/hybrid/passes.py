@@ -44,9 +44,9 @@ def copyto_to_cast(graph, dtypes):
 
 
 def reshape_by_copy(graph):
-    """Let reshapes copy near convolutions. In place, np.reshape keeps the order of numbers that oneDNN
-    chose for the result of one, or for a gradient, for other lengths: the next operator fails or
-    crashes."""
+    """Let reshapes copy near convolutions. In place, np.reshape keeps the order of numbers that
+    oneDNN chose for the result of one, or for a gradient, for other lengths: the next operator
+    fails or crashes."""
     nodes = [dict(node) for node in graph['nodes']]
     near = _oneDNNs_order(nodes)
     for node in [nodes[i] for i in near if nodes[i]['op'] in RESHAPES]:

@@ -75,8 +75,8 @@ class Graph:
 
     def new(self, op, inputs, shape, /, of=None, dtype='float32', once=False, **attrs):
         """The value of a new operator of one result. of: a node whose place among those that draw
-        random numbers it takes; once: whether to make it but once for the same inputs. Constants are;
-        not in training, where a Transformer's step then takes longer by 3 %."""
+        random numbers it takes; once: whether to make it but once for the same inputs. Constants
+        are; not in training, where a Transformer's step gains nothing by it."""
         name = f'{of.name if of else "new"}_{next(NUMBERS)}'
         node = Node(op, name, {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
                     [numpy.dtype(dtype)])

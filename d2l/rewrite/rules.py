@@ -221,8 +221,8 @@ def reshape(graph, node):
 
 @rule('_rnn_param_concat', '_npi_concatenate', 'Concat')
 def concatenate(graph, node):
-    """Vectors one after another -> matrices of a common width; np.concatenate of pictures, or of rows
-    side by side -> Concat: oneDNN's kernel, which knows neither vectors nor sequences of rows."""
+    """Vectors one after another -> matrices of a common width; np.concatenate of pictures, or of
+    rows side by side -> Concat: oneDNN's kernel, which knows neither vectors nor sequences."""
     whole = node.shapes[0]
     sizes = [math.prod(shape(value)) for value in node.inputs]
     width = math.gcd(*sizes)
@@ -233,7 +233,8 @@ def concatenate(graph, node):
     axis = node.attr('axis', 0) if node.op == '_npi_concatenate' else node.attr('dim', 1)
     if len(whole) == 4 and node.op != 'Concat':
         return graph.concat(node.inputs, axis)
-    if axis in (-1, len(whole) - 1) and (len(whole) == 3 or len(whole) == 2 and node.op != 'Concat'):
+    sequences = len(whole) == 3 or len(whole) == 2 and node.op != 'Concat'
+    if sequences and axis in (-1, len(whole) - 1):
         count = math.prod(whole[:-1])
         rows = [graph.reshape(value, count, shape(value)[-1]) for value in node.inputs]
         return graph.reshape(graph.concat(rows, 1), *whole)
@@ -318,7 +319,7 @@ def grouped_convolution(graph, node):
             n == 1 or rows * middle == 1 or rows * middle * columns < LARGE
             or rows % FAST == middle % FAST == 0):
         return None
-    product = graph.new(
-        'Convolution', [graph.reshape(b, 1, n * middle, columns), graph.reshape(a, n * rows, middle, 1)],
-        (1, n * rows, columns), kernel=(1,), num_filter=n * rows, num_group=n, no_bias=True)
+    data, weight = graph.reshape(b, 1, n * middle, columns), graph.reshape(a, n * rows, middle, 1)
+    product = graph.new('Convolution', [data, weight], (1, n * rows, columns), kernel=(1,),
+                        num_filter=n * rows, num_group=n, no_bias=True)
     return graph.reshape(product, n, rows, columns)
