@@ -96,7 +96,7 @@ def sequence_mask(graph, node):
     x, lengths = node.inputs
     lengths = graph.new('fix', [lengths], (rows,), once=True)          # counts of whole steps
     lengths = graph.new('_np_reshape', [lengths], (rows, 1), newshape=(rows, 1), once=True)
-    time = graph.new('_arange', [], (1, steps), start=0, stop=steps, once=True)
+    time = graph.new('_arange', [], (steps,), start=0, stop=steps, once=True)
     time = graph.new('_np_reshape', [time], (1, steps), newshape=(1, steps), once=True)
     mask = graph.new('broadcast_lesser', [time, lengths], whole, once=True)
     hidden = graph.new('_full', [], whole, shape=whole, value=node.attr('value', 0), once=True)
