@@ -5,7 +5,7 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.data`: where the data sets come from; `D2L_DATA=sample` makes stand-ins
 - `d2l.device`: which GPUs MXNet can compute on; `python -m d2l.device` says why not
 - `d2l.hybrid`: `d2l.hybridize(net)` compiles any Block as it is written, `d2l.export` saves it
-- `d2l.engine`, `d2l.updates`: settings of MXNet, and operators of its optimizers, that make it faster
+- `d2l.engine`, `d2l.updates`: settings of MXNet, and updates of its optimizers, that make it faster
 - `d2l.launch`, `d2l.distributed`: training in several processes, on several machines
 - `d2l.from_gluoncv(name)`: a network of Gluon-CV's model zoo
 """
@@ -39,7 +39,7 @@ from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
 from d2l.updates import install as _install  # noqa: E402
 from d2l.vision import from_gluoncv  # noqa: E402, F401
 
-_install()                      # MXNet's SGD and Adam, faster
+_install()                      # how MXNet's SGD and Adam update, faster
 
 # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
 # of a second each for modules that never become garbage.
