@@ -1,6 +1,6 @@
 """How MXNet's SGD and Adam update Parameters on a CPU, faster: the same operators, called straight.
 
-A Transformer has 64 Parameters, and MXNet's Python takes some 50 us for each, on a core that its
+A Transformer has 64 Parameters, and MXNet's Python takes some 100 us for each, on a core that its
 operators wait for. And its SGD updates four Parameters with one operator, which on a CPU computes
 up to three times as long as four that update one each.
 """
@@ -24,16 +24,18 @@ def _operator(name):
 
 
 def _sgd(sgd, lr, wd, count):
-    """(operator, its attributes) of MXNet's SGD; count: of updates, this one included."""
-    attrs = {'lr': lr, 'wd': wd, 'momentum': sgd.momentum}
-    return 'sgd_mom_update' if sgd.momentum > 0 else 'sgd_update', attrs
+    """(operator, how many arrays it takes, its attributes) of MXNet's SGD; count: of updates, this
+    one included."""
+    if sgd.momentum > 0:
+        return 'sgd_mom_update', 3, {'lr': lr, 'wd': wd, 'momentum': sgd.momentum}
+    return 'sgd_update', 2, {'lr': lr, 'wd': wd}
 
 
 def _adam(adam, lr, wd, count):
     """The same of MXNet's Adam."""
     lr *= math.sqrt(1 - adam.beta2 ** count) / (1 - adam.beta1 ** count)
-    return 'adam_update', {'lr': lr, 'wd': wd, 'beta1': adam.beta1, 'beta2': adam.beta2,
-                           'epsilon': adam.epsilon}
+    return 'adam_update', 4, {'lr': lr, 'wd': wd, 'beta1': adam.beta1, 'beta2': adam.beta2,
+                              'epsilon': adam.epsilon}
 
 
 OPERATORS = {optimizer.SGD: _sgd, optimizer.Adam: _adam}
@@ -64,21 +66,22 @@ class Update:
         """Whether these are its arrays."""
         return weight.handle is self.weight and grad.handle is self.grad and state is self.state
 
-    def __call__(self, operator, count, keys, texts):
-        """Update the weight; keys, texts: the operator's attributes, so many, as C has them."""
+    def __call__(self, operator, size, count, keys, texts):
+        """Update the weight. size: of how many arrays, where there may be a state that is no longer
+        used; keys, texts: the operator's attributes, so many (count), as C has them."""
         check_call(_LIB.MXImperativeInvokeEx(
-            operator, len(self._inputs), self._inputs, _ONE, self._outputs, count, keys, texts,
-            _NO_TYPES))
+            operator, min(size, len(self._inputs)), self._inputs, _ONE, self._outputs, count, keys,
+            texts, _NO_TYPES))
 
 
 def _attributes(sgd_or_adam, lr, wd, count):
     """What an Update takes."""
-    name, attrs = OPERATORS[type(sgd_or_adam)](sgd_or_adam, lr, wd, count)
+    name, size, attrs = OPERATORS[type(sgd_or_adam)](sgd_or_adam, lr, wd, count)
     attrs = {key: value for key, value in attrs.items() if value != DEFAULTS.get(key)}
     attrs['rescale_grad'] = sgd_or_adam.rescale_grad
     if sgd_or_adam.clip_gradient:
         attrs['clip_gradient'] = sgd_or_adam.clip_gradient
-    return (_operator(name), len(attrs), c_str_array(attrs),
+    return (_operator(name), size, len(attrs), c_str_array(attrs),
             c_str_array(list(map(str, attrs.values()))))
 
 

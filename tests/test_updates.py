@@ -117,6 +117,7 @@ def updated(name, options, *steps):
 @pytest.mark.parametrize('momentum', [0, 0.9])
 def test_weight_decay_is_that_of_the_operator_for_one_parameter(momentum):
     """Its last digits are not those of the operator for several: it adds up in another order."""
+    mxnet.random.seed(0)
     gradient = mxnet.nd.random.normal(shape=(20, 3))
     decayed = {'wd': 0.3, 'momentum': momentum, 'rescale_grad': 0.5}
     ours = updated('sgd', decayed, *[gradient] * STEPS)
@@ -145,6 +146,21 @@ def test_sparse_gradients_change_the_rows_that_they_have(mxnets, name):
 def test_half_precision_is_mxnets(mxnets, name):
     gradient = mxnet.nd.ones((20, 3), dtype='float16')
     assert updated(name, {'multi_precision': True}, gradient).dtype == 'float16' and mxnets
+
+
+@pytest.mark.parametrize('later', [0, -0.5])
+def test_momentum_may_end(monkeypatch, mxnets, later):
+    """What it was stays as a state, which the operator without momentum does not take."""
+    def run():
+        weight, gradient = mxnet.nd.ones((20, 3)), mxnet.nd.ones((20, 3))
+        updater = optimizer.get_updater(optimizer.SGD(learning_rate=0.1, momentum=0.9))
+        for updater.optimizer.momentum in (0.9, 0.9, later, later):
+            updater((0,), (gradient,), (weight,))
+        return weight.asnumpy()
+    ours = run()
+    assert not mxnets
+    monkeypatch.setattr(optimizer.Updater, '__call__', MXNETS)
+    assert (ours == run()).all()
 
 
 def test_other_optimizers_are_mxnets(mxnets):
