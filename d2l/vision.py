@@ -23,6 +23,8 @@ INPUT = 'data'
 def import_gluoncv():
     """Import Gluon-CV, and return it: the first time, where PyTorch 2 is installed, it would refuse
     to be imported, though it does without PyTorch where there is none; and it names old versions."""
+    if 'gluoncv' in sys.modules:
+        return sys.modules['gluoncv']
     found = sys.modules.get('torch')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')

@@ -265,7 +265,7 @@ def test_products_of_large_matrices(n, rows, middle, columns, transposed):
 
 
 def test_a_row_times_many_rows():
-    """Skip-gram's: found in a table, and in place at each of the two rules."""
+    """Skip-gram's. Two rules meet; the rows that were looked up are reshaped in place."""
     at = np.array(onp.arange(3 * 50).reshape(3, 50) % 40)
 
     def scores(x, table):
