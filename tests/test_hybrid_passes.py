@@ -121,16 +121,27 @@ def test_copyto_to_cast():
     assert CachedOp(loaded(changed))(np.ones(2)).dtype == onp.float64
 
 
-@pytest.mark.parametrize('op', ['Dropout', 'RNN', '_npi_normal', '_npi_uniform', '_random_uniform',
-                                '_npi_bernoulli', '_shuffle', '_sample_multinomial', '_npi_gamma'])
+@pytest.mark.parametrize('op', [
+    '_npi_normal', '_npi_uniform', '_npi_uniform_n', '_random_uniform', '_random_normal_like',
+    '_random_randint', '_npi_bernoulli', '_shuffle', '_sample_multinomial', '_npi_gamma',
+    '_npi_multinomial', '_image_random_hue', 'Custom'])
 def test_operators_that_draw(op):
-    assert tape.draws(op)
+    assert tape.draws(op, {}) == tape.ALWAYS
 
 
-@pytest.mark.parametrize('op', ['null', 'FullyConnected', '_npi_add', 'softmax', '_rnn_param_concat',
-                                '_npi_power_scalar', 'Cast'])
+@pytest.mark.parametrize('op, attrs, when', [
+    ('Dropout', {'p': '0.5'}, tape.TRAINING), ('Dropout', {'mode': 'always'}, tape.ALWAYS),
+    ('RNN', {'p': '0.5'}, tape.TRAINING), ('RNN', {'p': '0.0'}, None), ('RNN', {}, None),
+    ('LeakyReLU', {'act_type': 'rrelu'}, tape.TRAINING), ('LeakyReLU', {'act_type': 'elu'}, None)])
+def test_operators_that_may_draw(op, attrs, when):
+    assert tape.draws(op, attrs) == when
+
+
+@pytest.mark.parametrize('op', [
+    'null', 'FullyConnected', '_npi_add', 'softmax', '_rnn_param_concat', '_npi_power_scalar', 'Cast',
+    'gamma', 'gammaln', 'BilinearSampler', '_random_pdf_normal', 'LogisticRegressionOutput'])
 def test_operators_that_do_not(op):
-    assert not tape.draws(op)
+    assert not tape.draws(op, {})
 
 
 @pytest.mark.parametrize('value', [

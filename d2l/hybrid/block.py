@@ -45,26 +45,26 @@ class CompiledBlock(gluon.Block):
         if tracing():  # part of the graph of a larger net
             return self._eager(*args)
         key, leaves = _signature(args)
-        program, drawn = self._find(key), None
+        program = self._find(key)
         try:
             if program is None:
-                program, drawn = self._make(key, leaves)
+                program = self._make(key, leaves)
         except Deferred:  # as in Gluon, the first call initializes
             return self._eager(*args)
         except TraceError as error:
             self._give_up(error)
             return self._eager(*args)
-        return program(leaves, drawn)
+        return program(leaves)
 
     def program(self, *args):
         """The Program for these arguments in predict mode, and the arrays among them."""
         key, leaves = _signature(args)
         with autograd.pause():
             try:
-                return self._make(key, leaves)[0], leaves
+                return self._make(key, leaves), leaves
             except Deferred:
                 self._eager(*args)
-                return self._make(key, leaves)[0], leaves
+                return self._make(key, leaves), leaves
 
     def _find(self, key):
         for program in self._programs.get(key, ()):
@@ -72,7 +72,7 @@ class CompiledBlock(gluon.Block):
                 return program
 
     def _make(self, key, leaves):
-        """(program, what its first call is to draw), by a trace unless another thread was faster."""
+        """A program, by a trace unless another thread was faster."""
         _, flags, exact, optimize, _ = self._options
         if not npx.is_np_array():
             raise RuntimeError('call npx.set_np() first, in each thread: MXNet keeps it by thread')
@@ -83,7 +83,7 @@ class CompiledBlock(gluon.Block):
         with LOCK:
             program = self._find(key)
             if program:
-                return program, None
+                return program
             trace = Trace(self._eager, leaves, key[0], autograd.is_training(), ctx)
             program = Program(trace, exact, optimize, flags)
             if sum(map(len, self._programs.values())) == MAX_PROGRAMS:
@@ -91,7 +91,7 @@ class CompiledBlock(gluon.Block):
                 del self._programs[next(iter(self._programs))]
             others = [p for p in self._programs.get(key, ()) if not p.dead()]
             self._programs[key] = [program, *others]
-        return program, trace.drawn
+        return program
 
     def _give_up(self, error):
         in_place, *_, fallback = self._options

@@ -24,7 +24,7 @@ def export(net, path, *args, other=None, epoch=0):
     other: arguments of another batch size (a tuple, if several): the graph then takes any
 
     Raises TraceError for a net that cannot be traced, and ValueError where one graph will not do:
-    for several lengths if `forward` counts steps, as in attention or a BiRNN, and for random draws.
+    for several lengths if `forward` counts steps, as in attention or a BiRNN.
     A net that asks `autograd.is_training()` is exported for prediction only.
     """
     compiled = net if isinstance(net, CompiledBlock) else getattr(
@@ -41,8 +41,6 @@ def export(net, path, *args, other=None, epoch=0):
     names, save, constants = {}, {}, []
     for name in symbol.list_inputs():
         kind, what, *_ = sources[name]
-        if kind == 'draw':
-            raise ValueError('a graph cannot draw random numbers that depend on no input')
         names[name] = f'data{what}' if kind == 'input' else what.name if kind == 'param' else \
             f'const{len(constants)}'
         if kind != 'input':

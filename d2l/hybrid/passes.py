@@ -28,9 +28,9 @@ def keep_random_order(graph):
 def no_common_subexpressions(graph):
     """Keep nodes apart that compute the same. A CachedOp merges them, and then adds up gradients
     before the shared operator instead of after it: last digits differ from eager. An attribute that
-    no operator reads makes each node another."""
+    no operator reads makes each node another; Custom reads all, and is never merged."""
     return dict(graph, nodes=[
-        node if node['op'] == 'null' else
+        node if node['op'] in ('null', 'Custom') else
         dict(node, attrs=dict(node.get('attrs', {}), __node__=str(i)))
         for i, node in enumerate(graph['nodes'])])
 

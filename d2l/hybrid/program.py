@@ -28,7 +28,7 @@ class Program:
     def __init__(self, trace, exact, optimize, flags):
         self.ctx, self.result, self.asks_mode = trace.ctx, trace.result, trace.mode is not None
         self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
-        self._draws, self.size, outputs = trace.draws, len(trace.outputs), list(trace.outputs)
+        self.size, outputs = len(trace.outputs), list(trace.outputs)
         self._writes = [(owner, name, flatten(value, outputs))
                         for owner, name, value in trace.writes.values()]
         entries = [(o, *tape.entry(o)) for o in outputs]
@@ -38,17 +38,20 @@ class Program:
         self.graph, self.sources, self._op = {'nodes': [], 'heads': []}, {}, None
         self._values = []                   # what to feed, but for what moves:
         self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
-        if heads:
-            graph = json.loads(mxnet.sym.Group(heads).tojson())
+        if heads or trace.random:
+            inputs = [s for *_, symbols in trace.draws.values() for s in symbols]
+            graph = json.loads(mxnet.sym.Group([*heads, *trace.random, *inputs]).tojson())
+            if trace.random:
+                graph = passes.draw_in_graph(graph, trace.draws, len(heads), len(trace.random))
             graph = passes.copyto_to_cast(graph, trace.dtypes)
             self.graph = self.runs = passes.keep_random_order(graph)
             if optimize and self.ctx.device_type == 'cpu':      # the rules are for its kernels
                 inputs = [node['name'] for node in graph['nodes'] if node['op'] == 'null']
-                kinds = self.kinds(trace.find(inputs), trace.leaves, trace.drawn)
+                kinds = self.kinds(trace.find(inputs), trace.leaves)
                 self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
             elif exact and not optimize:
                 self.runs = passes.no_common_subexpressions(self.graph)
-            self.runs = passes.reshape_by_copy(self.runs)
+            self.runs = passes.with_an_input(passes.reshape_by_copy(self.runs), trace.spare)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
                        dict(flags))
         # what must stay as it is for the program to hold: first the arrays
@@ -78,7 +81,7 @@ class Program:
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
                 continue
-            if source[0] in ('draw', 'attribute'):
+            if source[0] == 'attribute':
                 self._moving.append((at, source))
                 continue
             self._values[at] = self.value(source)
@@ -100,40 +103,36 @@ class Program:
         """Whether arrays that it uses were replaced, so that it is of no more use."""
         return any(owner.get(name) is not value for owner, name, value in self._arrays)
 
-    def __call__(self, leaves, drawn=None):
-        """leaves: the arrays among the arguments; drawn: what to use instead of drawing anew"""
-        if drawn is None:
-            drawn = [d if isinstance(d, list) else [d] for d in (draw() for draw in self._draws)]
+    def __call__(self, leaves):
+        """leaves: the arrays among the arguments"""
         values = self._values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
         for at, source in self._moving:
-            values[at] = self.value(source, leaves, drawn)
+            values[at] = self.value(source, leaves)
         results = self._op and self._op(*values)
-        if self.result is ARRAY and self.outputs == [None]:
+        if self.result is ARRAY and self.outputs == [None] and type(results) is not list:
             return results
         results = iter(results if isinstance(results, list) else [results])
-        results = iter([next(results) if s is None else self.value(s, leaves, drawn, True)
+        results = iter([next(results) if s is None else self.value(s, leaves, True)
                         for s in self.outputs])
         result = unflatten(self.result, results)
         for owner, name, structure in self._writes:
             owner[name] = unflatten(structure, results)
         return result
 
-    def kinds(self, sources, leaves, drawn=()):
+    def kinds(self, sources, leaves):
         """{name of an input of the graph: (shape, dtype)}."""
-        arrays = {name: self.value(source, leaves, drawn) for name, source in sources.items()}
+        arrays = {name: self.value(source, leaves) for name, source in sources.items()}
         return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
-    def value(self, source, leaves=(), drawn=(), hand_back=False):
+    def value(self, source, leaves=(), hand_back=False):
         """The array that a source stands for, to be fed to the graph or handed back."""
         kind, what, *i = source
         if kind == 'input':
             return leaves[what]
         if kind == 'param':
             return what._data[i[0]]
-        if kind == 'draw':
-            return drawn[what][i[0]]
         if kind == 'attribute':
             what = what[i[0]].as_in_ctx(self.ctx)
             # what an earlier call has left on the tape cannot be fed

@@ -16,10 +16,11 @@ from mxnet.symbol import Symbol
 
 detach = np.ndarray.detach  # MXNet's own: a trace puts others in the place of these two
 _mark_variables = _LIB.MXAutogradMarkVariables
-# Whether an operator draws random numbers; said of too many rather than too few, for one that does
-# not draw loses nothing by keeping its place among those that do.
-draws = re.compile('dropout|rnn$|random|sample|uniform|normal(?!iz)|bernoulli|choice|exponential|gamma'
-                   '|gumbel|logistic|multinomial|pareto|powerd|rayleigh|shuffle|weibull', re.I).search
+ALWAYS, TRAINING = 'always', 'in training'    # when an operator draws random numbers
+_GENERATORS = re.compile(
+    '_(npi_|image_)?random_(?!pdf_)|_sample_|_shuffle$|_npi_(bernoulli|choice|exponential|gamma|'
+    'gumbel|logistic|multinomial|normal|normal_n|pareto|powerd|rayleigh|uniform|uniform_n|weibull)$'
+).match
 
 
 def symbol(array):
@@ -41,6 +42,16 @@ def mark(array):
     check_call(_mark_variables(1, ctypes.byref(array.handle), ctypes.byref(mx_uint(0)),
                                ctypes.byref(gradient.handle)))
     return array
+
+
+def draws(op, attrs):
+    """ALWAYS, TRAINING, or None: when an operator with these attributes (texts) draws random numbers.
+    What the user's own operator does besides, as counting, or drawing with NumPy, is of the same kind."""
+    if op == 'Custom' or _GENERATORS(op) or op == 'Dropout' and attrs.get('mode') == ALWAYS:
+        return ALWAYS
+    if (op == 'Dropout' or op == 'RNN' and float(attrs.get('p', 0))
+            or op == 'LeakyReLU' and attrs.get('act_type') == 'rrelu'):
+        return TRAINING
 
 
 @functools.lru_cache(maxsize=None)

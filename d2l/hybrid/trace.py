@@ -9,6 +9,7 @@ import functools
 import gc
 import itertools
 import linecache
+import math
 import os
 import random
 import re
@@ -18,7 +19,9 @@ import threading
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np
+from mxnet._ctypes.symbol import _symbol_creator
 from mxnet.base import _LIB
+from mxnet.context import Context
 from mxnet.gluon.parameter import DeferredInitializationError, Parameter
 from mxnet.ndarray import NDArray, register
 from mxnet.ndarray._internal import NDArrayBase
@@ -41,6 +44,8 @@ _FORBIDDEN = {  # function of MXNet's library -> what a forward that calls it do
     'MXAutogradIsRecording': 'asks whether autograd records',
     'MXAutogradMarkVariables': 'attaches a gradient',
     'MXAutogradBackwardEx': 'computes gradients',
+    'MXRandomSeed': 'seeds the generator of random numbers',
+    'MXRandomSeedContext': 'seeds the generator of random numbers',
     'MXInvokeCachedOpEx': 'runs a graph that was compiled or loaded before'}
 # operators whose result has as many elements as the values of their inputs say
 _DYNAMIC = re.compile('_boolean_mask$|nonzero$|_unique$|_npi_delete$|_npi_bincount$')
@@ -81,7 +86,10 @@ class Trace:
         self.reads = {}             # (id(block), name) -> (its dict, name, array, stand-in)
         self.writes = {}            # (id(block), name) -> (its dict, name, value)
         self.guards = {}            # (id(block), name) -> (dict, key, value) that Python relied on
-        self.draws, self.drawn = [], []  # functions that draw as the run did; what it got
+        self.random = []            # graphs of the results of operators that draw, as they came
+        # node of the tape that stands for a result of an operator that draws -> (the node of its
+        # first result, number of the result, operator, attributes, graphs of its inputs)
+        self.draws, self.spare = {}, None
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
         self._sources = {}          # name of a variable -> what it stands for
         self._params = {}           # (Parameter, i) -> stand-in
@@ -93,6 +101,9 @@ class Trace:
             result = self._run(unflatten(structure, stand_ins))
         self.outputs = []           # the arrays of the result, and the structure around them
         self.result = flatten(result, self.outputs)
+        if self.random:             # the name of an input, for a graph that needs one
+            spare = np.zeros(1, ctx=ctx)
+            self.spare = tape.entry(self._stand_in(spare, 'const', spare))[0]
         for key, (owner, name, _, stand_in) in self.reads.items():
             if tape.entry(stand_in)[0] not in self._sources:  # written into, with no assignment
                 self.writes.setdefault(key, (owner, name, stand_in))
@@ -123,8 +134,8 @@ class Trace:
 
     def find(self, names):
         """{name: source} for variables of the tape. A source is ('input', i), ('param', Parameter, i),
-        ('attribute', dict, name), ('draw', i, j), ('const', array) for an array made in the run, or
-        ('captured', array) for one from outside, such as a global."""
+        ('attribute', dict, name), ('const', array) for an array made in the run, or ('captured', array)
+        for one from outside, such as a global."""
         lost, known = set(names) - set(self._sources), len(self._made)
         arrays = itertools.chain(self._made.values(), gc.get_objects() if lost else ())
         for i, array in enumerate(arrays):
@@ -208,6 +219,18 @@ class Trace:
     def _invoke(self, original, handle, inputs, keys, values, out, *kinds):
         """Every operator passes here."""
         op, traced = tape.op_name(handle), any(map(self._traced, inputs))
+        attrs = dict(zip(keys, map(str, values)))
+        draws = tape.draws(op, attrs)
+        if draws == tape.ALWAYS:
+            draw = self._shuffle if op == '_shuffle' else self._draw
+            results = draw(op, attrs, handle, inputs, kinds[0])
+            if out is None:
+                return results if len(results) > 1 or kinds[1] else results[0]
+            if [(out.shape, out.dtype)] != [(r.shape, r.dtype) for r in results]:
+                raise self._error('draws into an array of another shape or dtype',
+                                  'Give size and dtype instead of out. ' + EAGER)
+            self._exchange(out, lambda: results[0], True)
+            return out
         if traced and _DYNAMIC.search(op):
             raise self._error('makes an array whose shape depends on values',
                               'np.where, or a mask, keeps the shape. ' + EAGER)
@@ -226,12 +249,55 @@ class Trace:
             if inputs[0].ctx != result.ctx:
                 raise self._error(f'moves an array from {inputs[0].ctx} to {result.ctx}, and one '
                                   'graph runs on one device')
-        if tape.draws(op) and name is None:
-            for j, array in enumerate(results):
-                self._sources[tape.entry(tape.mark(array))[0]] = 'draw', len(self.draws), j
-            self.draws.append(functools.partial(run, None, *kinds))
-            self.drawn.append(results)
+        if draws and name:
+            self.random.append(tape.symbol(results[0]))
         return result
+
+    def _draw(self, op, attrs, handle, inputs, is_np_op):
+        """What stands for the results of an operator that draws. It does not run, so a trace takes no
+        number from the generator; `passes.draw_in_graph` puts it where the tape has a stand-in."""
+        names = [f'x{i}' for i in range(len(inputs))]
+        symbol = _symbol_creator(handle, [*map(mxnet.sym.var, names)], None, [*attrs],
+                                 [*attrs.values()], 'draw', False)
+        _, shapes, _ = symbol.infer_shape_partial(**{n: a.shape for n, a in zip(names, inputs)})
+        _, dtypes, _ = symbol.infer_type_partial(**{n: a.dtype for n, a in zip(names, inputs)})
+        if None in [*shapes, *dtypes] or any(-1 in shape for shape in shapes):
+            raise self._error(f'draws by {op} without a shape', 'Say shape=Y.shape. ' + EAGER)
+        kind, _, number = attrs.get('ctx', 'cpu').partition('(')
+        ctx = inputs[0].ctx if inputs else Context(kind, int(number.rstrip(')') or 0))
+        if ctx != self.ctx:
+            raise self._error(f'draws on {ctx}, and one graph runs on one device, here {self.ctx}',
+                              'Say ctx=X.ctx. ' + EAGER)
+        graphs, results = [tape.symbol(self._on_tape(array)) for array in inputs], []
+        for i, (shape, dtype) in enumerate(zip(shapes, dtypes)):
+            # values that no operator minds: as an index, a probability, a matrix to be inverted
+            values = (numpy.arange(1, math.prod(shape) + 1) * 0.6180339887 % 1).astype(dtype)
+            variable = tape.mark(np.array(values.reshape(shape), dtype=dtype, ctx=ctx))
+            result = mxnet.nd.BlockGrad(variable.as_nd_ndarray())
+            results.append(result.as_np_ndarray() if is_np_op else result)
+            first, name = [tape.entry(r)[0] for r in (results[0], result)]
+            self.draws[name] = first, i, op, attrs, graphs
+        self.random.append(tape.symbol(results[0]))
+        return results
+
+    def _shuffle(self, op, attrs, handle, inputs, is_np_op):
+        """The rows of an array in the order in which `_shuffle`, which has no gradient, puts their
+        numbers: it takes the same steps for these."""
+        array, = inputs
+        wide = numpy.dtype(array.dtype).itemsize == 8       # it goes by the size of what it moves
+        order = np.arange(len(array), dtype='int64' if wide else 'int32', ctx=array.ctx)
+        order, = self._draw(op, attrs, handle, [order.reshape(-1, *[1] * (array.ndim - 1))], True)
+        result = np.take(array.as_np_ndarray(), order.detach().reshape(-1), axis=0)
+        return [result if is_np_op else result.as_nd_ndarray()]
+
+    def _on_tape(self, array):
+        """An array, or, where the tape does not know it, an alias that it knows."""
+        if tape.entry(array)[0]:
+            return array
+        if id(array) not in self._made:
+            return self._stand_in(array, 'captured', array)
+        array = array.copy()            # as it is now
+        return self._stand_in(array, 'const', array)
 
     def _exchange(self, array, compute, traced):
         """Before a write into `array`: where that has to do with the graph, let `compute` make a new

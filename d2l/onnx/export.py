@@ -8,12 +8,12 @@ import tempfile
 
 import mxnet
 from mxnet import autograd, gluon, npx
-from mxnet.ndarray import NDArray, register
+from mxnet.ndarray import NDArray
 from mxnet.ndarray._internal import CachedOp
 
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
-from ..hybrid.trace import LOCK, users_line
+from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import flatten
 from ..rewrite.graph import inferred
 from .graph import Graph, Value
@@ -132,7 +132,7 @@ def _constants(symbol, nodes, params):
     """{name of a node: its results}, for all that depends on Parameters alone."""
     fixed = set()
     for node in nodes:
-        if node['name'] in params or node['inputs'] and not tape.draws(node['op']) and all(
+        if node['name'] in params or node['inputs'] and not tape.draws(node['op'], node.get('attrs', {})) and all(
                 nodes[i]['name'] in fixed for i, *_ in node['inputs']):
             fixed.add(node['name'])
     found = {name: [array] for name, array in params.items()}
@@ -157,20 +157,20 @@ def _kinds(symbol, feeds, length):
 
 def _calls(net, example, ops):
     """Where forward calls operators, as text: for each a line of the user's code."""
-    invoke, found = register._imperative_invoke, {}
+    invoke, found = Trace._invoke, {}
 
-    def watched(handle, *args):
+    def watched(trace, original, handle, *args):
         op, frame = tape.op_name(handle), users_line()
         if op in ops:
             found.setdefault(op, f'\n  {op}: File "{frame.f_code.co_filename}", line '
                                  f'{frame.f_lineno}, in {frame.f_code.co_name}')
-        return invoke(handle, *args)
+        return invoke(trace, original, handle, *args)
     with LOCK:
-        register._imperative_invoke = watched
+        Trace._invoke = watched
         try:
             compile(net, *example)
         finally:
-            register._imperative_invoke = invoke
+            Trace._invoke = invoke
     return ''.join(found.values())
 
 
