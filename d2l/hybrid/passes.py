@@ -4,6 +4,9 @@ A graph is what `Symbol.tojson` writes, parsed: `nodes`, of which the variables 
 and `heads`, its outputs, as [node, output, version] like the `inputs` of each node.
 """
 import ast
+import json
+
+import mxnet
 
 from . import tape
 
@@ -14,11 +17,58 @@ CONVOLUTIONS = 'Convolution', 'Deconvolution'
 PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
 
 
+def draw_in_graph(graph, draws, size, random):
+    """Put operators that draw where the tape has stand-ins for their results. What draws is made an
+    output where no result needs it, for eager draws it too.
+
+    draws: `Trace.draws`; of the graph's heads the first `size` are results, the next `random` are of
+    operators that draw, all others are the inputs of those in draws
+    """
+    nodes, heads = [dict(node) for node in graph['nodes']], graph['heads']
+    at, inputs = {node['name']: i for i, node in enumerate(nodes)}, iter(heads[size + random:])
+
+    def moved(entry):
+        name = nodes[entry[0]]['name']
+        return [at[draws[name][0]], draws[name][1], 0] if name in draws else entry
+    for node in nodes:
+        node['inputs'] = [moved(entry) for entry in node['inputs']]
+    for name, (first, _, op, attrs, graphs) in draws.items():
+        taken = [moved(next(inputs)) for _ in graphs]
+        if name == first:
+            nodes[at[name]].update(op=op, attrs=attrs, inputs=taken)
+    used, results = set(), [moved(head) for head in heads[:size]]
+    for head in results + heads[size:size + random][::-1]:      # a later one may need an earlier
+        if head[0] not in used and head not in results:
+            nodes.append({'op': 'BlockGrad', 'name': f'unused_{head[0]}', 'inputs': [head]})
+            results.append([len(nodes) - 1, 0, 0])
+        stack = [head[0]]
+        while stack:
+            i = stack.pop()
+            if i not in used:
+                used.add(i)
+                stack += [j for j, *_ in nodes[i]['inputs']]
+    # MXNet sorts them, and leaves out what no head needs
+    graph = dict(graph, nodes=nodes, heads=results)
+    return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
+
+
+def with_an_input(graph, name):
+    """Give a graph that has no input one of this name, which no operator reads: a CachedOp runs on the
+    device of its first."""
+    nodes = graph['nodes']
+    if any(node['op'] == 'null' for node in nodes):
+        return graph
+    first = dict(nodes[0], control_deps=[len(nodes)])
+    return dict(graph, nodes=[first, *nodes[1:], {'op': 'null', 'name': name, 'inputs': []}],
+                arg_nodes=[len(nodes)])
+
+
 def keep_random_order(graph):
     """Let operators that draw random numbers run in the order in which Python ran them: a CachedOp
     walks depth-first from its outputs, Python ran from top to bottom, and the generator is one
     stream. So each waits for the one before it."""
-    drawing = [i for i, node in enumerate(graph['nodes']) if tape.draws(node['op'])]
+    drawing = [i for i, node in enumerate(graph['nodes'])
+               if tape.draws(node['op'], node.get('attrs', {}))]
     drawing.sort(key=lambda i: int(graph['nodes'][i]['name'].split('_')[1]))  # node_<when>
     waits = dict(zip(drawing[1:], drawing))
     return dict(graph, nodes=[dict(node, control_deps=[waits[i]]) if i in waits else node
