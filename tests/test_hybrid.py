@@ -299,7 +299,7 @@ def test_importing_it_needs_little(python):
     code = ("import sys, types; d2l = types.ModuleType('d2l'); d2l.__path__ = ['d2l']; "
             "sys.modules['d2l'] = d2l; import mxnet; before = set(sys.modules); import d2l.hybrid; "
             "print(sorted(m for m in set(sys.modules) - before "
-            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite'))))")
+            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite', 'fractions', 'contextvars', '_context'))))")
     assert python('-c', code).stdout.strip() == '[]'
 
 
@@ -365,7 +365,7 @@ def test_attributes_may_change(monkeypatch):
             net.inner.shift = np.full(3, shift)
         for _ in range(2):
             assert (net(X).asnumpy() == (X * factor + shift).asnumpy()).all()
-    assert len(traces) == 4         # 3.0 with the second shift was known
+    assert len(traces) == 2         # for each factor; the shift is an input of the graph
 
 
 def test_layers_may_be_added():
@@ -399,7 +399,7 @@ def test_warning_names_the_argument(monkeypatch):
     with pytest.warns(UserWarning, match="'factor' keeps changing, as in 2.0, 3.0.* numbers as arrays"):
         fast(randn(2), 3.0)
     net = hybridize(Plain(lambda self, X: X * self.factor))
-    with pytest.warns(UserWarning, match='an attribute keeps changing'):
+    with pytest.warns(UserWarning, match='self.factor keeps changing'):
         for net.factor in [0.5, 1.5, 2.5, 3.5]:
             net(randn(2))
 
@@ -722,12 +722,6 @@ def python_counter(self, X):
     return X * self.count
 
 
-def made_once(self, X):
-    if not hasattr(self, 'scale'):
-        self.scale = X * 2
-    return X * self.scale
-
-
 def into_the_input(self, X):
     X += 1
     return X
@@ -775,7 +769,6 @@ REFUSED = {
     'writes into its input': (into_the_input, 'writes into an array', 'X += 1'),
     'writes into a part': (into_a_view, 'writes into a part', 'row += 1'),
     'counts in Python': (python_counter, 'self.count, a state in Python', 'self.count ='),
-    'makes it once': (made_once, 'self.scale, a state in Python', 'self.scale = X * 2'),
     'makes a layer': (lambda self, X: setattr(self, 'dense', nn.Dense(2)), 'self.dense', 'nn.Dense'),
     'draws with Python': (lambda self, X: X * random.random(), 'Python or NumPy', 'random.random()'),
     'draws with NumPy': (lambda self, X: X * onp.random.rand(), 'Python or NumPy', 'onp.random'),
@@ -789,8 +782,7 @@ def test_refused(name, capsys):
     forward, what, line = REFUSED[name]
     X = randn(2)
     net = Plain(forward)
-    if name != 'makes it once':
-        net.scale = np.array([2.0])
+    net.scale = np.array([2.0])
     net.count = 0
     before = dict(vars(net))
     hybridize(net)
@@ -877,8 +869,10 @@ def test_arguments_on_several_contexts():
 
 
 def test_argument_that_is_no_array():
-    with pytest.raises(TypeError, match='numpy.ndarray'):
-        compile(lambda X: np.array(X) * 2)(onp.ones(2))
+    fast = compile(lambda X: np.array(X) * 2)
+    assert fast(onp.ones(2)).tolist() == [2, 2] and fast(onp.zeros(2)).tolist() == [0, 0]
+    with pytest.raises(ValueError, match='NumPy array of .* bytes.* arrays of MXNet'):
+        fast(onp.zeros(1_000_000))
     with pytest.raises(TypeError, match='d2l.compile'):
         hybridize(lambda X: X)
 

@@ -1,5 +1,8 @@
 """The passes of d2l.hybrid over small graphs written out."""
+import collections
+import decimal
 import json
+import types
 
 import mxnet as mx
 import numpy as onp
@@ -8,7 +11,7 @@ from mxnet import np, npx
 from mxnet.ndarray._internal import CachedOp
 
 from d2l.hybrid import passes, tape, tree
-from d2l.hybrid.tree import flatten, unflatten
+from d2l.hybrid.tree import Tree, unflatten
 
 npx.set_np()
 
@@ -145,24 +148,58 @@ def test_operators_that_do_not(op):
 
 
 @pytest.mark.parametrize('value', [
-    3, None, 'text', (), [], {}, (1, [2.0, (None,)]), {'a': [1], 'b': {'c': ()}}])
+    3, None, 'text', (), [], {}, (1, [2.0, (None,)]), {'a': [1], 'b': {'c': ()}}, -0.0, 1 - 2j,
+    slice(1, None), range(3), {1, 2}, frozenset({3}), bytearray(b'ab'), onp.float32(2),
+    collections.deque([1], 2), collections.Counter('aab'), collections.defaultdict(list, a=[1]),
+    collections.OrderedDict(b=1, a=2), types.SimpleNamespace(a=[1]), decimal.Decimal('0.10')])
 def test_structures_without_arrays(value):
-    leaves = []
-    structure = flatten(value, leaves)
-    assert not leaves and unflatten(structure, iter(())) == value
+    leaves = Tree()
+    again = unflatten(leaves.flatten(value), iter(()))
+    assert not leaves.arrays and again == value and type(again) is type(value)
+    assert repr(again) == repr(value)       # -0.0 is 0.0
 
 
 def test_structures_with_arrays():
-    import collections
     Pair = collections.namedtuple('Pair', 'left right')
     x, y = np.ones(1), np.zeros(1)
-    value, leaves = Pair([x, 1], collections.OrderedDict(b=y, a=(x,))), []
-    again = unflatten(flatten(value, leaves), iter(leaves))
-    assert [a is b for a, b in zip(leaves, (x, y, x))] == [True] * 3
+    value, leaves = Pair([x, 1], collections.OrderedDict(b=y, a=(x,))), Tree()
+    again = unflatten(leaves.flatten(value), iter(leaves.arrays))
+    assert [a is b for a, b in zip(leaves.arrays, (x, y))] == [True] * 2
     assert isinstance(again, Pair) and again.left[0] is x and list(again.right) == ['b', 'a']
+    assert again.right['a'][0] is x
+
+
+def test_structures_keep_what_is_one_and_what_is_two():
+    x = np.ones(1)
+    shared, apart = [x], [[x], [x]]
+    one, two = Tree().flatten([shared, shared]), Tree().flatten(apart)
+    assert one != two and two != Tree().flatten([[x], [np.ones(1)]])
+    again = unflatten(one, iter([x]))
+    assert again[0] is again[1]
+    cyclic = [1]
+    cyclic.append(cyclic)
+    again = unflatten(Tree().flatten(cyclic), iter(()))
+    assert again[1] is again
 
 
 def test_structures_tell_kinds_apart():
-    values = [1, 1.0, True, (1,), [1], {0: 1}, np.ones(1), '*', ('*',)]
-    structures = {flatten(value, []) for value in values}
+    class Number(int):
+        pass
+    values = [1, 1.0, True, (1,), [1], {0: 1}, np.ones(1), '*', ('*',), 0.0, -0.0, onp.float32(1),
+              onp.float64(1), onp.ones(1), onp.ones(1, 'float32'), onp.ones((1, 1)), {1}, {True},
+              frozenset({1}), Number(1), 1 + 0j, slice(1), range(1), b'1', bytearray(b'1'), None,
+              collections.deque([1]), collections.deque([1], 3), collections.OrderedDict({0: 1}),
+              onp.dtype('float32'), onp.float32, types.SimpleNamespace(a=1), [[1]], [1, 1],
+              decimal.Decimal('0.1'), decimal.Decimal('0.10'), len, int]
+    structures = {Tree().flatten(value) for value in values}
     assert len(structures) == len(values) and tree.ARRAY in structures
+
+
+def test_nan_is_nan():
+    assert Tree().flatten(float('nan')) == Tree().flatten(float('inf') - float('inf'))
+
+
+@pytest.mark.parametrize('value', [list(range(30_000)), onp.zeros(1_000_000)])
+def test_what_is_too_large_is_refused(value):
+    with pytest.raises(tree.CannotHold, match='20,000 values|8,000,000 bytes'):
+        Tree().flatten(value)

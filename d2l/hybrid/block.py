@@ -1,34 +1,43 @@
 """The compiled Block: a program for each signature of its arguments."""
 import collections
-import ctypes
-import functools
 import inspect
 import warnings
 
-from mxnet import autograd, gluon, npx
-from mxnet.base import _LIB, check_call
+from mxnet import autograd, gluon, np, npx
 from mxnet.context import Context, current_context
 from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
+from . import tape
 from .program import Program
-from .trace import LOCK, Deferred, Trace, TraceError, tracing
-from .tree import flatten, unflatten
+from .trace import LOCK, Compiled, Deferred, Trace, TraceError, tracing
+from .tree import CannotHold, Tree, of_arrays, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
 STATIC = 'static_alloc', 'static_shape'     # both or none: a program has one signature
 
 
-class CompiledBlock(gluon.Block):
+class CompiledBlock(Compiled):
     """`net` compiled: its Parameters, its names, its results. `compile` makes one to be called,
-    `hybridize` one whose `forward` takes the place of the net's own (in_place)."""
+    `hybridize` one whose `forward` takes the place of the net's own (in_place).
 
-    def __init__(self, net, in_place, flags, exact=True, optimize=False, fallback=False):
+    own: the `forward` that was an attribute of the net itself
+    """
+
+    def __init__(self, net, in_place, flags, exact=True, optimize=False, fallback=False, own=None):
         super().__init__(prefix=getattr(net, 'prefix', None))
         if isinstance(net, gluon.Block) and not in_place:
             vars(self).update({k: vars(net)[k] for k in ('_params', '_children', '_reg_params')})
-        vars(self).update(
-            _net=net, _eager=functools.partial(type(net).forward, net) if in_place else net,
-            _options=(in_place, flags, exact, optimize, fallback), _programs={}, _warned=False)
+        vars(self).update(_net=net, _own=own, _options=(in_place, flags, exact, optimize, fallback, own),
+                          _programs={}, _warned=False)
+
+    def _run_eagerly(self, *args, **kwargs):
+        net, in_place = self._net, self._options[0]
+        if not in_place:
+            return net(*args, **kwargs)
+        return self._own(*args, **kwargs) if self._own else type(net).forward(net, *args, **kwargs)
+
+    def __call__(self, *args, **kwargs):
+        return super().__call__(*args, **kwargs) if not kwargs else self.forward(*args, **kwargs)
 
     def __getattr__(self, name):  # what else the net has: begin_state, say
         if name.startswith('_'):
@@ -41,39 +50,41 @@ class CompiledBlock(gluon.Block):
     def __reduce__(self):  # a copy traces for itself
         return CompiledBlock, (self._net, *self._options)
 
-    def forward(self, *args):
+    def forward(self, *args, **kwargs):
         if tracing():  # part of the graph of a larger net
-            return self._eager(*args)
-        key, leaves = _signature(args)
-        program = self._find(key)
+            return self._run_eagerly(*args, **kwargs)
         try:
-            if program is None:
-                program = self._make(key, leaves)
+            key, tree = _signature(args, kwargs)
+            found = self._find(key) or self._make(key, tree)
         except Deferred:  # as in Gluon, the first call initializes
-            return self._eager(*args)
+            return self._run_eagerly(*args, **kwargs)
         except TraceError as error:
             self._give_up(error)
-            return self._eager(*args)
-        return program(leaves)
+            return self._run_eagerly(*args, **kwargs)
+        program, state = found
+        return program(tree, state)
 
     def program(self, *args):
         """The Program for these arguments in predict mode, and the arrays among them."""
-        key, leaves = _signature(args)
+        key, tree = _signature(args, {}, apart=True)
         with autograd.pause():
             try:
-                return self._make(key, leaves), leaves
+                return self._make(key, tree)[0], tree.arrays
             except Deferred:
-                self._eager(*args)
-                return self._make(key, leaves), leaves
+                self._run_eagerly(*args)
+                return self._make(key, tree)[0], tree.arrays
 
     def _find(self, key):
+        """(program, state) for this signature and for Python's state as it is, or None."""
         for program in self._programs.get(key, ()):
-            if program.current():
-                return program
+            state = program.current()
+            if state is not None:
+                return program, state
 
-    def _make(self, key, leaves):
-        """A program, by a trace unless another thread was faster."""
-        _, flags, exact, optimize, _ = self._options
+    def _make(self, key, tree):
+        """(program, state), by a trace unless another thread was faster."""
+        _, flags, exact, optimize, *_ = self._options
+        leaves = tree.arrays
         if not npx.is_np_array():
             raise RuntimeError('call npx.set_np() first, in each thread: MXNet keeps it by thread')
         ctx = leaves[0].ctx if leaves else current_context()
@@ -81,63 +92,83 @@ class CompiledBlock(gluon.Block):
             raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
                              f'{[a.ctx for a in leaves]}; a graph runs on one')
         with LOCK:
-            program = self._find(key)
-            if program:
-                return program
-            trace = Trace(self._eager, leaves, key[0], autograd.is_training(), ctx)
+            found = self._find(key)
+            if found:
+                return found
+            trace = Trace(self, tree, key[0], autograd.is_training(), ctx)
             program = Program(trace, exact, optimize, flags)
-            if sum(map(len, self._programs.values())) == MAX_PROGRAMS:
-                self._warn(key)
-                del self._programs[next(iter(self._programs))]
+            state = program.current()
+            if state is None:
+                raise RuntimeError(f'while {self._name_of_net()} was compiled, another thread changed '
+                                   'what its forward reads')
             others = [p for p in self._programs.get(key, ()) if not p.dead()]
             self._programs[key] = [program, *others]
-        return program
+        return program, state
+
+    def _drop_oldest(self):
+        """Forget the program that was made first."""
+        oldest = next(iter(self._programs))
+        *self._programs[oldest], _ = self._programs[oldest]
+        if not self._programs[oldest]:
+            del self._programs[oldest]
 
     def _give_up(self, error):
-        in_place, *_, fallback = self._options
+        in_place, *_, fallback, own = self._options
         if in_place:
-            vars(self._net).pop('forward', None)  # eager again, as before
+            _put_back(self._net, own)           # eager again, as before
         if not fallback:
             raise error
-        vars(self)['forward'] = self._eager
+        vars(self)['forward'] = self._run_eagerly
         warnings.warn(f'{self._name_of_net()} runs eagerly: {error}', stacklevel=4)
 
-    def _warn(self, key):
+    def _warn(self):
         """Say once what changes between calls: the argument with most values among the keys."""
         if self._warned:
             return
         self._warned = True
         values = collections.defaultdict(dict)
-        for structure, arrays in [*self._programs, key]:
-            for i, value in enumerate(unflatten(structure, map(_readable, arrays))):
-                values[i][repr(value)] = None
+        for structure, arrays in self._programs:
+            args, kwargs = unflatten(structure, map(_readable, arrays))
+            for name, value in [*enumerate(args), *kwargs]:
+                values[name][repr(value)] = None
         i, seen = max(values.items(), key=lambda item: len(item[1]), default=(0, ()))
         forward = type(self._net).forward if isinstance(self._net, gluon.Block) else self._net
         names = [n for n in inspect.signature(forward).parameters if n != 'self']
-        what = (f'argument {names[min(i, len(names) - 1)]!r} keeps changing, as in '
-                + ', '.join([*seen][-2:])) if len(seen) > 1 else 'an attribute keeps changing'
+        name = i if isinstance(i, str) else names[min(i, len(names) - 1)] if names else i
+        what = (f'argument {name!r} keeps changing, as in ' + ', '.join([*seen][-2:])
+                ) if len(seen) > 1 else f'{self._changing()} keeps changing'
         warnings.warn(f'{self._name_of_net()} was compiled more than {MAX_PROGRAMS} times: {what}. '
                       'Pad arrays to a few sizes, and pass numbers as arrays', stacklevel=5)
+
+    def _changing(self):
+        """The name of what the newest two programs of a signature read differently."""
+        for newest, *others in self._programs.values():
+            for program in others[:1]:
+                for name in newest.guard.differs(program.guard):
+                    return name
+        return 'an attribute'
 
     def _name_of_net(self):
         return getattr(self._net, '__name__', type(self._net).__name__)
 
 
-def _signature(args):
-    leaves = []
-    structure = flatten(args, leaves)
-    return (structure, tuple([_kind(a.handle) for a in leaves])), leaves
+def _signature(args, kwargs, apart=False):
+    """What calls have in common that one program serves, and the arguments taken apart."""
+    tree = Tree(apart=apart)
+    if not kwargs and len(args) < len(_ARRAYS) and all(type(a) is np.ndarray for a in args) and len(
+            {*map(id, args)}) == len(args):
+        tree.arrays += args                     # the most frequent case, and it has to be fast
+        structure = _ARRAYS[len(args)]
+    else:
+        try:
+            structure = tree.flatten((args, tuple(kwargs.items())))
+        except CannotHold as error:
+            raise ValueError(f'an argument holds {error}, which is too much to be compared at each '
+                             'call: pass arrays of MXNet, or keep it in an attribute') from None
+    return (structure, tuple([tape.kind(a.handle) for a in tree.arrays])), tree
 
 
-def _kind(handle):
-    """Shape, dtype and device of an array in MXNet's numbers, for an array's `shape`, `dtype` and
-    `ctx` take twice as long, which is as long as all else in a call."""
-    ndim, dtype, device, number = [ctypes.c_int() for _ in range(4)]
-    dims, ref = ctypes.POINTER(ctypes.c_int)(), ctypes.byref
-    check_call(_LIB.MXNDArrayGetShapeEx(handle, ref(ndim), ref(dims))
-               or _LIB.MXNDArrayGetDType(handle, ref(dtype))
-               or _LIB.MXNDArrayGetContext(handle, ref(device), ref(number)))
-    return tuple(dims[:ndim.value]), dtype.value, device.value, number.value
+_ARRAYS = [of_arrays(number) for number in range(9)]
 
 
 def _readable(kind):
@@ -166,11 +197,24 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     """
     if not isinstance(net, gluon.Block):
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')
-    vars(net).pop('forward', None)
+    own = vars(net).get('forward')
+    before = getattr(own, '__self__', None)
+    if isinstance(before, CompiledBlock):
+        own = before._own
+    _put_back(net, own)
     if active:
         flags = dict(dict.fromkeys(STATIC, static_alloc), **flags)
-        vars(net)['forward'] = CompiledBlock(net, True, flags, exact, optimize, fallback).forward
+        vars(net)['forward'] = CompiledBlock(
+            net, True, flags, exact, optimize, fallback, own).forward
     return net
+
+
+def _put_back(net, own):
+    """Give a Block the `forward` that it had of its own, or none."""
+    if own is None:
+        vars(net).pop('forward', None)
+    else:
+        vars(net)['forward'] = own
 
 
 def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, **flags):

@@ -10,7 +10,7 @@ from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
 from ..rewrite.graph import inferred
 from .block import CompiledBlock
-from .tree import flatten, unflatten
+from .tree import Tree, unflatten
 
 FREE = -1  # in a saved shape: any length
 _NEW_SHAPE = {'_np_reshape': 'newshape', '_npx_reshape': 'newshape', 'Reshape': 'shape'}
@@ -108,7 +108,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
                                  f'{node2["attrs"]} for the other arguments: export each')
             node['attrs'][_NEW_SHAPE[node['op']]] = str(tuple(
                 FREE if x in axes else n for x, n in enumerate(shapes[name])))
-        elif axes and source[0] in ('const', 'captured', 'attribute'):
+        elif axes and source[0] in ('const', 'state'):
             values = [program.value(source, leaves).asnumpy(),
                       program2.value(program2.sources[node2['name']], leaves2).asnumpy()]
             one = numpy.take(values[0], [0], axis=axes[0])
@@ -142,8 +142,9 @@ class ExportedBlock(gluon.Block):
         self.graph, self.signature = graph, signature
 
     def forward(self, *args):
-        leaves, saved = [], self.signature
-        flatten(args, leaves)
+        tree, saved = Tree(apart=True), self.signature
+        tree.flatten(args)
+        leaves = tree.arrays
         if len(leaves) != len(saved['inputs']):
             raise ValueError(f'{len(leaves)} arrays are given, the graph takes {saved["inputs"]}')
         for array, (name, shape) in zip(leaves, saved['inputs'].items()):

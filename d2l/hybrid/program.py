@@ -1,7 +1,5 @@
 """A trace made into a program: its graph bound as MXNet's CachedOp, and what to feed it."""
-import itertools
 import json
-import operator
 
 import mxnet
 from mxnet import autograd
@@ -9,15 +7,16 @@ from mxnet.ndarray._internal import CachedOp
 
 from ..rewrite import rewrite
 from . import passes, tape
-from .trace import MISSING
-from .tree import ARRAY, flatten, unflatten
+from .guards import MISSING, Guard
+from .tree import ARRAY, builder
 
 # Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
 ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
 
 
 class Program:
-    """`program(leaves)` computes what the traced function would, while `program.current()`.
+    """`program(tree, state)` computes what the traced function would of the arguments in a Tree, with
+    the state that `program.current()` gives while it is as the trace saw it.
 
     `graph` is the graph as it was traced (see passes.py), `runs` the one that computes, and
     `sources` has for each name of its inputs what they stand for (see `Trace.find`). `outputs` has,
@@ -28,9 +27,10 @@ class Program:
     def __init__(self, trace, exact, optimize, flags):
         self.ctx, self.result, self.asks_mode = trace.ctx, trace.result, trace.mode is not None
         self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
-        self.size, outputs = len(trace.outputs), list(trace.outputs)
-        self._writes = [(owner, name, flatten(value, outputs))
-                        for owner, name, value in trace.writes.values()]
+        self.size, outputs = trace.size, trace.outputs
+        self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
+        self._changes = bool(trace.writes or trace.fills or trace.overwritten)
+        self.guard = Guard(trace)
         entries = [(o, *tape.entry(o)) for o in outputs]
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
@@ -54,18 +54,7 @@ class Program:
             self.runs = passes.with_an_input(passes.reshape_by_copy(self.runs), trace.spare)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
                        dict(flags))
-        # what must stay as it is for the program to hold: first the arrays
-        used = [*self.sources.values(), *filter(None, self.outputs)]
-        self._arrays = [(vars(s[1]), '_data', s[1]._data) for s in used if s[0] == 'param']
-        self._arrays += [(owner, name, array) for key, (owner, name, array, _)
-                         in trace.reads.items() if key not in trace.writes]
-        captured = {id(s[1]) for s in used if s[0] == 'captured'}
-        scope = getattr(trace.function, '__globals__', None) or vars(trace.function)
-        self._arrays += [(scope, name, value) for name, value in scope.items()
-                         if name[0] != '_' and captured.intersection(
-                             map(id, value if type(value) is list else [value]))]
-        # owners, names, values
-        self._guards = [*zip(*self._arrays, *trace.guards.values())] or [(), (), ()]
+        self._data = [slot for slot in trace.slots if slot.name == '_data']
 
     def _bind(self, trace, symbol, flags):
         if symbol.list_auxiliary_states() or any(n['op'] in ASKS for n in self.runs['nodes']):
@@ -81,7 +70,7 @@ class Program:
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
                 continue
-            if source[0] == 'attribute':
+            if source[0] == 'state':
                 self._moving.append((at, source))
                 continue
             self._values[at] = self.value(source)
@@ -92,49 +81,69 @@ class Program:
                                      ('data_indices', indices[False]), *flags.items()])
 
     def current(self):
-        """Whether all on which the trace relied is as it was."""
+        """The state if all on which the trace relied is as it was, or None."""
         if self.mode is not None and self.mode != autograd.is_training():
-            return False
-        owners, names, values = self._guards
-        found = map(dict.get, owners, names, itertools.repeat(MISSING))  # all in C, for speed
-        return all(map(operator.is_, found, values))
+            return None
+        return self.guard.now()
 
     def dead(self):
-        """Whether arrays that it uses were replaced, so that it is of no more use."""
-        return any(owner.get(name) is not value for owner, name, value in self._arrays)
+        """Whether arrays of a Parameter were replaced, so that it is of no more use."""
+        return any(slot.get() is not slot.value for slot in self._data)
 
-    def __call__(self, leaves):
-        """leaves: the arrays among the arguments"""
+    def __call__(self, tree, state):
+        leaves = tree.arrays
         values = self._values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
         for at, source in self._moving:
-            values[at] = self.value(source, leaves)
+            values[at] = self.value(source, leaves, state)
         results = self._op and self._op(*values)
-        if self.result is ARRAY and self.outputs == [None] and type(results) is not list:
+        if self.result is ARRAY and self.outputs == [None] and not self._changes \
+                and type(results) is not list:
             return results
         results = iter(results if isinstance(results, list) else [results])
-        results = iter([next(results) if s is None else self.value(s, leaves, True)
+        results = iter([next(results) if s is None else self.value(s, leaves, state, True)
                         for s in self.outputs])
-        result = unflatten(self.result, results)
-        for owner, name, structure in self._writes:
-            owner[name] = unflatten(structure, results)
+        build = builder(results, [*tree.nodes, *state.nodes])
+        result = build(self.result)
+        if self._changes:
+            self._change(build, results, build.made, state)
         return result
+
+    def _change(self, build, results, nodes, state):
+        """Change Python's state as the traced function did."""
+        writes = [(slot, MISSING if structure is None else build(structure))
+                  for slot, structure in self._writes]
+        fills = [(nodes[i], kind, meta, [build(part) for part in parts])
+                 for i, (kind, _, meta, *parts) in self._fills]
+        for i, new in zip(self._overwritten, results):
+            old = state.arrays[i]
+            if autograd.is_recording():     # the array is the result, as it is in eager mode
+                old.handle, new.handle = new.handle, old.handle
+            else:
+                new.copyto(old)
+        for slot, value in writes:
+            slot.set(value)
+        for node, kind, meta, parts in fills:
+            kind.fill(node, meta, parts)
 
     def kinds(self, sources, leaves):
         """{name of an input of the graph: (shape, dtype)}."""
         arrays = {name: self.value(source, leaves) for name, source in sources.items()}
         return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
-    def value(self, source, leaves=(), hand_back=False):
+    def value(self, source, leaves=(), state=None, hand_back=False):
         """The array that a source stands for, to be fed to the graph or handed back."""
         kind, what, *i = source
         if kind == 'input':
             return leaves[what]
         if kind == 'param':
             return what._data[i[0]]
-        if kind == 'attribute':
-            what = what[i[0]].as_in_ctx(self.ctx)
+        if kind == 'state':
+            what = (state or self.guard.state).arrays[what]
+            if hand_back:
+                return what
+            what = what.as_in_ctx(self.ctx)
             # what an earlier call has left on the tape cannot be fed
-            return what if hand_back or tape.entry(what)[1] else tape.detach(what)
+            return what if tape.entry(what)[1] else tape.detach(what)
         return what.copy() if hand_back and kind == 'const' else what

@@ -1,54 +1,59 @@
 """The trace: run a `forward` once as it is written, and take its graph off the tape.
 
-During a trace the arguments are stand-ins, marked aliases of the arrays, and so is each Parameter
-and each array attribute of a Block from the moment at which `forward` reads it. What `forward`
-assigns to attributes is kept aside. So nothing of the user's changes: a failed trace leaves no mark,
-and other threads see nothing of it. What a graph cannot hold raises TraceError.
+During a trace the arrays among the arguments are stand-ins, marked aliases of the arrays, and so is
+each array from outside, a Parameter's or an attribute's, from the moment at which its handle is
+asked for. What `forward` reads of Python's state is noted (reads.py, guards.py), what it changes of
+it is undone and told (`writes`, `fills`). So nothing of the user's changes: a failed trace leaves no
+mark. What a graph cannot hold raises TraceError.
 """
+import enum
 import functools
 import gc
-import itertools
 import linecache
 import math
-import os
 import random
 import re
+import signal
 import sys
 import threading
+import types
 
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np
 from mxnet._ctypes.symbol import _symbol_creator
-from mxnet.base import _LIB
+from mxnet.base import _LIB, check_call
 from mxnet.context import Context
 from mxnet.gluon.parameter import DeferredInitializationError, Parameter
 from mxnet.ndarray import NDArray, register
 from mxnet.ndarray._internal import NDArrayBase
 
 from . import tape
-from .tree import flatten, unflatten
+from .guards import MISSING, Slot
+from .reads import BEFORE, Reads, is_users, line_of
+from .tree import BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, pairs, set_state, simple
+from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
-MISSING = object()
 EAGER = 'With fallback=True such a net runs eagerly.'
-_OURS = os.path.dirname(os.path.dirname(__file__))
-_NOT_THE_USERS = (  # MXNet makes some of its functions from strings
-    '<string>', *(os.path.join(folder, '') for folder in (
-        os.path.join(_OURS, 'hybrid'), os.path.join(_OURS, 'onnx'),
-        os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__))))
-_PLAIN = (bool, int, float, str, type(None), gluon.Block)  # attributes whose change is noticed
 _FORBIDDEN = {  # function of MXNet's library -> what a forward that calls it does
     'MXAutogradSetIsRecording': 'starts or stops recording (autograd.pause), which freezes values',
     'MXAutogradSetIsTraining': 'changes between training and predict mode',
     'MXAutogradIsRecording': 'asks whether autograd records',
     'MXAutogradMarkVariables': 'attaches a gradient',
     'MXAutogradBackwardEx': 'computes gradients',
+    'MXNDArrayGetGrad': 'reads a gradient',
+    'MXNDArrayLoad': 'loads arrays from a file', 'MXNDArraySave': 'saves arrays',
+    'MXNDArrayToDLPack': 'hands the memory of an array to others',
     'MXRandomSeed': 'seeds the generator of random numbers',
     'MXRandomSeedContext': 'seeds the generator of random numbers',
     'MXInvokeCachedOpEx': 'runs a graph that was compiled or loaded before'}
 # operators whose result has as many elements as the values of their inputs say
 _DYNAMIC = re.compile('_boolean_mask$|nonzero$|_unique$|_npi_delete$|_npi_bincount$')
+_REGISTERS = '_children', '_reg_params', '_forward_hooks', '_forward_pre_hooks'
+_FLAGS = [Tree().flatten(value) for value in (True, False, None)]
+# what a result may hold besides what was there before
+_NAMED = type, types.ModuleType, types.BuiltinFunctionType, enum.Enum
 _tracing_thread = None
 
 
@@ -62,10 +67,10 @@ class Deferred(Exception):
 
 def users_line():
     """The frame of the user's code that is running: outside of MXNet, NumPy, and what traces."""
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_NOT_THE_USERS) and frame.f_back:
+    first = frame = sys._getframe(1)
+    while frame and not is_users(frame):
         frame = frame.f_back
-    return frame
+    return frame or first
 
 
 def tracing():
@@ -73,139 +78,449 @@ def tracing():
     return _tracing_thread is not None and _tracing_thread == threading.get_ident()
 
 
-class Trace:
-    """One run of a function, and what it leaves: a graph on the tape, and where its inputs come from.
+class Signals:
+    """While it is entered, signals that Python handles wait; entered again, they do not, until one
+    raises an exception. So MXNet is never left half patched."""
 
-    function: what to run; leaves, structure: its arguments as `flatten` took them apart
+    def __init__(self):
+        self._handlers, self._waiting, self._depth, self._open = {}, [], 0, False
+
+    def _handle(self, number, frame):
+        if not self._open:
+            self._waiting.append(number)
+            return
+        self._open = False
+        self._handlers[number](number, frame)
+        self._open = True
+
+    def __enter__(self):
+        self._depth += 1
+        if self._depth == 2:
+            self._open = True
+            self._raise()
+        elif threading.current_thread() is threading.main_thread():
+            # Ctrl-C first, and at the end last: it raises
+            for number in sorted(signal.valid_signals(), key=lambda n: n != signal.SIGINT):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._handle)
+        return self
+
+    def _raise(self):
+        waiting, self._waiting = self._waiting, []
+        for number in waiting:
+            signal.raise_signal(number)
+
+    def __exit__(self, *_):
+        self._depth -= 1
+        self._open = False
+        if not self._depth:
+            for number, handler in reversed(self._handlers.items()):
+                signal.signal(number, handler)
+            self._raise()
+
+
+def _is_number(structure):
+    """Whether a structure is a number or a text, or a tuple of such."""
+    if structure is None or not simple(structure) or structure in _FLAGS:
+        return False
+    what, *parts = structure
+    return what in (STATIC, BY) or what != IS and any(map(_is_number, parts[2:]))
+
+
+class Compiled(gluon.Block):
+    """What `hybridize` and `compile` make; a trace of a larger net goes through it unseen."""
+
+
+class Trace:
+    """One run of a function, and what it leaves: a graph on the tape, where its inputs come from, and
+    what it did to Python's state.
+
+    root: whose run it is, a CompiledBlock; tree, structure: its arguments, taken apart
     training: what `autograd.is_training()` is to answer; ctx: where the graph is to run
     """
 
-    def __init__(self, function, leaves, structure, training, ctx):
-        self.function, self.leaves, self.ctx, self._training = function, leaves, ctx, training
+    def __init__(self, root, tree, structure, training, ctx):
+        self.leaves, self.ctx, self._training = tree.arrays, ctx, training
         self.mode = None            # the mode, if Python asked for it
-        self.reads = {}             # (id(block), name) -> (its dict, name, array, stand-in)
-        self.writes = {}            # (id(block), name) -> (its dict, name, value)
-        self.guards = {}            # (id(block), name) -> (dict, key, value) that Python relied on
+        self.slots = []             # those that were read, in order
+        self.contents = []          # (dict, slots of all that is in it)
+        self.sizes = []             # (dict, how many keys it had)
+        self.types = []             # (Block, its class)
+        self.kept = []              # lists of a Parameter's arrays
+        self.writes, self.fills = [], []    # (Slot, structure), (number of a node, structure)
+        self.overwritten = []       # numbers of arrays of the state that were written into
         self.random = []            # graphs of the results of operators that draw, as they came
         # node of the tape that stands for a result of an operator that draws -> (the node of its
         # first result, number of the result, operator, attributes, graphs of its inputs)
         self.draws, self.spare = {}, None
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
+        self.used = {}              # number of an array of the state -> its kind
         self._sources = {}          # name of a variable -> what it stands for
-        self._params = {}           # (Parameter, i) -> stand-in
+        self._inside = {}           # id of an array from outside -> (it, stand-in)
         self._made = {}             # id -> array, for each array made in the run
         self._parts = set()         # ids of those that may share the memory of others
-        self._errors, self._undo = {}, []
-        stand_ins = iter([self._stand_in(a, 'input', i) for i, a in enumerate(leaves)])
+        self._slots, self._blocks, self._touched = {}, {}, set()
+        self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
+        self._errors, self._undo, self._patched = {}, [], set()
+        self._reads = Reads(self._slot, self._error, self._tree.moving)
+        self._arguments = Tree(keep=True)       # the function's own, with stand-ins for arrays
+        stand_ins = iter([self._stand_in(a, 'input', i) for i, a in enumerate(self.leaves)])
+        self._given = {}                        # id -> stand-in of an argument
+        try:
+            build = builder(stand_ins)
+            args, kwargs = build(structure)
+            kwargs = dict(kwargs)
+        except TypeError as error:
+            raise self._error(f'has an argument that no graph can take: {error}')
+        self._given = {id(a): a for a in self._made.values()}
+        self._copies = build.made               # of the nodes of the arguments
+        self._arguments.flatten((args, tuple(kwargs.items())))
+        self._tree.moving += self._arguments.moving
         with autograd.record(train_mode=False):  # draws no dropout, updates no statistics
-            result = self._run(unflatten(structure, stand_ins))
-        self.outputs = []           # the arrays of the result, and the structure around them
-        self.result = flatten(result, self.outputs)
+            self._run(root, args, kwargs)
         if self.random:             # the name of an input, for a graph that needs one
             spare = np.zeros(1, ctx=ctx)
             self.spare = tape.entry(self._stand_in(spare, 'const', spare))[0]
-        for key, (owner, name, _, stand_in) in self.reads.items():
-            if tape.entry(stand_in)[0] not in self._sources:  # written into, with no assignment
-                self.writes.setdefault(key, (owner, name, stand_in))
 
-    def _run(self, args):
+    def _run(self, root, args, kwargs):
         global _tracing_thread
-        try:
-            self._patch_all()
-            _tracing_thread = threading.get_ident()
-            result = self.function(*args)
-        finally:
-            _tracing_thread = None
-            while self._undo:
-                self._undo.pop()()
-        for error in self._errors.values():  # even if the function caught it and went another way
+        collecting = gc.isenabled()
+        with Signals() as signals:
+            try:
+                gc.disable()        # it would run finalizers and gc.callbacks as a part of the function
+                self._patch_all()
+                _tracing_thread = threading.get_ident()
+                for value in self._arguments.met:
+                    self._reads.meet(value)
+                for name in '_net', '_own':
+                    self._slot(vars(root), name, 'the function', True)
+                if isinstance(root._net, gluon.Block):
+                    self._reads.look_up_class(type(root._net), 'forward')
+                self._reads.start()
+                with signals:
+                    result = root._run_eagerly(*args, **kwargs)
+                self._reads.stop()
+                for error in self._errors.values():  # even if it was caught
+                    raise error
+                self._conclude(result)
+            finally:
+                _tracing_thread = None
+                try:
+                    self._reads.stop()
+                    self._restore()
+                finally:
+                    while self._undo:
+                        self._undo.pop()()
+                    if collecting:
+                        gc.enable()
+        for error in self._errors.values():
             raise error
-        return result
 
-    def _error(self, what, cure=EAGER, of=None):
-        """A TraceError at the line of the user's code that is running."""
-        frame = users_line()
-        file, line = frame.f_code.co_filename, frame.f_lineno
+    def _error(self, what, cure=EAGER, of=None, line=None):
+        """A TraceError at the line of the user's code that is running, or at another."""
+        if line is None:
+            frame = users_line()
+            line = frame.f_code, frame.f_lineno
+        code, number = line
+        if isinstance(number, str):
+            number = line_of(code, number)
+        file, cure = code.co_filename, cure if cure.endswith(EAGER) else cure + EAGER
         error = self._errors[of] = TraceError(
-            f'forward {what}\n  File "{file}", line {line}, in {frame.f_code.co_name}\n'
-            f'    {linecache.getline(file, line).strip()}\n{cure}')
-        error.filename, error.lineno = file, line
+            f'forward {what}\n  File "{file}", line {number}, in {code.co_name}\n'
+            f'    {linecache.getline(file, number).strip()}\n{cure}')
+        error.filename, error.lineno = file, number
         return error
 
     def find(self, names):
         """{name: source} for variables of the tape. A source is ('input', i), ('param', Parameter, i),
-        ('attribute', dict, name), ('const', array) for an array made in the run, or ('captured', array)
-        for one from outside, such as a global."""
-        lost, known = set(names) - set(self._sources), len(self._made)
-        arrays = itertools.chain(self._made.values(), gc.get_objects() if lost else ())
-        for i, array in enumerate(arrays):
-            if lost and isinstance(array, NDArray) and array.handle:
+        ('state', i), the i-th array that the slots hold, or ('const', array) for an array made in the
+        run."""
+        lost = set(names) - set(self._sources)
+        for array in self._made.values() if lost else ():
+            if array.handle:
                 name, variable = tape.entry(array)
                 if variable and name in lost:
                     lost.remove(name)
-                    self._sources[name] = ('const', array.as_in_ctx(self.ctx)) if i < known else (
-                        'captured', array)
+                    self._sources[name] = 'const', array.as_in_ctx(self.ctx)
         return {name: self._sources[name] for name in names}
+
+    # ---- what it reads of Python's state
+
+    def _slot(self, owner, name, what, read, line=None):
+        """Note that the function reads (or only writes) `name` in `owner`; see Slot."""
+        slot = self._slots.get((id(owner), name))
+        if slot is None:
+            if (id(owner), name) in self._patched:
+                return None                     # by this trace
+            slot = self._slots[id(owner), name] = Slot(owner, name, what, False, line)
+            if line is None:
+                frame = users_line()
+                slot.line = frame.f_code, frame.f_lineno
+        elif slot.read or not read or slot.get() is not slot.value:
+            return slot
+        if read:
+            slot.read = True
+            self.slots.append(slot)
+            if slot.value is not MISSING:
+                self._flatten(slot)
+        return slot
+
+    def _flatten(self, slot):
+        tree = self._tree
+        known, met = len(tree.arrays), len(tree.met)
+        try:
+            slot.structure = tree.flatten(slot.value)
+        except CannotHold as error:
+            raise self._error(f'reads {slot.what}, which holds {error}',
+                              'Read a part of it before, in __init__, say. ', line=slot.line)
+        for i, array in enumerate(tree.arrays[known:], known):
+            self._arrays[id(array)] = 'state', i
+        for value in tree.met[met:]:
+            if isinstance(value, Parameter):
+                self._parameters[id(value)] = value
+            self._reads.meet(value)
+
+    def _register(self, held, name, what):
+        """Guard a dict of Blocks, Parameters or hooks that is an attribute, all of it."""
+        value = held[name]
+        if not any(found is value for found, _ in self.contents):
+            self._fixed(held, name, what)
+            self.contents.append((value, dict(value)))
+
+    def _fixed(self, held, name, what):
+        """Guard by identity what `held[name]` is, whatever it holds."""
+        slot = self._slot(held, name, what, False)
+        if not slot.read:
+            slot.read, slot.structure = True, (IS, Is(slot.value))
+            self.slots.append(slot)
+
+    def _get_attribute(self, original, block, name):
+        if (id(block), name) not in self._touched:
+            self._touched.add((id(block), name))
+            if not isinstance(block, Compiled) and name != '__class__':
+                self._touch(block, object.__getattribute__(block, '__dict__'), name)
+        return False if name == '_active' else original(block, name)     # as if not hybridized
+
+    def _touch(self, block, held, name):
+        if id(block) not in self._blocks:
+            self._blocks[id(block)] = block, held, dict(held)
+            self.types.append((block, type(block)))
+            self._reads.meet(type(block))
+        if name == '__dict__':
+            self.sizes.append((held, len(held)))
+            for each in tuple(held):
+                self._touch(block, held, each)
+            return
+        if name in _REGISTERS and name in held:
+            if held[name] and name.endswith('hooks'):
+                if all(getattr(hook, '__qualname__', '').startswith('Block.summary.')
+                       for hook in held[name].values()):
+                    raise Deferred      # it counts Parameters as they are used
+                raise self._error(f'calls a {type(block).__name__} with hooks, which no graph runs')
+            return self._register(held, name, f'self.{name}')
+        self._slot(held, name, f'self.{name}', True)
+        self._reads.look_up_class(type(block), name)
+
+    def _set_attribute(self, original, block, name, value):
+        held = object.__getattribute__(block, '__dict__')
+        if id(block) not in self._blocks:
+            self._blocks[id(block)] = block, held, dict(held)
+        slot = self._slot(held, name, f'self.{name}', False)
+        if isinstance(value, (gluon.Block, Parameter)) and value is not slot.value or isinstance(
+                slot.value, (gluon.Block, Parameter)) and value is not slot.value or (
+                slot.read and self._counts(slot.structure, value)):
+            raise self._changes(slot)
+        object.__setattr__(block, name, value)
+
+    def _changes(self, slot, line=None):
+        return self._error(f'reads {slot.what}, a state in Python, and then changes it',
+                           'Keep state in arrays, and make layers before. ' + EAGER, line=line)
+
+    def _counts(self, structure, value):
+        """Whether a number or a text, or a tuple of them, becomes another: a state that would make a
+        graph for each of its values. True, False and None are too few for that."""
+        if value is MISSING or isinstance(value, NDArray) or not _is_number(structure):
+            return False
+        new = Tree().flatten(value)
+        return new != structure and _is_number(new)
+
+    def _check_and_get(self, original, parameter, arrays, ctx):
+        """Every read of a Parameter's arrays or gradients passes here."""
+        try:
+            found = original(parameter, arrays, ctx)
+        except DeferredInitializationError:
+            raise Deferred from None
+        self._parameters[id(parameter)] = parameter
+        return found
+
+    # ---- what it changes of it
+
+    def _conclude(self, result):
+        """Note what the run returned and what it changed."""
+        known = {id(v) for v in (*self._tree.met, *self._arguments.met,
+                                 *[block for block, *_ in self._blocks.values()])}
+        out = Tree()
+        out.nodes = [*self._copies, *self._tree.nodes]
+        out.seen = {id(node): (NODE, i) for i, node in enumerate(out.nodes)}
+
+        def check(value):
+            if id(value) not in known and not isinstance(value, _NAMED):
+                raise CannotHold(f'a {type(value).__name__}')
+        out.check = check
+        for value, before in self._tree.moving:
+            if state_of(value) != before:
+                raise self._error(f'takes the next value of a {type(value).__name__} that was there '
+                                  'before, and a graph would repeat it for ever', BEFORE)
+        try:
+            self.result = out.flatten(result)
+            self.size = len(out.arrays)         # of those in `outputs` that it holds
+        except CannotHold as error:
+            raise self._error(f'returns {error}, which no graph can make again',
+                              'Return arrays, in lists, tuples, dicts or objects. ')
+        for held, before in self.contents:
+            if [*held.items()] != [*before.items()]:
+                raise self._error('makes layers or Parameters', 'Make them before. ')
+        for _, held, before in self._blocks.values():
+            for name in {*held, *before}:
+                if held.get(name, MISSING) is not before.get(name, MISSING):
+                    self._slot(held, name, f'self.{name}', False).value = before.get(name, MISSING)
+        for slot in self._slots.values():
+            value = slot.get()
+            if value is not slot.value:
+                if slot.read and value is not MISSING and self._counts(slot.structure, value):
+                    raise self._changes(slot, slot.line)
+                self.writes.append((slot, self._made_again(out, slot, value)))
+        self._fill(out, self._arguments, self._copies, 0)
+        self._fill(out, self._tree, self._tree.nodes, len(self._copies))
+        arrays = out.arrays
+        for array, stand_in in [*self._inside.values()]:
+            if tape.entry(stand_in)[0] not in self._sources:    # written into
+                self.overwritten.append(self._arrays[id(array)][1])
+                arrays.append(stand_in)
+        self.outputs = [self._stand_in_of(a) for a in arrays]
+
+    def _made_again(self, out, slot, value):
+        if value is MISSING:
+            return None
+        try:
+            return out.flatten(value)
+        except CannotHold as error:
+            raise self._error(f'puts {error} into {slot.what}, which no graph can make again',
+                              'Keep arrays there, in lists, tuples, dicts or objects. ',
+                              line=slot.line)
+
+    def _fill(self, out, tree, nodes, first):
+        """Note which nodes hold something else than before."""
+        for i, (node, (kind, meta, children)) in enumerate(zip(nodes, tree.contents)):
+            new_meta, new = kind.take(node)
+            if new_meta == meta and len(new) == len(children) and all(
+                    a is b for a, b in zip(new, children)):
+                continue
+            slot = self._holder(node)
+            for old, value in pairs(kind, (meta, children), (new_meta, new)):
+                if value is not old and self._counts(Tree().flatten(old), value):
+                    raise self._changes(slot, slot.line)
+            structure = kind, type(node), new_meta, *[
+                self._made_again(out, slot, child) for child in new]
+            self.fills.append((first + i, structure))
+
+    def _holder(self, node):
+        """The slot that holds a node, itself or in something else."""
+        for slot in self.slots:
+            if slot.structure is not None and slot.value is not MISSING:
+                tree = Tree()
+                tree.flatten(slot.value)
+                if any(n is node for n in tree.nodes):
+                    return slot
+        frame = users_line()
+        slot = Slot({}, '', 'an argument', True)
+        slot.line = frame.f_code, frame.f_lineno
+        return slot
+
+    def _restore(self):
+        """Undo what the run changed."""
+        for held, before in self.contents:
+            if [*held.items()] != [*before.items()]:
+                held.clear()
+                held.update(before)
+        for block, held, before in self._blocks.values():
+            for name in {*held, *before}:
+                if held.get(name, MISSING) is not before.get(name, MISSING):
+                    Slot(held, name, '', False).set(before.get(name, MISSING))
+        for slot in self._slots.values():
+            if slot.get() is not slot.value:
+                slot.set(slot.value)
+        for node, (kind, meta, children) in zip(self._tree.nodes, self._tree.contents):
+            new_meta, new = kind.take(node)
+            if new_meta != meta or len(new) != len(children) or any(
+                    a is not b for a, b in zip(new, children)):
+                kind.fill(node, meta, children)
+        for value, before in self._tree.moving:
+            if state_of(value) != before:
+                set_state(value, before)
 
     # ---- stand-ins
 
     def _stand_in(self, array, *source):
         variable = tape.mark(tape.detach(array))
         self._sources[tape.entry(variable)[0]] = source
+        self._made[id(variable)] = variable
         return variable
+
+    def _stand_in_of(self, array):
+        """The array of the run that an array is, or stands for it."""
+        if id(array) in self._made:
+            return array
+        if id(array) not in self._inside:
+            source = self._source(array)
+            self._made[id(array)] = array           # its own handle, meanwhile
+            try:
+                here = tape.detach(array)
+                if source[0] == 'state':
+                    here, self.used[source[1]] = here.as_in_ctx(self.ctx), tape.kind(array.handle)
+                self._inside[id(array)] = array, self._stand_in(here, *source)
+            finally:
+                del self._made[id(array)]
+        return self._inside[id(array)][1]
+
+    def _source(self, array):
+        """Where an array from outside is."""
+        found = self._arrays.get(id(array))
+        if found is None:
+            for block, held, _ in self._blocks.values():
+                self._parameters.update((id(p), p) for p in held['_reg_params'].values())
+            for parameter in tuple(self._parameters.values()):
+                data, grad = vars(parameter)['_data'] or (), vars(parameter)['_grad'] or ()
+                if any(a is array for a in data):
+                    found = 'param', parameter, [a is array for a in data].index(True)
+                    self._keep(parameter)
+                elif any(a is array for a in grad):
+                    self._slot(vars(parameter), '_grad', f'the gradient of {parameter.name}', True)
+                    found = self._arrays.get(id(array))
+            if found is None:
+                raise self._error('uses an array of which a graph cannot know where it comes from',
+                                  'Keep it in an attribute or pass it as an argument. ')
+            self._arrays[id(array)] = found
+        return found
+
+    def _keep(self, parameter):
+        held = vars(parameter)
+        if not any(found is held['_data'] for found in self.kept):
+            self.kept.append(held['_data'])
+            self._fixed(held, '_data', parameter.name)
 
     def _traced(self, array):
         """Does it depend on what may differ at the next call?"""
         name, variable = tape.entry(array)
         return name is not None and not (variable and name.startswith('null'))
 
-    def _parameter(self, original, parameter, ctx=None):
-        try:
-            array = original(parameter, ctx)
-        except DeferredInitializationError:
-            raise Deferred from None
-        key = parameter, [a is array for a in parameter._data].index(True)
-        if key not in self._params:
-            self._params[key] = self._stand_in(array, 'param', *key)
-            del self._made[id(self._params[key])]
-        return self._params[key]
-
-    def _get_attribute(self, original, block, name):
-        key = id(block), name
-        if key in self.writes:
-            return self.writes[key][2]
-        if key in self.reads:
-            return self.reads[key][3]
-        owner = original(block, '__dict__')
-        value = owner.get(name, MISSING)
-        if isinstance(value, NDArray):
-            here = tape.detach(value).as_in_ctx(self.ctx)
-            self.reads[key] = owner, name, value, self._stand_in(here, 'attribute', owner, name)
-            return self.reads[key][3]
-        if name == '_active':       # a hybridized child runs as if it were not
-            return False
-        if name in ('_forward_hooks', '_forward_pre_hooks') and value:
-            raise self._error(f'calls a {type(block).__name__} with hooks, which no graph runs')
-        if name == '_children':     # the next to be added
-            self.guards[key] = value, str(len(value)), MISSING
-        elif isinstance(value, _PLAIN) or value is MISSING and not hasattr(type(block), name):
-            self.guards[key] = owner, name, value
-        return original(block, name)
-
-    def _set_attribute(self, original, block, name, value):
-        key = id(block), name
-        seen = self.guards.get(key, (0, 0, value))[2]
-        if isinstance(value, (gluon.Block, Parameter)) or type(seen) is not type(value) or (
-                seen is not value != seen):
-            raise self._error(f'reads self.{name}, a state in Python, and then changes it',
-                              'Keep state in arrays, and make layers before. ' + EAGER)
-        self.writes[key] = vars(block), name, value
-
     # ---- operators
 
     def _make_array(self, original, array, *args, **kwargs):
-        original(array, *args, **kwargs)
         self._made[id(array)] = array
+        original(array, *args, **kwargs)
 
     def _get_item(self, original, array, key):
         part = original(array, key)
@@ -294,15 +609,14 @@ class Trace:
         """An array, or, where the tape does not know it, an alias that it knows."""
         if tape.entry(array)[0]:
             return array
-        if id(array) not in self._made:
-            return self._stand_in(array, 'captured', array)
         array = array.copy()            # as it is now
         return self._stand_in(array, 'const', array)
 
     def _exchange(self, array, compute, traced):
         """Before a write into `array`: where that has to do with the graph, let `compute` make a new
         array instead, exchange the two, and return True."""
-        if id(array) not in self._made:
+        if id(array) in self._given or id(array) not in self._made and self._source(
+                array)[0] == 'param':
             raise self._error('writes into an array that it did not make',
                               'A graph changes none of its inputs: make a new array, X = X + 1. ')
         if id(array) in self._parts:  # right only if it is written back, as in `Y[i] += 1`
@@ -357,14 +671,40 @@ class Trace:
             if threading.get_ident() != thread:
                 return original(*args, **kwargs)
             return hook(original, *args, **kwargs)
+        self._patched |= {(id(owner), name), (id(getattr(owner, '__dict__', None)), name)}
         setattr(owner, name, patched)
         self._undo.append(lambda: setattr(owner, name, original) if own else delattr(owner, name))
 
+    def _patch_handles(self):
+        """Let each use of an array from outside be one of its stand-in: all of MXNet's functions take
+        the handle."""
+        raw, thread = vars(NDArrayBase)['handle'], threading.get_ident()
+        made, free = self._made, NDArrayBase.__del__
+
+        def get(array):
+            if id(array) not in made and threading.get_ident() == thread:
+                array = self._stand_in_of(array)
+            return raw.__get__(array)
+
+        def set(array, handle):
+            if id(array) not in made and threading.get_ident() == thread:
+                if id(array) in self._inside:
+                    array = self._inside[id(array)][1]
+                else:
+                    made[id(array)] = array         # it was unpickled
+            raw.__set__(array, handle)
+        NDArrayBase.__del__ = lambda array: check_call(_LIB.MXNDArrayFree(raw.__get__(array)))
+        self._undo.append(lambda: setattr(NDArrayBase, '__del__', free))
+        NDArrayBase.handle = property(get, set)
+        self._undo.append(lambda: setattr(NDArrayBase, 'handle', raw))
+
     def _patch_all(self):
+        self._patch_handles()
         for owner, name, hook in (
                 (NDArrayBase, '__init__', self._make_array), (NDArray, 'asnumpy', self._as_numpy),
                 (np.ndarray, 'detach', self._detach), (np.ndarray, '__getitem__', self._get_item),
-                (np.ndarray, '__setitem__', self._set_item), (Parameter, 'data', self._parameter),
+                (np.ndarray, '__setitem__', self._set_item),
+                (Parameter, '_check_and_get', self._check_and_get),
                 (register, '_imperative_invoke', self._invoke),
                 (gluon.Block, '__getattribute__', self._get_attribute),
                 (gluon.Block, '__setattr__', self._set_attribute),

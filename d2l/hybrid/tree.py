@@ -1,30 +1,543 @@
-"""Nested arguments and results: taking the arrays out of lists, tuples and dicts, and back."""
+"""Values taken apart: the arrays in nested containers and objects, and the structure around them.
+
+    tree = Tree()
+    structure = tree.flatten(value)     # hashable; equal for values that Python cannot tell apart
+    value = unflatten(structure, iter(tree.arrays))
+
+A structure has types, lengths, keys, and immutable values by type and value, so that 1, 1.0 and True
+differ, and 0.0 and -0.0. Functions, classes, modules and Blocks are in it by identity. An array or a
+container met again is a reference to where it was met first. `tree.nodes` are the containers that
+can change in place, in the order in which they were met.
+"""
+import argparse
+import array
+import collections
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import gc
+import io
+import pathlib
+import random
+import sys
+import threading
+import types
+import uuid
+import weakref
+
+import mxnet
+import numpy
+from mxnet import gluon
+from mxnet.gluon.parameter import Parameter
 from mxnet.ndarray import NDArray
 
-ARRAY, STATIC = '*', '='  # in a structure: an array; what precedes any other value
+ARRAY = '*'                                     # in a structure: the next array
+# (what, its value or number)
+STATIC, BY, IS, AGAIN, NODE, ITERATOR = '=', 'by', 'is', 'again', 'node', 'iterator'
+MOST = 20_000           # values that one attribute, global or argument may hold
+MOST_BYTES = 1 << 22    # of a NumPy array
+MOST_NAMED = 100        # of an object with more attributes only those that the code names count
+_ATOMS = (bool, int, str, bytes, type(None), type(...), type(NotImplemented), range, numpy.dtype,
+          mxnet.Context, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
+          fractions.Fraction, pathlib.PurePath, uuid.UUID)
+_OPENED = (types.SimpleNamespace, argparse.Namespace, collections.ChainMap, collections.UserDict,
+           collections.UserList, collections.UserString, threading.local)
+_GENERATORS = (random.Random, numpy.random.Generator, numpy.random.RandomState,
+               numpy.random.BitGenerator, numpy.random.SeedSequence)
+_LIBRARIES = {'mxnet', 'numpy', 'builtins', *getattr(sys, 'stdlib_module_names', (
+    'logging', 'threading', 'concurrent', 'multiprocessing', 'queue', 'ctypes', 'unittest', 'abc',
+    'contextlib', 're', 'warnings', 'string', 'socket', 'subprocess', 'io', 'os', 'typing'))}
 
 
-def flatten(value, leaves):
-    """Append the arrays in `value` to `leaves`; return the structure around them, which is hashable
-    if all else in it is."""
-    kind = type(value)
-    if isinstance(value, NDArray):
-        leaves.append(value)
-        return ARRAY
-    if isinstance(value, (list, tuple)):
-        return (kind, *[flatten(v, leaves) for v in value])
-    if isinstance(value, dict):
-        return (kind, tuple(value), *[flatten(v, leaves) for v in value.values()])
-    return (STATIC, kind, value)  # with its kind, as 1 == 1.0 == True
+class CannotHold(TypeError):
+    """A value that is too large to be compared at each call."""
 
 
-def unflatten(structure, leaves):
-    """The value that has this structure and the arrays that the iterator `leaves` gives."""
+class Is:
+    """An object that is itself only, whatever its `__eq__` says."""
+    __slots__ = ('value',)
+
+    def __init__(self, value):
+        self.value = value
+
+    def __eq__(self, other):
+        return type(other) is Is and other.value is self.value
+
+    def __hash__(self):
+        return id(self.value)
+
+    def __repr__(self):
+        return repr(self.value)
+
+
+class Tree:
+    """What values hold, taken apart one after another.
+
+    apart: let an array that is met again be another
+    keep: remember what each node holds (`contents`), what is in it by identity (`met`), and the
+        state of random generators and iterators (`moving`)
+    """
+
+    def __init__(self, keep=False, apart=False):
+        self.apart = apart
+        self.arrays, self.nodes, self.kinds, self.seen = [], [], [], {}
+        self.keep, self.contents, self.met, self.moving = keep, [], [], []
+        self.check = None       # what to do with a value that is in the structure by identity
+        self._left = MOST
+
+    def flatten(self, value):
+        """The structure of a value, whose arrays and nodes are appended."""
+        self._left = MOST
+        return self._flatten(value)
+
+    def _flatten(self, value):
+        kind = type(value)
+        return (_HOW.get(kind) or _how(kind))(self, value)
+
+    def _children(self, values):
+        self._left -= len(values)
+        if self._left < 0:
+            raise CannotHold(f'more than {MOST:,} values')
+        return [self._flatten(v) for v in values]
+
+    def _array(self, value):
+        again = self.seen.get(id(value))
+        if again is None or self.apart:
+            self.seen[id(value)] = AGAIN, len(self.arrays)
+            self.arrays.append(value)
+            return ARRAY
+        return again
+
+    def _static(self, value):
+        return STATIC, type(value), value
+
+    def _subclass(self, value):
+        """Of a class derived from int or str, say, whose instances may have attributes."""
+        if self.keep:
+            self._identity(type(value))
+        return (_Tuple, type(value), (STATIC, type(value), value), *map(self._flatten, _extra(value)))
+
+    def _float(self, value):            # all nan are one, 0.0 and -0.0 are two
+        return BY, _float, value.hex()
+
+    def _complex(self, value):
+        return BY, _complex, (value.real.hex(), value.imag.hex())
+
+    def _scalar(self, value):           # a Decimal, a number of NumPy
+        return BY, _numpy_scalar, (value.dtype, value.tobytes())
+
+    def _text(self, value):
+        return BY, type(value), str(value)
+
+    def _identity(self, value):
+        if self.check is not None:
+            self.check(value)
+        if self.keep and id(value) not in self.seen:
+            self.seen[id(value)] = IS, Is(value)
+            self.met.append(value)
+        return IS, Is(value)
+
+    def _stateful(self, value):
+        if self.keep and id(value) not in self.seen:
+            self.moving.append((value, state(value)))
+        return self._identity(value)
+
+    def _iterator(self, value):
+        if self.check is not None:
+            self.check(value)
+        if self.keep:
+            self.moving.append((value, state(value)))
+        return (ITERATOR, type(value), None, *self._children(value.__reduce__()[1:]))
+
+    def _tuple(self, value):
+        return (_Tuple, type(value), None, *self._children(value))
+
+    def _parts(self, kind, value):
+        """An immutable value of several parts."""
+        return (kind, type(value), None, *self._children(kind.take(value)[1]))
+
+    def _node(self, kind, value):
+        again = self.seen.get(id(value))
+        if again is not None:
+            return again
+        if kind is _Object and len(getattr(value, '__dict__', ())) > MOST_NAMED:
+            return self._identity(value)
+        self.seen[id(value)] = NODE, len(self.nodes)
+        self.nodes.append(value)
+        self.kinds.append(kind)
+        meta, children = kind.take(value)
+        if self.keep:
+            self.contents.append((kind, meta, children))
+            self._identity(type(value))
+        return (kind, type(value), meta, *self._children(children))
+
+
+# ---- kinds: take(value) -> (what is hashable of it, its parts). From these, `make` makes one that
+# cannot change; `new` one that can, for `fill` to fill. `fast`: what tells quickly of a change
+
+def _extra(value):
+    """The attributes of an instance of a class derived from a container: [] or [dict]."""
+    extra = getattr(value, '__dict__', value)
+    return [extra] if extra is not value else []
+
+
+class _Tuple:
+    """A tuple or a named tuple, or a value of a class derived from int, say, with attributes."""
+
+    def make(kind, meta, children):
+        return meta[2] if meta else getattr(kind, '_make', kind)(children)
+
+
+class _Slice:
+    def take(value):
+        return None, (value.start, value.stop, value.step)
+
+    def make(kind, meta, children):
+        return slice(*children)
+
+
+class _Frozen:
+    """A frozenset."""
+
+    def take(value):
+        return None, list(value)
+
+    def make(kind, meta, children):
+        return kind(children)
+
+
+class _Method:
+    def take(value):
+        return None, (value.__func__, value.__self__)
+
+    def make(kind, meta, children):
+        return types.MethodType(*children)
+
+
+class _Partial:
+    def take(value):
+        return None, (value.func, value.args, value.keywords)
+
+    def make(kind, meta, children):
+        return kind(children[0], *children[1], **children[2])
+
+
+class _Proxy:
+    """What shows another: a weak reference, a view of a dict."""
+
+    def take(value):
+        return None, (value() if isinstance(value, weakref.ref) else gc.get_referents(value)[0],)
+
+    def make(kind, meta, children):
+        return types.MappingProxyType(children[0]) if kind is types.MappingProxyType else weakref.ref(
+            children[0])
+
+
+class _List:
+    fast = 'sequences'
+
+    def take(value):
+        extra = _extra(value)
+        return (len(value), None), [*value, *extra]
+
+    def new(kind, meta):
+        return kind.__new__(kind)
+
+    def fill(value, meta, children):
+        value[:] = children[:meta[0]]
+        for extra in children[meta[0]:]:
+            vars(value).update(extra)
+
+
+class _Deque:
+    fast = 'sequences'
+
+    def take(value):
+        return (len(value), value.maxlen), list(value)
+
+    def new(kind, meta):
+        return kind(maxlen=meta[1])
+
+    def fill(value, meta, children):
+        value.clear()
+        value.extend(children)
+
+
+class _Set:
+    fast = 'copies'
+
+    def take(value):
+        return (len(value), None), list(value)
+
+    def new(kind, meta):
+        return kind.__new__(kind)
+
+    def fill(value, meta, children):
+        value.clear()
+        value.update(children)
+
+
+class _Dict:
+    fast = 'dicts'
+
+    def take(value):
+        factory = Is(value.default_factory) if isinstance(value, collections.defaultdict) else None
+        items = _DICTS[isinstance(value, collections.OrderedDict)].items(value)
+        return (len(value), factory), [*(k for k, _ in items), *(v for _, v in items),
+                                       *_extra(value)]
+
+    def new(kind, meta):
+        new = kind.__new__(kind)
+        if meta[1] is not None:
+            new.default_factory = meta[1].value
+        return new
+
+    def fill(value, meta, children):
+        size, base = meta[0], _DICTS[isinstance(value, collections.OrderedDict)]
+        base.clear(value)
+        for key, child in zip(children[:size], children[size:2 * size]):
+            base.__setitem__(value, key, child)
+        for extra in children[2 * size:]:
+            vars(value).update(extra)
+
+
+class _Object:
+    """An instance of a Python class: its attributes, those in slots included."""
+    fast = 'objects'
+
+    def take(value):
+        held = dict(getattr(value, '__dict__', None) or ())
+        held.update((name, getattr(value, name)) for name in slots(type(value))
+                    if hasattr(value, name))
+        return tuple(held), list(held.values())
+
+    def new(kind, meta):
+        try:
+            return object.__new__(kind)
+        except TypeError:
+            return kind.__new__(kind)
+
+    def fill(value, meta, children):
+        known = slots(type(value))
+        for name in [n for n in (*getattr(value, '__dict__', ()), *known)
+                     if n not in meta and hasattr(value, n)]:
+            object.__delattr__(value, name)
+        for name, child in zip(meta, children):
+            if name in known:
+                object.__setattr__(value, name, child)
+            else:
+                vars(value)[name] = child
+
+
+class _Numbers:
+    """A NumPy array: its bytes, or what it holds if they are objects."""
+    fast = 'copies'
+
+    def take(value):
+        if value.nbytes > MOST_BYTES:
+            raise CannotHold(f'a NumPy array of {value.nbytes:,} bytes')
+        if value.dtype.hasobject:
+            return (value.shape, value.dtype, None), value.ravel().tolist()
+        return (value.shape, value.dtype, value.tobytes()), []
+
+    def new(kind, meta):
+        return numpy.empty(meta[0], meta[1]).view(kind)
+
+    def fill(value, meta, children):
+        shape, dtype, content = meta
+        value[...] = numpy.frombuffer(content, dtype).reshape(shape) if content is not None else \
+            numpy.array([*children, None], dtype)[:-1].reshape(shape)
+
+
+class _Bytes:
+    """A bytearray, or an array of the standard library."""
+    fast = 'copies'
+
+    def take(value):
+        return (getattr(value, 'typecode', None), bytes(value)), []
+
+    def new(kind, meta):
+        return kind(meta[1]) if meta[0] is None else kind(meta[0], meta[1])
+
+    def fill(value, meta, children):
+        value[:] = _Bytes.new(type(value), meta)
+
+
+def pairs(kind, before, after):
+    """What a node held, and what it holds, in the same places: pairs."""
+    (meta, old), (new_meta, new) = before, after
+    if kind in (_Numbers, _Bytes):
+        return [(meta[-1], new_meta[-1])]
+    if kind is _Object:
+        old, new = dict(zip(meta, old)), dict(zip(new_meta, new))
+    elif kind is _Dict:
+        old, new = [dict(zip(held[:size], held[size:2 * size])) for held, (size, _) in (
+            (old, meta), (new, new_meta))]
+    else:
+        return zip(old, new) if kind is not _Set else ()
+    return [(old[key], new[key]) for key in old if key in new]
+
+
+@functools.lru_cache(maxsize=None)
+def slots(kind):
+    """The names in the `__slots__` of a class and of those that it is derived from."""
+    found = []
+    for base in kind.__mro__:
+        names = vars(base).get('__slots__', ())
+        for name in [names] if isinstance(names, str) else names:
+            found.append(f'_{base.__name__.lstrip("_")}{name}'
+                         if name.startswith('__') and not name.endswith('__') else name)
+    return [name for name in found if name not in ('__dict__', '__weakref__')]
+
+
+def state(value):
+    """Of a random generator, an iterator or a file: what changes when it is used."""
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return value.getstate()
+    if isinstance(value, numpy.random.Generator):
+        value = value.bit_generator
+    if isinstance(value, (numpy.random.RandomState, numpy.random.BitGenerator)):
+        return repr(value.get_state() if isinstance(value, numpy.random.RandomState) else value.state)
+    if isinstance(value, numpy.random.SeedSequence):
+        return value.n_children_spawned
+    if isinstance(value, types.GeneratorType):
+        return value.gi_frame and (value.gi_frame.f_lasti, Is(value.gi_frame))
+    if isinstance(value, io.IOBase):
+        return value.closed or value.seekable() and value.tell()
+    try:
+        return repr(Tree().flatten(value.__reduce__()[1:])) if hasattr(value, '__next__') else None
+    except TypeError:           # that of a C library, say
+        return None
+
+
+def set_state(value, state):
+    """Undo what used a random generator, or an iterator that can go back."""
+    if isinstance(value, random.Random):
+        value.setstate(state)
+    elif isinstance(value, io.IOBase) and type(state) is int:
+        value.seek(state)
+
+
+# ---- which is taken apart how
+
+_float, _complex = float.fromhex, lambda parts: complex(*map(float.fromhex, parts))
+_HOW, _DICTS = {}, (dict, collections.OrderedDict)
+
+
+def _numpy_scalar(parts):
+    return numpy.frombuffer(parts[1], parts[0])[0]
+
+
+def _how(kind):
+    """The method of Tree for values of this type, which it remembers."""
+    _HOW[kind] = found = _find_how(kind)
+    return found
+
+
+def _find_how(kind):
+    def node(of):
+        return functools.partial(_call_node, of)
+
+    def parts(of):
+        return functools.partial(_call_parts, of)
+    if issubclass(kind, NDArray):
+        return Tree._array
+    if issubclass(kind, (gluon.Block, Parameter, type, enum.Enum, types.ModuleType)):
+        return Tree._identity
+    if issubclass(kind, numpy.generic):
+        return Tree._scalar
+    if kind is float:
+        return Tree._float
+    if kind is complex:
+        return Tree._complex
+    if issubclass(kind, decimal.Decimal):
+        return Tree._text
+    if issubclass(kind, _ATOMS) and not issubclass(kind, datetime.tzinfo):
+        known = kind.__module__.partition('.')[0] in _LIBRARIES
+        return Tree._static if known else Tree._subclass
+    if issubclass(kind, (float, complex)):
+        return Tree._subclass
+    if issubclass(kind, tuple):
+        return Tree._tuple
+    for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
+                      (frozenset, parts(_Frozen)), (dict, node(_Dict)), (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
+                      ((bytearray, array.array), node(_Bytes)), (types.MethodType, parts(_Method)),
+                      (functools.partial, parts(_Partial)),
+                      ((types.MappingProxyType, weakref.ref), parts(_Proxy)),
+                      (_GENERATORS, Tree._stateful), ((io.IOBase, types.GeneratorType),
+                                                      Tree._stateful)):
+        if issubclass(kind, base):
+            return how
+    library = kind.__module__.partition('.')[0] in _LIBRARIES
+    if hasattr(kind, '__next__') and library:
+        return Tree._iterator if kind.__reduce__ is not object.__reduce__ else Tree._stateful
+    if issubclass(kind, _OPENED) or not library and (
+            getattr(kind, '__dictoffset__', 0) or slots(kind)):
+        return node(_Object)
+    return Tree._identity
+
+
+def _call_node(of, tree, value):
+    return tree._node(of, value)
+
+
+def _call_parts(of, tree, value):
+    return tree._parts(of, value)
+
+
+def builder(arrays, nodes=()):
+    """A function that builds the values of structures, one after another.
+
+    arrays: an iterator of their arrays; nodes: of the containers that they refer to
+    """
+    seen, made = [], [*nodes]
+
+    def build(structure):
+        if structure == ARRAY:
+            seen.append(next(arrays))
+            return seen[-1]
+        what, kind, *rest = structure
+        if what == STATIC:
+            return rest[0]
+        if what == BY:
+            return kind(rest[0])
+        if what == IS:
+            return kind.value
+        if what == AGAIN:
+            return seen[kind]
+        if what == NODE:
+            return made[kind]
+        if what == ITERATOR:
+            raise TypeError(f'a {kind.__name__} cannot be made again')
+        meta, *parts = rest
+        if not hasattr(what, 'fill'):
+            return what.make(kind, meta, [build(part) for part in parts])
+        value = what.new(kind, meta)
+        made.append(value)              # before its parts, one of which may hold it
+        what.fill(value, meta, [build(part) for part in parts])
+        return value
+    build.made = made
+    return build
+
+
+def unflatten(structure, arrays):
+    """The value that has this structure and the arrays that the iterator `arrays` gives."""
+    return builder(arrays)(structure)
+
+
+def of_arrays(number):
+    """The structure of (as many arrays, no keyword arguments)."""
+    return _Tuple, tuple, None, (_Tuple, tuple, None, *[ARRAY] * number), (_Tuple, tuple, None)
+
+
+def simple(structure):
+    """Whether it has neither arrays nor nodes: then values of this structure need no more looks."""
     if structure is ARRAY:
-        return next(leaves)
-    kind, *parts = structure
-    if kind == STATIC:
-        return parts[1]
-    if issubclass(kind, dict):
-        return kind((k, unflatten(p, leaves)) for k, p in zip(parts[0], parts[1:]))
-    return getattr(kind, '_make', kind)([unflatten(p, leaves) for p in parts])  # or a named tuple
+        return False
+    what, *parts = structure
+    if what in (STATIC, BY, IS):
+        return True
+    return what not in (AGAIN, NODE, ITERATOR) and not hasattr(what, 'fill') and all(
+        map(simple, parts[2:]))

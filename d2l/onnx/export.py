@@ -14,7 +14,7 @@ from mxnet.ndarray._internal import CachedOp
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
 from ..hybrid.trace import LOCK, Trace, users_line
-from ..hybrid.tree import flatten
+from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
 from .graph import Graph, Value
 from .operators import NoConverter, convert
@@ -41,14 +41,14 @@ def export_onnx(net, path, *example, other=None):
         with open(f'{saved}-signature.json') as file:
             result = json.load(file)['result']
     params = {name.partition(':')[2]: array for name, array in dict(params).items()}
-    arrays, arrays2 = [], []
-    flatten(example, arrays)
-    flatten(example if other is None else other, arrays2)
+    trees = Tree(apart=True), Tree(apart=True)
+    for tree, args in zip(trees, (example, example if other is None else other)):
+        tree.flatten(args)
     names = [*_paths(_arguments(net, example), lambda x: isinstance(x, NDArray))]
     outputs = _paths(result, lambda x: isinstance(x, dict) and 'output' in x, 'output')
     outputs = [name + '_' * (name in names) for name in outputs]
     try:
-        graph = _graph(onnx, symbol, params, [*zip(names, arrays, arrays2)], outputs)
+        graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs)
     except NoConverter as error:
         lines = _calls(net, example, error.operators)
         raise NoConverter(f'not converted to ONNX: {error}{lines}', error.operators) from None

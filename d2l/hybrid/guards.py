@@ -1,0 +1,221 @@
+"""What a trace read of Python's state, and whether it is still so.
+
+A `Slot` is a place outside of the traced function that holds a value: an attribute of a Block, a
+global, a cell of a closure, an attribute of a class or a module, the defaults of a function. A
+`Guard` says at each call whether all slots hold what they held, compared as `tree.flatten` takes
+values apart, and what arrays they hold now. So that this takes a few microseconds, it first looks
+only whether anything was touched: at the version that CPython keeps of each dict (PEP 509), and
+whether all else is the very same object. Only then it compares values.
+"""
+import ctypes
+import gc
+import itertools
+import operator
+import sys
+import types
+
+from . import tape
+from .tree import CannotHold, Tree, simple, slots
+
+MISSING = object()
+_VERSIONED = sys.version_info < (3, 12)     # dicts have a version: PEP 509, PEP 699
+_version = operator.attrgetter('value')
+_first = operator.itemgetter(0)
+_same, _missing = operator.is_, itertools.repeat(MISSING)
+
+
+def namespace(owner):
+    """The dict behind an object, a class included."""
+    found = vars(owner)
+    return gc.get_referents(found)[0] if type(found) is types.MappingProxyType else found
+
+
+def version_of(held):
+    """The version of a dict, to be asked for its `value` while the dict lives."""
+    return ctypes.c_uint64.from_address(id(held) + 2 * ctypes.sizeof(ctypes.c_void_p)
+                                        + ctypes.sizeof(ctypes.c_ssize_t))
+
+
+class Slot:
+    """`name` in `owner`: a dict, a class, or an object with that attribute.
+
+    what: how to call it in a message; read: whether the function relied on what it held, which was
+    `value`, of this `structure`; line: of the user's code that read it first
+    """
+
+    def __init__(self, owner, name, what, read, line=None):
+        self.owner, self.name, self.what, self.read, self.line = owner, name, what, read, line
+        self.held = owner if isinstance(owner, dict) else (
+            namespace(owner) if isinstance(owner, type) else None)
+        self.value, self.structure = self.get(), None
+
+    def get(self):
+        if self.held is not None:
+            return dict.get(self.held, self.name, MISSING)
+        try:
+            return getattr(self.owner, self.name, MISSING)
+        except ValueError:      # a cell that is empty
+            return MISSING
+
+    def set(self, value):
+        if isinstance(self.owner, dict):
+            if value is not MISSING:
+                self.owner[self.name] = value
+            else:
+                self.owner.pop(self.name, None)
+        elif value is not MISSING:
+            setattr(self.owner, self.name, value)
+        elif self.get() is not MISSING:
+            delattr(self.owner, self.name)
+
+
+class _Group:
+    """Slots without arrays in one dict, or of any owner if that is None."""
+
+    def __init__(self, held, found):
+        self.held, self.slots, self.version, self.misses = held, found, None, 0
+        self.names, self.values = [s.name for s in found], [s.value for s in found]
+        # a module that runs sets names all the time
+        self.busy = held is None or '__builtins__' in held and '__name__' in held
+
+    def holds(self):
+        """Whether all slots hold what they held; values that are only equal are remembered."""
+        if self.held is None:
+            found = [slot.get() for slot in self.slots]
+        else:
+            found = list(map(dict.get, itertools.repeat(self.held), self.names, _missing))
+        if all(map(_same, found, self.values)):
+            return True
+        for i, (new, old) in enumerate(zip(found, self.values)):
+            if new is not old:
+                if new is MISSING or old is MISSING or \
+                        Tree().flatten(new) != self.slots[i].structure:
+                    return False
+        self.values = found
+        return True
+
+    def seen(self):
+        """The dict was looked at: if it changes again and again, and nothing of it that was read,
+        its version tells nothing."""
+        version = version_of(self.held).value if _VERSIONED and self.held is not None else None
+        if self.version not in (None, version):
+            self.misses += 1
+            self.busy = self.busy or self.misses > 2
+        self.version = version
+
+
+class State:
+    """What the slots hold at one time: the arrays and the nodes in them, and how to see quickly that
+    nothing was touched."""
+
+    def __init__(self, guard, tree):
+        self.arrays, self.nodes = tree.arrays, tree.nodes
+        self._typed = [*map(_first, guard.types), *tree.nodes]
+        self._types = list(map(type, self._typed))
+        dicts = [g.held for g in guard.groups if not g.busy] + [held for held, *_ in guard.contents]
+        sequences, self._copies = [*guard.kept], []
+        for node, kind in zip(tree.nodes, tree.kinds):
+            plain = type(getattr(node, '__dict__', None)) is not dict
+            if kind.fast == 'dicts' and plain:
+                dicts.append(node)
+                if type(node) is not dict:
+                    sequences.append(node)      # the order of an OrderedDict
+            elif kind.fast == 'sequences' and plain:
+                sequences.append(node)
+            elif kind.fast == 'objects' and not plain and not slots(type(node)):
+                dicts.append(vars(node))
+            else:
+                self._copies.append((node, kind, *kind.take(node)))
+        self._dicts = dicts                     # they live as long as their versions are asked for
+        self._tags = list(map(version_of, dicts)) if _VERSIONED else []
+        self._versions = list(map(_version, self._tags))
+        self._sequences, self._lengths = sequences, list(map(len, sequences))
+        self._elements = [*itertools.chain.from_iterable(sequences)]
+        busy = [g for g in guard.groups if g.busy]
+        found = [slot for slot in guard.complex if slot.held is None or any(
+            slot.held is g.held for g in busy)]
+        found += [slot for g in busy for slot in g.slots]
+        inner, outer = [[s for s in found if (s.held is None) is loose] for loose in (False, True)]
+        self._owners, self._names = [s.held for s in inner], [s.name for s in inner]
+        self._values = [s.get() for s in inner]
+        self._objects, self._attributes = [s.owner for s in outer], [s.name for s in outer]
+        self._held = [s.get() for s in outer]
+
+    def untouched(self):
+        """Whether nothing was touched since; False where that cannot be said."""
+        try:
+            return (list(map(_version, self._tags)) == self._versions
+                    and list(map(type, self._typed)) == self._types
+                    and all(map(_same, map(dict.get, self._owners, self._names, _missing),
+                                self._values))
+                    and all(map(_same, map(getattr, self._objects, self._attributes, _missing),
+                                self._held))
+                    and list(map(len, self._sequences)) == self._lengths
+                    and all(map(_same, itertools.chain.from_iterable(self._sequences),
+                                self._elements))
+                    and all(map(_as_copied, self._copies)) and _VERSIONED)
+        except ValueError:                      # a cell that is empty
+            return False
+
+
+def _as_copied(copied):
+    node, kind, meta, children = copied
+    new_meta, new = kind.take(node)
+    return new_meta == meta and len(new) == len(children) and all(map(_same, new, children))
+
+
+class Guard:
+    """Whether what a trace read is as it was."""
+
+    def __init__(self, trace):
+        self.complex = [s for s in trace.slots if s.structure is not None and not simple(s.structure)]
+        known, by_owner = set(map(id, self.complex)), {}
+        for slot in trace.slots:
+            group = by_owner.setdefault(id(slot.held) if slot.held is not None else None,
+                                        (slot.held, []))[1]
+            if id(slot) not in known:
+                group.append(slot)
+        self.groups = [_Group(*pair) for pair in by_owner.values()]
+        self.contents = [(held, [*before], [*before.values()]) for held, before in trace.contents]
+        self._sizes, self._used, self.types = trace.sizes, trace.used, trace.types
+        self.kept, self._lists = trace.kept, [list(found) for found in trace.kept]
+        self.state = None                       # what was found last
+
+    def now(self):
+        """The State, or None if it is another than the trace saw."""
+        if self.state is not None and self.state.untouched():
+            return self.state
+        try:
+            return self._look()
+        except CannotHold:
+            return None
+
+    def differs(self, other):
+        """Names of what another Guard knows with another value."""
+        known = {(id(s.owner), s.name): s for g in other.groups for s in g.slots}
+        known.update(((id(s.owner), s.name), s) for s in other.complex)
+        for slot in (*self.complex, *(s for g in self.groups for s in g.slots)):
+            before = known.get((id(slot.owner), slot.name))
+            if before is not None and before.structure != slot.structure:
+                yield slot.what
+
+    def _look(self):
+        if not (all(type(block) is was for block, was in self.types)
+                and all(group.holds() for group in self.groups)
+                and all([*held] == names and all(map(_same, held.values(), values))
+                        for held, names, values in self.contents)
+                and all(len(held) == size for held, size in self._sizes)
+                and all(len(found) == len(before) and all(map(_same, found, before))
+                        for found, before in zip(self.kept, self._lists))):
+            return None
+        tree = Tree()
+        for slot in self.complex:
+            value = slot.get()
+            if value is MISSING or tree.flatten(value) != slot.structure:
+                return None
+        if any(tape.kind(tree.arrays[i].handle) != was for i, was in self._used.items()):
+            return None
+        for group in self.groups:
+            group.seen()
+        self.state = state = State(self, tree)
+        return state

@@ -1,0 +1,293 @@
+"""Which of Python's state a function reads: found while it runs, by a profile hook.
+
+Attributes of Blocks are seen by the trace itself. For the rest, each function of the user's that runs
+tells by its bytecode which globals, cells and attributes it loads, and functions of C tell what no
+graph can repeat: clocks, entropy, files, iterators.
+"""
+import collections
+import contextvars
+import datetime
+import dis
+import functools
+import io
+import os
+import queue
+import random
+import sys
+import sysconfig
+import time
+import types
+
+import mxnet
+import numpy
+from mxnet import gluon
+
+
+from .tree import _GENERATORS, _LIBRARIES
+
+_HERE = os.path.dirname(os.path.dirname(__file__))
+_STANDARD = sysconfig.get_path('stdlib')
+_OTHERS = tuple(os.path.join(folder, '') for folder in (
+    os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
+    os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
+_PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')} | {
+    os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
+# what tells nobody of what it reads: it prints, and imports
+_SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect'}
+_LOADS = {'LOAD_GLOBAL', 'LOAD_NAME'}
+_STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
+_ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'STORE_ATTR', 'DELETE_ATTR', 'IMPORT_FROM'}
+_CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE'}
+_CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType and name not in (
+    'sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
+_CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
+            datetime.date.today}
+_REPEATED = {                   # function of C -> what a forward that calls it does
+    **dict.fromkeys(_CLOCKS, 'reads a clock'),
+    os.urandom: 'draws entropy from the system', input: 'asks for input',
+    **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
+                    'looks at files')}
+_CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
+                  functools.cached_property, type)
+BEFORE = 'Do it before, and pass what it gives as an argument. '
+
+
+@functools.lru_cache(maxsize=None)
+def _is_users(filename, module):
+    if filename.startswith(_OTHERS) or filename.startswith('<frozen'):
+        return False
+    if filename.startswith('<'):    # made from a string: by MXNet, by dataclasses, or the user's own
+        return (module or '').partition('.')[0] not in _LIBRARIES
+    return not filename.startswith(_STANDARD) or filename.startswith(_PACKAGES)
+
+
+def is_users(frame):
+    """Whether a frame runs code of the user's: not of Python, MXNet, NumPy, or what traces."""
+    return _is_users(frame.f_code.co_filename, frame.f_globals.get('__name__'))
+
+
+@functools.lru_cache(maxsize=None)
+def names_in(code):
+    """(globals that are loaded, globals that are stored, attributes, cells that are loaded) by a code
+    object."""
+    found = collections.defaultdict(dict)
+    for step in dis.get_instructions(code):
+        for kind, operators in enumerate((_LOADS, _STORES, _ATTRIBUTES, _CELL_LOADS)):
+            if step.opname in operators:
+                found[kind][step.argval] = None
+    return [tuple(found[kind]) for kind in range(4)]
+
+
+def line_of(code, name):
+    """The line of a code object that loads this name first."""
+    line = code.co_firstlineno
+    for step in dis.get_instructions(code):
+        line = step.starts_line or line
+        if step.argval == name:
+            return line
+    return code.co_firstlineno
+
+
+def _has_arguments(frame):
+    """Whether the call that a frame is making has an argument that is not None."""
+    before = None
+    for step in dis.get_instructions(frame.f_code):
+        if step.offset >= frame.f_lasti and not step.opname.startswith('PRECALL'):
+            return bool(step.arg) and not (before.opname == 'LOAD_CONST' and before.argval is None)
+        if step.opname not in ('PRECALL', 'CACHE', 'KW_NAMES'):
+            before = step
+    return False
+
+
+class Reads:
+    """Finds what runs, and hands what it reads to `slot(owner, name, what, read, line)`.
+
+    refuse(what, cure): the TraceError at the line that runs; moving: values with a state of their own
+    from outside, such as iterators
+    """
+
+    def __init__(self, slot, refuse, moving):
+        self._slot, self._refuse, self._moving = slot, refuse, moving
+        self._codes, self._functions = set(), collections.defaultdict(list)
+        self._names, self._spaces, self._met = set(), {}, set()
+        self._previous, self._running = None, False
+
+    def meet(self, value):
+        """Take note of a value that a slot holds by identity."""
+        if id(value) in self._met:
+            return
+        self._met.add(id(value))
+        if isinstance(value, types.FunctionType):
+            if _is_users(value.__code__.co_filename, value.__globals__.get('__name__')):
+                self._functions[value.__code__].append(value)
+                if value.__code__ in self._codes:
+                    self._cells(value)
+            if vars(value):
+                self._space(vars(value), f'{value.__name__}.')
+            for wrapped in [vars(value).get('__wrapped__')]:
+                self._meet_entry(wrapped)
+        elif isinstance(value, (staticmethod, classmethod, property, functools.partialmethod,
+                                functools.cached_property)):
+            self._meet_entry(value)
+        elif isinstance(value, type):
+            for base in value.__mro__:
+                if base.__module__.partition('.')[0] not in _LIBRARIES:
+                    self._class(base)
+            self._space(value, f'{value.__name__}.')
+        elif isinstance(value, types.ModuleType):
+            self._space(vars(value), f'{value.__name__}.')
+        elif isinstance(value, gluon.Block):
+            self.meet(type(value))
+        elif hasattr(value, 'cache_clear') and hasattr(value, '__wrapped__'):
+            value.cache_clear()         # what it gave to others is not of this run
+            self._meet_entry(value.__wrapped__)
+        elif isinstance(getattr(value, '__dict__', None), dict):
+            self.meet(type(value))
+            self._space(vars(value), f'{type(value).__name__}.')
+
+    def _meet_entry(self, entry):
+        """An entry of a class: a function, or what holds some."""
+        if isinstance(entry, types.FunctionType):
+            return self.meet(entry)
+        for name in '__func__', 'fget', 'fset', 'func', '__wrapped__':
+            inner = getattr(entry, name, None)
+            if isinstance(inner, types.FunctionType):
+                self.meet(inner)
+
+    def _class(self, owner):
+        for name, entry in tuple(vars(owner).items()):
+            if isinstance(entry, _CLASS_ENTRIES) and name not in ('__weakref__', '__dict__'):
+                self._slot(owner, name, f'{owner.__name__}.{name}', True)
+                self._meet_entry(entry)
+            elif callable(getattr(entry, '__get__', None)) and type(
+                    entry).__module__.partition('.')[0] not in _LIBRARIES:
+                self._slot(owner, name, f'{owner.__name__}.{name}', True)   # the user's descriptor
+
+    def _space(self, owner, what):
+        """Where attributes that the code names are looked up."""
+        if id(owner) not in self._spaces:
+            self._spaces[id(owner)] = owner, what
+            for name in tuple(self._names):
+                self._look_up(owner, what, name)
+
+    def _look_up(self, owner, what, name):
+        if isinstance(owner, dict):
+            if name in owner:
+                self._slot(owner, name, what + name, True)
+            return
+        self.look_up_class(owner, name)
+
+    def look_up_class(self, owner, name):
+        """Guard an attribute of a class as Python finds it: where it is, and where it is not."""
+        bases = owner.__mro__ + (type(owner).__mro__ if type(owner) is not type else ())
+        for i, base in enumerate(bases):
+            if name in vars(base):
+                for b in bases[:i + 1]:
+                    if b.__module__ != 'builtins':
+                        self._slot(b, name, f'{b.__name__}.{name}', True)
+                return
+        for base in bases:
+            if base.__module__.partition('.')[0] not in _LIBRARIES:
+                self._slot(base, name, f'{base.__name__}.{name}', True)
+
+    def _cells(self, function):
+        loaded = names_in(function.__code__)[3]
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            self._slot(cell, 'cell_contents', name, name in loaded,
+                       (function.__code__, name))
+        for name in '__code__', '__defaults__', '__kwdefaults__':
+            self._slot(function, name, f'{function.__name__}.{name}', True)
+
+    def _call(self, frame):
+        code = frame.f_code
+        if code is _ENVIRON:
+            key = frame.f_locals['self'].encodekey(frame.f_locals['key'])
+            self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
+        elif code is _SEED and frame.f_locals['a'] is None:
+            raise self._refuse('makes a random generator without a seed', BEFORE)
+        elif code is _QUEUE:
+            raise self._refuse('takes something from a queue', BEFORE)
+        for value, _ in self._moving:
+            if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
+                raise self._refuse('takes the next value of a generator', BEFORE)
+        if code in self._codes or not is_users(frame):
+            return
+        self._codes.add(code)
+        loads, stores, attributes, _ = names_in(code)
+        for name in loads:
+            self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
+            if name not in frame.f_globals:
+                self._slot(frame.f_builtins, name, name, True)
+        for name in stores:
+            self._slot(frame.f_globals, name, f'the global {name}', False, (code, name))
+        self._name(attributes)
+        for function in self._functions.get(code, ()):
+            self._cells(function)
+
+    def _name(self, names):
+        new = [name for name in names if name not in self._names]
+        self._names.update(new)
+        for owner, what in tuple(self._spaces.values()):
+            for name in new:
+                self._look_up(owner, what, name)
+
+    def _call_of_c(self, frame, function):
+        what, owner = None, getattr(function, '__self__', None)
+        try:
+            what = _REPEATED.get(function)
+        except TypeError:       # of an object that has no hash
+            pass
+        if owner is not None and not isinstance(owner, (type, types.ModuleType)):
+            if isinstance(owner, _GENERATORS) and any(owner is v for v, _ in self._moving):
+                what = 'draws from a generator of Python or NumPy'
+            elif isinstance(owner, io.IOBase) and function.__name__.startswith('read'):
+                what = 'reads a file'
+            elif isinstance(owner, contextvars.ContextVar) and function.__name__ == 'get':
+                what = 'reads a context variable'
+        elif function is next and any(hasattr(v, '__next__') and not isinstance(v, types.GeneratorType)
+                                      for v, _ in self._moving):
+            what = 'takes the next value of an iterator'
+        if what is None:
+            return
+        while not is_users(frame):
+            name = frame.f_globals.get('__name__', '').partition('.')[0]
+            if name in _SILENT or frame.f_code.co_filename.startswith('<frozen') or not frame.f_back:
+                return
+            if name == 'd2l':           # what traces
+                return
+            frame = frame.f_back
+        if function is os.urandom and _has_arguments(frame):    # RandomState(seed) draws, too
+            return
+        raise self._refuse(f'{what}, and a graph would repeat it for ever', BEFORE)
+
+    def _hook(self, frame, event, arg):
+        if self._previous is not None:
+            self._previous(frame, event, arg)
+        if self._running:
+            return
+        self._running = True
+        try:
+            if event == 'call':
+                self._call(frame)
+            elif event == 'c_call':
+                self._call_of_c(frame, arg)
+        finally:
+            self._running = False
+
+    def start(self):
+        """Watch this thread, beside a profiler that is there."""
+        self._previous = sys.getprofile()
+        if self._previous is not None and not callable(self._previous):     # cProfile
+            self._previous, self._profiler = None, self._previous
+        else:
+            self._profiler = None
+        sys.setprofile(self._hook)
+
+    def stop(self):
+        sys.setprofile(self._previous)
+        if self._profiler is not None:
+            self._profiler.enable()
+
+
+_ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
+_SEED = random.Random.seed.__code__

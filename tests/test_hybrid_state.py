@@ -1,0 +1,731 @@
+"""d2l.hybrid: what Python reads and writes around a compiled net, changed after the first call.
+
+Each case is a small module, run twice: as it is, and compiled. After each change it is called again,
+in predict and in training mode, and all that comes out must be the same numbers; or the compiled one
+refuses with a TraceError that names the line.
+"""
+import enum
+import linecache
+import textwrap
+import types
+import warnings
+
+import mxnet as mx
+import numpy as onp
+import pytest
+from mxnet import autograd, np, npx
+
+from d2l import hybrid
+from d2l.hybrid import TraceError
+
+npx.set_np()
+
+HEAD = '''\
+import argparse, array, collections, contextvars, copy, dataclasses, datetime, decimal, enum, fractions
+import functools, itertools, json, logging, math, os, pathlib, queue, random, string, threading, time
+import types, typing, uuid, weakref
+import mxnet as mx
+import numpy
+from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn, rnn
+npx.set_np()
+X = np.array([[1., 2., 3.], [4., 5., 6.]])
+'''
+
+
+def block(init, forward, before=''):
+    """The module of a Block with these lines in `__init__` and in `forward`."""
+    return (before and before.strip('\n') + '\n') + (
+        'class Net(nn.Block):\n    def __init__(self):\n        super().__init__()\n'
+        + textwrap.indent(textwrap.dedent(init).strip('\n') or 'pass', ' ' * 8)
+        + '\n\n    def forward(self, X):\n'
+        + textwrap.indent(textwrap.dedent(forward).strip('\n'), ' ' * 8)
+        + '\n\nnet = Net()\nnet.initialize(init.One())\n')
+
+
+def leaves(value):
+    """NumPy arrays and other values in nested results, with their types."""
+    if isinstance(value, mx.nd.NDArray):
+        return [value.asnumpy()]
+    if isinstance(value, (type, enum.Enum)):        # of a module that is made for each run
+        return [repr(value)]
+    if isinstance(value, dict):
+        return [type(value).__name__, *map(str, value), *[v for x in value.values() for v in leaves(x)]]
+    if isinstance(value, (list, tuple, collections_deque)):
+        return [type(value).__name__, *[v for x in value for v in leaves(x)]]
+    if hasattr(value, '__dict__') and not callable(value):
+        return [type(value).__name__, *leaves(vars(value))]
+    return [value]
+
+
+collections_deque = __import__('collections').deque
+
+
+def run(source, changes, call, compiled, train):
+    """What the module gives, call by call; each change is made before a call of its own."""
+    name = f'<case {abs(hash(source))}>'
+    module = types.ModuleType('case')
+    source = HEAD + source
+    linecache.cache[name] = len(source), None, source.splitlines(True), name
+    exec(builtins_compile(source, name, 'exec'), vars(module))
+    scope = vars(module)
+    if compiled:
+        if 'net' in scope:
+            hybrid.hybridize(scope['net'])
+        else:
+            scope['f'] = hybrid.compile(scope['f'])
+    mx.random.seed(1)
+    found = []
+    for change in (None, None, *changes, None, None):
+        if change:
+            exec(textwrap.dedent(change), scope)
+        scope['X'] = scope['X'] + 1
+        scope['X'].attach_grad()
+        if train:
+            with autograd.record():
+                result = eval(call, scope)
+                arrays = [v for v in flat(result) if v.dtype == onp.float32]
+                loss = sum([v.sum() for v in arrays[1:]], arrays[0].sum()) if arrays else None
+            if loss is not None:
+                loss.backward()
+                found.append(scope['X'].grad.asnumpy())
+        else:
+            result = eval(call, scope)
+        found.append(leaves(result))
+        npx.waitall()
+    for state in scope.get('STATE', ()):
+        found.append(leaves(eval(state, scope)))
+    return found
+
+
+builtins_compile = compile
+
+
+def flat(value):
+    if isinstance(value, mx.nd.NDArray):
+        return [value]
+    if isinstance(value, dict):
+        return flat(list(value.values()))
+    if isinstance(value, (list, tuple, collections_deque)):
+        return [v for x in value for v in flat(x)]
+    return flat(vars(value)) if hasattr(value, '__dict__') and not callable(value) else []
+
+
+def same(a, b):
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, onp.ndarray):
+        return isinstance(b, onp.ndarray) and a.dtype == b.dtype and onp.array_equal(a, b)
+    return a == b
+
+
+# ------------------------------------------------------------------ guarded: the same numbers
+
+A = 'self.a'
+ATTRIBUTES = {      # value at first, what forward computes from self.a, what changes it
+    'float': ('2.0', 'X * self.a', ['net.a = 3.0', 'net.a = -0.0', 'net.a = 0.0']),
+    'int and float': ('2', 'X * self.a', ['net.a = 2.0', 'net.a = True', 'net.a = 3']),
+    'nan': ('float("nan")', 'X + (0 if self.a != self.a else 1)', ['net.a = float("nan")', 'net.a = 1.0']),
+    'string': ('"relu"', 'getattr(npx, self.a)(X - 3)', ['net.a = "sigmoid"']),
+    'bytes': ('b"ab"', 'X * self.a[0]', ['net.a = b"b"']),
+    'complex': ('1 + 2j', 'X * self.a.imag', ['net.a = 1 + 3j']),
+    'None': ('None', 'X if self.a is None else X * self.a', ['net.a = 2.0', 'net.a = None']),
+    'tuple': ('(1, 2)', 'X * self.a[0]', ['net.a = (5, 2)', 'net.a = (5.0, 2)']),
+    'nested tuple': ('(1, (2, [3]))', 'X * self.a[1][1][0]', ['net.a[1][1][0] = 5']),
+    'list': ('[1, 2]', 'X * self.a[0]', ['net.a = [5, 2]', 'net.a[0] = 7', 'net.a.insert(0, 9)']),
+    'list of lists': ('[[1], [2]]', 'X * self.a[1][0]', ['net.a[1][0] = 7', 'net.a.reverse()']),
+    'length of a list': ('[1, 2]', 'X * len(self.a)', ['net.a.append(1)', 'net.a.clear()']),
+    'dict': ('{"k": 2}', 'X * self.a["k"]', ['net.a["k"] = 3', 'net.a = {"k": 4}', 'net.a["j"] = 1',
+                                             'net.a.update(k=9)']),
+    'dict get': ('{}', 'X * self.a.get("k", 1)', ['net.a["k"] = 3', 'del net.a["k"]']),
+    'dict of dicts': ('{"k": {"j": 2}}', 'X * self.a["k"]["j"]', ['net.a["k"]["j"] = 3']),
+    'order of a dict': ('{"a": 1, "b": 2}', 'X * list(self.a)[0].count("a")',
+                        ['net.a["a"] = net.a.pop("a")']),
+    'set': ('{1, 2}', 'X * sum(self.a)', ['net.a.add(5)', 'net.a.discard(1)', 'net.a = {9}']),
+    'in a set': ('{"x"}', 'X * (2 if "scale" in self.a else 1)', ['net.a.add("scale")']),
+    'frozenset': ('frozenset({1})', 'X * sum(self.a)', ['net.a = frozenset({4})']),
+    'deque': ('collections.deque([1, 2])', 'X * self.a[0]', ['net.a.rotate()', 'net.a.appendleft(4)']),
+    'OrderedDict': ('collections.OrderedDict(a=1, b=2)', 'X * next(iter(self.a.values()))',
+                    ['net.a["a"] = 4', 'net.a.move_to_end("a")']),
+    'defaultdict': ('collections.defaultdict(int, k=2)', 'X * self.a["k"]', ['net.a["k"] = 3']),
+    'Counter': ('collections.Counter("aab")', 'X * self.a["a"]', ['net.a.update("a")']),
+    'ChainMap': ('collections.ChainMap({"k": 1}, {"k": 2, "j": 3})', 'X * self.a["k"] * self.a["j"]',
+                 ['net.a["k"] = 4', 'net.a.maps[1]["j"] = 5']),
+    'UserDict': ('collections.UserDict(k=1)', 'X * self.a["k"]', ['net.a["k"] = 4']),
+    'namedtuple': ('collections.namedtuple("C", "k j")(1, 2)', 'X * self.a.k',
+                   ['net.a = net.a._replace(k=4)']),
+    'SimpleNamespace': ('types.SimpleNamespace(k=2)', 'X * self.a.k', ['net.a.k = 3']),
+    'argparse.Namespace': ('argparse.Namespace(k=2)', 'X * self.a.k', ['net.a.k = 3',
+                                                                       'net.a = argparse.Namespace(k=9)']),
+    'vars of a namespace': ('types.SimpleNamespace(k=2)', 'X * sum(vars(self.a).values())',
+                            ['net.a.j = 3', 'del net.a.k']),
+    'enum': ('Mode.SUM', 'X.sum() if self.a is Mode.SUM else X.mean()', ['net.a = Mode.MEAN']),
+    'value of an enum': ('Mode.SUM', 'X * self.a.value', ['net.a = Mode.MEAN']),
+    'dtype': ('numpy.dtype("float32")', 'X.astype(self.a)', ['net.a = numpy.dtype("float64")']),
+    'type': ('numpy.float32', 'X.astype(self.a)', ['net.a = numpy.float64', 'net.a = numpy.int32']),
+    'np.float32': ('numpy.float32(2)', 'X * float(self.a)', ['net.a = numpy.float32(3)']),
+    'np.int64': ('numpy.int64(2)', 'X * int(self.a)', ['net.a = numpy.int64(3)', 'net.a += 1']),
+    'np.bool_': ('numpy.bool_(True)', 'X if self.a else -X', ['net.a = numpy.bool_(False)']),
+    'NumPy array': ('numpy.array([1., 2., 3.])', 'X * np.array(self.a)',
+                    ['net.a = numpy.ones(3) * 5', 'net.a[0] = 7', 'net.a += 1']),
+    'item of a NumPy array': ('numpy.array([1., 2., 3.])', 'X * float(self.a[1])', ['net.a[1] = 7']),
+    'objects in a NumPy array': ('numpy.array([1, [2]], dtype=object)', 'X * self.a[1][0]',
+                                 ['net.a[1][0] = 7', 'net.a[1] = [8]']),
+    'array.array': ('array.array("f", [1, 2])', 'X * self.a[1]', ['net.a[1] = 7', 'net.a.append(1)']),
+    'bytearray': ('bytearray(b"ab")', 'X * self.a[1]', ['net.a[1] = 7', 'net.a.extend(b"c")']),
+    'range': ('range(3)', 'X * sum(self.a)', ['net.a = range(4)']),
+    'slice': ('slice(0, 1)', 'X[self.a]', ['net.a = slice(0, 2)', 'net.a = slice(None)']),
+    'Fraction': ('fractions.Fraction(1, 2)', 'X * float(self.a)', ['net.a *= 3']),
+    'Decimal': ('decimal.Decimal("0.5")', 'X * float(self.a)', ['net.a *= 3']),
+    'timedelta': ('datetime.timedelta(1)', 'X * self.a.days', ['net.a = datetime.timedelta(2)']),
+    'path': ('pathlib.Path("a")', 'X * len(str(self.a))', ['net.a = net.a / "b"']),
+    'Context': ('mx.cpu(0)', 'X + np.ones(3, ctx=self.a)', ['net.a = mx.cpu()']),
+    'function': ('math.sqrt', 'X * self.a(4)', ['net.a = math.exp']),
+    'own function': ('double', 'self.a(X)', ['net.a = triple', 'net.a = double']),
+    'lambda': ('lambda x: x * 2', 'self.a(X)', ['net.a = lambda x: x * 3']),
+    'code of a function': ('double', 'self.a(X)', ['double.__code__ = triple.__code__']),
+    'defaults of a function': ('power', 'self.a(X)', ['power.__defaults__ = (3,)']),
+    'kwdefaults': ('shifted', 'self.a(X)', ['shifted.__kwdefaults__["by"] = 3',
+                                            'shifted.__kwdefaults__ = {"by": 4}']),
+    'a default that is a list': ('from_list', 'self.a(X)', ['from_list.__defaults__[0][0] = 5']),
+    'attribute of a function': ('double', 'X * self.a.scale', ['double.scale = 7']),
+    'partial': ('functools.partial(power, n=2)', 'self.a(X)', ['net.a = functools.partial(power, n=3)',
+                                                               'net.a.keywords["n"] = 1']),
+    'bound method': ('Config().scale', 'self.a(X)', ['net.a = Config(5).scale', 'net.a.__self__.k = 7']),
+    'object': ('Config()', 'X * self.a.k', ['net.a.k = 3', 'net.a = Config(7)']),
+    'method of an object': ('Config()', 'self.a.scale(X)', [
+        'net.a.k = 3', 'Config.scale = lambda self, X: X * 9', 'net.a.scale = lambda X: -X']),
+    'callable object': ('Config()', 'self.a(X)', ['net.a.k = 3', 'Config.__call__ = lambda self, X: -X']),
+    'property of an object': ('Config()', 'X * self.a.half', [
+        'net.a.k = 3', 'Config.half = property(lambda self: 7)']),
+    'class attribute of an object': ('Config()', 'X * self.a.base', ['Config.base = 3',
+                                                                     'net.a.base = 4']),
+    'static method': ('Config()', 'self.a.twice(X)', ['Config.twice = staticmethod(lambda X: X * 3)']),
+    'class method': ('Config()', 'self.a.based(X)', ['Config.base = 3',
+                                                     'Config.based = classmethod(lambda c, X: -X)']),
+    'inherited class attribute': ('Derived()', 'X * self.a.base', [
+        'Config.base = 3', 'Derived.base = 4', 'del Derived.base']),
+    'slots': ('Slotted(2)', 'X * self.a.k', ['net.a.k = 3', 'net.a = Slotted(4)']),
+    'dataclass': ('Data()', 'X * self.a.k', ['net.a.k = 3', 'net.a = dataclasses.replace(net.a, k=5)',
+                                             'net.a.sizes[0] = 4']),
+    'frozen dataclass': ('Frozen()', 'X * self.a.k', ['net.a = Frozen(5)',
+                                                      'object.__setattr__(net.a, "k", 7)']),
+    'asdict': ('Data()', 'X * sum(dataclasses.asdict(self.a)["sizes"])', ['net.a.sizes.append(4)']),
+    'nested objects': ('types.SimpleNamespace(inner=Config())', 'X * self.a.inner.k',
+                       ['net.a.inner.k = 4', 'net.a.inner = Config(6)']),
+    '__getattr__': ('Dotted(k=2)', 'X * self.a.k', ['net.a["k"] = 3', 'net.a = Dotted(k=9)']),
+    '__getitem__': ('Indexed()', 'X * self.a["k"]', ['net.a.items["k"] = 3']),
+    'descriptor': ('Described()', 'X * self.a.k', ['net.a._k = 3', 'Described.k = 5']),
+    'weak reference': ('weakref.ref(config)', 'X * self.a().k', ['config.k = 5']),
+    'TypedDict': ('typing.cast(dict, {"k": 2})', 'X * self.a["k"]', ['net.a["k"] = 3']),
+    'threading.local': ('threading.local()', 'X * getattr(self.a, "k", 1)', ['net.a.k = 3']),
+    'mapping proxy': ('types.MappingProxyType(settings)', 'X * self.a["k"]', ['settings["k"] = 5']),
+    'int with attributes': ('Int(2)', 'X * self.a * self.a.k', ['net.a.k = 5', 'net.a = Int(3)']),
+    'list with attributes': ('List([2])', 'X * self.a[0] * self.a.k', ['net.a.k = 5', 'net.a[0] = 3']),
+    'mx array': ('np.array([1., 2., 3.])', 'X * self.a', ['net.a = np.ones(3)', 'net.a[0] = 7',
+                                                          'net.a *= 2', 'net.a = np.ones((2, 3))']),
+    'mx arrays in a list': ('[np.ones(3), np.zeros(3)]', 'X * self.a[0] + self.a[1]', [
+        'net.a[0] = np.ones(3) * 3', 'net.a[1][:] = 5', 'net.a.reverse()', 'net.a[0] = np.ones(1)']),
+    'mx arrays in a dict': ('{"k": np.ones(3)}', 'X * self.a["k"]', [
+        'net.a["k"] = np.ones(3) * 3', 'net.a["k"] += 1', 'net.a = {"k": np.zeros(3)}']),
+    'mx array in an object': ('types.SimpleNamespace(k=np.ones(3))', 'X * self.a.k', [
+        'net.a.k = np.ones(3) * 3', 'net.a.k[1] = 9']),
+    'one mx array twice': ('[one, one]', 'X * self.a[0] + self.a[1]', [
+        'one[:] = 5', 'net.a[0] = np.ones(3) * 7']),
+    'mx array in a tuple': ('(np.ones(3), 2)', 'X * self.a[0] * self.a[1]', [
+        'net.a = (np.ones(3) * 4, 2)', 'net.a = (np.ones(3), 3)']),
+    'tokens': ('np.array([0, 1])', 'X[self.a]', ['net.a = np.array([1, 1])']),
+    'logger': ('logging.getLogger("x")', '(self.a.debug("called"), X)[1]', ['net.a.setLevel(10)']),
+    'lru_cache': ('positions', 'X + self.a(3)', ['net.b = 1']),
+    'string.Template': ('string.Template("$a")', 'X * len(self.a.template)', []),
+    'subclass of str': ('Str("ab")', 'X * len(self.a)', ['net.a = Str("abc")']),
+    'IntEnum': ('Level.LOW', 'X * self.a', ['net.a = Level.HIGH']),
+    'Flag': ('Flag.A', 'X * (2 if self.a & Flag.B else 1)', ['net.a |= Flag.B']),
+    'generator function': ('steps', 'sum(x * X for x in self.a(2))', ['net.a = lambda n: iter([7])']),
+    'exceptions': ('KeyError', 'raises(self.a, X)', ['net.a = ValueError']),
+}
+BEFORE = '''
+class Mode(enum.Enum):
+    SUM = 1
+    MEAN = 2
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+class Flag(enum.Flag):
+    A = 1
+    B = 2
+class Int(int):
+    k = 3
+class Str(str):
+    pass
+class List(list):
+    k = 3
+class Config:
+    base = 2
+    def __init__(self, k=2):
+        self.k = k
+    def scale(self, X):
+        return X * self.k
+    def __call__(self, X):
+        return X + self.k
+    @property
+    def half(self):
+        return self.k / 2
+    @staticmethod
+    def twice(X):
+        return X * 2
+    @classmethod
+    def based(cls, X):
+        return X * cls.base
+class Derived(Config):
+    pass
+class Slotted:
+    __slots__ = 'k', 'unset'
+    def __init__(self, k):
+        self.k = k
+@dataclasses.dataclass
+class Data:
+    k: int = 2
+    sizes: list = dataclasses.field(default_factory=lambda: [1, 2])
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    k: int = 2
+class Dotted(dict):
+    __getattr__ = dict.__getitem__
+class Indexed:
+    def __init__(self):
+        self.items = {'k': 2}
+    def __getitem__(self, key):
+        return self.items[key]
+class Descriptor:
+    def __get__(self, instance, owner):
+        return instance._k
+class Described:
+    k = Descriptor()
+    _k = 2
+def double(X):
+    return X * 2
+double.scale = 3
+def triple(X):
+    return X * 3
+def power(X, n=2):
+    return X ** n
+def shifted(X, *, by=2):
+    return X + by
+def from_list(X, sizes=[2]):
+    return X * sizes[0]
+def cyclic():
+    a = [2, []]
+    a[1].append(a)
+    return a
+def steps(n):
+    for i in range(n):
+        yield i + 1
+def raises(kind, X):
+    try:
+        {}['k']
+    except kind:
+        return X * 2
+    except Exception:
+        return X * 3
+@functools.lru_cache(maxsize=None)
+def positions(n):
+    return np.arange(n)
+config, settings, one = Config(), {'k': 2}, np.ones(3)
+'''
+GUARDED = {f'attribute: {name}': (block(f'self.a = {value}', f'return {forward}', BEFORE), changes)
+           for name, (value, forward, changes) in ATTRIBUTES.items()}
+
+F = 'def f(X):\n    return '
+GUARDED.update({
+    'global float': ('k = 2.0\n' + F + 'X * k', ['k = 3.0', 'k = 3']),
+    'global list': ('k = [2.0]\n' + F + 'X * k[0]', ['k[0] = 3.0', 'k = [5]']),
+    'global dict': ('k = {"a": 2}\n' + F + 'X * k["a"]', ['k["a"] = 3', 'k = {"a": 4}']),
+    'global object': ('k = types.SimpleNamespace(a=2)\n' + F + 'X * k.a', ['k.a = 3']),
+    'global array': ('W = np.ones(3)\n' + F + 'X * W', ['W = W * 3', 'W[:] = 5', 'W += 1']),
+    'global arrays in a list': ('W = [np.ones(3)]\n' + F + 'X * W[0]', ['W[0] = W[0] * 3', 'W[0][:] = 5']),
+    'global array with a gradient': ('W = np.ones(3)\nW.attach_grad()\n' + F + 'X * W', [
+        'W = W - 0.5 * W', 'W.attach_grad()']),
+    'global function': ('def g(X):\n    return X * 2\n' + F + 'g(X)', ['g = lambda X: X * 3']),
+    'global read by a called function': ('k = 2\ndef g(X):\n    return X * k\n' + F + 'g(X)', ['k = 3']),
+    'global in a comprehension': ('k = [1, 2]\n' + F + 'sum([X * i for i in k])', ['k.append(3)']),
+    'global in a lambda': ('k = 2\n' + F + '(lambda: X * k)()', ['k = 3']),
+    'global in a nested function': (
+        'k = 2\ndef f(X):\n    def g():\n        return X * k\n    return g()', ['k = 3']),
+    'global made later': ('def f(X):\n    return X * globals().get("k", 1)', []),
+    'a builtin shadowed': (F + 'X * len([1, 2])', ['len = lambda x: 7', 'del len']),
+    'a builtin replaced': (F + 'X * abs(-2)', [
+        'import builtins; saved = builtins.abs; builtins.abs = lambda x: 7', 'builtins.abs = saved']),
+    'a global by import': ('import math as m\n' + F + 'X * m.floor(m.pi)', [
+        'import types as t; m = t.SimpleNamespace(pi=5.5, floor=math.floor)']),
+    'module attribute': ('m = types.ModuleType("m"); m.k = 2\n' + F + 'X * m.k', ['m.k = 3']),
+    'function of a module': ('m = types.ModuleType("m"); m.g = lambda X: X * 2\n' + F + 'm.g(X)',
+                             ['m.g = lambda X: X * 3']),
+    'list in a module': ('m = types.ModuleType("m"); m.k = [2]\n' + F + 'X * m.k[0]', ['m.k[0] = 3']),
+    'array in a module': ('m = types.ModuleType("m"); m.k = np.ones(3)\n' + F + 'X * m.k', [
+        'm.k = np.ones(3) * 2', 'm.k += 1']),
+    'module in a module': ('m = types.ModuleType("m"); m.n = types.ModuleType("n"); m.n.k = 2\n'
+                           + F + 'X * m.n.k', ['m.n.k = 3']),
+    "a function of MXNet's replaced": (F + 'npx.relu(X - 3)', [
+        'saved = npx.relu; npx.relu = lambda X: X * 2', 'npx.relu = saved']),
+    'closure': ('def make():\n    k = 2\n    def f(X):\n        return X * k\n    def set(v):\n'
+                '        nonlocal k\n        k = v\n    return f, set\nf, set = make()',
+                ['set(3)', 'set(3.0)']),
+    'closure over a list': ('def make():\n    k = [2]\n    return (lambda X: X * k[0]), k\n'
+                            'f, k = make()', ['k[0] = 3', 'k.insert(0, 5)']),
+    'closure over an array': (
+        'def make():\n    W = np.ones(3)\n    def f(X):\n        return X * W\n    def set(v):\n'
+        '        nonlocal W\n        W = v\n    return f, set\nf, set = make()',
+        ['set(np.zeros(3))', 'set(np.ones((2, 3)))']),
+    'closure of a closure': (
+        'def make():\n    k = 2\n    def g(X):\n        return X * k\n    def f(X):\n'
+        '        return g(X)\n    def set(v):\n        nonlocal k\n        k = v\n    return f, set\n'
+        'f, set = make()', ['set(3)']),
+    'cell emptied and filled': (
+        'def make():\n    k = 2\n    def f(X):\n        try:\n            return X * k\n'
+        '        except NameError:\n            return X\n    def drop():\n        nonlocal k\n'
+        '        del k\n    def set(v):\n        nonlocal k\n        k = v\n    return f, drop, set\n'
+        'f, drop, set = make()', ['drop()', 'set(5)']),
+    'default': ('def f(X, k=2):\n    return X * k', ['f.__wrapped_defaults__ = 1']),
+    'default that is a list': ('def g(X, k=[2]):\n    return X * k[0]\ndef f(X):\n    return g(X)', [
+        'g.__defaults__[0][0] = 3', 'g.__defaults__ = ([5],)']),
+    'default that is an array': ('def g(X, W=np.ones(3)):\n    return X * W\ndef f(X):\n    return g(X)', [
+        'g.__defaults__[0][:] = 3', 'g.__defaults__ = (np.zeros(3),)']),
+    'decorator': ('def deco(k):\n    def wrap(g):\n        @functools.wraps(g)\n        def inner(X):\n'
+                  '            return g(X) * k[0]\n        return inner\n    return wrap\nk = [2]\n'
+                  '@deco(k)\ndef g(X):\n    return X + 1\ndef f(X):\n    return g(X)', ['k[0] = 3']),
+    'partial of an object': ('c = types.SimpleNamespace(k=2)\ndef g(c, X):\n    return X * c.k\n'
+                             'f = functools.partial(g, c)', ['c.k = 3']),
+    'bound method compiled': ('class C:\n    k = 2\n    def g(self, X):\n        return X * self.k\n'
+                              'c = C()\nf = c.g', ['c.k = 3', 'C.k = 4', 'del c.k']),
+    'callable object compiled': ('class C:\n    k = 2\n    def __call__(self, X):\n'
+                                 '        return X * self.k\nc = C()\nf = c', ['c.k = 3']),
+    'class attribute of the Block': (block('', 'return X * self.k') + 'Net.k = 2\n', [
+        'Net.k = 3', 'net.k = 4', 'del net.k', 'del Net.k; nn.Block.k = 9', 'del nn.Block.k; Net.k = 1']),
+    'class attribute by the class': (block('', 'return X * Net.k') + 'Net.k = 2\n', ['Net.k = 3']),
+    'class attribute by type': (block('', 'return X * type(self).k[0]') + 'Net.k = [2]\n', [
+        'Net.k[0] = 3', 'Net.k = [4]']),
+    'a list that holds itself': ('a = [2, []]\na[1].append(a)\n' + F + 'X * a[1][0][0]', [
+        'a[0] = 3', 'a[1].append(1)']),
+    'class array': (block('', 'return X * self.k') + 'Net.k = np.ones(3)\n', [
+        'Net.k = np.zeros(3)', 'Net.k[0] = 4']),
+    'a method replaced': (block('', 'return self.g(X)') + 'Net.g = lambda self, X: X * 2\n', [
+        'Net.g = lambda self, X: X * 3', 'net.g = lambda X: X * 4', 'del net.g']),
+    'forward replaced': (block('', 'return X * 2'), ['Net.forward = lambda self, X: X * 3']),
+    'forward of a child replaced': (
+        block('self.c = Child()', 'return self.c(X)',
+              'class Child(nn.Block):\n    def forward(self, X):\n        return X * 2'),
+        ['Child.forward = lambda self, X: X * 3', 'net.c.forward = lambda X: X * 4']),
+    'class of the Block changed': (
+        block('', 'return self.g(X)') + 'Net.g = lambda self, X: X * 2\n'
+        'class Other(Net):\n    def g(self, X):\n        return X * 3\n', ['net.__class__ = Other']),
+    'property of the Block': (block('self._k = 2', 'return X * self.k')
+                              + 'Net.k = property(lambda self: self._k * 2)\n', [
+                                  'net._k = 3', 'Net.k = property(lambda self: 7)']),
+    '__getattr__ of the Block': (
+        block('self.cfg = {"k": 2}', 'return X * self.k')
+        + 'Net.__getattr__ = lambda self, name: self.__dict__["cfg"][name]\n', ['net.cfg["k"] = 3']),
+    'vars(self)': (block('self.k = 2', 'return X * vars(self)["k"]'), ['net.k = 3']),
+    'vars(self), its length': (block('self.k = 2', 'return X * len([n for n in vars(self) if n[0] in "jk"])'),
+                               ['net.j = 3', 'del net.k']),
+    '__dict__': (block('self.k = 2', 'return X * self.__dict__["k"]'), ['net.k = 3']),
+    'getattr': (block('self.k1 = 2', 'return X * getattr(self, "k" + str(1))'), ['net.k1 = 3']),
+    'hasattr': (block('', 'return X * 2 if hasattr(self, "k") else X'), ['net.k = 3', 'del net.k']),
+    'attribute of a child': (
+        block('self.c = nn.Dense(3)', 'return X * self.c.k + self.c(X)') + 'net.c.k = 2\n', ['net.c.k = 3']),
+    'attribute of the parent': (
+        block('self.c = Child(weakref.ref(self))\nself.k = 2', 'return self.c(X)',
+              'class Child(nn.Block):\n    def __init__(self, parent):\n        super().__init__()\n'
+              '        self.parent = parent\n    def forward(self, X):\n        return X * self.parent().k'),
+        ['net.k = 3']),
+    'attribute of another Block': (
+        'other = nn.Dense(2)\nother.k = 2\n' + block('', 'return X * other.k'), ['other.k = 3']),
+    'children popped': (
+        'net = nn.Sequential()\nnet.add(nn.Dense(3), nn.Dense(3))\nnet.initialize(init.One())\n',
+        ['net._children.popitem()', 'net.add(net[0])']),
+    'a child replaced': (
+        'net = nn.Sequential()\nnet.add(nn.Dense(3), nn.Dense(3))\nnet.initialize(init.One())\n'
+        'other = nn.Dense(4)\nother.initialize(init.One())\n',
+        ['net._children["1"] = other', 'net.register_child(nn.Flatten(), "1")']),
+    'a child registered': (
+        'net = nn.Sequential()\nnet.add(nn.Dense(3))\nnet.initialize(init.One())\n',
+        ['net.register_child(nn.Activation("tanh"))']),
+    'children in a list': (
+        block('self.layers = [nn.Dense(3), nn.Activation("tanh")]\nfor l in self.layers:\n'
+              '    self.register_child(l)', 'for l in self.layers:\n    X = l(X)\nreturn X'),
+        ['net.layers.append(net.layers[1])', 'net.layers.pop(0)']),
+    'a child assigned': (block('self.c = nn.Activation("tanh")', 'return self.c(X)'), [
+        'net.c = nn.Activation("relu")']),
+    '_kwargs of BatchNorm': (
+        block('self.bn = nn.BatchNorm()', 'return self.bn(X)'), [
+            'net.bn._kwargs["eps"] = 10.0', 'net.bn._kwargs["use_global_stats"] = True']),
+    'the rate of Dropout': (block('self.d = nn.Dropout(0.5)', 'return self.d(X)'), ['net.d._rate = 0.0']),
+    'the activation of Dense': (
+        block('self.d = nn.Dense(3, activation="tanh")', 'return self.d(X)'),
+        ['net.d.act = nn.Activation("relu")', 'net.d._flatten = False']),
+    'initialized anew': (
+        block('self.d = nn.Dense(3)', 'return self.d(X)'), [
+            'net.initialize(init.Constant(0.5), force_reinit=True)',
+            'net.d.weight.set_data(np.ones((3, 3)) * 3)']),
+    'list_data': (
+        block('self.d = nn.Dense(3, in_units=3)', 'return np.dot(X, self.d.weight.list_data()[0])'), [
+            'net.initialize(init.Constant(0.5), force_reinit=True)']),
+    '_data': (
+        block('self.d = nn.Dense(3, in_units=3)', 'return np.dot(X, self.d.weight._data[0])'), [
+            'net.initialize(init.Constant(0.5), force_reinit=True)',
+            'net.d.weight.set_data(np.ones((3, 3)) * 3)']),
+    '_data set': (
+        block('self.d = nn.Dense(3, in_units=3)', 'return np.dot(X, self.d.weight.data())'), [
+            'net.d.weight._data[0] = np.ones((3, 3)) * 3']),
+    'grad_req read': (
+        block('self.d = nn.Dense(3, in_units=3)',
+              'return self.d(X) if self.d.weight.grad_req == "write" else X'),
+        ['net.d.weight.grad_req = "null"']),
+    'shape of a Parameter': (
+        block('self.d = nn.Dense(3, in_units=3)', 'return X * self.d.weight.shape[0]'), []),
+    'global read by a Block': ('k = 2\n' + block('', 'return X * k'), ['k = 3']),
+    'array of a Block by a global': ('W = [np.ones(3)]\n' + block('', 'return X * W[0]'), ['W[0] = np.zeros(3)']),
+    'enclosing instance': (
+        'class Trainer:\n    def __init__(self):\n        self.k = 2\n        outer = self\n'
+        '        class Net(nn.Block):\n            def forward(self, X):\n'
+        '                return X * outer.k\n        self.net = Net()\nt = Trainer()\nnet = t.net\n',
+        ['t.k = 3', 't.k = [1][0]']),
+    'os.environ': (F + 'X * float(os.environ.get("D2L_TEST_K", "1"))', [
+        'os.environ["D2L_TEST_K"] = "3"', 'del os.environ["D2L_TEST_K"]']),
+    'os.getenv': (F + 'X * float(os.getenv("D2L_TEST_K", "1"))', [
+        'os.environ["D2L_TEST_K"] = "3"', 'del os.environ["D2L_TEST_K"]']),
+    'class with a metaclass': (
+        'class M(type):\n    k = 2\nclass C(metaclass=M):\n    pass\n' + F + 'X * C.k', ['C.k = 3']),
+    'super()': (
+        'class Base(nn.Block):\n    def g(self, X):\n        return X * 2\n'
+        'class Net(Base):\n    def g(self, X):\n        return super().g(X) + 1\n'
+        '    def forward(self, X):\n        return self.g(X)\nnet = Net()\n',
+        ['Base.g = lambda self, X: X * 3']),
+    'registry of functions': (
+        'REGISTRY = {}\ndef register(g):\n    REGISTRY[g.__name__] = g\n    return g\n'
+        '@register\ndef g(X):\n    return X * 2\n' + F + 'REGISTRY["g"](X)',
+        ['REGISTRY["g"] = lambda X: X * 3']),
+    'the mode by a global': ('TRAIN = False\n' + block('', 'return X * 2 if TRAIN else X'), ['TRAIN = True']),
+    'json of a dict': ('cfg = {"k": [1, 2]}\n' + F + 'X * len(json.dumps(cfg))', ['cfg["k"].append(3)']),
+    'float assigned again': (block('self.k = float("2.5")', 'return X * self.k'),
+                             ['net.k = float("2.5")'] * 3 + ['net.k = 5.0 / 2']),
+    'list assigned again': (block('self.k = [2.5, "a"]', 'return X * self.k[0]'),
+                            ['net.k = [float("2.5"), "".join(["a"])]'] * 3),
+    'unrelated attributes': (block('self.k = 2', 'return X * self.k'),
+                             [f'net.step = {i}' for i in range(6)]),
+    'an own forward': (block('', 'return X') + 'net.forward = lambda X: X * 2\n', []),
+})
+
+STATE = {       # what forward changes: in __init__, in forward, changes in between, what to look at
+    'state in a list': ('self.s = [np.zeros(3)]', 'self.s = [self.s[0] + X.sum(axis=0)]\nreturn self.s[0] * 1',
+                        ['net.s = [np.ones(3)]'], ['net.s']),
+    'state in a list, in place': ('self.s = [np.zeros(3)]', 'self.s[0] = self.s[0] + X.sum(axis=0)\nreturn X + self.s[0]',
+                                  ['net.s[0] = np.ones(3)'], ['net.s']),
+    'state of an RNN': ('self.rnn = rnn.GRU(4, input_size=3)\nself.s = self.rnn.begin_state(batch_size=1)',
+                        'Y, self.s = self.rnn(np.expand_dims(X, 1), self.s)\nreturn Y',
+                        ['net.s = net.rnn.begin_state(batch_size=1)'], ['net.s']),
+    'state of an LSTM': ('self.rnn = rnn.LSTM(4, input_size=3)\nself.s = None',
+                         'if self.s is None:\n    self.s = self.rnn.begin_state(batch_size=1)\n'
+                         'Y, self.s = self.rnn(np.expand_dims(X, 1), self.s)\nreturn Y', ['net.s = None'], ['net.s']),
+    'state in a dict': ('self.s = {"h": np.zeros(3)}', 'self.s["h"] = self.s["h"] + X.sum(axis=0)\nreturn X * self.s["h"]',
+                        ['net.s["h"] = np.ones(3)'], ['net.s']),
+    'state in a tuple': ('self.s = (np.zeros(3), np.ones(3))',
+                         'self.s = (self.s[1], self.s[0] + X.sum(axis=0))\nreturn X * self.s[0]', [], ['net.s']),
+    'state in an object': ('self.s = types.SimpleNamespace(h=np.zeros(3))',
+                           'self.s.h = self.s.h + X.sum(axis=0)\nreturn X * self.s.h', ['net.s.h = np.ones(3)'], ['net.s']),
+    'state in a deque': ('self.s = collections.deque([np.zeros(3)] * 3, maxlen=3)',
+                         'self.s.append(X.sum(axis=0))\nreturn sum(self.s)', [], ['net.s']),
+    'a cache that grows': ('self.cache = {}',
+                           'old = self.cache.get("k")\n'
+                           'self.cache["k"] = X if old is None else np.concatenate([old, X])\n'
+                           'return self.cache["k"].sum(axis=0)', ['net.cache.clear()'], ['net.cache']),
+    'a list that grows': ('self.history = []', 'self.history.append(X * 2)\nreturn X', ['net.history.clear()'],
+                          ['net.history']),
+    'a list that is read and grows': ('self.history = []', 'self.history.append(X * 2)\nreturn sum(self.history)', [],
+                                      ['net.history']),
+    'extend, pop and del': ('self.h = [np.zeros(3)] * 3', 'self.h.extend([X[0], X[1]])\nself.h.pop(0)\ndel self.h[0]\n'
+                            'return X + self.h[0] + self.h[-1]', [], ['net.h']),
+    'swap': ('self.h = [np.zeros(3), np.ones(3)]', 'self.h[0], self.h[1] = self.h[1], self.h[0]\nreturn X + self.h[0]', [],
+             ['net.h']),
+    'a nested list': ('self.h = {"a": [[np.zeros(3)]]}',
+                      'self.h["a"][0][0] = self.h["a"][0][0] + X[0]\nreturn X + self.h["a"][0][0]', [], ['net.h']),
+    'made once': ('', 'if not hasattr(self, "scale"):\n    self.scale = X * 2\nreturn X * self.scale', [], ['net.scale']),
+    'made once, a flag': ('self.ready = False', 'if not self.ready:\n    self.scale = X * 2\n    self.ready = True\n'
+                          'return X * self.scale', [], ['net.ready', 'net.scale']),
+    'deleted': ('self.h = np.ones(3)', 'Y = X * self.h if hasattr(self, "h") else X\n'
+                'if hasattr(self, "h"):\n    del self.h\nreturn Y', ['net.h = np.ones(3) * 2'], ['hasattr(net, "h")']),
+    'last result': ('', 'self.last = [X * 2, "text"]\nreturn X', [], ['net.last']),
+    'last shape': ('', 'self.last = X.shape\nreturn X', [], ['net.last']),
+    'setattr': ('self.h = np.zeros(3)', 'setattr(self, "h", self.h + X[0])\nreturn X + self.h', [], ['net.h']),
+    '__dict__ written': ('self.h = np.zeros(3)', 'self.__dict__["h"] = self.h + X[0]\nreturn X + self.h', [], ['net.h']),
+    'vars updated': ('self.h = np.zeros(3)', 'vars(self).update(h=self.h + X[0])\nreturn X + self.h', [], ['net.h']),
+    'object.__setattr__': ('self.h = np.zeros(3)', 'object.__setattr__(self, "h", self.h + X[0])\nreturn X + self.h', [],
+                           ['net.h']),
+    'array in place': ('self.h = np.zeros(3)', 'self.h[:] = self.h + X[0].detach()\nreturn X * self.h.copy()', [], ['net.h']),
+    'array in place, +=': ('self.h = np.zeros(3)', 'self.h += X[0].detach()\nreturn X * 1', [], ['net.h']),
+    'array in a list in place': ('self.h = [np.zeros(3)]', 'self.h[0][:] = self.h[0] + X[0].detach()\nreturn X * 2', [],
+                                 ['net.h']),
+    'same array in two places': ('self.h = np.zeros(3)\nself.g = [self.h]',
+                                 'self.h[:] = self.h + X[0].detach()\nreturn X * 2 + self.g[0].copy()', [],
+                                 ['net.h', 'net.g', 'net.h is net.g[0]']),
+    'class attribute': ('', 'Net.h = Net.h + X[0]\nreturn X + Net.h', [], ['Net.h']),
+    'class list': ('', 'self.h[0] = self.h[0] + X[0]\nreturn X + self.h[0]', [], ['Net.h']),
+    'state of a child': ('self.c = nn.Dense(3, in_units=3)\nself.c.h = np.zeros(3)',
+                         'self.c.h = self.c.h + X[0]\nreturn self.c(X) + self.c.h', [], ['net.c.h']),
+    'aliases': ('self.a = self.b = [np.zeros(3)]', 'self.a[0] = self.a[0] + X[0]\nreturn X + self.b[0]',
+                ['net.a[0] = np.ones(3)'], ['net.a', 'net.b', 'net.a is net.b']),
+    'aliases parted': ('self.a = self.b = [np.zeros(3)]', 'self.a[0] = self.a[0] + X[0]\nreturn X + self.b[0]',
+                       ['net.b = [np.ones(3)]'], ['net.a', 'net.b', 'net.a is net.b']),
+    'an object in another': ('self.a = types.SimpleNamespace(b=types.SimpleNamespace(h=np.zeros(3)))',
+                             'b = self.a.b\nb.h = b.h + X[0]\nreturn X + b.h', [], ['net.a']),
+    'set of names': ('self.seen = set()', 'self.seen.add(X.shape)\nreturn X * len(self.seen)', [], ['net.seen']),
+    'two layers of state': ('self.s = [[np.zeros(3), np.zeros(3)], [np.ones(3), np.ones(3)]]',
+                            'self.s = [[h + X[0] for h in s] for s in self.s]\nreturn X + self.s[1][0]', [], ['net.s']),
+    'a global list': ('', 'H[0] = H[0] + X[0]\nreturn X + H[0]', ['H[0] = np.ones(3)'], ['H']),
+    'a global array': ('', 'global G\nG = G + X[0]\nreturn X + G', ['G = np.ones(3)'], ['G']),
+    'attribute of a function': ('', 'count.h = count.h + X[0]\nreturn X + count.h', [], ['count.h']),
+    'a dataclass': ('self.d = D()', 'self.d.h = self.d.h + X[0]\nreturn X + self.d.h', [], ['net.d']),
+    'slots': ('self.d = Sl()', 'self.d.h = self.d.h + X[0]\nreturn X + self.d.h', [], ['net.d.h']),
+    'an object assigned': ('self.d = D()', 'self.d = D(self.d.h + X[0])\nreturn X + self.d.h', [], ['net.d']),
+    'property with a setter': ('self._h = np.zeros(3)', 'self.h = self.h + X[0]\nreturn X + self.h', [], ['net._h']),
+    'running mean': ('self.mean = np.zeros(3)', 'if autograd.is_training():\n'
+                     '    self.mean = 0.9 * self.mean + 0.1 * X.mean(axis=0).detach()\nreturn X - self.mean', [],
+                     ['net.mean']),
+    'cached_property': ('', 'return X + self.mask', [], []),
+}
+STATE_BEFORE = '''
+H, G = [np.zeros(3)], np.zeros(3)
+def count():
+    pass
+count.h = np.zeros(3)
+@dataclasses.dataclass
+class D:
+    h: object = dataclasses.field(default_factory=lambda: np.zeros(3))
+class Sl:
+    __slots__ = ['h']
+    def __init__(self):
+        self.h = np.zeros(3)
+'''
+STATE_AFTER = '''
+Net.h = np.zeros(3)
+'''
+for name, (init, forward, changes, looks) in STATE.items():
+    after = {'class attribute': 'Net.h = np.zeros(3)\n', 'class list': 'Net.h = [np.zeros(3)]\n',
+             'property with a setter': 'Net.h = property(lambda self: self._h, lambda self, v: setattr(self, "_h", v))\n',
+             'cached_property': 'Net.mask = functools.cached_property(lambda self: np.arange(3))\nNet.mask.__set_name__(Net, "mask")\n',
+             }.get(name, '')
+    GUARDED[f'state: {name}'] = block(init, forward, STATE_BEFORE) + after + f'STATE = {looks!r}\n', changes
+
+ARGUMENTS = {   # a function, how it is called, changes
+    'list': ('def f(a):\n    return a[0] * a[1]', 'f([X, k])', ['k = 3']),
+    'dict': ('def f(a):\n    return a["X"] * a["k"]', 'f({"X": X, "k": k})', ['k = 3']),
+    'keywords': ('def f(X, k=1, m=None):\n    return X * k if m is None else X * m', 'f(X, k=k, m=m)',
+                 ['k = 3', 'm = np.ones(3)', 'm = np.zeros(3)']),
+    'dataclass': ('def f(d):\n    return d.X * d.k', 'f(D(X, k))', ['k = 3']),
+    'namespace': ('def f(d):\n    return d.X * d.k', 'f(types.SimpleNamespace(X=X, k=k))', ['k = 3']),
+    'object': ('def f(d):\n    return d.X * d.k', 'f(O(X, k))', ['k = 3']),
+    'slots': ('def f(d):\n    return d.X * d.k', 'f(S(X, k))', ['k = 3']),
+    'namedtuple': ('def f(d):\n    return d.X * d.k', 'f(N(X, k))', ['k = 3']),
+    'deque': ('def f(d):\n    return d[0] * d[1]', 'f(collections.deque([X, k]))', ['k = 3']),
+    'defaultdict': ('def f(d):\n    return d["X"] * d["k"]', 'f(collections.defaultdict(int, X=X, k=k))', ['k = 3']),
+    'NumPy array': ('def f(X, a):\n    return X * np.array(a)', 'f(X, numpy.ones(3) * k)', ['k = 3']),
+    'NumPy scalar': ('def f(X, a):\n    return X * float(a)', 'f(X, numpy.float32(k))', ['k = 3']),
+    'set': ('def f(X, a):\n    return X * sum(a)', 'f(X, {1, k})', ['k = 3']),
+    'slice': ('def f(X, a):\n    return X[a]', 'f(X, slice(0, k))', ['k = 1']),
+    'zeros': ('def f(X, a):\n    return X * math.copysign(1, a)', 'f(X, k)', ['k = 0.0', 'k = -0.0', 'k = 0.0']),
+    'nan': ('def f(X, a):\n    return X if a == a else -X', 'f(X, k)', ['k = float("nan")', 'k = float("nan")']),
+    'function': ('def f(X, g):\n    return g(X)', 'f(X, lambda X: X * k)', ['k = 3']),
+    'a list changed': ('def f(a):\n    a[0] = a[0] * 2\n    a.append(a[0] + 1)\n    return a[0]', 'g(f)', []),
+    'a dict changed': ('def f(a):\n    a["n"] = a["X"] * 2\n    return a["n"] + 1', 'h(f)', []),
+    'an object changed': ('def f(a):\n    a.y = a.X * 2\n    return a.y + 1', 'o(f)', []),
+    "the decoder's state": ('def f(X, s):\n    s[1][0] = X if s[1][0] is None else np.concatenate([s[1][0], X])\n'
+                            '    return s[1][0].sum(axis=0), s', 's(f)', []),
+    'one array twice': ('def f(a, b):\n    return a * b', 'f(X, X)', []),
+    'one array and then two': ('def f(a, b):\n    return a * b', 'f(X, Y if Y is not None else X)', ['Y = np.ones(3)']),
+    'a global is the argument': ('def f(a):\n    return a * W', 'f(W if k == 2 else X)', ['k = 3', 'W = np.ones(3)']),
+    'partial': ('def f(g, X):\n    return g(X)', 'f(functools.partial(np.multiply, X), X * k)', ['k = 3']),
+    'star': ('def f(*a, **k):\n    return sum(a) + sum(k.values())', 'f(X, X * 2, z=X * k)', ['k = 3']),
+    'None and arrays': ('def f(X, m):\n    return X if m is None else X * m', 'f(X, m)', ['m = np.ones(3) * 3', 'm = None']),
+    'dtype': ('def f(X, m):\n    return X.astype(m)', 'f(X, d)', ['d = numpy.float64', 'd = "int32"']),
+    'Context': ('def f(X, c):\n    return X + np.ones(3, ctx=c)', 'f(X, mx.cpu())', []),
+    'enum': ('def f(X, e):\n    return X * e.value', 'f(X, E.A if k == 2 else E.B)', ['k = 3']),
+    'Parameter': ('def f(X, p):\n    return X * p.data()', 'f(X, p)', ['p.set_data(np.ones(3) * 4)', 'p = q']),
+    'Block': ('def f(X, b):\n    return b(X)', 'f(X, b)', ['b.k = 1']),
+    'legacy array': ('def f(X, b):\n    return X + b.as_np_ndarray()', 'f(X, mx.nd.ones(3))', []),
+}
+ARGUMENTS_BEFORE = '''
+k, m, Y, W, d = 2, None, None, np.ones(3) * 2, numpy.float32
+@dataclasses.dataclass
+class D:
+    X: object
+    k: object
+class O:
+    def __init__(self, X, k):
+        self.X, self.k = X, k
+class S:
+    __slots__ = 'X', 'k'
+    def __init__(self, X, k):
+        self.X, self.k = X, k
+class E(enum.Enum):
+    A = 2
+    B = 3
+N = collections.namedtuple('N', 'X k')
+p, q = gluon.Parameter('p', shape=(3,)), gluon.Parameter('q', shape=(3,))
+p.initialize(init.One()); q.initialize(init.Constant(5))
+b = nn.Dense(2); b.initialize(init.One())
+def g(f):
+    a = [X, 1]
+    return f(a), a, len(a)
+def h(f):
+    a = {'X': X}
+    return f(a), a
+def o(f):
+    a = types.SimpleNamespace(X=X)
+    return f(a), a
+def s(f):
+    a, outs = [X, [None]], []
+    for _ in range(3):
+        Y, b = f(X, a)
+        outs += [Y, b is a, b[1] is a[1]]
+    return outs, a
+'''
+RESULTS = {
+    'dataclass': 'D(X * 2, [X])', 'namespace': 'types.SimpleNamespace(a=X * 2)', 'deque': 'collections.deque([X * 2], 3)',
+    'defaultdict': 'collections.defaultdict(list, a=X * 2)', 'OrderedDict': 'collections.OrderedDict(b=X, a=X * 2)',
+    'namedtuple': 'N(X, X * 2)', 'an array twice': '[Y, Y]', 'nested': '{"a": [X * 2, (Y, {"b": Y})]}', 'None': '[None, X * 2]',
+    'numbers': '(X * 2, 3, 2.5, "a", True, numpy.float32(3))', 'object': 'O(X * 2, 3)', 'an argument': '(X, X * 2)',
+    'set': '(X * 2, {1, 2})', 'shape': '(X * 2, X.shape, X.dtype, X.ctx)', 'NumPy array': '(X * 2, numpy.ones(3).tolist())',
+    'slice': '(X * 2, slice(0, 1))', 'list with itself': 'cyclic(X)', 'empty': '[[], {}, ()]', 'a constant': '[np.ones(2)] * 2',
+    'slots': 'vars_of(S(X * 2, X))', 'Counter': '(X * 2, collections.Counter("aab"))', 'an enum': '(X, E.A)', 'a class': '(X, D)',
+    'a global list': '[L, L]', 'a Parameter': '(X * 2, p.data())', 'dict of ints': '{0: X, 1: X * 2}',
+}
+for name, (source, call, changes) in ARGUMENTS.items():
+    GUARDED[f'argument: {name}'] = ARGUMENTS_BEFORE + source, changes, call
+for name, result in RESULTS.items():
+    GUARDED[f'result: {name}'] = (
+        ARGUMENTS_BEFORE + 'L = [np.ones(2)]\ndef cyclic(X):\n    a = [X * 2]\n    return [a, a]\n'
+        'def vars_of(s):\n    return s.X, s.k\n'
+        f'def f(X):\n    Y = X * 2\n    return {result}', [], 'f(X)')
+GUARDED['result: identity'] = (
+    'def f(X):\n    Y = X * 2\n    return [Y, Y, [Y]]\n', [], '(lambda r: [r[0], r[0] is r[1], r[2][0] is r[0]])(f(X))')
+GUARDED['result: a list of the net'] = (
+    block('self.h = [np.ones(3)]', 'return X, self.h'), [], '(lambda r: [r[0], r[1] is net.h, r[1][0] is net.h[0]])(net(X))')
+GUARDED['net.forward with keywords'] = (
+    'class Net(nn.Block):\n    def forward(self, X, mask=None):\n        return X if mask is None else X * mask\n'
+    'net = Net()\n', [], 'net.forward(X, mask=X)')
+
+
+def outcome(case, train):
+    source, changes, *call = case
+    call = call[0] if call else 'net(X)' if 'net = ' in source else 'f(X)'
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        eager = run(source, changes, call, False, train)
+        return eager, run(source, changes, call, True, train)
+
+
+@pytest.mark.parametrize('train', [False, True], ids=['predict', 'train'])
+@pytest.mark.parametrize('name', GUARDED)
+def test_guarded(name, train):
+    eager, compiled = outcome(GUARDED[name], train)
+    assert same(eager, compiled)
