@@ -126,8 +126,8 @@ def build(root=ROOT):
                 if part:
                     text += f'\n\n{where}\n{part}\n'
     if docstrings:
-        raise ValueError(f"{root.name}/docstrings.toml has {', '.join(docstrings)}: no listing that "
-                         'goes into d2l/book.py defines it without a docstring')
+        raise ValueError(f"{root.name}/docstrings.toml has {', '.join(docstrings)}: no listing "
+                         'that goes into d2l/book.py defines it without a docstring')
     return text
 
 

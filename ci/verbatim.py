@@ -35,24 +35,22 @@ def canonical(node):
 
 
 def statements(source):
-    """Hash of each top-level statement -> its source text, in order, as a list of pairs.
+    """The hash of each top-level statement of a source, in order.
 
     Magics and shell lines do not count, nor do docstrings and comments.
     """
-    source = python_only(source)
-    pairs = []
-    for node in ast.parse(source).body:
-        text = ast.get_source_segment(source, node)
+    hashes = []
+    for node in ast.parse(python_only(source)).body:
         for sub in ast.walk(node):
             if isinstance(sub, (ast.FunctionDef, ast.ClassDef)) \
                     and ast.get_docstring(sub, clean=False) is not None:
                 sub.body = sub.body[1:] or [ast.Pass()]
-        pairs.append((hashlib.sha1(canonical(node).encode()).hexdigest()[:12], text))
-    return pairs
+        hashes.append(digest(canonical(node)))
+    return hashes
 
 
 def digest(line):
-    """What lines.json has for a line, without white space at its end: a hash, '' where empty."""
+    """The hash of a line, or of a statement as `canonical` spells it; '' of an empty line."""
     return hashlib.sha1(line.encode()).hexdigest()[:12] if line else ''
 
 
@@ -64,7 +62,7 @@ def _book(name):
 
 
 def printed():
-    """Section number -> a list of statement hashes for each listing, as the book prints them."""
+    """Section number -> a list of statement hashes for each listing."""
     return {number: [listing['statements'] for listing in entry['listings']]
             for number, entry in _book('listings.json').items()}
 
@@ -88,10 +86,9 @@ def differences(listings, hashes):
     """
     missing, extra = collections.Counter(), collections.Counter()
     for i, (source, digests) in enumerate(itertools.zip_longest(listings, hashes)):
-        here = collections.Counter(digest for digest, _ in statements(source or ''))
-        book = collections.Counter(digests)
-        missing.update({(i, digest): n for digest, n in (book - here).items()})
-        extra.update({(i, digest): n for digest, n in (here - book).items()})
+        here, book = collections.Counter(statements(source or '')), collections.Counter(digests)
+        missing.update({(i, hash_): n for hash_, n in (book - here).items()})
+        extra.update({(i, hash_): n for hash_, n in (here - book).items()})
     return missing, extra
 
 
@@ -133,11 +130,11 @@ def check(section, listings=None, entries=None):
         return [f'{section.number} has listings in the book'] * (section.number in printed())
     listings = section.listings if listings is None else listings
     book = printed_lines().get(section.number)
-    if not book:                    # the preface: of its listing only the statements are known
+    if not book:                    # the preface: only its statements are known
         return [f'{section.number} listing {i}: the statement {hash_}, {what}, is not {where}'
                 for what, where, counter in zip(
                     ('printed', 'standing'), ('here', 'printed'),
-                    differences(listings, printed()[section.number]))
+                    differences(listings, printed().get(section.number, [])))
                 for i, hash_ in counter]
     errors = []
     entered = [(entry['listing'], entry['stands'], list(map(digest, entry['printed'])))
