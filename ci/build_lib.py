@@ -1,7 +1,8 @@
 """chapters/ -> d2l/book.py: `python -m ci.build_lib` writes it, `--check` fails when it is stale.
 
 What follows a line `# Saved in the d2l package for later use`, up to a blank line between
-statements, is copied as source text under a comment that names its section.
+statements, is copied as source text under a comment that names its section. Where the book has no
+docstring, chapters/docstrings.toml may have one.
 """
 import argparse
 import ast
@@ -9,7 +10,9 @@ import difflib
 import pathlib
 import re
 import sys
+import textwrap
 
+from chapters.execute import tomllib
 from chapters.sections import ROOT, all_sections, python_only
 
 BOOK = ROOT.parent / 'd2l' / 'book.py'
@@ -77,9 +80,40 @@ def without(part, names):
     return '\n'.join(lines).strip('\n')
 
 
+def documented(part, docstrings):
+    """Source text with a docstring below each definition that has none but is named in a dict.
+
+    docstrings: name, or Class.method -> text. Those that were written are taken out of it.
+    """
+    lines, places = part.split('\n'), {}
+
+    def visit(node, prefix=''):
+        for child in ast.iter_child_nodes(node):
+            if not isinstance(child, (ast.FunctionDef, ast.ClassDef)):
+                continue
+            first, name = child.body[0], prefix + child.name
+            if name in docstrings and ast.get_docstring(child) is None:
+                line = min(sub.lineno for sub in [first, *getattr(first, 'decorator_list', [])]) - 1
+                while not lines[line - 1].strip() or lines[line - 1].lstrip().startswith('#'):
+                    line -= 1               # up to the line that ends `def name(...):`
+                places[line] = (' ' * first.col_offset, docstrings.pop(name).rstrip('\n'))
+            visit(child, f'{name}.')
+
+    visit(ast.parse(part))
+    for line, (indent, text) in sorted(places.items(), reverse=True):
+        end = f'\n{indent}"""' if '\n' in text else '"""'
+        lines.insert(line, textwrap.indent(f'"""{text}', indent) + end)
+    return '\n'.join(lines)
+
+
 def build(root=ROOT):
-    """Return the text of book.py for a folder of chapters."""
+    """Return the text of book.py for a folder of chapters.
+
+    Raises ValueError where docstrings.toml has a name that no section saves, or that has a
+    docstring in its listing.
+    """
     text = HEAD
+    docstrings = tomllib.loads((root / 'docstrings.toml').read_text())
     modules = dict.fromkeys(module for module, _ in BY_HAND.values())
     for module in modules:
         names = [name for name, (home, _) in BY_HAND.items() if home == module]
@@ -88,9 +122,12 @@ def build(root=ROOT):
         where = f'# {section.path.relative_to(root.parent).as_posix()}'
         for listing in section.listings:
             for part in saved(listing):
-                part = without(part, BY_HAND)
+                part = documented(without(part, BY_HAND), docstrings)
                 if part:
                     text += f'\n\n{where}\n{part}\n'
+    if docstrings:
+        raise ValueError(f"{root.name}/docstrings.toml has {', '.join(docstrings)}: no listing "
+                         'that goes into d2l/book.py defines it without a docstring')
     return text
 
 
@@ -120,7 +157,12 @@ def main(argv=None):
     parser.add_argument('--check', action='store_true', help='write nothing, fail when stale')
     parser.add_argument('--chapters', type=pathlib.Path, default=ROOT, help='default: chapters/')
     args = parser.parse_args(argv)
-    new, old = build(args.chapters), BOOK.read_text() if BOOK.exists() else ''
+    try:
+        new = build(args.chapters)
+    except ValueError as err:
+        print(err)
+        return 1
+    old = BOOK.read_text() if BOOK.exists() else ''
     if not args.check:
         BOOK.write_text(new)
     elif new != old:

@@ -18,18 +18,16 @@ CHAPTERS = {
 
 
 def chapters_table():
-    """A row a chapter: its sections that have landed, and how much stands verbatim."""
-    book = verbatim.printed()
-    yield '| chapter | sections here | statements as printed |'
-    yield '|---|---|---|'
-    for chapter, title in CHAPTERS.items():
-        numbers = [number for number in book if number.split('.')[0] == str(chapter)]
-        here = [section for section in all_sections() if section.number in numbers]
-        total = sum(len(hashes) for section in here for hashes in book[section.number])
-        missing = sum(sum(verbatim.differences(section.listings, book[section.number])[0].values())
-                      for section in here)
-        yield (f'| {chapter} {title} | {len(here)} of {len(numbers)} | '
-               + (f'{total - missing} of {total} |' if here else '– |'))
+    """A row a chapter: its sections that have landed, and how much stands as printed."""
+    numbers, landed = list(verbatim.printed_lines()), all_sections()
+    yield '| chapter | sections here | listings to the letter | statements as printed |'
+    yield '|---|---|---|---|'
+    for chapter, title in [*CHAPTERS.items(), ('', 'all')]:
+        wanted = [number for number in numbers if chapter in ('', int(number.split('.')[0]))]
+        here = [section for section in landed if section.number in wanted]
+        cells = ((len(here), len(wanted)), *verbatim.figures(here))
+        yield (f"| {f'{chapter} {title}'.strip()} | "
+               + ' | '.join(f'{right} of {total}' for right, total in cells) + ' |')
 
 
 def deviations_list():

@@ -1,13 +1,17 @@
 """Does the book stand as printed? `python -m ci.verbatim [SECTION ...]`.
 
-ci/listings.json holds a hash for each top-level statement of each listing, as printed; the code
-cells of a section are its listings, in order. Where a statement is not as printed,
-ci/deviations.toml says why; an entry too many or too few is an error.
+The code cells of a section are its listings, in order. ci/lines.json holds a hash for each line of
+each listing as printed, spaces and comments included, ci/listings.json one for each of its
+top-level statements. Where a listing is not as printed, ci/deviations.toml says why; an entry too
+many or too few is an error.
 """
 import argparse
 import ast
 import collections
+import difflib
+import functools
 import hashlib
+import itertools
 import json
 import pathlib
 import sys
@@ -31,32 +35,47 @@ def canonical(node):
 
 
 def statements(source):
-    """Hash of each top-level statement -> its source text, in order, as a list of pairs.
+    """The hash of each top-level statement of a source, in order.
 
     Magics and shell lines do not count, nor do docstrings and comments.
     """
-    source = python_only(source)
-    pairs = []
-    for node in ast.parse(source).body:
-        text = ast.get_source_segment(source, node)
+    hashes = []
+    for node in ast.parse(python_only(source)).body:
         for sub in ast.walk(node):
             if isinstance(sub, (ast.FunctionDef, ast.ClassDef)) \
                     and ast.get_docstring(sub, clean=False) is not None:
                 sub.body = sub.body[1:] or [ast.Pass()]
-        pairs.append((hashlib.sha1(canonical(node).encode()).hexdigest()[:12], text))
-    return pairs
+        hashes.append(digest(canonical(node)))
+    return hashes
+
+
+def digest(line):
+    """The hash of a line, or of a statement as `canonical` spells it; '' of an empty line."""
+    return hashlib.sha1(line.encode()).hexdigest()[:12] if line else ''
+
+
+@functools.lru_cache(maxsize=None)
+def _book(name):
+    """Section number -> what a file has of its listings; the preface goes by 0.1."""
+    book = json.loads((HERE / name).read_text())
+    return {{'preface': '0.1'}.get(number, number): entry for number, entry in book.items()}
 
 
 def printed():
-    """Section number -> a list of statement hashes for each listing, as the book prints them."""
-    book = json.loads((HERE / 'listings.json').read_text())
-    numbers = {'preface': '0.1'}
-    return {numbers.get(number, number): [listing['statements'] for listing in entry['listings']]
-            for number, entry in book.items()}
+    """Section number -> a list of statement hashes for each listing."""
+    return {number: [listing['statements'] for listing in entry['listings']]
+            for number, entry in _book('listings.json').items()}
 
 
+def printed_lines():
+    """Section number -> a list of line hashes for each listing; the preface has none."""
+    return _book('lines.json')
+
+
+@functools.lru_cache(maxsize=None)
 def deviations(path=HERE / 'deviations.toml'):
-    """The entries of deviations.toml: section, listing, printed, stands (hashes or ''), reason."""
+    """The entries of deviations.toml, each a place of a listing that is not as printed: section,
+    listing, printed and stands (lists of lines), reason."""
     return tomllib.loads(path.read_text()).get('deviation', [])
 
 
@@ -66,13 +85,40 @@ def differences(listings, hashes):
     Returns Counters of (listing, hash): printed but missing, and standing but not printed.
     """
     missing, extra = collections.Counter(), collections.Counter()
-    for i in range(max(len(listings), len(hashes))):
-        here = collections.Counter(digest for digest, _ in statements(listings[i])) \
-            if i < len(listings) else collections.Counter()
-        book = collections.Counter(hashes[i]) if i < len(hashes) else collections.Counter()
-        missing.update({(i, digest): n for digest, n in (book - here).items()})
-        extra.update({(i, digest): n for digest, n in (here - book).items()})
+    for i, (source, digests) in enumerate(itertools.zip_longest(listings, hashes)):
+        here, book = collections.Counter(statements(source or '')), collections.Counter(digests)
+        missing.update({(i, hash_): n for hash_, n in (book - here).items()})
+        extra.update({(i, hash_): n for hash_, n in (here - book).items()})
     return missing, extra
+
+
+def unlike(source, hashes):
+    """The places where a listing's source differs from the hashes of the printed lines.
+
+    A list of triples: the index of the first of our lines there, our lines, the printed hashes.
+    """
+    lines = [line.rstrip() for line in source.strip('\n').split('\n')]
+    codes = difflib.SequenceMatcher(None, list(map(digest, lines)), hashes, False).get_opcodes()
+    return [(i, lines[i:j], hashes[k:m]) for tag, i, j, k, m in codes if tag != 'equal']
+
+
+def respaced(line):
+    """Lines that a transcription takes for this one: the other quotes, another indentation, one
+    space more or fewer."""
+    yield from (line.replace("'", '"'), line.replace('"', "'"))
+    yield from (' ' * n + line.lstrip() for n in range(80))
+    for i in range(len(line)):
+        yield line[:i] + ' ' + line[i:]
+        if line[i] == ' ':
+            yield line[:i] + line[i + 1:]
+
+
+def _known(lines, hash_):
+    """What is known of a printed line, where these lines stand instead."""
+    if not hash_:
+        return '(an empty line)'
+    found = [near for line in lines for near in respaced(line) if digest(near) == hash_]
+    return found[0] if found else f'(a line with the hash {hash_})'
 
 
 def check(section, listings=None, entries=None):
@@ -83,37 +129,54 @@ def check(section, listings=None, entries=None):
     if section.own:
         return [f'{section.number} has listings in the book'] * (section.number in printed())
     listings = section.listings if listings is None else listings
-    entries = deviations() if entries is None else entries
-    texts = {(i, digest): text for i, source in enumerate(listings)
-             for digest, text in statements(source)}
-    found = dict(zip(('printed', 'stands'),
-                     differences(listings, printed().get(section.number, []))))
+    book = printed_lines().get(section.number)
+    if not book:                    # the preface: only its statements are known
+        return [f'{section.number} listing {i}: the statement {hash_}, {what}, is not {where}'
+                for what, where, counter in zip(
+                    ('printed', 'standing'), ('here', 'printed'),
+                    differences(listings, printed().get(section.number, [])))
+                for i, hash_ in counter]
     errors = []
-    for kind, counter in found.items():
-        entered = collections.Counter((entry['listing'], entry[kind]) for entry in entries
-                                      if entry['section'] == section.number and entry[kind])
-        for i, digest in counter - entered:
-            errors.append(f"{section.number} listing {i}: {kind} = '{digest}' is not in "
-                          f"ci/deviations.toml\n    {texts.get((i, digest), '(not here)')}")
-        for i, digest in entered - counter:
-            errors.append(f"{section.number} listing {i}: the entry {kind} = '{digest}' of "
-                          'ci/deviations.toml is stale')
-    return errors
+    entered = [(entry['listing'], entry['stands'], list(map(digest, entry['printed'])))
+               for entry in (deviations() if entries is None else entries)
+               if entry['section'] == section.number]
+    for i, (source, hashes) in enumerate(itertools.zip_longest(listings, book, fillvalue='')):
+        for first, lines, missing in unlike(source, hashes):
+            if (i, lines, missing) in entered:
+                entered.remove((i, lines, missing))
+                continue
+            errors.append('\n'.join([
+                f'{section.number} listing {i}, line {first + 1}: not as printed, and not in '
+                'ci/deviations.toml', *(f'    stands:  {line}' for line in lines),
+                *(f'    printed: {_known(lines, hash_)}' for hash_ in missing)]))
+    return errors + [f'{section.number} listing {i}: an entry of ci/deviations.toml is stale, '
+                     f'stands = {json.dumps(lines)}' for i, lines, _ in entered]
+
+
+def figures(sections):
+    """How much of the book stands as printed in some Sections, in two pairs of numbers: listings
+    to the letter of listings, statements of statements. Those of which no line is known (ours,
+    the preface's) do not count."""
+    lines, hashes = printed_lines(), printed()
+    sections = [section for section in sections if section.number in lines]
+    letters = [not unlike(source, listing) for section in sections for source, listing in
+               itertools.zip_longest(section.listings, lines[section.number], fillvalue='')]
+    total = sum(len(listing) for section in sections for listing in hashes[section.number])
+    missing = sum(sum(differences(section.listings, hashes[section.number])[0].values())
+                  for section in sections)
+    return (sum(letters), len(letters)), (total - missing, total)
 
 
 def main(argv=None):
-    """Print errors and the share of statements that stand verbatim; 1 where there are errors."""
+    """Print errors, and how much stands as printed; return 1 where there are errors."""
     parser = argparse.ArgumentParser(prog='python -m ci.verbatim', description=__doc__)
     parser.add_argument('sections', nargs='*', default=['all'])
     sections = find(*parser.parse_args(argv).sections)
     errors = [error for section in sections for error in check(section)]
-    book = {section.number: printed().get(section.number, []) for section in sections}
-    total = sum(len(statements) for listings in book.values() for statements in listings)
-    missing = sum(sum(differences(section.listings, book[section.number])[0].values())
-                  for section in sections)
     print(*errors, sep='\n', end='\n' if errors else '')
-    print(f'{total - missing} of {total} statements verbatim ({1 - missing / max(total, 1):.2%}) '
-          f'in {len(sections)} sections of {ROOT.name}/')
+    print(*(f'{right} of {total} {what} ({right / max(total, 1):.2%})' for what, (right, total)
+            in zip(('listings to the letter', 'statements as printed'), figures(sections))),
+          sep=', ', end=f', in {len(sections)} sections of {ROOT.name}/\n')
     return 1 if errors else 0
 
 

@@ -11,6 +11,7 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 """
 import gc as _gc
 import sys as _sys
+import warnings as _warnings
 
 _args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
 if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
@@ -32,7 +33,10 @@ except ModuleNotFoundError as _err:
     raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
                       ) from None
 
-from d2l.book import *  # noqa: E402, F401, F403
+with _warnings.catch_warnings():
+    # 14.11 prints '\(' where Python wants a raw string
+    _warnings.filterwarnings('ignore', '.*invalid escape sequence')
+    from d2l.book import *  # noqa: E402, F401, F403
 from d2l.hybrid import (  # noqa: E402, F401
     TraceError, compile, export, hybridize, load_exported)
 from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401

@@ -70,7 +70,7 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
 
 # chapters/ch02_preliminaries/s04_calculus.py
 def plot(X, Y=None, xlabel=None, ylabel=None, legend=[], xlim=None,
-         ylim=None, xscale='linear',yscale='linear',
+         ylim=None, xscale='linear', yscale='linear',
          fmts=['-', 'm--', 'g-.', 'r:'], figsize=(3.5, 2.5), axes=None):
     """Plot data points."""
     d2l.set_figsize(figsize)
@@ -123,7 +123,7 @@ class Timer(object):
         return sum(self.times)
 
     def cumsum(self):
-        # Return the accumulated times
+        # Return the accumuated times
         return np.array(self.times).cumsum().tolist()
 
 
@@ -192,8 +192,8 @@ def get_dataloader_workers(num_workers=4):
 def accuracy(y_hat, y):
     """Number of right predictions: (n, classes) or (n, 1) against (n,)."""
     if y_hat.shape[1] > 1:
-        # MXNet 1.9: argmax returns int64 (printed: 'float32')
-        return float((y_hat.argmax(axis=1) == y.astype('int64')).sum())
+        return float((y_hat.argmax(axis=1)  # MXNet 1.9: argmax returns int64
+                      == y.astype('int64')).sum())
     else:
         return float((y_hat.astype('int32') == y.astype('int32')).sum())
 
@@ -201,7 +201,7 @@ def accuracy(y_hat, y):
 # chapters/ch03_linear_neural_networks/s06_softmax_regression_scratch.py
 def evaluate_accuracy(net, data_iter):
     """Share of examples, from 0 to 1, that net classifies rightly."""
-    metric = Accumulator(2) # num_corrected_examples, num_examples
+    metric = Accumulator(2)  # num_corrected_examples, num_examples
     for X, y in data_iter:
         metric.add(accuracy(net(X), y), y.size)
     return metric[0] / metric[1]
@@ -230,7 +230,7 @@ def train_epoch_ch3(net, train_iter, loss, updater):
 
     updater: a gluon.Trainer, or a function of the batch size.
     """
-    metric = Accumulator(3) # train_loss_sum, train_acc_sum, num_examples
+    metric = Accumulator(3)  # train_loss_sum, train_acc_sum, num_examples
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     for X, y in train_iter:
@@ -247,6 +247,12 @@ def train_epoch_ch3(net, train_iter, loss, updater):
 
 # chapters/ch03_linear_neural_networks/s06_softmax_regression_scratch.py
 class Animator(object):
+    """Curves that grow while a model is trained, drawn anew at each point (3.6).
+
+    xlabel, ylabel, legend, xlim, ylim, xscale, yscale: of the first of the
+    nrows x ncols axes; fmts: a matplotlib format for each curve; figsize: in
+    inches.
+    """
     def __init__(self, xlabel=None, ylabel=None, legend=[], xlim=None,
                  ylim=None, xscale='linear', yscale='linear', fmts=None,
                  nrows=1, ncols=1, figsize=(3.5, 2.5)):
@@ -311,7 +317,7 @@ def predict_ch3(net, test_iter, n=6):
 # chapters/ch04_multilayer_perceptrons/s04_model_selection.py
 def evaluate_loss(net, data_iter, loss):
     """Evaluate the loss of a model on the given dataset."""
-    metric = d2l.Accumulator(2) # sum_loss, num_examples
+    metric = d2l.Accumulator(2)  # sum_loss, num_examples
     for X, y in data_iter:
         metric.add(loss(net(X), y).sum(), y.size)
     return metric[0] / metric[1]
@@ -336,7 +342,7 @@ def corr2d(X, K):
     Y = np.zeros((X.shape[0] - h + 1, X.shape[1] - w + 1))
     for i in range(Y.shape[0]):
         for j in range(Y.shape[1]):
-            Y[i, j] = (X[i:i + h, j:j + w] * K).sum()
+            Y[i, j] = (X[i: i + h, j: j + w] * K).sum()
     return Y
 
 
@@ -347,9 +353,9 @@ def evaluate_accuracy_gpu(net, data_iter, ctx=None):
     data_iter yields X (B, ...) and labels y (B,); net(X) is (B, classes).
     Batches are moved to ctx; the default is the device of net's parameters.
     """
-    if not ctx: # Query the first device the first parameter is on
+    if not ctx:  # Query the first device the first parameter is on
         ctx = list(net.collect_params().values())[0].list_ctx()[0]
-    metric = d2l.Accumulator(2) # num_corrected_examples, num_examples
+    metric = d2l.Accumulator(2)  # num_corrected_examples, num_examples
     for X, y in data_iter:
         X, y = X.as_in_context(ctx), y.as_in_context(ctx)
         metric.add(d2l.accuracy(net(X), y), y.size)
@@ -372,7 +378,7 @@ def train_ch5(net, train_iter, test_iter, num_epochs, lr, ctx=d2l.try_gpu()):
                             legend=['train loss', 'train acc', 'test acc'])
     timer = d2l.Timer()
     for epoch in range(num_epochs):
-        metric = d2l.Accumulator(3) # train_loss, train_acc, num_examples
+        metric = d2l.Accumulator(3)  # train_loss, train_acc, num_examples
         for i, (X, y) in enumerate(train_iter):
             timer.start()
             # Here is the only difference compared to train_epoch_ch3
@@ -390,8 +396,8 @@ def train_ch5(net, train_iter, test_iter, num_epochs, lr, ctx=d2l.try_gpu()):
                              (train_loss, train_acc, None))
         test_acc = evaluate_accuracy_gpu(net, test_iter)
         animator.add(epoch+1, (None, None, test_acc))
-    print('loss %.3f, train acc %.3f, test acc %.3f' %
-          (train_loss, train_acc, test_acc))
+    print('loss %.3f, train acc %.3f, test acc %.3f' % (
+        train_loss, train_acc, test_acc))
     print('%.1f examples/sec on %s' % (metric[2]*num_epochs/timer.sum(), ctx))
 
 
@@ -494,7 +500,8 @@ def count_corpus(sentences):
 # chapters/ch08_recurrent_neural_networks/s02_text_preprocessing.py
 def load_corpus_time_machine(max_tokens=-1):
     """Return the text as a list of character numbers, cut to `max_tokens`
-    where that is positive, and its Vocab (8.2.4)."""
+    where that is positive, and its Vocab (8.2.4).
+    """
     lines = read_time_machine()
     tokens = tokenize(lines, 'char')
     vocab = Vocab(tokens)
@@ -507,7 +514,8 @@ def load_corpus_time_machine(max_tokens=-1):
 # chapters/ch08_recurrent_neural_networks/s03_language_models.py
 def seq_data_iter_random(corpus, batch_size, num_steps):
     """Yield minibatches X, Y of pieces of a list of token numbers, in random
-    order; Y is X one token later. Both (batch_size, num_steps) (8.3.4)."""
+    order; Y is X one token later. Both (batch_size, num_steps) (8.3.4).
+    """
     # Offset the iterator over the data for uniform starts
     corpus = corpus[random.randint(0, num_steps):]
     # Subtract 1 extra since we need to account for label
@@ -533,7 +541,8 @@ def seq_data_iter_random(corpus, batch_size, num_steps):
 def seq_data_iter_consecutive(corpus, batch_size, num_steps):
     """Yield minibatches X, Y of a list of token numbers, each row going on
     where it ended in the minibatch before; Y is X one token later. Both
-    (batch_size, num_steps) (8.3.4)."""
+    (batch_size, num_steps) (8.3.4).
+    """
     # Offset for the iterator over the data for uniform starts
     offset = random.randint(0, num_steps)
     # Slice out data - ignore num_steps and just wrap around
@@ -567,7 +576,8 @@ class SeqDataLoader(object):
 def load_data_time_machine(batch_size, num_steps, use_random_iter=False,
                            max_tokens=10000):
     """Return an iterator over minibatches of the first `max_tokens`
-    characters of the text, and their Vocab (8.3.4)."""
+    characters of the text, and their Vocab (8.3.4).
+    """
     data_iter = SeqDataLoader(
         batch_size, num_steps, use_random_iter, max_tokens)
     return data_iter, data_iter.vocab
@@ -594,16 +604,17 @@ class RNNModelScratch(object):
 # chapters/ch08_recurrent_neural_networks/s05_rnn_scratch.py
 def predict_ch8(prefix, num_predicts, model, vocab, ctx):
     """Return the string `prefix` and the `num_predicts` characters that the
-    language model finds likeliest after it, one by one (8.5.4)."""
+    language model finds likeliest after it, one by one (8.5.4).
+    """
     state = model.begin_state(batch_size=1, ctx=ctx)
     outputs = [vocab[prefix[0]]]
 
     def get_input():
         return np.array([outputs[-1]], ctx=ctx).reshape(1, 1)
-    for y in prefix[1:]: # Warmup state with prefix
+    for y in prefix[1:]:  # Warmup state with prefix
         _, state = model(get_input(), state)
         outputs.append(vocab[y])
-    for _ in range(num_predicts): # Predict num_predicts steps
+    for _ in range(num_predicts):  # Predict num_predicts steps
         Y, state = model(get_input(), state)
         outputs.append(int(Y.argmax(axis=1).reshape(1)))
     return ''.join([vocab.idx_to_token[i] for i in outputs])
@@ -612,7 +623,8 @@ def predict_ch8(prefix, num_predicts, model, vocab, ctx):
 # chapters/ch08_recurrent_neural_networks/s05_rnn_scratch.py
 def grad_clipping(model, theta):
     """Scale the gradients of a Block or RNNModelScratch in place so that
-    their norm, over all parameters, is at most `theta` (8.5.5)."""
+    their norm, over all parameters, is at most `theta` (8.5.5).
+    """
     if isinstance(model, gluon.Block):
         params = [p.data() for p in model.collect_params().values()]
     else:
@@ -626,9 +638,10 @@ def grad_clipping(model, theta):
 # chapters/ch08_recurrent_neural_networks/s05_rnn_scratch.py
 def train_epoch_ch8(model, train_iter, loss, updater, ctx, use_random_iter):
     """Train a language model for one epoch. Return the perplexity and the
-    speed in tokens per second (8.5.6)."""
+    speed in tokens per second (8.5.6).
+    """
     state, timer = None, d2l.Timer()
-    metric = d2l.Accumulator(2) # loss_sum, num_examples
+    metric = d2l.Accumulator(2)  # loss_sum, num_examples
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Initialize state when either it is the first iteration or
@@ -644,7 +657,7 @@ def train_epoch_ch8(model, train_iter, loss, updater, ctx, use_random_iter):
             l = loss(py, y).mean()
         l.backward()
         grad_clipping(model, 1)
-        updater(batch_size=1) # Since used mean already
+        updater(batch_size=1)  # Since used mean already
         metric.add(l * y.size, y.size)
     return math.exp(metric[0]/metric[1]), metric[1]/timer.stop()
 
@@ -653,7 +666,8 @@ def train_epoch_ch8(model, train_iter, loss, updater, ctx, use_random_iter):
 def train_ch8(model, train_iter, vocab, lr, num_epochs, ctx,
               use_random_iter=False):
     """Train a language model by gradient descent, and print the perplexity of
-    the last epoch, the speed and two continued prefixes (8.5.6)."""
+    the last epoch, the speed and two continued prefixes (8.5.6).
+    """
     # Initialize
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     animator = d2l.Animator(xlabel='epoch', ylabel='perplexity',
@@ -726,11 +740,13 @@ def read_data_nmt():
 # chapters/ch09_modern_recurrent_neural_networks/s05_machine_translation.py
 def preprocess_nmt(text):
     """Return the text in lower case, a plain space before each of , ! . and
-    in place of unbreakable spaces (9.5.1)."""
+    in place of unbreakable spaces (9.5.1).
+    """
     text = text.replace('\u202f', ' ').replace('\xa0', ' ')
 
     def no_space(char, prev_char):
-        return (True if char in (',', '!', '.') and prev_char != ' ' else False)
+        return (True if char in (',', '!', '.')
+                and prev_char != ' ' else False)
 
     out = [' '+char if i > 0 and no_space(char, text[i-1]) else char
            for i, char in enumerate(text.lower())]
@@ -740,7 +756,8 @@ def preprocess_nmt(text):
 # chapters/ch09_modern_recurrent_neural_networks/s05_machine_translation.py
 def tokenize_nmt(text, num_examples=None):
     """Split preprocessed text into two lists of token lists, source and
-    target, reading up to line number `num_examples` (9.5.2)."""
+    target, reading up to line number `num_examples` (9.5.2).
+    """
     source, target = [], []
     for i, line in enumerate(text.split('\n')):
         if num_examples and i > num_examples:
@@ -756,15 +773,16 @@ def tokenize_nmt(text, num_examples=None):
 def trim_pad(line, num_steps, padding_token):
     """Return the list `line` cut or padded to `num_steps` (9.5.4)."""
     if len(line) > num_steps:
-        return line[:num_steps] # Trim
-    return line + [padding_token] * (num_steps - len(line)) # Pad
+        return line[:num_steps]  # Trim
+    return line + [padding_token] * (num_steps - len(line))  # Pad
 
 
 # chapters/ch09_modern_recurrent_neural_networks/s05_machine_translation.py
 def build_array(lines, vocab, num_steps, is_source):
     """Return token lists as an array of numbers (len(lines), num_steps), and
     their lengths without padding, (len(lines), ); targets are put between
-    '<bos>' and '<eos>' (9.5.4)."""
+    '<bos>' and '<eos>' (9.5.4).
+    """
     lines = [vocab[l] for l in lines]
     if not is_source:
         lines = [[vocab['<bos>']] + l + [vocab['<eos>']] for l in lines]
@@ -777,7 +795,8 @@ def build_array(lines, vocab, num_steps, is_source):
 def load_data_nmt(batch_size, num_steps, num_examples=1000):
     """Return both vocabularies and an iterator over shuffled minibatches
     X, X_vlen, Y, Y_vlen of English-French pairs: numbers of shape
-    (batch_size, num_steps) and lengths of shape (batch_size, ) (9.5.5)."""
+    (batch_size, num_steps) and lengths of shape (batch_size, ) (9.5.5).
+    """
     text = preprocess_nmt(read_data_nmt())
     source, target = tokenize_nmt(text, num_examples)
     src_vocab = d2l.Vocab(source, min_freq=3,
@@ -833,7 +852,8 @@ class EncoderDecoder(nn.Block):
 # chapters/ch09_modern_recurrent_neural_networks/s07_seq2seq.py
 class Seq2SeqEncoder(d2l.Encoder):
     """Embedding and LSTM over a source (batch_size, seq_len). Returns the
-    outputs (seq_len, batch_size, num_hiddens) and the state (9.7.1)."""
+    outputs (seq_len, batch_size, num_hiddens) and the state (9.7.1).
+    """
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers,
                  dropout=0, **kwargs):
         super(Seq2SeqEncoder, self).__init__(**kwargs)
@@ -841,7 +861,7 @@ class Seq2SeqEncoder(d2l.Encoder):
         self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
 
     def forward(self, X, *args):
-        X = self.embedding(X) # X shape: (batch_size, seq_len, embed_size)
+        X = self.embedding(X)  # X shape: (batch_size, seq_len, embed_size)
         # RNN needs first axes to be timestep, i.e., seq_len
         X = X.swapaxes(0, 1)
         state = self.rnn.begin_state(batch_size=X.shape[1], ctx=X.context)
@@ -855,7 +875,8 @@ class Seq2SeqEncoder(d2l.Encoder):
 # chapters/ch09_modern_recurrent_neural_networks/s07_seq2seq.py
 class Seq2SeqDecoder(d2l.Decoder):
     """Embedding, LSTM and a dense layer over a target (batch_size, seq_len).
-    Returns scores (batch_size, seq_len, vocab_size) and the state (9.7.2)."""
+    Returns scores (batch_size, seq_len, vocab_size) and the state (9.7.2).
+    """
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers,
                  dropout=0, **kwargs):
         super(Seq2SeqDecoder, self).__init__(**kwargs)
@@ -878,7 +899,8 @@ class Seq2SeqDecoder(d2l.Decoder):
 # chapters/ch09_modern_recurrent_neural_networks/s07_seq2seq.py
 class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
     """Softmax cross-entropy that ignores padding. Returns, for each sequence,
-    the mean over all seq_len steps, shape (batch_size, ) (9.7.3)."""
+    the mean over all seq_len steps, shape (batch_size, ) (9.7.3).
+    """
     # pred shape: (batch_size, seq_len, vocab_size)
     # label shape: (batch_size, seq_len)
     # valid_length shape: (batch_size, )
@@ -892,7 +914,8 @@ class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
 # chapters/ch09_modern_recurrent_neural_networks/s07_seq2seq.py
 def train_s2s_ch9(model, data_iter, lr, num_epochs, ctx):
     """Train an EncoderDecoder with Adam on minibatches X, X_vlen, Y, Y_vlen;
-    print the loss a token of the last epoch and its speed (9.7.4)."""
+    print the loss a token of the last epoch and its speed (9.7.4).
+    """
     model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
     trainer = gluon.Trainer(model.collect_params(),
                             'adam', {'learning_rate': lr})
@@ -901,7 +924,7 @@ def train_s2s_ch9(model, data_iter, lr, num_epochs, ctx):
                             xlim=[1, num_epochs], ylim=[0, 0.25])
     for epoch in range(1, num_epochs + 1):
         timer = d2l.Timer()
-        metric = d2l.Accumulator(2) # loss_sum, num_tokens
+        metric = d2l.Accumulator(2)  # loss_sum, num_tokens
         for batch in data_iter:
             X, X_vlen, Y, Y_vlen = [x.as_in_context(ctx) for x in batch]
             Y_input, Y_label, Y_vlen = Y[:, :-1], Y[:, 1:], Y_vlen-1
@@ -923,7 +946,8 @@ def train_s2s_ch9(model, data_iter, lr, num_epochs, ctx):
 def predict_s2s_ch9(model, src_sentence, src_vocab, tgt_vocab, num_steps,
                     ctx):
     """Translate a sentence, its tokens separated by spaces, into at most
-    `num_steps` tokens by greedy search (9.7.5)."""
+    `num_steps` tokens by greedy search (9.7.5).
+    """
     src_tokens = src_vocab[src_sentence.lower().split(' ')]
     enc_valid_length = np.array([len(src_tokens)], ctx=ctx)
     src_tokens = d2l.trim_pad(src_tokens, num_steps, src_vocab['<pad>'])
@@ -949,7 +973,8 @@ def predict_s2s_ch9(model, src_sentence, src_vocab, tgt_vocab, num_steps,
 def masked_softmax(X, valid_length):
     """Softmax along the last axis of X (batch_size, #queries, #kv_pairs),
     zero behind `valid_length`: one length for each batch element, or one for
-    each query, or None for no mask (10.1)."""
+    each query, or None for no mask (10.1).
+    """
     # X: 3-D tensor, valid_length: 1-D or 2-D tensor
     if valid_length is None:
         return npx.softmax(X)
@@ -968,7 +993,8 @@ def masked_softmax(X, valid_length):
 # chapters/ch10_attention_mechanisms/s01_attention.py
 class DotProductAttention(nn.Block):
     """Attention by scaled dot products; takes query, key, value and valid
-    lengths, returns (batch_size, #queries, dim_v) (10.1.1)."""
+    lengths, returns (batch_size, #queries, dim_v) (10.1.1).
+    """
     def __init__(self, dropout, **kwargs):
         super(DotProductAttention, self).__init__(**kwargs)
         self.dropout = nn.Dropout(dropout)
@@ -988,7 +1014,8 @@ class DotProductAttention(nn.Block):
 # chapters/ch10_attention_mechanisms/s01_attention.py
 class MLPAttention(nn.Block):
     """Attention scored by a small network; takes query, key, value and valid
-    lengths, returns (batch_size, #queries, dim_v) (10.1.2)."""
+    lengths, returns (batch_size, #queries, dim_v) (10.1.2).
+    """
     def __init__(self, units, dropout, **kwargs):
         super(MLPAttention, self).__init__(**kwargs)
         # Use flatten=True to keep query's and key's 3-D shapes
@@ -1012,7 +1039,8 @@ class MLPAttention(nn.Block):
 # chapters/ch10_attention_mechanisms/s03_transformer.py
 class MultiHeadAttention(nn.Block):
     """Dot-product attention in `num_heads` parts of `hidden_size`; returns
-    (batch_size, #queries, hidden_size) (10.3.1)."""
+    (batch_size, #queries, hidden_size) (10.3.1).
+    """
     def __init__(self, hidden_size, num_heads, dropout, **kwargs):
         super(MultiHeadAttention, self).__init__(**kwargs)
         self.num_heads = num_heads
@@ -1053,7 +1081,8 @@ class MultiHeadAttention(nn.Block):
 # chapters/ch10_attention_mechanisms/s03_transformer.py
 def transpose_qkv(X, num_heads):
     """Move the heads of X (batch_size, seq_len, all heads) into the batch:
-    (batch_size * num_heads, seq_len, one head) (10.3.1)."""
+    (batch_size * num_heads, seq_len, one head) (10.3.1).
+    """
     # Original X shape: (batch_size, seq_len, hidden_size * num_heads),
     # -1 means inferring its value, after first reshape, X shape:
     # (batch_size, seq_len, num_heads, hidden_size)
@@ -1081,7 +1110,8 @@ def transpose_output(X, num_heads):
 # chapters/ch10_attention_mechanisms/s03_transformer.py
 class PositionWiseFFN(nn.Block):
     """Two dense layers along the last axis: (batch_size, seq_len, any) to
-    (batch_size, seq_len, hidden_size_out) (10.3.2)."""
+    (batch_size, seq_len, hidden_size_out) (10.3.2).
+    """
     def __init__(self, ffn_hidden_size, hidden_size_out, **kwargs):
         super(PositionWiseFFN, self).__init__(**kwargs)
         self.ffn_1 = nn.Dense(ffn_hidden_size, flatten=False,
@@ -1095,7 +1125,8 @@ class PositionWiseFFN(nn.Block):
 # chapters/ch10_attention_mechanisms/s03_transformer.py
 class AddNorm(nn.Block):
     """Layer normalization of X + dropout(Y), two arrays of one shape
-    (10.3.3)."""
+    (10.3.3).
+    """
     def __init__(self, dropout, **kwargs):
         super(AddNorm, self).__init__(**kwargs)
         self.dropout = nn.Dropout(dropout)
@@ -1108,7 +1139,8 @@ class AddNorm(nn.Block):
 # chapters/ch10_attention_mechanisms/s03_transformer.py
 class PositionalEncoding(nn.Block):
     """Add sines and cosines of the position to X (batch_size, seq_len,
-    embedding_size), for up to `max_len` positions (10.3.4)."""
+    embedding_size), for up to `max_len` positions (10.3.4).
+    """
     def __init__(self, embedding_size, dropout, max_len=1000):
         super(PositionalEncoding, self).__init__()
         self.dropout = nn.Dropout(dropout)
@@ -1127,7 +1159,8 @@ class PositionalEncoding(nn.Block):
 # chapters/ch10_attention_mechanisms/s03_transformer.py
 class EncoderBlock(nn.Block):
     """Self-attention and a feed-forward network; keeps the shape
-    (batch_size, seq_len, embedding_size) (10.3.5)."""
+    (batch_size, seq_len, embedding_size) (10.3.5).
+    """
     def __init__(self, embedding_size, ffn_hidden_size, num_heads,
                  dropout, **kwargs):
         super(EncoderBlock, self).__init__(**kwargs)
@@ -1146,7 +1179,8 @@ class EncoderBlock(nn.Block):
 class TransformerEncoder(d2l.Encoder):
     """Embedding, positional encoding and `num_layers` blocks: a source
     (batch_size, seq_len) to (batch_size, seq_len, embedding_size)
-    (10.3.5)."""
+    (10.3.5).
+    """
     def __init__(self, vocab_size, embedding_size, ffn_hidden_size,
                  num_heads, num_layers, dropout, **kwargs):
         super(TransformerEncoder, self).__init__(**kwargs)
@@ -1193,7 +1227,7 @@ def show_trace_2d(f, results):
     d2l.set_figsize((3.5, 2.5))
     d2l.plt.plot(*zip(*results), '-o', color='#ff7f0e')
     x1, x2 = np.meshgrid(np.arange(-5.5, 1.0, 0.1), np.arange(-3.0, 1.0, 0.1))
-    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(), # matplotlib 3.7
+    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(),  # matplotlib 3.7
                     f(x1, x2).asnumpy(), colors='#1f77b4')
     d2l.plt.xlabel('x1')
     d2l.plt.ylabel('x2')
@@ -1332,10 +1366,10 @@ def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
     """Accuracy; each minibatch is split among the devices of net (12.6)."""
     # Query the list of devices
     ctx = list(net.collect_params().values())[0].list_ctx()
-    metric = d2l.Accumulator(2) # num_corrected_examples, num_examples
+    metric = d2l.Accumulator(2)  # num_corrected_examples, num_examples
     for features, labels in data_iter:
         Xs, ys = split_f(features, labels, ctx)
-        pys = [net(X) for X in Xs] # Run in parallel
+        pys = [net(X) for X in Xs]  # Run in parallel
         metric.add(sum(float(d2l.accuracy(py, y)) for py, y in zip(pys, ys)),
                    labels.size)
     return metric[0]/metric[1]
@@ -1344,6 +1378,12 @@ def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
 # chapters/ch13_computer_vision/s01_image_augmentation.py
 def train_batch_ch13(net, features, labels, loss, trainer, ctx_list,
                      split_f=d2l.split_batch):
+    """Train a classifier on one minibatch, split among the devices of ctx_list.
+
+    features is (B, ...) and labels is (B,); split_f(features, labels, ctx_list)
+    splits them. Returns the summed loss and the number of right predictions
+    (13.1).
+    """
     Xs, ys = split_f(features, labels, ctx_list)
     with autograd.record():
         pys = [net(X) for X in Xs]
@@ -1359,6 +1399,12 @@ def train_batch_ch13(net, features, labels, loss, trainer, ctx_list,
 # chapters/ch13_computer_vision/s01_image_augmentation.py
 def train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs,
                ctx_list=d2l.try_all_gpus(), split_f=d2l.split_batch):
+    """Train a classifier on the devices of ctx_list, and draw its curves (13.1).
+
+    The iterators yield features (B, ...) and labels (B,); split_f as in
+    train_batch_ch13. Prints the last epoch's loss and accuracies, and the speed
+    in examples per second.
+    """
     num_batches, timer = len(train_iter), d2l.Timer()
     animator = d2l.Animator(xlabel='epoch', xlim=[0, num_epochs], ylim=[0, 1],
                             legend=['train loss', 'train acc', 'test acc'])
@@ -1376,15 +1422,15 @@ def train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs,
                              (metric[0]/metric[2], metric[1]/metric[3], None))
         test_acc = d2l.evaluate_accuracy_gpus(net, test_iter, split_f)
         animator.add(epoch+1, (None, None, test_acc))
-    print('loss %.3f, train acc %.3f, test acc %.3f' %
-          (metric[0]/metric[2], metric[1]/metric[3], test_acc))
-    print('%.1f examples/sec on %s' %
-          (metric[2]*num_epochs/timer.sum(), ctx_list))
+    print('loss %.3f, train acc %.3f, test acc %.3f' % (
+        metric[0]/metric[2], metric[1]/metric[3], test_acc))
+    print('%.1f examples/sec on %s' % (
+        metric[2]*num_epochs/timer.sum(), ctx_list))
 
 
 # chapters/ch13_computer_vision/s02_fine_tuning.py
 d2l.DATA_HUB['hotdog'] = (d2l.DATA_URL+'hotdog.zip',
-                           'fba480ffa8aa7e0febbb511d181409f899b9baa5')
+                         'fba480ffa8aa7e0febbb511d181409f899b9baa5')
 
 
 # chapters/ch13_computer_vision/s03_bounding_boxes.py
@@ -1422,7 +1468,7 @@ def show_bboxes(axes, bboxes, labels=None, colors=None):
 
 # chapters/ch13_computer_vision/s06_detection_dataset.py
 d2l.DATA_HUB['pikachu'] = (d2l.DATA_URL + 'pikachu.zip',
-                            '68ab1bd42143c5966785eb0d7b2839df8d570190')
+                           '68ab1bd42143c5966785eb0d7b2839df8d570190')
 
 
 # chapters/ch13_computer_vision/s06_detection_dataset.py
@@ -1433,9 +1479,9 @@ def load_data_pikachu(batch_size, edge_size=256):
         path_imgrec=data_dir + 'train.rec',
         path_imgidx=data_dir + 'train.idx',
         batch_size=batch_size,
-        data_shape=(3, edge_size, edge_size), # The shape of the output image
-        shuffle=True, # Read the dataset in random order
-        rand_crop=1, # The probability of random cropping is 1
+        data_shape=(3, edge_size, edge_size),  # The shape of the output image
+        shuffle=True,  # Read the dataset in random order
+        rand_crop=1,  # The probability of random cropping is 1
         min_object_covered=0.95, max_attempts=200)
     val_iter = image.ImageDetIter(
         path_imgrec=data_dir + 'val.rec', batch_size=batch_size,
@@ -1465,18 +1511,18 @@ def read_voc_images(voc_dir, is_train=True):
 
 # chapters/ch13_computer_vision/s09_segmentation_dataset.py
 VOC_COLORMAP = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0],
-                 [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
-                 [64, 0, 0], [192, 0, 0], [64, 128, 0], [192, 128, 0],
-                 [64, 0, 128], [192, 0, 128], [64, 128, 128], [192, 128, 128],
-                 [0, 64, 0], [128, 64, 0], [0, 192, 0], [128, 192, 0],
-                 [0, 64, 128]]
+                [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
+                [64, 0, 0], [192, 0, 0], [64, 128, 0], [192, 128, 0],
+                [64, 0, 128], [192, 0, 128], [64, 128, 128], [192, 128, 128],
+                [0, 64, 0], [128, 64, 0], [0, 192, 0], [128, 192, 0],
+                [0, 64, 128]]
 
 
 # chapters/ch13_computer_vision/s09_segmentation_dataset.py
 VOC_CLASSES = ['background', 'aeroplane', 'bicycle', 'bird', 'boat',
-                'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
-                'diningtable', 'dog', 'horse', 'motorbike', 'person',
-                'potted plant', 'sheep', 'sofa', 'train', 'tv/monitor']
+               'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+               'diningtable', 'dog', 'horse', 'motorbike', 'person',
+               'potted plant', 'sheep', 'sofa', 'train', 'tv/monitor']
 
 
 # chapters/ch13_computer_vision/s09_segmentation_dataset.py
@@ -1530,7 +1576,7 @@ class VOCSegDataset(gluon.data.Dataset):
 
     def __getitem__(self, idx):
         feature, label = voc_rand_crop(self.features[idx], self.labels[idx],
-                                         *self.crop_size)
+                                       *self.crop_size)
         return (feature.transpose(2, 0, 1),
                 voc_label_indices(label, self.colormap2label))
 
@@ -1554,7 +1600,7 @@ def load_data_voc(batch_size, crop_size):
 
 # chapters/ch13_computer_vision/s13_kaggle_cifar10.py
 d2l.DATA_HUB['cifar10_tiny'] = (d2l.DATA_URL + 'kaggle_cifar10_tiny.zip',
-                                 '2068874e4b9a9f0fb07ebe0ad2b29754449ccacd')
+                                '2068874e4b9a9f0fb07ebe0ad2b29754449ccacd')
 
 
 # chapters/ch13_computer_vision/s13_kaggle_cifar10.py
@@ -1576,6 +1622,13 @@ def copyfile(filename, target_dir):
 
 # chapters/ch13_computer_vision/s13_kaggle_cifar10.py
 def reorg_train_valid(data_dir, labels, valid_ratio):
+    """Copy the images of data_dir + 'train' into a folder for each class (13.13).
+
+    labels: file name without its ending -> class. The folders are
+    train_valid_test/train_valid (every image), /valid (valid_ratio of the
+    smallest class's images from each class, at least one) and /train (the rest).
+    Returns the number of validation images per class.
+    """
     # The number of examples of the class with the least examples in the
     # training dataset
     n = collections.Counter(labels.values()).most_common()[-1][1]
@@ -1599,6 +1652,9 @@ def reorg_train_valid(data_dir, labels, valid_ratio):
 
 # chapters/ch13_computer_vision/s13_kaggle_cifar10.py
 def reorg_test(data_dir):
+    """Copy the images of data_dir + 'test' into train_valid_test/test/unknown
+    (13.13).
+    """
     for test_file in os.listdir(data_dir + 'test'):
         copyfile(data_dir + 'test/' + test_file,
                  data_dir + 'train_valid_test/test/unknown/')
@@ -1617,7 +1673,8 @@ d2l.DATA_HUB['ptb'] = (d2l.DATA_URL + 'ptb.zip',
 # chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
 def read_ptb():
     """Return the training sentences of Penn Tree Bank, lists of words
-    (14.3.1)."""
+    (14.3.1).
+    """
     data_dir = d2l.download_extract('ptb')
     with open(data_dir + 'ptb.train.txt') as f:
         raw_text = f.read()
@@ -1627,7 +1684,8 @@ def read_ptb():
 # chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
 def subsampling(sentences, vocab):
     """Return the sentences with words left out at random, the more frequent
-    the more often; words not in `vocab` become '<unk>' (14.3.2)."""
+    the more often; words not in `vocab` become '<unk>' (14.3.2).
+    """
     # Map low frequency words into <unk>
     sentences = [[vocab.idx_to_token[vocab[tk]] for tk in line]
                  for line in sentences]
@@ -1656,8 +1714,7 @@ def get_centers_and_contexts(corpus, max_window_size):
         if len(line) < 2:
             continue
         centers += line
-        for i in range(len(line)):
-            # Context window centered at i
+        for i in range(len(line)):  # Context window centered at i
             window_size = random.randint(1, max_window_size)
             indices = list(range(max(0, i - window_size),
                                  min(len(line), i + 1 + window_size)))
@@ -1688,7 +1745,8 @@ class RandomGenerator(object):
 # chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
 def get_negatives(all_contexts, corpus, K):
     """Return noise words for each context, `K` for each of its words
-    (14.3.3)."""
+    (14.3.3).
+    """
     counter = d2l.count_corpus(corpus)
     sampling_weights = [counter[i]**0.75 for i in range(len(counter))]
     all_negatives, generator = [], RandomGenerator(sampling_weights)
@@ -1707,7 +1765,8 @@ def get_negatives(all_contexts, corpus, K):
 def batchify(data):
     """Put examples (center, contexts, negatives) into a minibatch: centers
     (B, 1), and contexts_negatives, masks and labels, all (B, max_len)
-    (14.3.3)."""
+    (14.3.3).
+    """
     max_len = max(len(c) + len(n) for _, c, n in data)
     centers, contexts_negatives, masks, labels = [], [], [], []
     for center, context, negative in data:
@@ -1723,7 +1782,8 @@ def batchify(data):
 # chapters/ch14_natural_language_processing/s03_word2vec_dataset.py
 def load_data_ptb(batch_size, max_window_size, num_noise_words):
     """Return a loader of Penn Tree Bank's minibatches (see `batchify`) and
-    the Vocab (14.3.4)."""
+    the Vocab (14.3.4).
+    """
     sentences = read_ptb()
     vocab = d2l.Vocab(sentences, min_freq=10)
     subsampled = subsampling(sentences, vocab)
@@ -1747,7 +1807,8 @@ d2l.DATA_HUB['aclImdb'] = (
 # chapters/ch14_natural_language_processing/s08_sentiment_dataset.py
 def read_imdb(data_dir, is_train):
     """Return the reviews of the training or test set, strings, and their
-    labels, 1 for positive and 0 for negative (14.8.1)."""
+    labels, 1 for positive and 0 for negative (14.8.1).
+    """
     data, labels = [], []
     for label in ['pos/', 'neg/']:
         folder_name = data_dir + ('train/' if is_train else 'test/') + label
@@ -1763,7 +1824,8 @@ def read_imdb(data_dir, is_train):
 def load_data_imdb(batch_size, num_steps=500):
     """Return loaders of the training and test reviews, word numbers
     (batch_size, num_steps) with labels (batch_size,), and the Vocab
-    (14.8.2)."""
+    (14.8.2).
+    """
     data_dir = d2l.download_extract('aclImdb', 'aclImdb')
     train_data = read_imdb(data_dir, True)
     test_data = read_imdb(data_dir, False)
@@ -1773,7 +1835,7 @@ def load_data_imdb(batch_size, num_steps=500):
     train_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
                                for line in train_tokens])
     test_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
-                             for line in test_tokens])
+                              for line in test_tokens])
     train_iter = d2l.load_array((train_features, train_data[1]), batch_size)
     test_iter = d2l.load_array((test_features, test_data[1]), batch_size,
                                is_train=False)
@@ -1783,7 +1845,8 @@ def load_data_imdb(batch_size, num_steps=500):
 # chapters/ch14_natural_language_processing/s09_sentiment_rnn.py
 def predict_sentiment(net, vocab, sentence):
     """Return 'positive' or 'negative' for a sentence, words separated by
-    spaces (14.9.1)."""
+    spaces (14.9.1).
+    """
     sentence = np.array(vocab[sentence.split()], ctx=d2l.try_gpu())
     label = np.argmax(net(sentence.reshape(1, -1)), axis=1)
     return 'positive' if label == 1 else 'negative'
@@ -1800,15 +1863,13 @@ def read_snli(data_dir, is_train):
     """Read the SNLI dataset into premises, hypotheses, and labels."""
     def extract_text(s):
         # Remove information that will not be used by us
-        # Raw strings (printed: plain ones), or Python warns of '\('
-        s = re.sub(r'\(', '', s)
-        s = re.sub(r'\)', '', s)
+        s = re.sub('\(', '', s)
+        s = re.sub('\)', '', s)
         # Substitute two or more consecutive whitespace with space
-        s = re.sub(r'\s{2,}', ' ', s)
+        s = re.sub('\s{2,}', ' ', s)
         return s.strip()
     label_set = {'entailment': 0, 'contradiction': 1, 'neutral': 2}
-    file_name = (data_dir + 'snli_1.0_'
-                 + ('train' if is_train else 'test')
+    file_name = (data_dir + 'snli_1.0_'+ ('train' if is_train else 'test')
                  + '.txt')
     with open(file_name, 'r') as f:
         rows = [row.split('\t') for row in f.readlines()[1:]]
@@ -1870,13 +1931,14 @@ def split_batch_multi_inputs(X, y, ctx_list):
 # chapters/ch14_natural_language_processing/s12_nli_attention.py
 def predict_snli(net, premise, hypothesis):
     """Return 'entailment', 'contradiction' or 'neutral' for two lists of
-    words; `vocab` is a global variable (14.12.2)."""
+    words; `vocab` is a global variable (14.12.2).
+    """
     premise = np.array(vocab[premise], ctx=d2l.try_gpu())
     hypothesis = np.array(vocab[hypothesis], ctx=d2l.try_gpu())
     label = np.argmax(net([premise.reshape((1, -1)),
-                          hypothesis.reshape((1, -1))]), axis=1)
+                           hypothesis.reshape((1, -1))]), axis=1)
     return 'entailment' if label == 0 else 'contradiction' if label == 1 \
-        else 'neutral'
+            else 'neutral'
 
 
 # chapters/ch15_recommender_systems/s02_movielens.py
@@ -1888,7 +1950,8 @@ d2l.DATA_HUB['ml-100k'] = (
 # chapters/ch15_recommender_systems/s02_movielens.py
 def read_data_ml100k():
     """Return the ratings as a DataFrame (user_id, item_id, rating,
-    timestamp), and how many users and items there are (15.2.1)."""
+    timestamp), and how many users and items there are (15.2.1).
+    """
     data_dir = d2l.download_extract('ml-100k')
     names = ['user_id', 'item_id', 'rating', 'timestamp']
     data = pd.read_csv(data_dir + 'u.data', '\t', names=names,
@@ -1927,7 +1990,8 @@ def split_data_ml100k(data, num_users, num_items,
 def load_data_ml100k(data, num_users, num_items, feedback="explicit"):
     """Return lists of users, items and scores, counted from 0, and the scores
     as an array (num_items, num_users), or, for implicit feedback, the items
-    of each user as a dict of lists (15.2.4)."""
+    of each user as a dict of lists (15.2.4).
+    """
     users, items, scores = [], [], []
     inter = np.zeros((num_items, num_users)) if feedback == "explicit" else {}
     for line in data.itertuples():
@@ -1947,7 +2011,8 @@ def load_data_ml100k(data, num_users, num_items, feedback="explicit"):
 def split_and_load_ml100k(split_mode="seq-aware", feedback="explicit",
                           test_ratio=0.1, batch_size=256):
     """Return how many users and items there are, and loaders of the training
-    and test set: users, items and scores, all (batch_size,) (15.2.4)."""
+    and test set: users, items and scores, all (batch_size,) (15.2.4).
+    """
     data, num_users, num_items = read_data_ml100k()
     train_data, test_data = split_data_ml100k(
         data, num_users, num_items, split_mode, test_ratio)
@@ -1972,7 +2037,8 @@ def train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
                         ctx_list=d2l.try_all_gpus(), evaluator=None,
                         **kwargs):
     """Train a network that predicts ratings; plot the training loss and what
-    `evaluator` returns after each epoch, and print the last ones (15.3.4)."""
+    `evaluator` returns after each epoch, and print the last ones (15.3.4).
+    """
     timer = d2l.Timer()
     animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0, 2],
                             legend=['train loss', 'test RMSE'])
@@ -1994,7 +2060,7 @@ def train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
             trainer.step(values[0].shape[0])
             metric.add(l, values[0].shape[0], values[0].size)
             timer.stop()
-        if len(kwargs) > 0: # it will be used in section AutoRec.
+        if len(kwargs) > 0:  # it will be used in section AutoRec.
             test_rmse = evaluator(net, test_iter, kwargs['inter_mat'],
                                   ctx_list)
         else:
@@ -2010,7 +2076,8 @@ def train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
 # chapters/ch15_recommender_systems/s05_personalized_ranking.py
 class BPRLoss(gluon.loss.Loss):
     """-log sigmoid(positive - negative), summed over the batch: scores (n,)
-    of chosen and other items give a loss (1,) (15.5.1)."""
+    of chosen and other items give a loss (1,) (15.5.1).
+    """
     def __init__(self, weight=None, batch_axis=0, **kwargs):
         super(BPRLoss, self).__init__(weight=None, batch_axis=0, **kwargs)
 
@@ -2023,25 +2090,27 @@ class BPRLoss(gluon.loss.Loss):
 # chapters/ch15_recommender_systems/s05_personalized_ranking.py
 class HingeLossbRec(gluon.loss.Loss):
     """max(0, margin - positive + negative), summed: scores (n,) of chosen and
-    other items give a scalar (15.5.2)."""
+    other items give a scalar (15.5.2).
+    """
     def __init__(self, weight=None, batch_axis=0, **kwargs):
         super(HingeLossbRec, self).__init__(weight=None, batch_axis=0,
                                             **kwargs)
 
     def forward(self, positive, negative, margin=1):
         distances = positive - negative
-        loss = np.sum(np.maximum(-distances + margin, 0))
+        loss = np.sum(np.maximum(- distances + margin, 0))
         return loss
 
 
 # chapters/ch15_recommender_systems/s06_neumf.py
 def hit_and_auc(rankedlist, test_matrix, k):
     """Return how many of the first `k` ranked items are in `test_matrix`, and
-    the share of the other items below the first that is (15.6.4)."""
+    the share of the other items below the first that is (15.6.4).
+    """
     hits_k = [(idx, val) for idx, val in enumerate(rankedlist[:k])
-               if val in set(test_matrix)]
+              if val in set(test_matrix)]
     hits_all = [(idx, val) for idx, val in enumerate(rankedlist)
-               if val in set(test_matrix)]
+                if val in set(test_matrix)]
     max = len(rankedlist) - 1
     auc = 1.0 * (max - hits_all[0][0]) / max if len(hits_all) > 0 else 0
     return len(hits_k), auc
@@ -2051,7 +2120,8 @@ def hit_and_auc(rankedlist, test_matrix, k):
 def evaluate_ranking(net, test_input, seq, candidates, num_users, num_items,
                      ctx):
     """Rank for each user the items not chosen before; return the mean hit
-    rate among 50 and the mean AUC (15.6.4)."""
+    rate among 50 and the mean AUC (15.6.4).
+    """
     ranked_list, ranked_items, hit_rate, auc = {}, {}, [], []
     all_items = set([i for i in range(num_users)])
     for u in range(num_users):
@@ -2064,12 +2134,12 @@ def evaluate_ranking(net, test_input, seq, candidates, num_users, num_items,
             x.append(seq[user_ids, :])
         x.extend([np.array(item_ids)])
         test_data_iter = gluon.data.DataLoader(gluon.data.ArrayDataset(*x),
-                                                shuffle=False,
-                                                last_batch="keep",
-                                                batch_size=1024)
+                                               shuffle=False,
+                                               last_batch="keep",
+                                               batch_size=1024)
         for index, values in enumerate(test_data_iter):
             x = [gluon.utils.split_and_load(v, ctx, even_split=False)
-                  for v in values]
+                 for v in values]
             scores.extend([list(net(*t).asnumpy()) for t in zip(*x)])
         scores = [item for sublist in scores for item in sublist]
         item_scores = list(zip(item_ids, scores))
@@ -2086,7 +2156,8 @@ def train_ranking(net, train_iter, test_iter, loss, trainer, test_seq_iter,
                   num_users, num_items, num_epochs, ctx_list, evaluator,
                   candidates, eval_step=1):
     """Train a network that ranks items by pairs; plot the hit rate and the
-    AUC that `evaluator` returns, and print the last ones (15.6.5)."""
+    AUC that `evaluator` returns, and print the last ones (15.6.5).
+    """
     timer, hit_rate, auc = d2l.Timer(), 0, 0
     animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0, 1],
                             legend=['test hit rate', 'test AUC'])
@@ -2189,7 +2260,7 @@ def update_D(X, Z, net_D, net_G, loss, trainer_D):
 
 
 # chapters/ch16_generative_adversarial_networks/s01_gan.py
-def update_G(Z, net_D, net_G, loss, trainer_G): # saved in d2l
+def update_G(Z, net_D, net_G, loss, trainer_G):  # saved in d2l
     """Update generator."""
     batch_size = Z.shape[0]
     ones = np.ones((batch_size,), ctx=Z.context)

@@ -3,6 +3,7 @@ import pytest
 
 import d2l
 from chapters.sections import all_sections
+from ci import build_lib
 
 # section -> names, in the book's order
 API = {
@@ -67,6 +68,14 @@ LANDED = {section.number for section in all_sections()}
                                            for name in names.split() if section in LANDED])
 def test_name_is_there(section, name):
     assert hasattr(d2l, name), f'{name} is saved in section {section}'
+
+
+@pytest.mark.parametrize('name', [
+    name for names in API.values() for name in names.split() if hasattr(d2l, name)
+    and getattr(getattr(d2l, name), '__module__', None) in ('d2l.book', *(
+        module for module, _ in build_lib.BY_HAND.values()))])
+def test_name_has_a_docstring(name):
+    assert getattr(d2l, name).__doc__.strip()
 
 
 def test_names_of_sections_that_have_not_landed_are_not_there():

@@ -1,10 +1,15 @@
 import ast
+import inspect
+import operator
 import shutil
 
 import pytest
 
+import d2l
+from chapters.execute import tomllib
 from chapters.sections import ROOT
 from ci import build_lib
+from conftest import REPO
 
 
 @pytest.fixture
@@ -56,6 +61,49 @@ MARK = '# Saved in the d2l package for later use'
 ])
 def test_what_is_saved(source, parts):
     assert list(build_lib.saved(source)) == parts
+
+
+DOCSTRINGS = tomllib.loads((ROOT / 'docstrings.toml').read_text())
+DEFINITIONS = build_lib.definitions()
+
+
+@pytest.mark.parametrize('name', DOCSTRINGS)
+def test_a_docstring_of_ours_is_in_d2l_and_not_in_the_listing(name):
+    assert inspect.getdoc(operator.attrgetter(name)(d2l)) == DOCSTRINGS[name].strip()
+    section, i = DEFINITIONS[name.split('.')[0]]
+    assert DOCSTRINGS[name].strip().split('\n')[0] not in section.listings[i]
+
+
+@pytest.mark.parametrize('part, docs, text', [
+    ('def f(X):\n    return X', {'f': 'What.'}, 'def f(X):\n    """What."""\n    return X'),
+    ('def f(X):\n    return X', {'f': 'What.\n\nMore.\n'},
+     'def f(X):\n    """What.\n\n    More.\n    """\n    return X'),
+    ('def f(X,\n      Y):  # saved\n\n    # Why\n    return X', {'f': 'What.'},
+     'def f(X,\n      Y):  # saved\n    """What."""\n\n    # Why\n    return X'),
+    ('class A(object):\n    @dec\n    def f(self):\n        pass', {'A': 'A.', 'A.f': 'f.'},
+     'class A(object):\n    """A."""\n    @dec\n    def f(self):\n        """f."""\n        pass'),
+], ids=['one line', 'lines', 'header and comment', 'method'])
+def test_a_docstring_stands_below_the_definition(part, docs, text):
+    assert build_lib.documented(part, docs) == text
+    assert docs == {}
+
+
+@pytest.mark.parametrize('name', ['no_such_name', 'load_array', 'synthetic_data'],
+                         ids=['saved nowhere', 'by hand', 'with a docstring in its listing'])
+def test_a_docstring_too_many_is_an_error(copy, capsys, name):
+    with (copy / 'docstrings.toml').open('a') as file:
+        file.write(f'{name} = "What."\n')
+    assert build_lib.main(['--check', '--chapters', str(copy)]) == 1
+    assert f'chapters/docstrings.toml has {name}:' in capsys.readouterr().out
+
+
+def test_python_does_not_warn_of_the_escapes_that_the_book_prints(python, tmp_path):
+    # a copy, so that it is compiled anew
+    shutil.copytree(build_lib.BOOK.parent, tmp_path / 'd2l',
+                    ignore=shutil.ignore_patterns('__pycache__'))
+    done = python('-W', 'error:invalid escape sequence', '-c', 'import d2l; print(d2l.__file__)',
+                  cwd=tmp_path, env={'PYTHONPATH': REPO})
+    assert done.stdout == f'{tmp_path}/d2l/__init__.py\n', done.stderr
 
 
 def test_names_written_by_hand_are_left_out():

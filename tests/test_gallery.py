@@ -12,7 +12,9 @@ import d2l
 from chapters import __main__ as cli
 from chapters import execute
 from chapters.gallery import cache, conf, pages
+from chapters.execute import tomllib
 from chapters.sections import Section, all_sections, find
+from ci import verbatim
 
 RESNET, = find('7.6')
 SAMPLE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)\n'
@@ -142,7 +144,12 @@ def test_a_page_says_what_was_shrunken_and_that_its_data_is_a_sample():
 
 def test_a_page_says_what_is_not_as_printed():
     section, = find('17.4')
-    assert 'Listing 5 is not as printed: matplotlib 3.7' in pages.note(section, executed(section))
+    text = pages.note(section, executed(section))
+    assert 'Listing 5 is not as printed: matplotlib 3.7' in text
+    assert '\n+ x, y, z, w = (x.asnumpy(), y.asnumpy(),' in text
+    section, = find('4.4')
+    assert '\n- features = np.random.shuffle(features)\n+ np.random.shuffle(features)' \
+        in pages.note(section, executed(section))
 
 
 def test_sample_data_that_a_section_does_not_name_is_an_error():
@@ -167,6 +174,13 @@ def test_the_api_page_has_every_name_of_d2l():
     public = [name for name, value in vars(d2l).items() if not name.startswith('_')
               and (name == 'display' or not getattr(value, '__name__', '').startswith('d2l'))]
     assert [name for name in public if f':: d2l.{name}\n' not in text] == []
+
+
+def test_a_listing_whose_docstring_is_ours_leads_to_the_api():
+    """Ours is not in the listing, but the name there is a link to the API (see below)."""
+    names = pages.d2l_names()
+    ours = tomllib.loads((cache.ROOT / 'docstrings.toml').read_text())
+    assert [name for name in ours if not names[name.split('.')[0]][0]] == []
 
 
 CODE = ('<p>before</p>' + conf.CELL + '><span class="n">np</span></div>'
@@ -206,6 +220,13 @@ def test_the_contents_come_in_the_book_s_order():
                                             'ch07_', 'ch10_', '\napi\n')]
     assert order == sorted(order)
     assert found['ch07_modern_convolutional_neural_networks/index.md'].count('/s0') == 7
+
+
+def test_the_front_page_says_how_much_stands_as_printed():
+    sections = find('3')
+    letters, code = verbatim.figures(sections)
+    assert (f'{letters[0]} of {letters[1]} listings stand to the letter, {code[0]} of {code[1]} '
+            'statements as printed') in pages.contents_pages(sections)['index.md']
 
 
 def test_without_sphinx_one_line_says_what_to_install(monkeypatch, capsys):

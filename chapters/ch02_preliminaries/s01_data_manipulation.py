@@ -53,7 +53,7 @@ np.array([[2, 1, 4, 3], [1, 2, 3, 4], [4, 3, 2, 1]])
 # %%
 x = np.array([1, 2, 4, 8])
 y = np.array([2, 2, 2, 2])
-x + y, x - y, x * y, x / y, x ** y # The ** operator is exponentiation
+x + y, x - y, x * y, x / y, x ** y  # The ** operator is exponentiation
 
 # %%
 np.exp(x)

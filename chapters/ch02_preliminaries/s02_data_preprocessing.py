@@ -15,10 +15,6 @@ import os
 
 # Saved in the d2l package for later use
 def mkdir_if_not_exist(path):
-    """Make a folder, and those above it, unless it exists.
-
-    path: a string, or a list or tuple of parts to join.
-    """
     if not isinstance(path, str):
         path = os.path.join(*path)
     if not os.path.exists(path):
@@ -28,8 +24,8 @@ def mkdir_if_not_exist(path):
 data_file = '../data/house_tiny.csv'
 mkdir_if_not_exist('../data')
 with open(data_file, 'w') as f:
-    f.write('NumRooms,Alley,Price\n') # Column names
-    f.write('NA,Pave,127500\n') # Each row is a data point
+    f.write('NumRooms,Alley,Price\n')  # Column names
+    f.write('NA,Pave,127500\n')  # Each row is a data point
     f.write('2,NA,106000\n')
     f.write('4,NA,178100\n')
     f.write('NA,NA,140000\n')

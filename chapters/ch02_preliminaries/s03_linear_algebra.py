@@ -77,7 +77,7 @@ X
 
 # %%
 A = np.arange(20).reshape(5, 4)
-B = A.copy() # Assign a copy of A to B by allocating new memory
+B = A.copy()  # Assign a copy of A to B by allocating new memory
 A, A + B
 
 # %%
@@ -110,7 +110,7 @@ A_sum_axis1 = A.sum(axis=1)
 A_sum_axis1, A_sum_axis1.shape
 
 # %%
-A.sum(axis=[0, 1]) # Same as A.sum()
+A.sum(axis=[0, 1])  # Same as A.sum()
 
 # %%
 A.mean(), A.sum() / A.size

@@ -63,7 +63,7 @@ def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
 # %%
 # Saved in the d2l package for later use
 def plot(X, Y=None, xlabel=None, ylabel=None, legend=[], xlim=None,
-         ylim=None, xscale='linear',yscale='linear',
+         ylim=None, xscale='linear', yscale='linear',
          fmts=['-', 'm--', 'g-.', 'r:'], figsize=(3.5, 2.5), axes=None):
     """Plot data points."""
     d2l.set_figsize(figsize)

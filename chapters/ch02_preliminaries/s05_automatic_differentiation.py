@@ -54,13 +54,13 @@ x.grad
 
 # %%
 with autograd.record():
-    y = x * x # y is a vector
+    y = x * x  # y is a vector
 y.backward()
 
 u = x.copy()
 u.attach_grad()
 with autograd.record():
-    v = (u * u).sum() # v is a scalar
+    v = (u * u).sum()  # v is a scalar
 v.backward()
 
 x.grad == u.grad
@@ -88,7 +88,7 @@ y = np.ones(4) * 2
 y.attach_grad()
 with autograd.record():
     u = x * y
-    u.attach_grad() # Implicitly run u = u.detach()
+    u.attach_grad()  # Implicitly run u = u.detach()
     z = 5 * u - x
 z.backward()
 x.grad, u.grad, y.grad

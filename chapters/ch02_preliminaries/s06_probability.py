@@ -30,7 +30,7 @@ counts
 # %%
 # Store the results as 32-bit floats for division
 counts = np.random.multinomial(1000, fair_probs).astype(np.float32)
-counts / 1000 # Relative frequency as the estimate
+counts / 1000  # Reletive frequency as the estimate
 
 # %%
 counts = np.random.multinomial(10, fair_probs, size=500)

@@ -49,7 +49,7 @@ class Timer(object):
         return sum(self.times)
 
     def cumsum(self):
-        # Return the accumulated times
+        # Return the accumuated times
         return np.array(self.times).cumsum().tolist()
 
 # %%

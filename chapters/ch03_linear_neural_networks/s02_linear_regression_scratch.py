@@ -33,7 +33,7 @@ true_b = 4.2
 features, labels = synthetic_data(true_w, true_b, 1000)
 
 # %%
-print('features:', features[0], '\nlabel:', labels[0])
+print('features:', features[0],'\nlabel:', labels[0])
 
 # %%
 d2l.set_figsize((3.5, 2.5))
@@ -84,7 +84,6 @@ b.attach_grad()
 # %%
 # Saved in the d2l package for later use
 def linreg(X, w, b):
-    """Linear regression: (n, d) features to (n, 1) or (n,) predictions."""
     return np.dot(X, w) + b
 
 # %% [markdown]
@@ -95,7 +94,6 @@ def linreg(X, w, b):
 # %%
 # Saved in the d2l package for later use
 def squared_loss(y_hat, y):
-    """Half the squared error of each prediction, in the shape of y_hat."""
     return (y_hat - y.reshape(y_hat.shape)) ** 2 / 2
 
 # %% [markdown]
@@ -106,7 +104,6 @@ def squared_loss(y_hat, y):
 # %%
 # Saved in the d2l package for later use
 def sgd(params, lr, batch_size):
-    """Minibatch SGD, in place; gradients are sums over batch_size rows."""
     for param in params:
         param[:] = param - lr * param.grad / batch_size
 
@@ -116,10 +113,10 @@ def sgd(params, lr, batch_size):
 # Three passes over the data; then what was learned beside what is true.
 
 # %%
-lr = 0.03 # Learning rate
-num_epochs = 3 # Number of iterations
-net = linreg # Our fancy linear model
-loss = squared_loss # 0.5 (y-y')^2
+lr = 0.03  # Learning rate
+num_epochs = 3  # Number of iterations
+net = linreg  # Our fancy linear model
+loss = squared_loss  # 0.5 (y-y')^2
 
 for epoch in range(num_epochs):
     # Assuming the number of examples can be divided by the batch size, all
@@ -128,9 +125,9 @@ for epoch in range(num_epochs):
     # and y respectively
     for X, y in data_iter(batch_size, features, labels):
         with autograd.record():
-            l = loss(net(X, w, b), y) # Minibatch loss in X and y
-        l.backward() # Compute gradient on l with respect to [w, b]
-        sgd([w, b], lr, batch_size) # Update parameters using their gradient
+            l = loss(net(X, w, b), y)  # Minibatch loss in X and y
+        l.backward()  # Compute gradient on l with respect to [w, b]
+        sgd([w, b], lr, batch_size)  # Update parameters using their gradient
     train_l = loss(net(features, w, b), labels)
     print('epoch %d, loss %f' % (epoch + 1, train_l.mean().asnumpy()))
 

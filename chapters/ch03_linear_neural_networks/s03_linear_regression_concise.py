@@ -66,7 +66,7 @@ net.initialize(init.Normal(sigma=0.01))
 
 # %%
 from mxnet.gluon import loss as gloss
-loss = gloss.L2Loss() # The squared loss is also known as the L2 norm loss
+loss = gloss.L2Loss()  # The squared loss is also known as the L2 norm loss
 
 # %% [markdown]
 # ## 3.3.6 Defining the Optimization Algorithm

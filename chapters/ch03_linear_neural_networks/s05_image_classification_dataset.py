@@ -31,7 +31,6 @@ len(mnist_train), len(mnist_test)
 # %%
 # Saved in the d2l package for later use
 def get_fashion_mnist_labels(labels):
-    """Names of Fashion-MNIST's classes, for an iterable of class indices."""
     text_labels = ['t-shirt', 'trouser', 'pullover', 'dress', 'coat',
                    'sandal', 'shirt', 'sneaker', 'bag', 'ankle boot']
     return [text_labels[int(i)] for i in labels]
@@ -64,7 +63,6 @@ show_images(X.squeeze(axis=-1), 2, 9, titles=get_fashion_mnist_labels(y));
 # %%
 # Saved in the d2l package for later use
 def get_dataloader_workers(num_workers=4):
-    """How many processes a data loader starts: none on Windows."""
     # 0 means no additional process is used to speed up the reading of data.
     if sys.platform.startswith('win'):
         return 0

@@ -47,7 +47,7 @@ print(X.sum(axis=0, keepdims=True), '\n', X.sum(axis=1, keepdims=True))
 def softmax(X):
     X_exp = np.exp(X)
     partition = X_exp.sum(axis=1, keepdims=True)
-    return X_exp / partition # The broadcast mechanism is applied here
+    return X_exp / partition  # The broadcast mechanism is applied here
 
 # %%
 X = np.random.normal(size=(2, 5))
@@ -85,10 +85,9 @@ def cross_entropy(y_hat, y):
 # %%
 # Saved in the d2l package for later use
 def accuracy(y_hat, y):
-    """Number of right predictions: (n, classes) or (n, 1) against (n,)."""
     if y_hat.shape[1] > 1:
-        # MXNet 1.9: argmax returns int64 (printed: 'float32')
-        return float((y_hat.argmax(axis=1) == y.astype('int64')).sum())
+        return float((y_hat.argmax(axis=1)  # MXNet 1.9: argmax returns int64
+                      == y.astype('int64')).sum())
     else:
         return float((y_hat.astype('int32') == y.astype('int32')).sum())
 
@@ -99,8 +98,7 @@ accuracy(y_hat, y) / len(y)
 # %%
 # Saved in the d2l package for later use
 def evaluate_accuracy(net, data_iter):
-    """Share of examples, from 0 to 1, that net classifies rightly."""
-    metric = Accumulator(2) # num_corrected_examples, num_examples
+    metric = Accumulator(2)  # num_corrected_examples, num_examples
     for X, y in data_iter:
         metric.add(accuracy(net(X), y), y.size)
     return metric[0] / metric[1]
@@ -134,11 +132,7 @@ evaluate_accuracy(net, test_iter)
 # %%
 # Saved in the d2l package for later use
 def train_epoch_ch3(net, train_iter, loss, updater):
-    """Train for one epoch; return the mean loss and the accuracy.
-
-    updater: a gluon.Trainer, or a function of the batch size.
-    """
-    metric = Accumulator(3) # train_loss_sum, train_acc_sum, num_examples
+    metric = Accumulator(3)  # train_loss_sum, train_acc_sum, num_examples
     if isinstance(updater, gluon.Trainer):
         updater = updater.step
     for X, y in train_iter:
@@ -195,7 +189,6 @@ class Animator(object):
 # %%
 # Saved in the d2l package for later use
 def train_ch3(net, train_iter, test_iter, loss, num_epochs, updater):
-    """Train and plot; updater as in train_epoch_ch3."""
     animator = Animator(xlabel='epoch', xlim=[1, num_epochs],
                         ylim=[0.3, 0.9],
                         legend=['train loss', 'train acc', 'test acc'])
@@ -220,7 +213,6 @@ train_ch3(net, train_iter, test_iter, cross_entropy, num_epochs, updater)
 # %%
 # Saved in the d2l package for later use
 def predict_ch3(net, test_iter, n=6):
-    """Show the first n images with true and predicted class."""
     for X, y in test_iter:
         break
     trues = d2l.get_fashion_mnist_labels(y)

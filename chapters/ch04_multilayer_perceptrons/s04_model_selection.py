@@ -22,9 +22,9 @@ npx.set_np()
 # that none grows huge.
 
 # %%
-maxdegree = 20 # Maximum degree of the polynomial
-n_train, n_test = 100, 100 # Training and test dataset sizes
-true_w = np.zeros(maxdegree) # Allocate lots of empty space
+maxdegree = 20  # Maximum degree of the polynomial
+n_train, n_test = 100, 100  # Training and test dataset sizes
+true_w = np.zeros(maxdegree)  # Allocate lots of empty space
 true_w[0:4] = np.array([5, 1.2, -3.4, 5.6])
 
 features = np.random.normal(size=(n_train + n_test, 1))
@@ -48,7 +48,7 @@ features[:2], poly_features[:2], labels[:2]
 # Saved in the d2l package for later use
 def evaluate_loss(net, data_iter, loss):
     """Evaluate the loss of a model on the given dataset."""
-    metric = d2l.Accumulator(2) # sum_loss, num_examples
+    metric = d2l.Accumulator(2)  # sum_loss, num_examples
     for X, y in data_iter:
         metric.add(loss(net(X), y).sum(), y.size)
     return metric[0] / metric[1]
@@ -68,7 +68,7 @@ def train(train_features, test_features, train_labels, test_labels,
                                is_train=False)
     trainer = gluon.Trainer(net.collect_params(), 'sgd',
                             {'learning_rate': 0.01})
-    animator = d2l.Animator(xlabel='epoch', ylabel='loss',yscale='log',
+    animator = d2l.Animator(xlabel='epoch', ylabel='loss', yscale='log',
                             xlim=[1, num_epochs], ylim=[1e-3, 1e2],
                             legend=['train', 'test'])
     for epoch in range(1, num_epochs+1):
@@ -105,8 +105,8 @@ train(poly_features[:n_train, 0:3], poly_features[n_train:, 0:3],
 # Twenty coefficients.
 
 # %%
-n_subset = 100 # Subset of data to train on
-n_degree = 20 # Degree of polynomials
+n_subset = 100  # Subset of data to train on
+n_degree = 20  # Degree of polynomials
 train(poly_features[1:n_subset, 0:n_degree],
       poly_features[n_train:, 0:n_degree], labels[1:n_subset],
       labels[n_train:])

@@ -80,7 +80,7 @@ num_epochs, lr, batch_size = 10, 0.5, 256
 loss = gluon.loss.SoftmaxCrossEntropyLoss()
 train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size)
 d2l.train_ch3(net, train_iter, test_iter, loss, num_epochs,
-    lambda batch_size: d2l.sgd(params, lr, batch_size))
+              lambda batch_size: d2l.sgd(params, lr, batch_size))
 
 # %% [markdown]
 # ## 4.6.5 Concise Implementation
@@ -90,12 +90,12 @@ d2l.train_ch3(net, train_iter, test_iter, loss, num_epochs,
 # %%
 net = nn.Sequential()
 net.add(nn.Dense(256, activation="relu"),
-    # Add a dropout layer after the first fully connected layer
-    nn.Dropout(drop_prob1),
-    nn.Dense(256, activation="relu"),
-    # Add a dropout layer after the second fully connected layer
-    nn.Dropout(drop_prob2),
-    nn.Dense(10))
+        # Add a dropout layer after the first fully connected layer
+        nn.Dropout(drop_prob1),
+        nn.Dense(256, activation="relu"),
+        # Add a dropout layer after the second fully connected layer
+        nn.Dropout(drop_prob2),
+        nn.Dense(10))
 net.initialize(init.Normal(sigma=0.01))
 
 # %%

@@ -36,8 +36,8 @@ class MLP(nn.Block):
         # also be specified when constructing an instance, such as the model
         # parameter, params, described in the following sections
         super(MLP, self).__init__(**kwargs)
-        self.hidden = nn.Dense(256, activation='relu') # Hidden layer
-        self.output = nn.Dense(10) # Output layer
+        self.hidden = nn.Dense(256, activation='relu')  # Hidden layer
+        self.output = nn.Dense(10)  # Output layer
 
     # Define the forward computation of the model, that is, how to return the
     # required model output based on the input x

@@ -12,10 +12,10 @@ npx.set_np()
 net = nn.Sequential()
 net.add(nn.Dense(256, activation='relu'))
 net.add(nn.Dense(10))
-net.initialize() # Use the default initialization method
+net.initialize()  # Use the default initialization method
 
 x = np.random.uniform(size=(2, 20))
-net(x) # Forward computation
+net(x)  # Forward computation
 
 # %% [markdown]
 # ## 5.2.1 Parameter Access

@@ -41,7 +41,7 @@ net.collect_params()
 
 # %%
 x = np.random.uniform(size=(2, 20))
-net(x) # Forward computation
+net(x)  # Forward computation
 
 net.collect_params()
 

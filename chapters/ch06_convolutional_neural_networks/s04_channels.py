@@ -69,7 +69,7 @@ def corr2d_multi_in_out_1x1(X, K):
     c_o = K.shape[0]
     X = X.reshape(c_i, h * w)
     K = K.reshape(c_o, c_i)
-    Y = np.dot(K, X) # Matrix multiplication in the fully connected layer
+    Y = np.dot(K, X)  # Matrix multiplication in the fully connected layer
     return Y.reshape(c_o, h, w)
 
 # %% [markdown]

@@ -21,9 +21,9 @@ def pool2d(X, pool_size, mode='max'):
     for i in range(Y.shape[0]):
         for j in range(Y.shape[1]):
             if mode == 'max':
-                Y[i, j] = np.max(X[i:i + p_h, j:j + p_w])
+                Y[i, j] = np.max(X[i: i + p_h, j: j + p_w])
             elif mode == 'avg':
-                Y[i, j] = X[i:i + p_h, j:j + p_w].mean()
+                Y[i, j] = X[i: i + p_h, j: j + p_w].mean()
     return Y
 
 # %% [markdown]

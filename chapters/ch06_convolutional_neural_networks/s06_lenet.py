@@ -54,14 +54,9 @@ train_iter, test_iter = d2l.load_data_fashion_mnist(batch_size=batch_size)
 # %%
 # Saved in the d2l package for later use
 def evaluate_accuracy_gpu(net, data_iter, ctx=None):
-    """Return the share of examples of data_iter that net classifies right.
-
-    data_iter yields X (B, ...) and labels y (B,); net(X) is (B, classes).
-    Batches are moved to ctx; the default is the device of net's parameters.
-    """
-    if not ctx: # Query the first device the first parameter is on
+    if not ctx:  # Query the first device the first parameter is on
         ctx = list(net.collect_params().values())[0].list_ctx()[0]
-    metric = d2l.Accumulator(2) # num_corrected_examples, num_examples
+    metric = d2l.Accumulator(2)  # num_corrected_examples, num_examples
     for X, y in data_iter:
         X, y = X.as_in_context(ctx), y.as_in_context(ctx)
         metric.add(d2l.accuracy(net(X), y), y.size)
@@ -75,12 +70,6 @@ def evaluate_accuracy_gpu(net, data_iter, ctx=None):
 # %%
 # Saved in the d2l package for later use
 def train_ch5(net, train_iter, test_iter, num_epochs, lr, ctx=d2l.try_gpu()):
-    """Train a classifier on ctx by minibatch SGD, and draw its curves.
-
-    The parameters of net, a Gluon block, are initialized anew (Xavier). The
-    iterators yield X (B, ...) and labels y (B,). Prints the last epoch's loss
-    and accuracies, and the training speed in examples per second.
-    """
     net.initialize(force_reinit=True, ctx=ctx, init=init.Xavier())
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     trainer = gluon.Trainer(net.collect_params(),
@@ -89,7 +78,7 @@ def train_ch5(net, train_iter, test_iter, num_epochs, lr, ctx=d2l.try_gpu()):
                             legend=['train loss', 'train acc', 'test acc'])
     timer = d2l.Timer()
     for epoch in range(num_epochs):
-        metric = d2l.Accumulator(3) # train_loss, train_acc, num_examples
+        metric = d2l.Accumulator(3)  # train_loss, train_acc, num_examples
         for i, (X, y) in enumerate(train_iter):
             timer.start()
             # Here is the only difference compared to train_epoch_ch3
@@ -107,8 +96,8 @@ def train_ch5(net, train_iter, test_iter, num_epochs, lr, ctx=d2l.try_gpu()):
                              (train_loss, train_acc, None))
         test_acc = evaluate_accuracy_gpu(net, test_iter)
         animator.add(epoch+1, (None, None, test_acc))
-    print('loss %.3f, train acc %.3f, test acc %.3f' %
-          (train_loss, train_acc, test_acc))
+    print('loss %.3f, train acc %.3f, test acc %.3f' % (
+        train_loss, train_acc, test_acc))
     print('%.1f examples/sec on %s' % (metric[2]*num_epochs/timer.sum(), ctx))
 
 # %% [markdown]

@@ -54,7 +54,7 @@ def batch_norm(X, gamma, beta, moving_mean, moving_var, eps, momentum):
         # Update the mean and variance of the moving average
         moving_mean = momentum * moving_mean + (1.0 - momentum) * mean
         moving_var = momentum * moving_var + (1.0 - momentum) * var
-    Y = gamma * X_hat + beta # Scale and shift
+    Y = gamma * X_hat + beta  # Scale and shift
     return Y, moving_mean, moving_var
 
 # %% [markdown]

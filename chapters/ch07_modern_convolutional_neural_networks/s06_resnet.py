@@ -24,11 +24,6 @@ npx.set_np()
 
 # Saved in the d2l package for later use
 class Residual(nn.Block):
-    """The residual block of ResNet (He et al., 2016).
-
-    Maps X (B, C, H, W) to (B, num_channels, H / strides, W / strides). Where
-    that is not the shape of X, use_1x1conv is needed to adapt the shortcut.
-    """
     def __init__(self, num_channels, use_1x1conv=False, strides=1, **kwargs):
         super(Residual, self).__init__(**kwargs)
         self.conv1 = nn.Conv2D(num_channels, kernel_size=3, padding=1,

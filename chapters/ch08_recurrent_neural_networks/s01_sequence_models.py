@@ -23,7 +23,7 @@ from mxnet import autograd, np, npx, gluon, init
 from mxnet.gluon import nn
 npx.set_np()
 
-T = 1000 # Generate a total of 1000 points
+T = 1000  # Generate a total of 1000 points
 time = np.arange(0, T)
 x = np.sin(0.01 * time) + 0.2 * np.random.normal(size=T)
 d2l.plot(time, [x])
@@ -105,13 +105,13 @@ d2l.plot([time, time[tau:], time[n_train:]],
 # of `features` holds the prediction `i - tau + 1` steps ahead.
 
 # %%
-k = 33 # Look up to k - tau steps ahead
+k = 33  # Look up to k - tau steps ahead
 
 features = np.zeros((k, T-k))
-for i in range(tau): # Copy the first tau features from x
+for i in range(tau):  # Copy the first tau features from x
     features[i] = x[i:T-k+i]
 
-for i in range(tau, k): # Predict the (i-tau)-th step
+for i in range(tau, k):  # Predict the (i-tau)-th step
     features[i] = net(features[(i-tau):i].T).T
 
 steps = (4, 8, 16, 32)

@@ -58,11 +58,6 @@ tokens[0:2]
 # %%
 # Saved in the d2l package for later use
 class Vocab(object):
-    """Numbers for tokens: 0 is '<unk>', then come `reserved_tokens`, then all
-    tokens found at least `min_freq` times, the most frequent first.
-
-    `vocab[token]` is a number, `vocab[list]` a list of numbers (8.2.3).
-    """
     def __init__(self, tokens, min_freq=0, reserved_tokens=[]):
         # Sort according to frequencies
         counter = count_corpus(tokens)
@@ -85,14 +80,12 @@ class Vocab(object):
         return [self.__getitem__(token) for token in tokens]
 
     def to_tokens(self, indices):
-        """Return the token for a number, or the tokens for a list of them."""
         if not isinstance(indices, (list, tuple)):
             return self.idx_to_token[indices]
         return [self.idx_to_token[index] for index in indices]
 
 # Saved in the d2l package for later use
 def count_corpus(sentences):
-    """Count the tokens of a list of token lists: a Counter (8.2.3)."""
     # Flatten a list of token lists into a list of tokens
     tokens = [tk for line in sentences for tk in line]
     return collections.Counter(tokens)
@@ -121,8 +114,6 @@ for i in range(8, 10):
 # %%
 # Saved in the d2l package for later use
 def load_corpus_time_machine(max_tokens=-1):
-    """Return the text as a list of character numbers, cut to `max_tokens`
-    where that is positive, and its Vocab (8.2.4)."""
     lines = read_time_machine()
     tokens = tokenize(lines, 'char')
     vocab = Vocab(tokens)

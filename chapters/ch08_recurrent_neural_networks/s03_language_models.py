@@ -38,7 +38,7 @@ print(vocab.token_freqs[:10])
 # %%
 freqs = [freq for token, freq in vocab.token_freqs]
 d2l.plot(freqs, xlabel='token: x', ylabel='frequency: n(x)',
-         xscale='log',yscale='log')
+         xscale='log', yscale='log')
 
 # %% [markdown]
 # The most frequent pairs of neighbours ...
@@ -54,7 +54,7 @@ print(bigram_vocab.token_freqs[:10])
 
 # %%
 trigram_tokens = [[triple for triple in zip(line[:-2], line[1:-1], line[2:])]
-    for line in tokens]
+                  for line in tokens]
 trigram_vocab = d2l.Vocab(trigram_tokens)
 print(trigram_vocab.token_freqs[:10])
 
@@ -65,8 +65,8 @@ print(trigram_vocab.token_freqs[:10])
 bigram_freqs = [freq for token, freq in bigram_vocab.token_freqs]
 trigram_freqs = [freq for token, freq in trigram_vocab.token_freqs]
 d2l.plot([freqs, bigram_freqs, trigram_freqs], xlabel='token',
-    ylabel='frequency', xscale='log', yscale='log',
-    legend=['unigram', 'bigram', 'trigram'])
+         ylabel='frequency', xscale='log', yscale='log',
+         legend=['unigram', 'bigram', 'trigram'])
 
 # %% [markdown]
 # ## 8.3.4 Training Data Preparation
@@ -83,8 +83,6 @@ d2l.plot([freqs, bigram_freqs, trigram_freqs], xlabel='token',
 # %%
 # Saved in the d2l package for later use
 def seq_data_iter_random(corpus, batch_size, num_steps):
-    """Yield minibatches X, Y of pieces of a list of token numbers, in random
-    order; Y is X one token later. Both (batch_size, num_steps) (8.3.4)."""
     # Offset the iterator over the data for uniform starts
     corpus = corpus[random.randint(0, num_steps):]
     # Subtract 1 extra since we need to account for label
@@ -122,9 +120,6 @@ for X, Y in seq_data_iter_random(my_seq, batch_size=2, num_steps=6):
 # %%
 # Saved in the d2l package for later use
 def seq_data_iter_consecutive(corpus, batch_size, num_steps):
-    """Yield minibatches X, Y of a list of token numbers, each row going on
-    where it ended in the minibatch before; Y is X one token later. Both
-    (batch_size, num_steps) (8.3.4)."""
     # Offset for the iterator over the data for uniform starts
     offset = random.randint(0, num_steps)
     # Slice out data - ignore num_steps and just wrap around
@@ -171,8 +166,6 @@ class SeqDataLoader(object):
 # Saved in the d2l package for later use
 def load_data_time_machine(batch_size, num_steps, use_random_iter=False,
                            max_tokens=10000):
-    """Return an iterator over minibatches of the first `max_tokens`
-    characters of the text, and their Vocab (8.3.4)."""
     data_iter = SeqDataLoader(
         batch_size, num_steps, use_random_iter, max_tokens)
     return data_iter, data_iter.vocab

@@ -121,17 +121,15 @@ Y.shape, len(new_state), new_state[0].shape
 # %%
 # Saved in the d2l package for later use
 def predict_ch8(prefix, num_predicts, model, vocab, ctx):
-    """Return the string `prefix` and the `num_predicts` characters that the
-    language model finds likeliest after it, one by one (8.5.4)."""
     state = model.begin_state(batch_size=1, ctx=ctx)
     outputs = [vocab[prefix[0]]]
 
     def get_input():
         return np.array([outputs[-1]], ctx=ctx).reshape(1, 1)
-    for y in prefix[1:]: # Warmup state with prefix
+    for y in prefix[1:]:  # Warmup state with prefix
         _, state = model(get_input(), state)
         outputs.append(vocab[y])
-    for _ in range(num_predicts): # Predict num_predicts steps
+    for _ in range(num_predicts):  # Predict num_predicts steps
         Y, state = model(get_input(), state)
         outputs.append(int(Y.argmax(axis=1).reshape(1)))
     return ''.join([vocab.idx_to_token[i] for i in outputs])
@@ -151,8 +149,6 @@ predict_ch8('time traveller ', 10, model, vocab, ctx)
 # %%
 # Saved in the d2l package for later use
 def grad_clipping(model, theta):
-    """Scale the gradients of a Block or RNNModelScratch in place so that
-    their norm, over all parameters, is at most `theta` (8.5.5)."""
     if isinstance(model, gluon.Block):
         params = [p.data() for p in model.collect_params().values()]
     else:
@@ -171,10 +167,8 @@ def grad_clipping(model, theta):
 # %%
 # Saved in the d2l package for later use
 def train_epoch_ch8(model, train_iter, loss, updater, ctx, use_random_iter):
-    """Train a language model for one epoch. Return the perplexity and the
-    speed in tokens per second (8.5.6)."""
     state, timer = None, d2l.Timer()
-    metric = d2l.Accumulator(2) # loss_sum, num_examples
+    metric = d2l.Accumulator(2)  # loss_sum, num_examples
     for X, Y in train_iter:
         if state is None or use_random_iter:
             # Initialize state when either it is the first iteration or
@@ -190,7 +184,7 @@ def train_epoch_ch8(model, train_iter, loss, updater, ctx, use_random_iter):
             l = loss(py, y).mean()
         l.backward()
         grad_clipping(model, 1)
-        updater(batch_size=1) # Since used mean already
+        updater(batch_size=1)  # Since used mean already
         metric.add(l * y.size, y.size)
     return math.exp(metric[0]/metric[1]), metric[1]/timer.stop()
 
@@ -202,8 +196,6 @@ def train_epoch_ch8(model, train_iter, loss, updater, ctx, use_random_iter):
 # Saved in the d2l package for later use
 def train_ch8(model, train_iter, vocab, lr, num_epochs, ctx,
               use_random_iter=False):
-    """Train a language model by gradient descent, and print the perplexity of
-    the last epoch, the speed and two continued prefixes (8.5.6)."""
     # Initialize
     loss = gluon.loss.SoftmaxCrossEntropyLoss()
     animator = d2l.Animator(xlabel='epoch', ylabel='perplexity',

@@ -45,11 +45,6 @@ Y.shape, len(state_new), state_new[0].shape
 # %%
 # Saved in the d2l package for later use
 class RNNModel(nn.Block):
-    """A language model around one of Gluon's recurrent layers (8.6.1).
-
-    Called with inputs (batch_size, num_steps) and a state, it returns scores
-    (num_steps * batch_size, vocab_size) and the new state.
-    """
     def __init__(self, rnn_layer, vocab_size, **kwargs):
         super(RNNModel, self).__init__(**kwargs)
         self.rnn = rnn_layer

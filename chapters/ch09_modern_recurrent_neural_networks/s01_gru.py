@@ -43,9 +43,9 @@ def get_params(vocab_size, num_hiddens, ctx):
                 normal((num_hiddens, num_hiddens)),
                 np.zeros(num_hiddens, ctx=ctx))
 
-    W_xz, W_hz, b_z = three() # Update gate parameter
-    W_xr, W_hr, b_r = three() # Reset gate parameter
-    W_xh, W_hh, b_h = three() # Candidate hidden state parameter
+    W_xz, W_hz, b_z = three()  # Update gate parameter
+    W_xr, W_hr, b_r = three()  # Reset gate parameter
+    W_xh, W_hh, b_h = three()  # Candidate hidden state parameter
     # Output layer parameters
     W_hq = normal((num_hiddens, num_outputs))
     b_q = np.zeros(num_outputs, ctx=ctx)

@@ -42,10 +42,10 @@ def get_lstm_params(vocab_size, num_hiddens, ctx):
                 normal((num_hiddens, num_hiddens)),
                 np.zeros(num_hiddens, ctx=ctx))
 
-    W_xi, W_hi, b_i = three() # Input gate parameters
-    W_xf, W_hf, b_f = three() # Forget gate parameters
-    W_xo, W_ho, b_o = three() # Output gate parameters
-    W_xc, W_hc, b_c = three() # Candidate cell parameters
+    W_xi, W_hi, b_i = three()  # Input gate parameters
+    W_xf, W_hf, b_f = three()  # Forget gate parameters
+    W_xo, W_ho, b_o = three()  # Output gate parameters
+    W_xc, W_hc, b_c = three()  # Candidate cell parameters
     # Output layer parameters
     W_hq = normal((num_hiddens, num_outputs))
     b_q = np.zeros(num_outputs, ctx=ctx)

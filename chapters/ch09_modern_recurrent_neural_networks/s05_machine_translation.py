@@ -21,7 +21,6 @@ d2l.DATA_HUB['fra-eng'] = (d2l.DATA_URL + 'fra-eng.zip',
 
 # Saved in the d2l package for later use
 def read_data_nmt():
-    """Return the English-French pairs as one text, a pair a line (9.5.1)."""
     data_dir = d2l.download_extract('fra-eng')
     with open(data_dir + 'fra.txt', 'r') as f:
         return f.read()
@@ -36,12 +35,11 @@ print(raw_text[0:106])
 # %%
 # Saved in the d2l package for later use
 def preprocess_nmt(text):
-    """Return the text in lower case, a plain space before each of , ! . and
-    in place of unbreakable spaces (9.5.1)."""
     text = text.replace('\u202f', ' ').replace('\xa0', ' ')
 
     def no_space(char, prev_char):
-        return (True if char in (',', '!', '.') and prev_char != ' ' else False)
+        return (True if char in (',', '!', '.')
+                and prev_char != ' ' else False)
 
     out = [' '+char if i > 0 and no_space(char, text[i-1]) else char
            for i, char in enumerate(text.lower())]
@@ -58,8 +56,6 @@ print(text[0:95])
 # %%
 # Saved in the d2l package for later use
 def tokenize_nmt(text, num_examples=None):
-    """Split preprocessed text into two lists of token lists, source and
-    target, reading up to line number `num_examples` (9.5.2)."""
     source, target = [], []
     for i, line in enumerate(text.split('\n')):
         if num_examples and i > num_examples:
@@ -101,10 +97,10 @@ len(src_vocab)
 # %%
 # Saved in the d2l package for later use
 def trim_pad(line, num_steps, padding_token):
-    """Return the list `line` cut or padded to `num_steps` (9.5.4)."""
     if len(line) > num_steps:
-        return line[:num_steps] # Trim
-    return line + [padding_token] * (num_steps - len(line)) # Pad
+        return line[:num_steps]  # Trim
+    return line + [padding_token] * (num_steps - len(line))  # Pad
+
 
 trim_pad(src_vocab[source[0]], 10, src_vocab['<pad>'])
 
@@ -114,9 +110,6 @@ trim_pad(src_vocab[source[0]], 10, src_vocab['<pad>'])
 # %%
 # Saved in the d2l package for later use
 def build_array(lines, vocab, num_steps, is_source):
-    """Return token lists as an array of numbers (len(lines), num_steps), and
-    their lengths without padding, (len(lines), ); targets are put between
-    '<bos>' and '<eos>' (9.5.4)."""
     lines = [vocab[l] for l in lines]
     if not is_source:
         lines = [[vocab['<bos>']] + l + [vocab['<eos>']] for l in lines]
@@ -132,9 +125,6 @@ def build_array(lines, vocab, num_steps, is_source):
 # %%
 # Saved in the d2l package for later use
 def load_data_nmt(batch_size, num_steps, num_examples=1000):
-    """Return both vocabularies and an iterator over shuffled minibatches
-    X, X_vlen, Y, Y_vlen of English-French pairs: numbers of shape
-    (batch_size, num_steps) and lengths of shape (batch_size, ) (9.5.5)."""
     text = preprocess_nmt(read_data_nmt())
     source, target = tokenize_nmt(text, num_examples)
     src_vocab = d2l.Vocab(source, min_freq=3,

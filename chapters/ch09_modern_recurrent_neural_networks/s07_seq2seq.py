@@ -18,8 +18,6 @@ npx.set_np()
 # %%
 # Saved in the d2l package for later use
 class Seq2SeqEncoder(d2l.Encoder):
-    """Embedding and LSTM over a source (batch_size, seq_len). Returns the
-    outputs (seq_len, batch_size, num_hiddens) and the state (9.7.1)."""
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers,
                  dropout=0, **kwargs):
         super(Seq2SeqEncoder, self).__init__(**kwargs)
@@ -27,7 +25,7 @@ class Seq2SeqEncoder(d2l.Encoder):
         self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
 
     def forward(self, X, *args):
-        X = self.embedding(X) # X shape: (batch_size, seq_len, embed_size)
+        X = self.embedding(X)  # X shape: (batch_size, seq_len, embed_size)
         # RNN needs first axes to be timestep, i.e., seq_len
         X = X.swapaxes(0, 1)
         state = self.rnn.begin_state(batch_size=X.shape[1], ctx=X.context)
@@ -63,8 +61,6 @@ len(state), state[0].shape, state[1].shape
 # %%
 # Saved in the d2l package for later use
 class Seq2SeqDecoder(d2l.Decoder):
-    """Embedding, LSTM and a dense layer over a target (batch_size, seq_len).
-    Returns scores (batch_size, seq_len, vocab_size) and the state (9.7.2)."""
     def __init__(self, vocab_size, embed_size, num_hiddens, num_layers,
                  dropout=0, **kwargs):
         super(Seq2SeqDecoder, self).__init__(**kwargs)
@@ -117,8 +113,6 @@ npx.sequence_mask(X, np.array([1, 2]), True, value=-1, axis=1)
 # %%
 # Saved in the d2l package for later use
 class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
-    """Softmax cross-entropy that ignores padding. Returns, for each sequence,
-    the mean over all seq_len steps, shape (batch_size, ) (9.7.3)."""
     # pred shape: (batch_size, seq_len, vocab_size)
     # label shape: (batch_size, seq_len)
     # valid_length shape: (batch_size, )
@@ -145,8 +139,6 @@ loss(np.ones((3, 4, 10)), np.ones((3, 4)), np.array([4, 2, 0]))
 # %%
 # Saved in the d2l package for later use
 def train_s2s_ch9(model, data_iter, lr, num_epochs, ctx):
-    """Train an EncoderDecoder with Adam on minibatches X, X_vlen, Y, Y_vlen;
-    print the loss a token of the last epoch and its speed (9.7.4)."""
     model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
     trainer = gluon.Trainer(model.collect_params(),
                             'adam', {'learning_rate': lr})
@@ -155,7 +147,7 @@ def train_s2s_ch9(model, data_iter, lr, num_epochs, ctx):
                             xlim=[1, num_epochs], ylim=[0, 0.25])
     for epoch in range(1, num_epochs + 1):
         timer = d2l.Timer()
-        metric = d2l.Accumulator(2) # loss_sum, num_tokens
+        metric = d2l.Accumulator(2)  # loss_sum, num_tokens
         for batch in data_iter:
             X, X_vlen, Y, Y_vlen = [x.as_in_context(ctx) for x in batch]
             Y_input, Y_label, Y_vlen = Y[:, :-1], Y[:, 1:], Y_vlen-1
@@ -198,8 +190,6 @@ train_s2s_ch9(model, train_iter, lr, num_epochs, ctx)
 # Saved in the d2l package for later use
 def predict_s2s_ch9(model, src_sentence, src_vocab, tgt_vocab, num_steps,
                     ctx):
-    """Translate a sentence, its tokens separated by spaces, into at most
-    `num_steps` tokens by greedy search (9.7.5)."""
     src_tokens = src_vocab[src_sentence.lower().split(' ')]
     enc_valid_length = np.array([len(src_tokens)], ctx=ctx)
     src_tokens = d2l.trim_pad(src_tokens, num_steps, src_vocab['<pad>'])

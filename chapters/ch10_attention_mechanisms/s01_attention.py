@@ -16,9 +16,6 @@ npx.set_np()
 # %%
 # Saved in the d2l package for later use
 def masked_softmax(X, valid_length):
-    """Softmax along the last axis of X (batch_size, #queries, #kv_pairs),
-    zero behind `valid_length`: one length for each batch element, or one for
-    each query, or None for no mask (10.1)."""
     # X: 3-D tensor, valid_length: 1-D or 2-D tensor
     if valid_length is None:
         return npx.softmax(X)
@@ -54,8 +51,6 @@ npx.batch_dot(np.ones((2, 1, 3)), np.ones((2, 3, 2)))
 # %%
 # Saved in the d2l package for later use
 class DotProductAttention(nn.Block):
-    """Attention by scaled dot products; takes query, key, value and valid
-    lengths, returns (batch_size, #queries, dim_v) (10.1.1)."""
     def __init__(self, dropout, **kwargs):
         super(DotProductAttention, self).__init__(**kwargs)
         self.dropout = nn.Dropout(dropout)
@@ -91,8 +86,6 @@ atten(np.ones((2, 1, 2)), keys, values, np.array([2, 6]))
 # %%
 # Saved in the d2l package for later use
 class MLPAttention(nn.Block):
-    """Attention scored by a small network; takes query, key, value and valid
-    lengths, returns (batch_size, #queries, dim_v) (10.1.2)."""
     def __init__(self, units, dropout, **kwargs):
         super(MLPAttention, self).__init__(**kwargs)
         # Use flatten=True to keep query's and key's 3-D shapes

@@ -20,8 +20,6 @@ npx.set_np()
 # %%
 # Saved in the d2l package for later use
 class MultiHeadAttention(nn.Block):
-    """Dot-product attention in `num_heads` parts of `hidden_size`; returns
-    (batch_size, #queries, hidden_size) (10.3.1)."""
     def __init__(self, hidden_size, num_heads, dropout, **kwargs):
         super(MultiHeadAttention, self).__init__(**kwargs)
         self.num_heads = num_heads
@@ -64,8 +62,6 @@ class MultiHeadAttention(nn.Block):
 # %%
 # Saved in the d2l package for later use
 def transpose_qkv(X, num_heads):
-    """Move the heads of X (batch_size, seq_len, all heads) into the batch:
-    (batch_size * num_heads, seq_len, one head) (10.3.1)."""
     # Original X shape: (batch_size, seq_len, hidden_size * num_heads),
     # -1 means inferring its value, after first reshape, X shape:
     # (batch_size, seq_len, num_heads, hidden_size)
@@ -80,9 +76,9 @@ def transpose_qkv(X, num_heads):
     output = X.reshape(-1, X.shape[2], X.shape[3])
     return output
 
+
 # Saved in the d2l package for later use
 def transpose_output(X, num_heads):
-    """Undo transpose_qkv (10.3.1)."""
     # A reversed version of transpose_qkv
     X = X.reshape(-1, num_heads, X.shape[1], X.shape[2])
     X = X.transpose(0, 2, 1, 3)
@@ -106,8 +102,6 @@ cell(X, X, X, valid_length).shape
 # %%
 # Saved in the d2l package for later use
 class PositionWiseFFN(nn.Block):
-    """Two dense layers along the last axis: (batch_size, seq_len, any) to
-    (batch_size, seq_len, hidden_size_out) (10.3.2)."""
     def __init__(self, ffn_hidden_size, hidden_size_out, **kwargs):
         super(PositionWiseFFN, self).__init__(**kwargs)
         self.ffn_1 = nn.Dense(ffn_hidden_size, flatten=False,
@@ -147,8 +141,6 @@ with autograd.record():
 # %%
 # Saved in the d2l package for later use
 class AddNorm(nn.Block):
-    """Layer normalization of X + dropout(Y), two arrays of one shape
-    (10.3.3)."""
     def __init__(self, dropout, **kwargs):
         super(AddNorm, self).__init__(**kwargs)
         self.dropout = nn.Dropout(dropout)
@@ -174,8 +166,6 @@ add_norm(np.ones((2, 3, 4)), np.ones((2, 3, 4))).shape
 # %%
 # Saved in the d2l package for later use
 class PositionalEncoding(nn.Block):
-    """Add sines and cosines of the position to X (batch_size, seq_len,
-    embedding_size), for up to `max_len` positions (10.3.4)."""
     def __init__(self, embedding_size, dropout, max_len=1000):
         super(PositionalEncoding, self).__init__()
         self.dropout = nn.Dropout(dropout)
@@ -209,8 +199,6 @@ d2l.plot(np.arange(100), Y[0, :, 4:8].T, figsize=(6, 2.5),
 # %%
 # Saved in the d2l package for later use
 class EncoderBlock(nn.Block):
-    """Self-attention and a feed-forward network; keeps the shape
-    (batch_size, seq_len, embedding_size) (10.3.5)."""
     def __init__(self, embedding_size, ffn_hidden_size, num_heads,
                  dropout, **kwargs):
         super(EncoderBlock, self).__init__(**kwargs)
@@ -239,9 +227,6 @@ encoder_blk(X, valid_length).shape
 # %%
 # Saved in the d2l package for later use
 class TransformerEncoder(d2l.Encoder):
-    """Embedding, positional encoding and `num_layers` blocks: a source
-    (batch_size, seq_len) to (batch_size, seq_len, embedding_size)
-    (10.3.5)."""
     def __init__(self, vocab_size, embedding_size, ffn_hidden_size,
                  num_heads, num_layers, dropout, **kwargs):
         super(TransformerEncoder, self).__init__(**kwargs)
@@ -365,6 +350,7 @@ lr, num_epochs, ctx = 0.005, 100, d2l.try_gpu()
 num_hiddens, num_heads = 64, 4
 
 src_vocab, tgt_vocab, train_iter = d2l.load_data_nmt(batch_size, num_steps)
+
 encoder = TransformerEncoder(
     len(src_vocab), embedding_size, num_hiddens, num_heads, num_layers,
     dropout)

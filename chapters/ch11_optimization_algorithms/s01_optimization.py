@@ -19,7 +19,6 @@ npx.set_np()
 
 # Saved in the d2l package for later use
 def annotate(text, xy, xytext):
-    """Write text at xytext, with an arrow from there to xy (11.1)."""
     d2l.plt.gca().annotate(text, xy=xy, xytext=xytext,
                            arrowprops=dict(arrowstyle='->'))
 
@@ -70,7 +69,7 @@ x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(-1, 1, 101),
                    indexing='ij')
 
 z = x**2 - y**2
-x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy() # matplotlib 3.7 in 3D
+x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy()  # matplotlib 3.7 in 3D
 
 ax = d2l.plt.figure().add_subplot(111, projection='3d')
 ax.plot_wireframe(x, y, z, **{'rstride': 10, 'cstride': 10})

@@ -30,13 +30,13 @@ npx.set_np()
 
 # %%
 def f(x):
-    return 0.5 * x**2 # Convex
+    return 0.5 * x**2  # Convex
 
 def g(x):
-    return np.cos(np.pi * x) # Nonconvex
+    return np.cos(np.pi * x)  # Nonconvex
 
 def h(x):
-    return np.exp(0.5 * x) # Convex
+    return np.exp(0.5 * x)  # Convex
 
 x, segment = np.arange(-2, 2, 0.01), np.array([-1.5, 1])
 d2l.use_svg_display()
@@ -73,7 +73,7 @@ x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(-1, 1, 101),
                    indexing='ij')
 
 z = x**2 + 0.5 * np.cos(2 * np.pi * y)
-x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy() # matplotlib 3.7 in 3D
+x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy()  # matplotlib 3.7 in 3D
 
 # Plot the 3D surface
 d2l.set_figsize((6, 4))

@@ -16,10 +16,10 @@ from mxnet import np, npx
 npx.set_np()
 
 def f(x):
-    return x**2 # Objective function
+    return x**2  # Objective function
 
 def gradf(x):
-    return 2 * x # Its derivative
+    return 2 * x  # Its derivative
 
 # %% [markdown]
 # Ten steps from 10, each as long as the learning rate times the derivative.
@@ -106,7 +106,7 @@ def show_trace_2d(f, results):
     d2l.set_figsize((3.5, 2.5))
     d2l.plt.plot(*zip(*results), '-o', color='#ff7f0e')
     x1, x2 = np.meshgrid(np.arange(-5.5, 1.0, 0.1), np.arange(-3.0, 1.0, 0.1))
-    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(), # matplotlib 3.7
+    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(),  # matplotlib 3.7
                     f(x1, x2).asnumpy(), colors='#1f77b4')
     d2l.plt.xlabel('x1')
     d2l.plt.ylabel('x2')
@@ -116,14 +116,14 @@ def show_trace_2d(f, results):
 
 # %%
 def f(x1, x2):
-    return x1 ** 2 + 2 * x2 ** 2 # Objective
+    return x1 ** 2 + 2 * x2 ** 2  # Objective
 
 def gradf(x1, x2):
-    return (2 * x1, 4 * x2) # Gradient
+    return (2 * x1, 4 * x2)  # Gradient
 
 def gd(x1, x2, s1, s2):
-    (g1, g2) = gradf(x1, x2) # Compute gradient
-    return (x1 - eta * g1, x2 - eta * g2, 0, 0) # Update variables
+    (g1, g2) = gradf(x1, x2)  # Compute gradient
+    return (x1 - eta * g1, x2 - eta * g2, 0, 0)  # Update variables
 
 eta = 0.1
 show_trace_2d(f, train_2d(gd))
@@ -140,13 +140,13 @@ show_trace_2d(f, train_2d(gd))
 c = 0.5
 
 def f(x):
-    return np.cosh(c * x) # Objective
+    return np.cosh(c * x)  # Objective
 
 def gradf(x):
-    return c * np.sinh(c * x) # Derivative
+    return c * np.sinh(c * x)  # Derivative
 
 def hessf(x):
-    return c**2 * np.cosh(c * x) # Hessian
+    return c**2 * np.cosh(c * x)  # Hessian
 
 # Hide learning rate for now
 def newton(eta=1):

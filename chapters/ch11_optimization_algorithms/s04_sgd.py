@@ -19,20 +19,20 @@ npx.set_np()
 
 # %%
 def f(x1, x2):
-    return x1 ** 2 + 2 * x2 ** 2 # Objective
+    return x1 ** 2 + 2 * x2 ** 2  # Objective
 
 def gradf(x1, x2):
-    return (2 * x1, 4 * x2) # Gradient
+    return (2 * x1, 4 * x2)  # Gradient
 
-def sgd(x1, x2, s1, s2): # Simulate noisy gradient
-    global lr # Learning rate scheduler
-    (g1, g2) = gradf(x1, x2) # Compute gradient
+def sgd(x1, x2, s1, s2):  # Simulate noisy gradient
+    global lr  # Learning rate scheduler
+    (g1, g2) = gradf(x1, x2)  # Compute gradient
     (g1, g2) = (g1 + np.random.normal(0.1), g2 + np.random.normal(0.1))
-    eta_t = eta * lr() # Learning rate at time t
-    return (x1 - eta_t * g1, x2 - eta_t * g2, 0, 0) # Update variables
+    eta_t = eta * lr()  # Learning rate at time t
+    return (x1 - eta_t * g1, x2 - eta_t * g2, 0, 0)  # Update variables
 
 eta = 0.1
-lr = (lambda: 1) # Constant learning rate
+lr = (lambda: 1)  # Constant learning rate
 d2l.show_trace_2d(f, d2l.train_2d(sgd, steps=50))
 
 # %% [markdown]
@@ -48,7 +48,7 @@ def exponential():
     return math.exp(-0.1 * ctr)
 
 ctr = 1
-lr = exponential # Set up learning rate
+lr = exponential  # Set up learning rate
 d2l.show_trace_2d(f, d2l.train_2d(sgd, steps=1000))
 
 # %% [markdown]
@@ -61,7 +61,7 @@ def polynomial():
     return (1 + 0.1 * ctr)**(-0.5)
 
 ctr = 1
-lr = polynomial # Set up learning rate
+lr = polynomial  # Set up learning rate
 d2l.show_trace_2d(f, d2l.train_2d(sgd, steps=50))
 
 # %% [markdown]

@@ -86,10 +86,6 @@ d2l.DATA_HUB['airfoil'] = (d2l.DATA_URL + 'airfoil_self_noise.dat',
 
 # Saved in the d2l package for later use
 def get_data_ch11(batch_size=10, n=1500):
-    """Return minibatches of n airfoil examples and the number of features.
-
-    X (B, 5) and y (B,), each column of mean 0 and variance 1 (11.5).
-    """
     data = np.genfromtxt(d2l.download('airfoil'),
                          dtype=np.float32, delimiter='\t')
     data = (data - data.mean(axis=0)) / data.std(axis=0)
@@ -116,11 +112,6 @@ def sgd(params, states, hyperparams):
 # Saved in the d2l package for later use
 def train_ch11(trainer_fn, states, hyperparams, data_iter,
                feature_dim, num_epochs=2):
-    """Train a linear regression with trainer_fn, drawing the loss (11.5).
-
-    trainer_fn(params, states, hyperparams) updates the parameters in place.
-    Returns the seconds and the losses after every 200 examples.
-    """
     # Initialization
     w = np.random.normal(scale=0.01, size=(feature_dim, 1))
     b = np.zeros(1)
@@ -193,7 +184,6 @@ d2l.plt.gca().set_xscale('log')
 # %%
 # Saved in the d2l package for later use
 def train_gluon_ch11(tr_name, hyperparams, data_iter, num_epochs=2):
-    """Train a linear regression with the optimizer tr_name of Gluon (11.5)."""
     # Initialization
     net = nn.Sequential()
     net.add(nn.Dense(1))

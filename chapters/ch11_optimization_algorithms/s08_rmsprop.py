@@ -13,6 +13,7 @@
 import d2l
 import math
 from mxnet import np, npx
+
 npx.set_np()
 d2l.set_figsize((3.5, 2.5))
 

@@ -39,7 +39,7 @@ def train(net, train_iter, test_iter, num_epochs, loss, trainer, ctx):
     animator = d2l.Animator(xlabel='epoch', xlim=[0, num_epochs],
                             legend=['train loss', 'train acc', 'test acc'])
     for epoch in range(num_epochs):
-        metric = d2l.Accumulator(3) # train_loss, train_acc, num_examples
+        metric = d2l.Accumulator(3)  # train_loss, train_acc, num_examples
         for i, (X, y) in enumerate(train_iter):
             X, y = X.as_in_context(ctx), y.as_in_context(ctx)
             with autograd.record():
@@ -54,8 +54,8 @@ def train(net, train_iter, test_iter, num_epochs, loss, trainer, ctx):
                              (train_loss, train_acc, None))
         test_acc = d2l.evaluate_accuracy_gpu(net, test_iter)
         animator.add(epoch+1, (None, None, test_acc))
-    print('train loss %.3f, train acc %.3f, test acc %.3f' %
-          (train_loss, train_acc, test_acc))
+    print('train loss %.3f, train acc %.3f, test acc %.3f' % (
+        train_loss, train_acc, test_acc))
 
 # %% [markdown]
 # With a constant learning rate it begins to overfit.

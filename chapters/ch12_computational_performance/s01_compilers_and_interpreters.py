@@ -92,7 +92,6 @@ net(x)
 # %%
 # Saved in the d2l package for later use
 class benchmark:
-    """For `with`: print the seconds that its block took (12.1)."""
     def __init__(self, description = 'Done in %.4f sec'):
         self.description = description
 

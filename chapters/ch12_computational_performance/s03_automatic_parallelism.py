@@ -26,7 +26,7 @@ x_gpu = np.random.uniform(size=(6000, 6000), ctx=d2l.try_gpu())
 # Each device for itself:
 
 # %%
-run(x_cpu) # Warm-up both devices
+run(x_cpu)  # Warm-up both devices
 run(x_gpu)
 npx.waitall()
 

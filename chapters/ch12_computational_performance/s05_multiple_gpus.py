@@ -132,17 +132,17 @@ def split_batch(X, y, ctx_list):
 # %%
 def train_batch(X, y, gpu_params, ctx_list, lr):
     gpu_Xs, gpu_ys = split_batch(X, y, ctx_list)
-    with autograd.record(): # Loss is calculated separately on each GPU
+    with autograd.record():  # Loss is calculated separately on each GPU
         losses = [loss(lenet(gpu_X, gpu_W), gpu_y)
                   for gpu_X, gpu_y, gpu_W in zip(gpu_Xs, gpu_ys, gpu_params)]
-    for l in losses: # Back Propagation is performed separately on each GPU
+    for l in losses:  # Back Propagation is performed separately on each GPU
         l.backward()
     # Sum all gradients from each GPU and broadcast them to all GPUs
     for i in range(len(gpu_params[0])):
         allreduce([gpu_params[c][i].grad for c in range(len(ctx_list))])
     # The model parameters are updated separately on each GPU
     for param in gpu_params:
-        d2l.sgd(param, lr, X.shape[0]) # Here, we use a full-size batch
+        d2l.sgd(param, lr, X.shape[0])  # Here, we use a full-size batch
 
 # %% [markdown]
 # All of training; the test set is left to the first GPU.

@@ -80,13 +80,12 @@ weight.data(ctx[0])[0], weight.data(ctx[1])[0]
 # %%
 # Saved in the d2l package for later use
 def evaluate_accuracy_gpus(net, data_iter, split_f=d2l.split_batch):
-    """Accuracy; each minibatch is split among the devices of net (12.6)."""
     # Query the list of devices
     ctx = list(net.collect_params().values())[0].list_ctx()
-    metric = d2l.Accumulator(2) # num_corrected_examples, num_examples
+    metric = d2l.Accumulator(2)  # num_corrected_examples, num_examples
     for features, labels in data_iter:
         Xs, ys = split_f(features, labels, ctx)
-        pys = [net(X) for X in Xs] # Run in parallel
+        pys = [net(X) for X in Xs]  # Run in parallel
         metric.add(sum(float(d2l.accuracy(py, y)) for py, y in zip(pys, ys)),
                    labels.size)
     return metric[0]/metric[1]

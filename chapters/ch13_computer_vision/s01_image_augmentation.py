@@ -160,10 +160,10 @@ def train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs,
                              (metric[0]/metric[2], metric[1]/metric[3], None))
         test_acc = d2l.evaluate_accuracy_gpus(net, test_iter, split_f)
         animator.add(epoch+1, (None, None, test_acc))
-    print('loss %.3f, train acc %.3f, test acc %.3f' %
-          (metric[0]/metric[2], metric[1]/metric[3], test_acc))
-    print('%.1f examples/sec on %s' %
-          (metric[2]*num_epochs/timer.sum(), ctx_list))
+    print('loss %.3f, train acc %.3f, test acc %.3f' % (
+        metric[0]/metric[2], metric[1]/metric[3], test_acc))
+    print('%.1f examples/sec on %s' % (
+        metric[2]*num_epochs/timer.sum(), ctx_list))
 
 # %% [markdown]
 # ResNet-18 of 12.6, trained with Adam for ten epochs.

@@ -23,7 +23,7 @@ npx.set_np()
 # %%
 # Saved in the d2l package for later use
 d2l.DATA_HUB['hotdog'] = (d2l.DATA_URL+'hotdog.zip',
-                           'fba480ffa8aa7e0febbb511d181409f899b9baa5')
+                         'fba480ffa8aa7e0febbb511d181409f899b9baa5')
 
 data_dir = d2l.download_extract('hotdog')
 

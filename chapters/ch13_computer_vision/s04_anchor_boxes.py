@@ -8,6 +8,7 @@
 # %matplotlib inline
 import d2l
 from mxnet import contrib, gluon, image, np, npx
+
 np.set_printoptions(2)
 npx.set_np()
 
@@ -23,7 +24,7 @@ img = image.imread('../img/catdog.jpg').asnumpy()
 h, w = img.shape[0:2]
 
 print(h, w)
-X = np.random.uniform(size=(1, 3, h, w)) # Construct input data
+X = np.random.uniform(size=(1, 3, h, w))  # Construct input data
 Y = npx.multibox_prior(X, sizes=[0.75, 0.5, 0.25], ratios=[1, 2, 0.5])
 Y.shape
 
@@ -82,7 +83,7 @@ show_bboxes(fig.axes, boxes[250, 250, :, :] * bbox_scale,
 
 # %%
 ground_truth = np.array([[0, 0.1, 0.08, 0.52, 0.92],
-                        [1, 0.55, 0.2, 0.9, 0.88]])
+                         [1, 0.55, 0.2, 0.9, 0.88]])
 anchors = np.array([[0, 0.1, 0.2, 0.3], [0.15, 0.2, 0.4, 0.4],
                     [0.63, 0.05, 0.88, 0.98], [0.66, 0.45, 0.8, 0.8],
                     [0.57, 0.3, 0.92, 0.9]])
@@ -126,11 +127,11 @@ labels[0]
 
 # %%
 anchors = np.array([[0.1, 0.08, 0.52, 0.92], [0.08, 0.2, 0.56, 0.95],
-                   [0.15, 0.3, 0.62, 0.91], [0.55, 0.2, 0.9, 0.88]])
+                    [0.15, 0.3, 0.62, 0.91], [0.55, 0.2, 0.9, 0.88]])
 offset_preds = np.array([0] * anchors.size)
-cls_probs = np.array([[0] * 4, # Predicted probability for background
-                     [0.9, 0.8, 0.7, 0.1], # Predicted probability for dog
-                     [0.1, 0.2, 0.3, 0.9]]) # Predicted probability for cat
+cls_probs = np.array([[0] * 4,  # Predicted probability for background
+                      [0.9, 0.8, 0.7, 0.1],  # Predicted probability for dog
+                      [0.1, 0.2, 0.3, 0.9]])  # Predicted probability for cat
 
 # %% [markdown]
 # Three of them mean the same dog.

@@ -18,7 +18,7 @@ npx.set_np()
 
 # Saved in the d2l package for later use
 d2l.DATA_HUB['pikachu'] = (d2l.DATA_URL + 'pikachu.zip',
-                            '68ab1bd42143c5966785eb0d7b2839df8d570190')
+                           '68ab1bd42143c5966785eb0d7b2839df8d570190')
 
 # %% [markdown]
 # ## 13.6.2 Reading the Dataset
@@ -34,9 +34,9 @@ def load_data_pikachu(batch_size, edge_size=256):
         path_imgrec=data_dir + 'train.rec',
         path_imgidx=data_dir + 'train.idx',
         batch_size=batch_size,
-        data_shape=(3, edge_size, edge_size), # The shape of the output image
-        shuffle=True, # Read the dataset in random order
-        rand_crop=1, # The probability of random cropping is 1
+        data_shape=(3, edge_size, edge_size),  # The shape of the output image
+        shuffle=True,  # Read the dataset in random order
+        rand_crop=1,  # The probability of random cropping is 1
         min_object_covered=0.95, max_attempts=200)
     val_iter = image.ImageDetIter(
         path_imgrec=data_dir + 'val.rec', batch_size=batch_size,

@@ -70,8 +70,8 @@ def down_sample_blk(num_channels):
     blk = nn.Sequential()
     for _ in range(2):
         blk.add(nn.Conv2D(num_channels, kernel_size=3, padding=1),
-               nn.BatchNorm(in_channels=num_channels),
-               nn.Activation('relu'))
+                nn.BatchNorm(in_channels=num_channels),
+                nn.Activation('relu'))
     blk.add(nn.MaxPool2D(2))
     return blk
 
@@ -139,7 +139,7 @@ class TinySSD(nn.Block):
             # The assignment statement is self.blk_i = get_blk(i)
             setattr(self, 'blk_%d' % i, get_blk(i))
             setattr(self, 'cls_%d' % i, cls_predictor(num_anchors,
-                                                       num_classes))
+                                                      num_classes))
             setattr(self, 'bbox_%d' % i, bbox_predictor(num_anchors))
 
     def forward(self, X):
@@ -208,12 +208,11 @@ def calc_loss(cls_preds, cls_labels, bbox_preds, bbox_labels, bbox_masks):
 def cls_eval(cls_preds, cls_labels):
     # Because the category prediction results are placed in the final
     # dimension, argmax must specify this dimension
-    # MXNet 1.9: argmax returns int64, which == does not compare with float32
     return float((cls_preds.argmax(axis=-1).astype('float32')
-                  == cls_labels).sum())
+                  == cls_labels).sum())  # MXNet 1.9: argmax returns int64
 
 def bbox_eval(bbox_preds, bbox_labels, bbox_masks):
-    return float(np.abs((bbox_labels - bbox_preds) * bbox_masks).sum())
+    return float((np.abs((bbox_labels - bbox_preds) * bbox_masks)).sum())
 
 # %% [markdown]
 # ### Training the Model
@@ -225,7 +224,7 @@ animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs],
 for epoch in range(num_epochs):
     # accuracy_sum, mae_sum, num_examples, num_labels
     metric = d2l.Accumulator(4)
-    train_iter.reset() # Read data from the start.
+    train_iter.reset()  # Read data from the start.
     for batch in train_iter:
         timer.start()
         X = batch.data[0].as_in_context(ctx)
@@ -317,5 +316,5 @@ def focal_loss(gamma, x):
 x = np.arange(0.01, 1, 0.01)
 for l, gamma in zip(lines, [0, 1, 5]):
     y = d2l.plt.plot(x.asnumpy(), focal_loss(gamma, x).asnumpy(), l,
-                      label='gamma=%.1f' % gamma)
+                     label='gamma=%.1f' % gamma)
 d2l.plt.legend();

@@ -61,17 +61,17 @@ d2l.show_images(imgs, 2, n);
 # %%
 # Saved in the d2l package for later use
 VOC_COLORMAP = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0],
-                 [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
-                 [64, 0, 0], [192, 0, 0], [64, 128, 0], [192, 128, 0],
-                 [64, 0, 128], [192, 0, 128], [64, 128, 128], [192, 128, 128],
-                 [0, 64, 0], [128, 64, 0], [0, 192, 0], [128, 192, 0],
-                 [0, 64, 128]]
+                [0, 0, 128], [128, 0, 128], [0, 128, 128], [128, 128, 128],
+                [64, 0, 0], [192, 0, 0], [64, 128, 0], [192, 128, 0],
+                [64, 0, 128], [192, 0, 128], [64, 128, 128], [192, 128, 128],
+                [0, 64, 0], [128, 64, 0], [0, 192, 0], [128, 192, 0],
+                [0, 64, 128]]
 
 # Saved in the d2l package for later use
 VOC_CLASSES = ['background', 'aeroplane', 'bicycle', 'bird', 'boat',
-                'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
-                'diningtable', 'dog', 'horse', 'motorbike', 'person',
-                'potted plant', 'sheep', 'sofa', 'train', 'tv/monitor']
+               'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+               'diningtable', 'dog', 'horse', 'motorbike', 'person',
+               'potted plant', 'sheep', 'sofa', 'train', 'tv/monitor']
 
 # %% [markdown]
 # A table from every color to its class.
@@ -150,7 +150,7 @@ class VOCSegDataset(gluon.data.Dataset):
 
     def __getitem__(self, idx):
         feature, label = voc_rand_crop(self.features[idx], self.labels[idx],
-                                         *self.crop_size)
+                                       *self.crop_size)
         return (feature.transpose(2, 0, 1),
                 voc_label_indices(label, self.colormap2label))
 

@@ -25,7 +25,7 @@ npx.set_np()
 # %%
 # Saved in the d2l package for later use
 d2l.DATA_HUB['cifar10_tiny'] = (d2l.DATA_URL + 'kaggle_cifar10_tiny.zip',
-                                 '2068874e4b9a9f0fb07ebe0ad2b29754449ccacd')
+                                '2068874e4b9a9f0fb07ebe0ad2b29754449ccacd')
 
 # If you use the full dataset downloaded for the Kaggle competition, set the
 # demo variable to False
@@ -187,7 +187,7 @@ class Residual(nn.HybridBlock):
 def resnet18(num_classes):
     net = nn.HybridSequential()
     net.add(nn.Conv2D(64, kernel_size=3, strides=1, padding=1),
-           nn.BatchNorm(), nn.Activation('relu'))
+            nn.BatchNorm(), nn.Activation('relu'))
 
     def resnet_block(num_channels, num_residuals, first_block=False):
         blk = nn.HybridSequential()
@@ -234,10 +234,8 @@ def train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
             l.backward()
             trainer.step(batch_size)
             train_l_sum += float(l)
-            # MXNet 1.9: argmax returns int64, which == does not compare
-            # with float32
             train_acc_sum += float((y_hat.argmax(axis=1).astype('float32')
-                                    == y).sum())
+                                    == y).sum())  # MXNet 1.9: argmax is int64
             n += y.size
         time_s = "time %.2f sec" % (time.time() - start)
         if valid_iter is not None:
@@ -247,7 +245,7 @@ def train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
                           valid_acc))
         else:
             epoch_s = ("epoch %d, loss %f, train acc %f, " %
-                      (epoch + 1, train_l_sum / n, train_acc_sum / n))
+                       (epoch + 1, train_l_sum / n, train_acc_sum / n))
         print(epoch_s + time_s + ', lr ' + str(trainer.learning_rate))
 
 # %% [markdown]

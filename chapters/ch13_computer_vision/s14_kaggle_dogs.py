@@ -68,7 +68,7 @@ transform_train = gluon.data.vision.transforms.Compose([
     gluon.data.vision.transforms.ToTensor(),
     # Standardize each channel of the image
     gluon.data.vision.transforms.Normalize([0.485, 0.456, 0.406],
-                                          [0.229, 0.224, 0.225])])
+                                           [0.229, 0.224, 0.225])])
 
 # %%
 transform_test = gluon.data.vision.transforms.Compose([
@@ -77,7 +77,7 @@ transform_test = gluon.data.vision.transforms.Compose([
     gluon.data.vision.transforms.CenterCrop(224),
     gluon.data.vision.transforms.ToTensor(),
     gluon.data.vision.transforms.Normalize([0.485, 0.456, 0.406],
-                                          [0.229, 0.224, 0.225])])
+                                           [0.229, 0.224, 0.225])])
 
 # %% [markdown]
 # ## 13.14.3 Reading the Dataset
@@ -159,10 +159,10 @@ def train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
         if valid_iter is not None:
             valid_loss = evaluate_loss(valid_iter, net, ctx)
             epoch_s = ("epoch %d, train loss %f, valid loss %f, "
-                      % (epoch + 1, train_l_sum / n, valid_loss))
+                       % (epoch + 1, train_l_sum / n, valid_loss))
         else:
             epoch_s = ("epoch %d, train loss %f, "
-                      % (epoch + 1, train_l_sum / n))
+                       % (epoch + 1, train_l_sum / n))
         print(epoch_s + time_s + ', lr ' + str(trainer.learning_rate))
 
 # %% [markdown]
@@ -191,7 +191,6 @@ for data, label in test_iter:
     output_features = net.features(data.as_in_context(ctx))
     output = npx.softmax(net.output_new(output_features))
     preds.extend(output.asnumpy())
-
 ids = sorted(os.listdir(data_dir + 'train_valid_test/test/unknown'))
 with open('submission.csv', 'w') as f:
     f.write('id,' + ','.join(train_valid_ds.synsets) + '\n')

@@ -22,8 +22,6 @@ d2l.DATA_HUB['ptb'] = (d2l.DATA_URL + 'ptb.zip',
 
 # Saved in the d2l package for later use
 def read_ptb():
-    """Return the training sentences of Penn Tree Bank, lists of words
-    (14.3.1)."""
     data_dir = d2l.download_extract('ptb')
     with open(data_dir + 'ptb.train.txt') as f:
         raw_text = f.read()
@@ -48,8 +46,6 @@ vocab = d2l.Vocab(sentences, min_freq=10)
 # %%
 # Saved in the d2l package for later use
 def subsampling(sentences, vocab):
-    """Return the sentences with words left out at random, the more frequent
-    the more often; words not in `vocab` become '<unk>' (14.3.2)."""
     # Map low frequency words into <unk>
     sentences = [[vocab.idx_to_token[vocab[tk]] for tk in line]
                  for line in sentences]
@@ -117,9 +113,6 @@ corpus[0:3]
 # %%
 # Saved in the d2l package for later use
 def get_centers_and_contexts(corpus, max_window_size):
-    """Return a list of centre words and one of their contexts, up to
-    `max_window_size` words to each side, from a list of sentences (14.3.3).
-    """
     centers, contexts = [], []
     for line in corpus:
         # Each sentence needs at least 2 words to form a
@@ -127,8 +120,7 @@ def get_centers_and_contexts(corpus, max_window_size):
         if len(line) < 2:
             continue
         centers += line
-        for i in range(len(line)):
-            # Context window centered at i
+        for i in range(len(line)):  # Context window centered at i
             window_size = random.randint(1, max_window_size)
             indices = list(range(max(0, i - window_size),
                                  min(len(line), i + 1 + window_size)))
@@ -186,8 +178,6 @@ generator = RandomGenerator([2, 3, 4])
 # %%
 # Saved in the d2l package for later use
 def get_negatives(all_contexts, corpus, K):
-    """Return noise words for each context, `K` for each of its words
-    (14.3.3)."""
     counter = d2l.count_corpus(corpus)
     sampling_weights = [counter[i]**0.75 for i in range(len(counter))]
     all_negatives, generator = [], RandomGenerator(sampling_weights)
@@ -212,9 +202,6 @@ all_negatives = get_negatives(all_contexts, corpus, 5)
 # %%
 # Saved in the d2l package for later use
 def batchify(data):
-    """Put examples (center, contexts, negatives) into a minibatch: centers
-    (B, 1), and contexts_negatives, masks and labels, all (B, max_len)
-    (14.3.3)."""
     max_len = max(len(c) + len(n) for _, c, n in data)
     centers, contexts_negatives, masks, labels = [], [], [], []
     for center, context, negative in data:
@@ -246,8 +233,6 @@ for name, data in zip(names, batch):
 # %%
 # Saved in the d2l package for later use
 def load_data_ptb(batch_size, max_window_size, num_noise_words):
-    """Return a loader of Penn Tree Bank's minibatches (see `batchify`) and
-    the Vocab (14.3.4)."""
     sentences = read_ptb()
     vocab = d2l.Vocab(sentences, min_freq=10)
     subsampled = subsampling(sentences, vocab)

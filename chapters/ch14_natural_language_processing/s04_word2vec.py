@@ -112,12 +112,12 @@ net.add(nn.Embedding(input_dim=len(vocab), output_dim=embed_size),
 def train(net, data_iter, lr, num_epochs, ctx=d2l.try_gpu()):
     net.initialize(ctx=ctx, force_reinit=True)
     trainer = gluon.Trainer(net.collect_params(), 'adam',
-                           {'learning_rate': lr})
+                            {'learning_rate': lr})
     animator = d2l.Animator(xlabel='epoch', ylabel='loss',
                             xlim=[0, num_epochs])
     for epoch in range(num_epochs):
         timer = d2l.Timer()
-        metric = d2l.Accumulator(2) # loss_sum, num_tokens
+        metric = d2l.Accumulator(2)  # loss_sum, num_tokens
         for i, batch in enumerate(data_iter):
             center, context_negative, mask, label = [
                 data.as_in_context(ctx) for data in batch]
@@ -131,8 +131,8 @@ def train(net, data_iter, lr, num_epochs, ctx=d2l.try_gpu()):
             if (i+1) % 50 == 0:
                 animator.add(epoch+(i+1)/len(data_iter),
                              (metric[0]/metric[1],))
-    print('loss %.3f, %d tokens/sec on %s ' %
-          (metric[0]/metric[1], metric[1]/timer.stop(), ctx))
+    print('loss %.3f, %d tokens/sec on %s ' % (
+        metric[0]/metric[1], metric[1]/timer.stop(), ctx))
 
 # %% [markdown]
 # Five epochs.
@@ -153,7 +153,7 @@ def get_similar_tokens(query_token, k, embed):
     # Compute the cosine similarity. Add 1e-9 for numerical stability
     cos = np.dot(W, x) / np.sqrt(np.sum(W * W, axis=1) * np.sum(x * x) + 1e-9)
     topk = npx.topk(cos, k=k+1, ret_typ='indices').asnumpy().astype('int32')
-    for i in topk[1:]: # Remove the input words
+    for i in topk[1:]:  # Remove the input words
         print('cosine sim=%.3f: %s' % (cos[i], (vocab.idx_to_token[i])))
 
 get_similar_tokens('chip', 3, net[0])

@@ -44,7 +44,7 @@ def get_max_freq_pair(token_freqs):
         for i in range(len(symbols) - 1):
             # Key of pairs is a tuple of two consecutive symbols
             pairs[symbols[i], symbols[i + 1]] += freq
-    return max(pairs, key=pairs.get) # Key of pairs with the max value
+    return max(pairs, key=pairs.get)  # Key of pairs with the max value
 
 # %% [markdown]
 # ... becomes a symbol of its own.

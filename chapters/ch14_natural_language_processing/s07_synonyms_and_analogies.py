@@ -10,7 +10,7 @@
 # MXNet knows two families of them.
 
 # %%
-import d2l # Not printed: fetches word vectors through the data hub
+import d2l  # Not printed: fetches word vectors through the data hub
 from mxnet import np, npx
 from mxnet.contrib import text
 npx.set_np()
@@ -67,7 +67,7 @@ def knn(W, x, k):
 def get_similar_tokens(query_token, k, embed):
     topk, cos = knn(embed.idx_to_vec,
                     embed.get_vecs_by_tokens([query_token]), k+1)
-    for i, c in zip(topk[1:], cos[1:]): # Remove input words
+    for i, c in zip(topk[1:], cos[1:]):  # Remove input words
         print('cosine sim=%.3f: %s' % (c, (embed.idx_to_token[int(i)])))
 
 # %% [markdown]
@@ -92,7 +92,7 @@ def get_analogy(token_a, token_b, token_c, embed):
     vecs = embed.get_vecs_by_tokens([token_a, token_b, token_c])
     x = vecs[1] - vecs[0] + vecs[2]
     topk, cos = knn(embed.idx_to_vec, x, 1)
-    return embed.idx_to_token[int(topk[0])] # Remove unknown words
+    return embed.idx_to_token[int(topk[0])]  # Remove unknown words
 
 # %% [markdown]
 # Man and woman ...

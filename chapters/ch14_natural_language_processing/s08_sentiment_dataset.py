@@ -34,8 +34,6 @@ data_dir = d2l.download_extract('aclImdb', 'aclImdb')
 # %%
 # Saved in the d2l package for later use
 def read_imdb(data_dir, is_train):
-    """Return the reviews of the training or test set, strings, and their
-    labels, 1 for positive and 0 for negative (14.8.1)."""
     data, labels = [], []
     for label in ['pos/', 'neg/']:
         folder_name = data_dir + ('train/' if is_train else 'test/') + label
@@ -69,7 +67,7 @@ d2l.plt.hist([len(line) for line in train_tokens], bins=range(0, 1000, 50));
 # Longer reviews are cut, shorter ones filled up with `<unk>`.
 
 # %%
-num_steps = 500 # sequence length
+num_steps = 500  # sequence length
 train_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
                            for line in train_tokens])
 train_features.shape
@@ -95,9 +93,6 @@ for X, y in train_iter:
 # %%
 # Saved in the d2l package for later use
 def load_data_imdb(batch_size, num_steps=500):
-    """Return loaders of the training and test reviews, word numbers
-    (batch_size, num_steps) with labels (batch_size,), and the Vocab
-    (14.8.2)."""
     data_dir = d2l.download_extract('aclImdb', 'aclImdb')
     train_data = read_imdb(data_dir, True)
     test_data = read_imdb(data_dir, False)
@@ -107,7 +102,7 @@ def load_data_imdb(batch_size, num_steps=500):
     train_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
                                for line in train_tokens])
     test_features = np.array([d2l.trim_pad(vocab[line], num_steps, vocab.unk)
-                             for line in test_tokens])
+                              for line in test_tokens])
     train_iter = d2l.load_array((train_features, train_data[1]), batch_size)
     test_iter = d2l.load_array((test_features, test_data[1]), batch_size,
                                is_train=False)

@@ -29,7 +29,7 @@ class BiRNN(nn.Block):
         # Set Bidirectional to True to get a bidirectional recurrent neural
         # network
         self.encoder = rnn.LSTM(num_hiddens, num_layers=num_layers,
-                               bidirectional=True, input_size=embed_size)
+                                bidirectional=True, input_size=embed_size)
         self.decoder = nn.Dense(2)
 
     def forward(self, inputs):
@@ -98,8 +98,6 @@ d2l.train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs, ctx)
 # %%
 # Saved in the d2l package for later use
 def predict_sentiment(net, vocab, sentence):
-    """Return 'positive' or 'negative' for a sentence, words separated by
-    spaces (14.9.1)."""
     sentence = np.array(vocab[sentence.split()], ctx=d2l.try_gpu())
     label = np.argmax(net(sentence.reshape(1, -1)), axis=1)
     return 'positive' if label == 1 else 'negative'

@@ -24,7 +24,7 @@ def corr1d(X, K):
     w = K.shape[0]
     Y = np.zeros((X.shape[0] - w + 1))
     for i in range(Y.shape[0]):
-        Y[i] = (X[i:i + w] * K).sum()
+        Y[i] = (X[i: i + w] * K).sum()
     return Y
 
 # %% [markdown]

@@ -45,15 +45,13 @@ def read_snli(data_dir, is_train):
     """Read the SNLI dataset into premises, hypotheses, and labels."""
     def extract_text(s):
         # Remove information that will not be used by us
-        # Raw strings (printed: plain ones), or Python warns of '\('
-        s = re.sub(r'\(', '', s)
-        s = re.sub(r'\)', '', s)
+        s = re.sub('\(', '', s)
+        s = re.sub('\)', '', s)
         # Substitute two or more consecutive whitespace with space
-        s = re.sub(r'\s{2,}', ' ', s)
+        s = re.sub('\s{2,}', ' ', s)
         return s.strip()
     label_set = {'entailment': 0, 'contradiction': 1, 'neutral': 2}
-    file_name = (data_dir + 'snli_1.0_'
-                 + ('train' if is_train else 'test')
+    file_name = (data_dir + 'snli_1.0_'+ ('train' if is_train else 'test')
                  + '.txt')
     with open(file_name, 'r') as f:
         rows = [row.split('\t') for row in f.readlines()[1:]]

@@ -181,14 +181,12 @@ d2l.train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs, ctx,
 # %%
 # Saved in the d2l package for later use
 def predict_snli(net, premise, hypothesis):
-    """Return 'entailment', 'contradiction' or 'neutral' for two lists of
-    words; `vocab` is a global variable (14.12.2)."""
     premise = np.array(vocab[premise], ctx=d2l.try_gpu())
     hypothesis = np.array(vocab[hypothesis], ctx=d2l.try_gpu())
     label = np.argmax(net([premise.reshape((1, -1)),
-                          hypothesis.reshape((1, -1))]), axis=1)
+                           hypothesis.reshape((1, -1))]), axis=1)
     return 'entailment' if label == 0 else 'contradiction' if label == 1 \
-        else 'neutral'
+            else 'neutral'
 
 # %% [markdown]
 # An example.

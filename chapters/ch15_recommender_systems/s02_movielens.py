@@ -22,8 +22,6 @@ d2l.DATA_HUB['ml-100k'] = (
 
 # Saved in the d2l package for later use
 def read_data_ml100k():
-    """Return the ratings as a DataFrame (user_id, item_id, rating,
-    timestamp), and how many users and items there are (15.2.1)."""
     data_dir = d2l.download_extract('ml-100k')
     names = ['user_id', 'item_id', 'rating', 'timestamp']
     data = pd.read_csv(data_dir + 'u.data', '\t', names=names,
@@ -95,9 +93,6 @@ def split_data_ml100k(data, num_users, num_items,
 # %%
 # Saved in the d2l package for later use
 def load_data_ml100k(data, num_users, num_items, feedback="explicit"):
-    """Return lists of users, items and scores, counted from 0, and the scores
-    as an array (num_items, num_users), or, for implicit feedback, the items
-    of each user as a dict of lists (15.2.4)."""
     users, items, scores = [], [], []
     inter = np.zeros((num_items, num_users)) if feedback == "explicit" else {}
     for line in data.itertuples():
@@ -120,8 +115,6 @@ def load_data_ml100k(data, num_users, num_items, feedback="explicit"):
 # Saved in the d2l package for later use
 def split_and_load_ml100k(split_mode="seq-aware", feedback="explicit",
                           test_ratio=0.1, batch_size=256):
-    """Return how many users and items there are, and loaders of the training
-    and test set: users, items and scores, all (batch_size,) (15.2.4)."""
     data, num_users, num_items = read_data_ml100k()
     train_data, test_data = split_data_ml100k(
         data, num_users, num_items, split_mode, test_ratio)

@@ -46,7 +46,7 @@ class MF(nn.Block):
 
 # %%
 def evaluator(net, test_iter, ctx):
-    rmse = mx.metric.RMSE() # Get the RMSE
+    rmse = mx.metric.RMSE()  # Get the RMSE
     rmse_list = []
     for idx, (users, items, ratings) in enumerate(test_iter):
         u = gluon.utils.split_and_load(users, ctx, even_split=False)
@@ -68,8 +68,6 @@ def evaluator(net, test_iter, ctx):
 def train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
                         ctx_list=d2l.try_all_gpus(), evaluator=None,
                         **kwargs):
-    """Train a network that predicts ratings; plot the training loss and what
-    `evaluator` returns after each epoch, and print the last ones (15.3.4)."""
     timer = d2l.Timer()
     animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0, 2],
                             legend=['train loss', 'test RMSE'])
@@ -91,7 +89,7 @@ def train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
             trainer.step(values[0].shape[0])
             metric.add(l, values[0].shape[0], values[0].size)
             timer.stop()
-        if len(kwargs) > 0: # it will be used in section AutoRec.
+        if len(kwargs) > 0:  # it will be used in section AutoRec.
             test_rmse = evaluator(net, test_iter, kwargs['inter_mat'],
                                   ctx_list)
         else:
@@ -116,14 +114,14 @@ net.initialize(ctx=ctx, force_reinit=True, init=mx.init.Normal(0.01))
 lr, num_epochs, wd, optimizer = 0.002, 20, 1e-5, 'adam'
 loss = gluon.loss.L2Loss()
 trainer = gluon.Trainer(net.collect_params(), optimizer,
-                        {"learning_rate": lr, "wd": wd})
+                        {"learning_rate": lr, 'wd': wd})
 train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
-                     ctx, evaluator)
+                    ctx, evaluator)
 
 # %% [markdown]
 # What one user might think of one film.
 
 # %%
 scores = net(np.array([20], dtype='int', ctx=d2l.try_gpu()),
-            np.array([30], dtype='int', ctx=d2l.try_gpu()))
+             np.array([30], dtype='int', ctx=d2l.try_gpu()))
 scores

@@ -35,7 +35,7 @@ class AutoRec(nn.Block):
     def forward(self, input):
         hidden = self.dropout_layer(self.encoder(input))
         pred = self.decoder(hidden)
-        if autograd.is_training(): # mask the gradient during training.
+        if autograd.is_training():  # mask the gradient during training.
             return pred * np.sign(input)
         else:
             return pred
@@ -72,14 +72,14 @@ train_data, test_data = d2l.split_data_ml100k(df, num_users, num_items)
 _, _, _, train_inter_mat = d2l.load_data_ml100k(train_data, num_users,
                                                 num_items)
 _, _, _, test_inter_mat = d2l.load_data_ml100k(test_data, num_users,
-                                                num_items)
+                                               num_items)
 num_workers = 0 if sys.platform.startswith("win") else 4
 train_iter = gluon.data.DataLoader(train_inter_mat, shuffle=True,
                                    last_batch="rollover", batch_size=256,
                                    num_workers=num_workers)
 test_iter = gluon.data.DataLoader(np.array(train_inter_mat), shuffle=False,
-                                   last_batch="keep", batch_size=1024,
-                                   num_workers=num_workers)
+                                  last_batch="keep", batch_size=1024,
+                                  num_workers=num_workers)
 # Model initialization, training, and evaluation
 net = AutoRec(500, num_users)
 net.initialize(ctx=ctx, force_reinit=True, init=mx.init.Normal(0.01))
@@ -88,4 +88,4 @@ loss = gluon.loss.L2Loss()
 trainer = gluon.Trainer(net.collect_params(), optimizer,
                         {"learning_rate": lr, 'wd': wd})
 d2l.train_recsys_rating(net, train_iter, test_iter, loss, trainer, num_epochs,
-                       ctx, evaluator, inter_mat=test_inter_mat)
+                        ctx, evaluator, inter_mat=test_inter_mat)

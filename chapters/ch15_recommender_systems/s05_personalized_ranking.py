@@ -16,8 +16,6 @@ npx.set_np()
 # %%
 # Saved in the d2l package for later use
 class BPRLoss(gluon.loss.Loss):
-    """-log sigmoid(positive - negative), summed over the batch: scores (n,)
-    of chosen and other items give a loss (1,) (15.5.1)."""
     def __init__(self, weight=None, batch_axis=0, **kwargs):
         super(BPRLoss, self).__init__(weight=None, batch_axis=0, **kwargs)
 
@@ -34,13 +32,11 @@ class BPRLoss(gluon.loss.Loss):
 # %%
 # Saved in the d2l package for later use
 class HingeLossbRec(gluon.loss.Loss):
-    """max(0, margin - positive + negative), summed: scores (n,) of chosen and
-    other items give a scalar (15.5.2)."""
     def __init__(self, weight=None, batch_axis=0, **kwargs):
         super(HingeLossbRec, self).__init__(weight=None, batch_axis=0,
                                             **kwargs)
 
     def forward(self, positive, negative, margin=1):
         distances = positive - negative
-        loss = np.sum(np.maximum(-distances + margin, 0))
+        loss = np.sum(np.maximum(- distances + margin, 0))
         return loss

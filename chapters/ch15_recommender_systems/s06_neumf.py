@@ -32,7 +32,7 @@ class NeuMF(nn.Block):
         self.Q = nn.Embedding(num_items, num_factors)
         self.U = nn.Embedding(num_users, num_factors)
         self.V = nn.Embedding(num_items, num_factors)
-        self.mlp = nn.Sequential() # The MLP layers
+        self.mlp = nn.Sequential()  # The MLP layers
         for i in mlp_layers:
             self.mlp.add(gluon.nn.Dense(i, activation='relu', use_bias=True))
 
@@ -77,12 +77,10 @@ class PRDataset(gluon.data.Dataset):
 # %%
 # Saved in the d2l package for later use
 def hit_and_auc(rankedlist, test_matrix, k):
-    """Return how many of the first `k` ranked items are in `test_matrix`, and
-    the share of the other items below the first that is (15.6.4)."""
     hits_k = [(idx, val) for idx, val in enumerate(rankedlist[:k])
-               if val in set(test_matrix)]
+              if val in set(test_matrix)]
     hits_all = [(idx, val) for idx, val in enumerate(rankedlist)
-               if val in set(test_matrix)]
+                if val in set(test_matrix)]
     max = len(rankedlist) - 1
     auc = 1.0 * (max - hits_all[0][0]) / max if len(hits_all) > 0 else 0
     return len(hits_k), auc
@@ -95,8 +93,6 @@ def hit_and_auc(rankedlist, test_matrix, k):
 # Saved in the d2l package for later use
 def evaluate_ranking(net, test_input, seq, candidates, num_users, num_items,
                      ctx):
-    """Rank for each user the items not chosen before; return the mean hit
-    rate among 50 and the mean AUC (15.6.4)."""
     ranked_list, ranked_items, hit_rate, auc = {}, {}, [], []
     all_items = set([i for i in range(num_users)])
     for u in range(num_users):
@@ -109,12 +105,12 @@ def evaluate_ranking(net, test_input, seq, candidates, num_users, num_items,
             x.append(seq[user_ids, :])
         x.extend([np.array(item_ids)])
         test_data_iter = gluon.data.DataLoader(gluon.data.ArrayDataset(*x),
-                                                shuffle=False,
-                                                last_batch="keep",
-                                                batch_size=1024)
+                                               shuffle=False,
+                                               last_batch="keep",
+                                               batch_size=1024)
         for index, values in enumerate(test_data_iter):
             x = [gluon.utils.split_and_load(v, ctx, even_split=False)
-                  for v in values]
+                 for v in values]
             scores.extend([list(net(*t).asnumpy()) for t in zip(*x)])
         scores = [item for sublist in scores for item in sublist]
         item_scores = list(zip(item_ids, scores))
@@ -135,8 +131,6 @@ def evaluate_ranking(net, test_input, seq, candidates, num_users, num_items,
 def train_ranking(net, train_iter, test_iter, loss, trainer, test_seq_iter,
                   num_users, num_items, num_epochs, ctx_list, evaluator,
                   candidates, eval_step=1):
-    """Train a network that ranks items by pairs; plot the hit rate and the
-    AUC that `evaluator` returns, and print the last ones (15.6.5)."""
     timer, hit_rate, auc = d2l.Timer(), 0, 0
     animator = d2l.Animator(xlabel='epoch', xlim=[1, num_epochs], ylim=[0, 1],
                             legend=['test hit rate', 'test AUC'])
@@ -174,7 +168,7 @@ def train_ranking(net, train_iter, test_iter, loss, trainer, test_seq_iter,
 batch_size = 1024
 df, num_users, num_items = d2l.read_data_ml100k()
 train_data, test_data = d2l.split_data_ml100k(df, num_users, num_items,
-                                               'seq-aware')
+                                              'seq-aware')
 users_train, items_train, ratings_train, candidates = d2l.load_data_ml100k(
     train_data, num_users, num_items, feedback="implicit")
 users_test, items_test, ratings_test, test_iter = d2l.load_data_ml100k(
@@ -182,9 +176,9 @@ users_test, items_test, ratings_test, test_iter = d2l.load_data_ml100k(
 num_workers = 0 if sys.platform.startswith("win") else 4
 train_iter = gluon.data.DataLoader(PRDataset(users_train, items_train,
                                              candidates, num_items ),
-batch_size, True,
-last_batch="rollover",
-num_workers=num_workers)
+                                   batch_size, True,
+                                   last_batch="rollover",
+                                   num_workers=num_workers)
 
 # %% [markdown]
 # Three layers of ten units.

@@ -107,7 +107,7 @@ class SeqDataset(gluon.data.Dataset):
 
     def _win(self, tensor, window_size, step_size=1):
         if len(tensor) - window_size >= 0:
-            for i in range(len(tensor), 0, -step_size):
+            for i in range(len(tensor), 0, - step_size):
                 if i - window_size >= 0:
                     yield tensor[i - window_size:i]
                 else:
@@ -145,7 +145,7 @@ users_train, items_train, ratings_train, candidates = d2l.load_data_ml100k(
 users_test, items_test, ratings_test, test_iter = d2l.load_data_ml100k(
     test_data, num_users, num_items, feedback="implicit")
 train_seq_data = SeqDataset(users_train, items_train, L, num_users,
-                           num_items, candidates)
+                            num_items, candidates)
 num_workers = 0 if sys.platform.startswith("win") else 4
 train_iter = gluon.data.DataLoader(train_seq_data, batch_size, True,
                                    last_batch="rollover",

@@ -31,11 +31,6 @@ data_dir = d2l.download_extract('ctr')
 # %%
 # Saved in the d2l package for later use
 class CTRDataset(gluon.data.Dataset):
-    """Lines of a label and `num_feat` tab-separated categories, as a pair of
-    numbers (num_feat,), those of a field above those of the fields before it,
-    and a list with the label. The test set takes `feat_mapper` and `defaults`
-    from the training set; `field_dims` counts each field's numbers (15.8.2).
-    """
     def __init__(self, data_path, feat_mapper=None, defaults=None,
                  min_threshold=4, num_feat=34):
         self.NUM_FEATS, self.count, self.data = num_feat, 0, {}

@@ -75,7 +75,6 @@ net = FM(train_data.field_dims, num_factors=20)
 net.initialize(init.Xavier(), ctx=ctx)
 lr, num_epochs, optimizer = 0.02, 30, 'adam'
 trainer = gluon.Trainer(net.collect_params(), optimizer,
-
-{'learning_rate': lr})
+                        {'learning_rate': lr})
 loss = gluon.loss.SigmoidBinaryCrossEntropyLoss()
 d2l.train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs, ctx)

@@ -68,9 +68,9 @@ train_iter = gluon.data.DataLoader(train_data, shuffle=True,
                                    batch_size=batch_size,
                                    num_workers=num_workers)
 test_iter = gluon.data.DataLoader(test_data, shuffle=False,
-                                   last_batch="rollover",
-                                   batch_size=batch_size,
-                                   num_workers=num_workers)
+                                  last_batch="rollover",
+                                  batch_size=batch_size,
+                                  num_workers=num_workers)
 ctx = d2l.try_all_gpus()
 net = DeepFM(field_dims, num_factors=10, mlp_dims=[30, 20, 10])
 net.initialize(init.Xavier(), ctx=ctx)

@@ -85,7 +85,7 @@ def update_D(X, Z, net_D, net_G, loss, trainer_D):
 
 # %%
 # Saved in the d2l package for later use
-def update_G(Z, net_D, net_G, loss, trainer_G): # saved in d2l
+def update_G(Z, net_D, net_G, loss, trainer_G):  # saved in d2l
     """Update generator."""
     batch_size = Z.shape[0]
     ones = np.ones((batch_size,), ctx=Z.context)
@@ -108,17 +108,17 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data):
     net_D.initialize(init=init.Normal(0.02), force_reinit=True)
     net_G.initialize(init=init.Normal(0.02), force_reinit=True)
     trainer_D = gluon.Trainer(net_D.collect_params(),
-                               'adam', {'learning_rate': lr_D})
+                              'adam', {'learning_rate': lr_D})
     trainer_G = gluon.Trainer(net_G.collect_params(),
-                               'adam', {'learning_rate': lr_G})
+                              'adam', {'learning_rate': lr_G})
     animator = d2l.Animator(xlabel='epoch', ylabel='loss',
-                             xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
-                             legend=['generator', 'discriminator'])
+                            xlim=[1, num_epochs], nrows=2, figsize=(5, 5),
+                            legend=['generator', 'discriminator'])
     animator.fig.subplots_adjust(hspace=0.3)
     for epoch in range(1, num_epochs+1):
         # Train one epoch
         timer = d2l.Timer()
-        metric = d2l.Accumulator(3) # loss_D, loss_G, num_examples
+        metric = d2l.Accumulator(3)  # loss_D, loss_G, num_examples
         for X in data_iter:
             batch_size = X.shape[0]
             Z = np.random.normal(0, 1, size=(batch_size, latent_dim))
@@ -135,8 +135,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr_D, lr_G, latent_dim, data):
         # Show the losses
         loss_D, loss_G = metric[0]/metric[2], metric[1]/metric[2]
         animator.add(epoch, (loss_D, loss_G))
-    print('loss_D %.3f, loss_G %.3f, %d examples/sec' %
-          (loss_D, loss_G, metric[2]/timer.stop()))
+    print('loss_D %.3f, loss_G %.3f, %d examples/sec' % (
+        loss_D, loss_G, metric[2]/timer.stop()))
 
 # %% [markdown]
 # Twenty epochs.

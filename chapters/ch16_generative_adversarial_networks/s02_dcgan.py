@@ -90,13 +90,13 @@ g_blk(x).shape
 # %%
 n_G = 64
 net_G = nn.Sequential()
-net_G.add(G_block(n_G*8, strides=1, padding=0), # output: (64*8, 4, 4)
-          G_block(n_G*4), # output: (64*4, 8, 8)
-          G_block(n_G*2), # output: (64*2, 16, 16)
-          G_block(n_G), # output: (64, 32, 32)
+net_G.add(G_block(n_G*8, strides=1, padding=0),  # output: (64*8, 4, 4)
+          G_block(n_G*4),  # output: (64*4, 8, 8)
+          G_block(n_G*2),  # output: (64*2, 16, 16)
+          G_block(n_G),   # output: (64, 32, 32)
           nn.Conv2DTranspose(
               3, kernel_size=4, strides=2, padding=1, use_bias=False,
-              activation='tanh')) # output: (3, 64, 64)
+              activation='tanh'))  # output: (3, 64, 64)
 
 # %% [markdown]
 # The shape is right.
@@ -148,11 +148,11 @@ d_blk(x).shape
 # %%
 n_D = 64
 net_D = nn.Sequential()
-net_D.add(D_block(n_D),    # output: (64, 32, 32)
+net_D.add(D_block(n_D),   # output: (64, 32, 32)
           D_block(n_D*2),  # output: (64*2, 16, 16)
           D_block(n_D*4),  # output: (64*4, 8, 8)
           D_block(n_D*8),  # output: (64*8, 4, 4)
-          nn.Conv2D(1, kernel_size=4, use_bias=False)) # output: (1, 1, 1)
+          nn.Conv2D(1, kernel_size=4, use_bias=False))  # output: (1, 1, 1)
 
 # %% [markdown]
 # One number an image.
@@ -183,7 +183,7 @@ def train(net_D, net_G, data_iter, num_epochs, lr, latent_dim,
     for epoch in range(1, num_epochs+1):
         # Train one epoch
         timer = d2l.Timer()
-        metric = d2l.Accumulator(3) # loss_D, loss_G, num_examples
+        metric = d2l.Accumulator(3)  # loss_D, loss_G, num_examples
         for X, _ in data_iter:
             batch_size = X.shape[0]
             Z = np.random.normal(0, 1, size=(batch_size, latent_dim, 1, 1))
@@ -203,8 +203,8 @@ def train(net_D, net_G, data_iter, num_epochs, lr, latent_dim,
         # Show the losses
         loss_D, loss_G = metric[0]/metric[2], metric[1]/metric[2]
         animator.add(epoch, (loss_D, loss_G))
-    print('loss_D %.3f, loss_G %.3f, %d examples/sec on %s' %
-          (loss_D, loss_G, metric[2]/timer.stop(), ctx))
+    print('loss_D %.3f, loss_G %.3f, %d examples/sec on %s' % (
+        loss_D, loss_G, metric[2]/timer.stop(), ctx))
 
 # %% [markdown]
 # Forty epochs.

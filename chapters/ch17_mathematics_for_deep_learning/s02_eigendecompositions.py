@@ -43,9 +43,9 @@ np.linalg.eig(np.array([[2, 1], [2, 3]]))
 
 # %%
 A = np.array([[1.0, 0.1, 0.1, 0.1],
-             [0.1, 3.0, 0.2, 0.3],
-             [0.1, 0.2, 5.0, 0.5],
-             [0.1, 0.3, 0.5, 9.0]])
+              [0.1, 3.0, 0.2, 0.3],
+              [0.1, 0.2, 5.0, 0.5],
+              [0.1, 0.3, 0.5, 9.0]])
 
 v, _ = np.linalg.eig(A)
 v
@@ -111,6 +111,7 @@ norm_eigs.sort()
 # %%
 # Rescale the matrix A
 A /= norm_eigs[-1]
+
 # Do the same experiment again
 v_in = np.random.randn(k, 1)
 

@@ -87,7 +87,7 @@ plots = [np.sin(xs)]
 # Compute some quadratic approximations. Use d(sin(x))/dx = cos(x)
 for x0 in [-1.5, 0, 2]:
     plots.append(np.sin(x0) + (xs - x0) * np.cos(x0) -
-                 (xs - x0)**2 * np.sin(x0) / 2)
+                              (xs - x0)**2 * np.sin(x0) / 2)
 
 d2l.plot(xs, plots, 'x', 'f(x)', ylim=[-1.5, 1.5])
 

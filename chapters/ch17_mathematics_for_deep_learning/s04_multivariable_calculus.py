@@ -23,7 +23,7 @@ def f(x, y):
     return np.log(np.exp(x) + np.exp(y))
 def grad_f(x, y):
     return np.array([np.exp(x) / (np.exp(x) + np.exp(y)),
-                    np.exp(y) / (np.exp(x) + np.exp(y))])
+                     np.exp(y) / (np.exp(x) + np.exp(y))])
 
 epsilon = np.array([0.01, -0.03])
 grad_approx = f(0, np.log(2)) + epsilon.dot(grad_f(0, np.log(2)))
@@ -142,12 +142,12 @@ print("df/dz at {}, {}, {}, {} is {}".format(w, x, y, z, z.grad))
 # Construct grid and compute function
 x, y = np.meshgrid(np.linspace(-2, 2, 101),
                    np.linspace(-2, 2, 101), indexing='ij')
-z = x*np.exp(-x**2 - y**2)
+z = x*np.exp(- x**2 - y**2)
 
 # Compute gradient and Hessian at (1, 0)
 w = np.exp(-1)*(-1 - (x + 1) + 2 * (x + 1)**2 + 2 * y**2)
-# matplotlib 3.7 takes no MXNet arrays in 3D
-x, y, z, w = x.asnumpy(), y.asnumpy(), z.asnumpy(), w.asnumpy()
+x, y, z, w = (x.asnumpy(), y.asnumpy(),  # matplotlib 3.7 in 3D
+              z.asnumpy(), w.asnumpy())
 
 # Plot function
 ax = d2l.plt.figure().add_subplot(111, projection='3d')

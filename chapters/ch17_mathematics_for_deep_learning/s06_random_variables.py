@@ -75,7 +75,7 @@ def plot_chebychev(a, p):
     d2l.plt.ylabel('p.m.f.')
 
     d2l.plt.hlines(0.5, a - 4 * np.sqrt(2 * p),
-                  a + 4 * np.sqrt(2 * p), 'black', lw=4)
+                   a + 4 * np.sqrt(2 * p), 'black', lw=4)
     d2l.plt.vlines(a - 4 * np.sqrt(2 * p), 0.53, 0.47, 'black', lw=1)
     d2l.plt.vlines(a + 4 * np.sqrt(2 * p), 0.53, 0.47, 'black', lw=1)
     d2l.plt.title("p > 1/8")

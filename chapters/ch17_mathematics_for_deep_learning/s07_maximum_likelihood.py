@@ -33,7 +33,7 @@ d2l.plot(theta, p, 'theta', 'likelihood')
 n_H = 8675309
 n_T = 25624
 
-# Initialize our parameters
+# Initialize our paramteres
 theta = np.array(0.5)
 theta.attach_grad()
 

@@ -20,6 +20,7 @@ d2l.use_svg_display()
 # %%
 def transform(data, label):
     return np.floor(data.astype('float32') / 128).squeeze(axis=-1), label
+
 mnist_train = gluon.data.vision.MNIST(train=True, transform=transform)
 mnist_test = gluon.data.vision.MNIST(train=False, transform=transform)
 
@@ -72,7 +73,7 @@ d2l.show_images(images, 2, 9);
 # How often each digit occurs:
 
 # %%
-X, Y = mnist_train[:] # All training examples
+X, Y = mnist_train[:]  # All training examples
 
 n_y = np.zeros((10))
 for y in range(10):
@@ -97,9 +98,9 @@ d2l.show_images(P_xy, 2, 5);
 
 # %%
 def bayes_pred(x):
-    x = np.expand_dims(x, axis=0) # (28, 28) -> (1, 28, 28)
+    x = np.expand_dims(x, axis=0)  # (28, 28) -> (1, 28, 28)
     p_xy = P_xy * x + (1 - P_xy)*(1 - x)
-    p_xy = p_xy.reshape(10, -1).prod(axis=1) # p(x|y)
+    p_xy = p_xy.reshape(10, -1).prod(axis=1)  # p(x|y)
     return np.array(p_xy) * P_y
 
 image, label = mnist_test[0]
@@ -122,9 +123,9 @@ log_P_xy_neg = np.log(1 - P_xy)
 log_P_y = np.log(P_y)
 
 def bayes_pred_stable(x):
-    x = np.expand_dims(x, axis=0) # (28, 28) -> (1, 28, 28)
+    x = np.expand_dims(x, axis=0)  # (28, 28) -> (1, 28, 28)
     p_xy = log_P_xy * x + log_P_xy_neg * (1 - x)
-    p_xy = p_xy.reshape(10, -1).sum(axis=1) # p(x|y)
+    p_xy = p_xy.reshape(10, -1).sum(axis=1)  # p(x|y)
     return p_xy + log_P_y
 
 py = bayes_pred_stable(image)
@@ -155,4 +156,4 @@ d2l.show_images(X, 2, 9, titles=[str(d) for d in preds]);
 # %%
 X, y = mnist_test[:]
 preds = np.array(predict(X), dtype=np.int32)
-float((preds == y).sum()) / len(y) # Validation accuracy
+float((preds == y).sum()) / len(y)  # Validation accuracy

@@ -22,8 +22,8 @@ epsilon = 0.1
 random.seed(8675309)
 xs = np.random.normal(loc=0, scale=1, size=(300,))
 
-ys = [np.sum(np.exp(-(xs[0:i] - xs[i])**2 / (2 * epsilon**2)) /
-            np.sqrt(2*np.pi*epsilon**2)) / len(xs) for i in range(len(xs))]
+ys = [np.sum(np.exp(-(xs[0:i] - xs[i])**2 / (2 * epsilon**2))
+             / np.sqrt(2*np.pi*epsilon**2)) / len(xs) for i in range(len(xs))]
 
 # Compute true density
 xd = np.arange(np.min(xs), np.max(xs), 0.01)
@@ -94,7 +94,7 @@ N = 1000
 # Sample dataset
 samples = np.random.normal(loc=0, scale=1, size=(N,))
 
-# Lookup Student's t-distribution c.d.f.
+# Lookup Students's t-distribution c.d.f.
 t_star = 1.96
 
 # Construct interval

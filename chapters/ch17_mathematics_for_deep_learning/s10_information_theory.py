@@ -84,8 +84,8 @@ def mutual_information(p_xy, p_x, p_y):
     return out
 
 mutual_information(np.array([[0.1, 0.5], [0.1, 0.3]]),
-                    np.array([0.2, 0.8]),
-                    np.array([[0.75, 0.25]]))
+                   np.array([0.2, 0.8]),
+                   np.array([[0.75, 0.25]]))
 
 # %% [markdown]
 # ## 17.10.4 Kullback-Leibler Divergence

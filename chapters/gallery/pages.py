@@ -68,8 +68,13 @@ def note(section, nb):
     if lines:
         parts.append('Shrunken, to run in seconds (`-` as printed, `+` as run here):\n\n'
                      + '\n'.join(['```diff', *lines, '```']))
-    parts += [f"Listing {entry['listing']} is not as printed: {entry['reason'].strip()}."
-              for entry in verbatim.deviations() if entry['section'] == section.number]
+    for entry in verbatim.deviations():
+        if entry['section'] == section.number:
+            diff = [*(f'- {line}' for line in entry['printed']),
+                    *(f'+ {line}' for line in entry['stands'])]
+            parts.append(f"Listing {entry['listing']} is not as printed: {entry['reason'].strip()} "
+                         '(`-` as printed, `+` as it stands):\n\n'
+                         + '\n'.join(['```diff', *diff, '```']))
     return '\n\n'.join(parts)
 
 
@@ -103,12 +108,16 @@ def contents_pages(sections):
                                     + toctree([f'/{name}' for name in names]))
             names = [index]
         front += names
+    letters, code = verbatim.figures(sections)
+    letters = (f'{letters[0]} of {letters[1]} listings stand to the letter, {code[0]} of {code[1]} '
+               'statements as printed; a page names what differs on it, and why.')
     pages['index.md'] = (
         '# Dive into Deep Learning, run\n\n'
         'The code of *Dive into Deep Learning* 0.7.1 on MXNet 1.9.1, section by section, with what '
         'it prints and draws when it is run. The text is in the book; the sentences here are our '
-        'own.\n\nA name such as `d2l.Residual` leads to the listing that defines it, and from '
-        'there to the [API](api). [How it ran](how-it-ran) says what was run on sample data, and '
+        f'own. {letters}\n\nA name such as `d2l.Residual` leads to the listing that defines it, and '
+        'the name in that listing to the [API](api), which says what it takes and gives: shapes, '
+        'units, errors. [How it ran](how-it-ran) says what was run on sample data, and '
         'the [regression](regression) what every network computes.\n\n'
         + toctree(front, 2) + toctree(['api', 'regression', 'speed', 'how-it-ran']))
     return pages
