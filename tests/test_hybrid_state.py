@@ -729,3 +729,109 @@ def outcome(case, train):
 def test_guarded(name, train):
     eager, compiled = outcome(GUARDED[name], train)
     assert same(eager, compiled)
+
+
+# ------------------------------------------------------------------ refused: a TraceError that says why
+
+REFUSED = {         # before, in __init__, in forward, what the message says, the line it shows
+    'counter': ('', 'self.n = 0', 'self.n += 1\nreturn X * self.n', 'self.n, a state in Python', 'self.n += 1'),
+    'counter in a list': ('', 'self.n = [0]', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n[0]'),
+    'counter in a dict': ('', 'self.n = {"k": 0}', 'self.n["k"] += 1\nreturn X * self.n["k"]', 'self.n, a state', 'self.n["k"]'),
+    'counter in a Counter': ('', 'self.n = collections.Counter(a=1)', 'self.n.update("a")\nreturn X * self.n["a"]',
+                             'self.n, a state', 'self.n'),
+    'counter in an object': ('', 'self.n = types.SimpleNamespace(k=0)', 'self.n.k += 1\nreturn X * self.n.k',
+                             'self.n, a state', 'self.n.k'),
+    'counter in slots': ('class S:\n    __slots__ = ["k"]\ns = S()\ns.k = 1\n', '', 's.k += 1\nreturn X * s.k', 'global s, a state', 's.k'),
+    'global counter': ('n = 0\n', '', 'global n\nn += 1\nreturn X * n', 'global n, a state', 'n += 1'),
+    'counter in a global list': ('n = [0]\n', '', 'n[0] += 1\nreturn X * n[0]', 'global n, a state', 'n[0]'),
+    'counter in a called function': ('n = 0\ndef g():\n    global n\n    n += 1\n    return n\n', '', 'return X * g()',
+                                     'global n, a state', 'n += 1'),
+    'counter in a closure': ('def make():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n'
+                             '        return n\n    return g\ng = make()\n', '', 'return X * g()', 'n, a state', 'n += 1'),
+    'counter in a class': ('', '', 'Net.n += 1\nreturn X * Net.n', 'Net.n, a state', 'Net.n'),
+    'counter in a class, by self': ('', '', 'type(self).n += 1\nreturn X * self.n', 'Net.n, a state', 'n'),
+    'counter in a default': ('def g(n=[0]):\n    n[0] += 1\n    return n[0]\n', '', 'return X * g()', '__defaults__, a state', ''),
+    'counter on a function': ('def g():\n    g.n += 1\n    return g.n\ng.n = 0\n', '', 'return X * g()', 'g.n, a state', 'g.n'),
+    'counter in NumPy': ('', 'self.n = numpy.zeros(1)', 'self.n += 1\nreturn X * float(self.n[0])', 'self.n, a state', 'self.n'),
+    'counter in a bytearray': ('', 'self.n = bytearray(1)', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
+    'counter in array.array': ('', 'self.n = array.array("i", [0])', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
+    'counter of a child': ('', 'self.c = nn.Dense(3)\nself.c.n = 1', 'self.c.n += 1\nreturn X * self.c.n', 'self.n, a state', 'self.c.n'),
+    'counter by vars': ('', 'self.n = 0', 'vars(self)["n"] += 1\nreturn X * self.n', 'self.n, a state', ''),
+    'counter by setattr': ('', 'self.n = 0', 'setattr(self, "n", self.n + 1)\nreturn X * self.n', 'self.n, a state', 'setattr'),
+    'a mode that changes': ('', 'self.mode = "a"', 'self.mode = self.mode + "b"\nreturn X * len(self.mode)', 'self.mode, a state', 'self.mode'),
+    'a tuple that counts': ('', 'self.n = (0, 1)', 'self.n = (self.n[0] + 1, 1)\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
+    'a layer made': ('', '', 'self.d = nn.Dense(2)\nreturn self.d(X)', 'self.d, a state', 'self.d = '),
+    'a layer registered': ('', 'self.d = nn.Dense(3)', 'self.register_child(self.d, "e")\nreturn X * len(self._children)', 'makes layers', 'return'),
+    'a generator kept': ('', '', 'self.g = (x for x in [X])\nreturn X', 'puts a generator', ''),
+    'a function kept': ('', '', 'self.g = lambda: X\nreturn X', 'puts a function', ''),
+    'default_rng': ('rng = numpy.random.default_rng(0)\n', '', 'return X * rng.random()', 'Python or NumPy', 'rng.random'),
+    'RandomState': ('', 'self.r = numpy.random.RandomState(0)', 'return X * self.r.rand()', 'Python or NumPy', 'self.r.rand'),
+    'Random': ('', 'self.r = random.Random(0)', 'return X * self.r.random()', 'Python or NumPy', 'self.r.random'),
+    'Random.gauss': ('', 'self.r = random.Random(0)', 'return X * self.r.gauss(0, 1)', 'Python or NumPy', 'self.r.gauss'),
+    'Random.choice': ('r = random.Random(0)\n', '', 'return X * r.choice([1, 2, 3])', 'Python or NumPy', 'r.choice'),
+    'Random.shuffle': ('r = random.Random(0)\n', '', 'a = [1, 2, 3]\nr.shuffle(a)\nreturn X * a[0]', 'Python or NumPy', 'r.shuffle'),
+    'default_rng made inside': ('', '', 'return X * numpy.random.default_rng().random()', 'entropy', 'default_rng'),
+    'RandomState made inside': ('', '', 'return X * numpy.random.RandomState().rand()', 'entropy', 'RandomState'),
+    'Random made inside': ('', '', 'return X * random.Random().random()', 'without a seed', 'random.Random'),
+    'SystemRandom': ('r = random.SystemRandom()\n', '', 'return X * r.random()', 'entropy', 'r.random'),
+    'random.random': ('', '', 'return X * random.random()', 'Python or NumPy', 'random.random'),
+    'from random import': ('from random import uniform\n', '', 'return X * uniform(0, 1)', 'Python or NumPy', 'uniform'),
+    'from numpy.random import': ('from numpy.random import rand\n', '', 'return X * rand()', 'Python or NumPy', 'rand()'),
+    'time.time': ('', '', 'return X * time.time()', 'reads a clock', 'time.time'),
+    'from time import': ('from time import perf_counter as clock\n', '', 'return X * clock()', 'reads a clock', 'clock()'),
+    'datetime.now': ('', '', 'return X * datetime.datetime.now().microsecond', 'reads a clock', 'now()'),
+    'date.today': ('', '', 'return X * datetime.date.today().day', 'reads a clock', 'today()'),
+    'uuid': ('', '', 'return X * uuid.uuid4().int', 'entropy', 'uuid4'),
+    'urandom': ('', '', 'return X * os.urandom(1)[0]', 'entropy', 'urandom'),
+    'secrets': ('import secrets\n', '', 'return X * secrets.randbelow(9)', 'entropy', 'randbelow'),
+    'next of count': ('it = itertools.count()\n', '', 'return X * next(it)', 'next value of an iterator', 'next(it)'),
+    'next of an iterator': ('it = iter(range(9))\n', '', 'return X * next(it)', 'next value of an iterator', 'next(it)'),
+    'next of an attribute': ('', 'self.it = iter([1, 2, 3, 4])', 'return X * next(self.it)', 'next value of an iterator', 'next(self.it)'),
+    'for over an iterator': ('it = iter([1, 2, 3, 4])\n', '', 'for i in it:\n    return X * i', 'next value of a list_iterator', ''),
+    'next of cycle': ('it = itertools.cycle([1, 2, 3])\n', '', 'return X * next(it)', 'next value of an iterator', 'next(it)'),
+    'next of a generator': ('def g():\n    while True:\n        yield 1\nit = g()\n', '', 'return X * next(it)', 'next value of a generator', ''),
+    'send to a generator': ('def g():\n    a = 1\n    while True:\n        a = yield a\nit = g()\nnext(it)\n', '', 'return X * it.send(3)', 'generator', ''),
+    'a user-defined iterator': ('class It:\n    n = 0\n    def __iter__(self):\n        return self\n    def __next__(self):\n        self.n += 1\n'
+                                '        return self.n\nit = It()\n', '', 'return X * next(it)', '', ''),
+    'a generator returned': ('', '', 'return (x for x in [X, X])', 'returns a generator', ''),
+    'a map returned': ('', '', 'return map(abs, [X])', 'returns a map', ''),
+    'a zip returned': ('', '', 'return zip([X], [X])', 'returns a zip', ''),
+    'an iterator returned': ('', '', 'return iter([X])', 'returns a list_iterator', ''),
+    'a lambda returned': ('', '', 'return lambda: X * 2', 'returns a function', ''),
+    'a view returned': ('', '', 'return {"a": X}.values()', 'returns a dict_values', ''),
+    'a Block returned': ('', '', 'return nn.Dense(2)', 'returns a Dense', ''),
+    'X.grad': ('', '', 'return X * X.grad', 'reads a gradient', 'X.grad'),
+    'a file': ('path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3")\n', '', 'return X * int(open(path).read())', 'looks at files', 'open('),
+    'a file by pathlib': ('path = pathlib.Path(__import__("tempfile").mkstemp()[1])\npath.write_text("3")\n', '', 'return X * int(path.read_text())', 'looks at files', 'read_text'),
+    'an open file': ('path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3\\n4\\n")\nfile = open(path)\n', '', 'return X * int(file.readline())', 'reads a file', 'readline'),
+    'np.load': ('path = __import__("tempfile").mkstemp()[1]\nnpx.save(path, {"a": np.ones(3)})\n', '', 'return X * npx.load(path)["a"]', 'loads arrays', 'npx.load'),
+    'input': ('', '', 'return X * len(input())', 'asks for input', 'input()'),
+    'a queue': ('q = queue.Queue()\nq.put(3)\n', '', 'return X * q.get()', 'queue', ''),
+    'a context variable': ('v = contextvars.ContextVar("v", default=2)\n', '', 'return X * v.get()', 'context variable', 'v.get'),
+    'seeding': ('', '', 'mx.random.seed(3)\nreturn X * np.random.uniform()', 'seeds the generator', 'seed'),
+    'too large a list': ('', 'self.a = list(range(100000))', 'return X * self.a[0]', 'self.a, which holds more than', 'self.a[0]'),
+    'hooks of a child': ('', 'self.d = nn.Dense(3)\nself.d.register_forward_hook(lambda *a: None)', 'return self.d(X)', 'with hooks', 'self.d(X)'),
+    'an array by no known way': ('import ctypes\nW = np.ones(3)\nwhere = id(W)\n', '', 'return X * ctypes.cast(where, ctypes.py_object).value', 'where it comes from', 'ctypes.cast'),
+    'the value of an array in a list': ('W = [np.ones(3)]\n', '', 'return X * float(W[0].sum())', 'asks for the value', 'float('),
+    'the value of a global array': ('W = np.ones(3)\n', '', 'return X * W.asnumpy().sum()', 'asks for the value', 'asnumpy'),
+    'writes into an argument': ('', '', 'X[0] = 1\nreturn X', 'writes into an array', 'X[0]'),
+    'writes into a Parameter': ('', 'self.d = nn.Dense(3, in_units=3)', 'self.d.weight.data()[:] = 1\nreturn self.d(X)', 'writes into an array', 'data()'),
+}
+
+
+def refused_module(name):
+    before, init, forward, *_ = REFUSED[name]
+    after = 'Net.n = 0\n' if 'Net.n' in forward or 'type(self).n' in forward else ''
+    return block(init, forward, before) + after
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_refused(name):
+    *_, what, line = REFUSED[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        with pytest.raises(TraceError) as caught:
+            run(refused_module(name), (), 'net(X)', True, False)
+    message = str(caught.value)
+    assert what in message and line in message.splitlines()[2], message
+    assert '<case ' in message.splitlines()[1] and 'fallback=True' in message

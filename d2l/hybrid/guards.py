@@ -112,7 +112,9 @@ class State:
         self.arrays, self.nodes = tree.arrays, tree.nodes
         self._typed = [*map(_first, guard.types), *tree.nodes]
         self._types = list(map(type, self._typed))
-        dicts = [g.held for g in guard.groups if not g.busy] + [held for held, *_ in guard.contents]
+        dicts = [g.held for g in guard.groups if not g.busy]
+        dicts += [held for held, names, _ in guard.contents if names]
+        self._empty = [held for held, names, _ in guard.contents if not names]
         sequences, self._copies = [*guard.kept], []
         for node, kind in zip(tree.nodes, tree.kinds):
             plain = type(getattr(node, '__dict__', None)) is not dict
@@ -145,6 +147,7 @@ class State:
         """Whether nothing was touched since; False where that cannot be said."""
         try:
             return (list(map(_version, self._tags)) == self._versions
+                    and not any(self._empty)
                     and list(map(type, self._typed)) == self._types
                     and all(map(_same, map(dict.get, self._owners, self._names, _missing),
                                 self._values))

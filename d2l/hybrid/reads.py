@@ -13,6 +13,7 @@ import io
 import os
 import queue
 import random
+import secrets
 import sys
 import sysconfig
 import time
@@ -90,13 +91,16 @@ def line_of(code, name):
 
 def _has_arguments(frame):
     """Whether the call that a frame is making has an argument that is not None."""
-    before = None
+    call = before = None
     for step in dis.get_instructions(frame.f_code):
-        if step.offset >= frame.f_lasti and not step.opname.startswith('PRECALL'):
-            return bool(step.arg) and not (before.opname == 'LOAD_CONST' and before.argval is None)
-        if step.opname not in ('PRECALL', 'CACHE', 'KW_NAMES'):
+        if step.offset > frame.f_lasti:
+            break
+        if step.opname.startswith('CALL'):
+            call, argument = step, before
+        elif step.opname not in ('PRECALL', 'KW_NAMES'):
             before = step
-    return False
+    return bool(call and call.arg) and not (
+        argument.opname == 'LOAD_CONST' and argument.argval is None)
 
 
 class Reads:
@@ -111,6 +115,7 @@ class Reads:
         self._codes, self._functions = set(), collections.defaultdict(list)
         self._names, self._spaces, self._met = set(), {}, set()
         self._previous, self._running = None, False
+        self.stopped, self.left = False, None   # where the code of the user's returned last
 
     def meet(self, value):
         """Take note of a value that a slot holds by identity."""
@@ -170,21 +175,21 @@ class Reads:
             for name in tuple(self._names):
                 self._look_up(owner, what, name)
 
-    def _look_up(self, owner, what, name):
-        if isinstance(owner, dict):
-            if name in owner:
-                self._slot(owner, name, what + name, True)
-            return
-        self.look_up_class(owner, name)
+    def _look_up(self, owner, what, name, line=None):
+        if not isinstance(owner, dict):
+            return self.look_up_class(owner, name, line)
+        for each in name, '_' + name:           # as properties of MXNet's classes are kept
+            if each in owner and each not in ('_data', '_grad'):    # Parameters' are seen when used
+                self._slot(owner, each, what + name, True, line)
 
-    def look_up_class(self, owner, name):
+    def look_up_class(self, owner, name, line=None):
         """Guard an attribute of a class as Python finds it: where it is, and where it is not."""
         bases = owner.__mro__ + (type(owner).__mro__ if type(owner) is not type else ())
         for i, base in enumerate(bases):
             if name in vars(base):
                 for b in bases[:i + 1]:
                     if b.__module__ != 'builtins':
-                        self._slot(b, name, f'{b.__name__}.{name}', True)
+                        self._slot(b, name, f'{b.__name__}.{name}', True, line)
                 return
         for base in bases:
             if base.__module__.partition('.')[0] not in _LIBRARIES:
@@ -220,16 +225,16 @@ class Reads:
                 self._slot(frame.f_builtins, name, name, True)
         for name in stores:
             self._slot(frame.f_globals, name, f'the global {name}', False, (code, name))
-        self._name(attributes)
+        self._name(attributes, code)
         for function in self._functions.get(code, ()):
             self._cells(function)
 
-    def _name(self, names):
+    def _name(self, names, code):
         new = [name for name in names if name not in self._names]
         self._names.update(new)
         for owner, what in tuple(self._spaces.values()):
             for name in new:
-                self._look_up(owner, what, name)
+                self._look_up(owner, what, name, (code, name))
 
     def _call_of_c(self, frame, function):
         what, owner = None, getattr(function, '__self__', None)
@@ -238,7 +243,8 @@ class Reads:
         except TypeError:       # of an object that has no hash
             pass
         if owner is not None and not isinstance(owner, (type, types.ModuleType)):
-            if isinstance(owner, _GENERATORS) and any(owner is v for v, _ in self._moving):
+            if isinstance(owner, _GENERATORS) and (owner in _GLOBAL or any(
+                    owner is v for v, _ in self._moving)):
                 what = 'draws from a generator of Python or NumPy'
             elif isinstance(owner, io.IOBase) and function.__name__.startswith('read'):
                 what = 'reads a file'
@@ -249,6 +255,7 @@ class Reads:
             what = 'takes the next value of an iterator'
         if what is None:
             return
+        seeds = frame.f_code is _RANDBITS and is_users(frame.f_back)    # NumPy's C code, between
         while not is_users(frame):
             name = frame.f_globals.get('__name__', '').partition('.')[0]
             if name in _SILENT or frame.f_code.co_filename.startswith('<frozen') or not frame.f_back:
@@ -256,8 +263,9 @@ class Reads:
             if name == 'd2l':           # what traces
                 return
             frame = frame.f_back
-        if function is os.urandom and _has_arguments(frame):    # RandomState(seed) draws, too
-            return
+        if seeds and not {'randbits', 'getrandbits'} & {*frame.f_code.co_names} and _has_arguments(
+                frame):
+            return                      # RandomState(seed) draws before it uses the seed
         raise self._refuse(f'{what}, and a graph would repeat it for ever', BEFORE)
 
     def _hook(self, frame, event, arg):
@@ -271,6 +279,8 @@ class Reads:
                 self._call(frame)
             elif event == 'c_call':
                 self._call_of_c(frame, arg)
+            elif event == 'return' and frame.f_code in self._codes:
+                self.left = frame.f_code, frame.f_lineno
         finally:
             self._running = False
 
@@ -284,10 +294,12 @@ class Reads:
         sys.setprofile(self._hook)
 
     def stop(self):
+        self.stopped = True
         sys.setprofile(self._previous)
         if self._profiler is not None:
             self._profiler.enable()
 
 
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
-_SEED = random.Random.seed.__code__
+_SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
+_GLOBAL = random._inst, numpy.random.mtrand._rand

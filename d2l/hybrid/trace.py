@@ -162,6 +162,7 @@ class Trace:
         self._made = {}             # id -> array, for each array made in the run
         self._parts = set()         # ids of those that may share the memory of others
         self._slots, self._blocks, self._touched = {}, {}, set()
+        self._new = {}              # id -> Block that is made in the run
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
         self._errors, self._undo, self._patched = {}, [], set()
         self._reads = Reads(self._slot, self._error, self._tree.moving)
@@ -223,6 +224,8 @@ class Trace:
         if line is None:
             frame = users_line()
             line = frame.f_code, frame.f_lineno
+            if self._reads.stopped:             # where the run ended
+                line = self._reads.left or line
         code, number = line
         if isinstance(number, str):
             number = line_of(code, number)
@@ -297,7 +300,7 @@ class Trace:
             self.slots.append(slot)
 
     def _get_attribute(self, original, block, name):
-        if (id(block), name) not in self._touched:
+        if (id(block), name) not in self._touched and id(block) not in self._new:
             self._touched.add((id(block), name))
             if not isinstance(block, Compiled) and name != '__class__':
                 self._touch(block, object.__getattribute__(block, '__dict__'), name)
@@ -305,6 +308,9 @@ class Trace:
 
     def _touch(self, block, held, name):
         if id(block) not in self._blocks:
+            if not held:                        # it is made in this run
+                self._new[id(block)] = block
+                return
             self._blocks[id(block)] = block, held, dict(held)
             self.types.append((block, type(block)))
             self._reads.meet(type(block))
@@ -320,13 +326,16 @@ class Trace:
                     raise Deferred      # it counts Parameters as they are used
                 raise self._error(f'calls a {type(block).__name__} with hooks, which no graph runs')
             return self._register(held, name, f'self.{name}')
-        self._slot(held, name, f'self.{name}', True)
-        self._reads.look_up_class(type(block), name)
+        if name != '__class__':
+            self._slot(held, name, f'self.{name}', True)
+            self._reads.look_up_class(type(block), name)
 
     def _set_attribute(self, original, block, name, value):
         held = object.__getattribute__(block, '__dict__')
-        if id(block) not in self._blocks:
-            self._blocks[id(block)] = block, held, dict(held)
+        if id(block) not in self._blocks and id(block) not in self._new:
+            self._touch(block, held, '__class__')
+        if id(block) in self._new:
+            return original(block, name, value)
         slot = self._slot(held, name, f'self.{name}', False)
         if isinstance(value, (gluon.Block, Parameter)) and value is not slot.value or isinstance(
                 slot.value, (gluon.Block, Parameter)) and value is not slot.value or (
