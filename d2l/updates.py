@@ -123,5 +123,8 @@ def faster(original):
 
 
 def install():
-    """Let MXNet's Updater, which Gluon's Trainer calls, update so."""
+    """Let MXNet's Updater, which Gluon's Trainer calls, update so; pickled or copied, it is as
+    MXNet's own, without the pointers that belong to this process."""
     optimizer.Updater.__call__ = faster(optimizer.Updater.__call__)
+    optimizer.Updater.__getstate__ = lambda updater: {
+        name: value for name, value in vars(updater).items() if name != 'updates'}

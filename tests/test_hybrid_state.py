@@ -4,8 +4,13 @@ Each case is a small module, run twice: as it is, and compiled. After each chang
 in predict and in training mode, and all that comes out must be the same numbers; or the compiled one
 refuses with a TraceError that names the line.
 """
+import cProfile
+import collections
+import copy
 import enum
 import linecache
+import pickle
+import sys
 import textwrap
 import types
 import warnings
@@ -14,6 +19,7 @@ import mxnet as mx
 import numpy as onp
 import pytest
 from mxnet import autograd, np, npx
+from mxnet.gluon import nn
 
 from d2l import hybrid
 from d2l.hybrid import TraceError
@@ -51,14 +57,11 @@ def leaves(value):
         return [repr(value)]
     if isinstance(value, dict):
         return [type(value).__name__, *map(str, value), *[v for x in value.values() for v in leaves(x)]]
-    if isinstance(value, (list, tuple, collections_deque)):
+    if isinstance(value, (list, tuple, collections.deque)):
         return [type(value).__name__, *[v for x in value for v in leaves(x)]]
     if hasattr(value, '__dict__') and not callable(value):
         return [type(value).__name__, *leaves(vars(value))]
     return [value]
-
-
-collections_deque = __import__('collections').deque
 
 
 def run(source, changes, call, compiled, train):
@@ -84,11 +87,10 @@ def run(source, changes, call, compiled, train):
         if train:
             with autograd.record():
                 result = eval(call, scope)
-                arrays = [v for v in flat(result) if v.dtype == onp.float32]
-                loss = sum([v.sum() for v in arrays[1:]], arrays[0].sum()) if arrays else None
-            if loss is not None:
-                loss.backward()
-                found.append(scope['X'].grad.asnumpy())
+                loss = sum([v.sum() for v in flat(result) if v.dtype == onp.float32],
+                           0 * scope['X'].sum())
+            loss.backward()
+            found.append(scope['X'].grad.asnumpy())
         else:
             result = eval(call, scope)
         found.append(leaves(result))
@@ -106,7 +108,7 @@ def flat(value):
         return [value]
     if isinstance(value, dict):
         return flat(list(value.values()))
-    if isinstance(value, (list, tuple, collections_deque)):
+    if isinstance(value, (list, tuple, collections.deque)):
         return [v for x in value for v in flat(x)]
     return flat(vars(value)) if hasattr(value, '__dict__') and not callable(value) else []
 
@@ -352,7 +354,6 @@ GUARDED.update({
     'global in a lambda': ('k = 2\n' + F + '(lambda: X * k)()', ['k = 3']),
     'global in a nested function': (
         'k = 2\ndef f(X):\n    def g():\n        return X * k\n    return g()', ['k = 3']),
-    'global made later': ('def f(X):\n    return X * globals().get("k", 1)', []),
     'a builtin shadowed': (F + 'X * len([1, 2])', ['len = lambda x: 7', 'del len']),
     'a builtin replaced': (F + 'X * abs(-2)', [
         'import builtins; saved = builtins.abs; builtins.abs = lambda x: 7', 'builtins.abs = saved']),
@@ -805,6 +806,7 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
     'a file by pathlib': ('path = pathlib.Path(__import__("tempfile").mkstemp()[1])\npath.write_text("3")\n', '', 'return X * int(path.read_text())', 'looks at files', 'read_text'),
     'an open file': ('path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3\\n4\\n")\nfile = open(path)\n', '', 'return X * int(file.readline())', 'reads a file', 'readline'),
     'np.load': ('path = __import__("tempfile").mkstemp()[1]\nnpx.save(path, {"a": np.ones(3)})\n', '', 'return X * npx.load(path)["a"]', 'loads arrays', 'npx.load'),
+    'globals()': ('k = 2\n', '', 'return X * globals()["k"]', 'globals by a text', 'globals()'),
     'input': ('', '', 'return X * len(input())', 'asks for input', 'input()'),
     'a queue': ('q = queue.Queue()\nq.put(3)\n', '', 'return X * q.get()', 'queue', ''),
     'a context variable': ('v = contextvars.ContextVar("v", default=2)\n', '', 'return X * v.get()', 'context variable', 'v.get'),
@@ -835,3 +837,201 @@ def test_refused(name):
     message = str(caught.value)
     assert what in message and line in message.splitlines()[2], message
     assert '<case ' in message.splitlines()[1] and 'fallback=True' in message
+
+
+# ------------------------------------------------------------------ around it
+
+class Scaled(nn.Block):
+    """A Block with a state in a list, a number and a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.k, self.h = nn.Dense(3, in_units=3), 2.0, [np.zeros(3)]
+
+    def forward(self, X):
+        self.h[0] = self.h[0] + X.sum(axis=0)
+        return self.layer(X) * self.k + self.h[0]
+
+
+def scaled():
+    net = Scaled()
+    net.initialize(mx.init.One())
+    return net
+
+
+X = np.array([[1., 2., 3.]])
+
+
+def programs(net):
+    return sum(map(len, net.forward.__self__._programs.values()))
+
+
+@pytest.mark.parametrize('assign', ['net.k = float("2.5")', 'net.k = "".join(["a", "b"])', 'net.k = (1.5, [2])',
+                                    'net.k = {"a": float("1.5")}', 'net.k = np.ones(3)', 'net.unread = object()'])
+def test_an_equal_value_is_no_new_program(assign):
+    net = nn.Sequential()
+    net.add(nn.Dense(3))
+    net = Reads(net)
+    net.initialize()
+    scope = {'net': net, 'np': np}
+    exec(assign, scope)
+    hybrid.hybridize(net)
+    for _ in range(40):         # a fortieth would warn of what keeps changing
+        exec(assign, scope)
+        net(X)
+    assert programs(net) == 1
+
+
+class Reads(nn.Block):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.k = inner, None
+
+    def forward(self, X):
+        return self.inner(X) if self.k is not X else X
+
+
+def test_what_changes_at_each_call_is_said_and_others_are_kept():
+    net = hybrid.hybridize(Reads(nn.Activation('relu')))
+    for net.k in ('first', *range(31)):
+        net(X)
+    with pytest.warns(UserWarning, match='Reads was compiled more than 32 times: self.k keeps changing'):
+        net.k = 'one more'
+        net(X)
+    assert programs(net) == 32
+    net.k = 30
+    net(X)                      # is one of those that were kept
+    assert programs(net) == 32
+
+
+def test_arrays_from_before_the_import(python):
+    """d2l hides from the garbage collector what is there when it is imported."""
+    code = ('from mxnet import np, npx; npx.set_np(); W = np.array([1., 2.]); import d2l; X = np.ones(2); '
+            'f = d2l.compile(lambda X: X * W); print(f(X), end=""); W[:] = 5; print(f(X), end=""); '
+            'W = np.zeros(2); print(f(X))')
+    assert python('-c', code).stdout.split() == '[1. 2.][5. 5.][0. 0.]'.split()
+
+
+def test_own_forward_is_kept():
+    net = scaled()
+    net.forward = own = lambda X: X * 3
+    hybrid.hybridize(net)
+    assert (net(X).asnumpy() == X.asnumpy() * 3).all()
+    hybrid.hybridize(hybrid.hybridize(net))
+    assert (net(X).asnumpy() == X.asnumpy() * 3).all() and net.forward is not own
+    assert hybrid.hybridize(net, False).forward is own
+    net.forward = own = lambda X: X * float(X.sum())
+    with pytest.raises(TraceError):
+        hybrid.hybridize(net)(X)
+    assert net.forward is own
+
+
+@pytest.mark.parametrize('calls', [0, 1, 2])
+def test_summary(calls, capsys):
+    net = nn.Sequential()
+    net.add(nn.Dense(3, in_units=3), nn.Dense(2, in_units=3))
+    net.initialize()
+    net.summary(X)
+    wanted = capsys.readouterr().out
+    hybrid.hybridize(net)
+    for _ in range(calls):
+        net(X)
+    net.summary(X)
+    assert capsys.readouterr().out == wanted and 'Total params: 20' in wanted
+    net(X)
+    assert programs(net) == 1       # compiled as before
+
+
+def test_a_loaded_graph_is_compiled_already(tmp_path):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    hybrid.export(net, str(tmp_path / 'net'), X)
+    loaded = hybrid.load_exported(str(tmp_path / 'net'))
+    assert hybrid.hybridize(loaded) is loaded and hybrid.compile(loaded, X) is loaded
+    assert (loaded(X).asnumpy() == net(X).asnumpy()).all()
+    with pytest.raises(TraceError, match='runs a graph that was compiled or loaded before'):
+        hybrid.hybridize(Reads(loaded))(X)
+
+
+@pytest.mark.parametrize('again', [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_have_a_state_of_their_own(again):
+    net = hybrid.hybridize(scaled())
+    net(X)
+    other = again(net)
+    expected = again(hybrid.hybridize(scaled(), False))
+    expected.h = [net.h[0].copy()]
+    for _ in range(3):
+        assert (other(X).asnumpy() == expected(X).asnumpy()).all()
+
+
+def test_an_exception_in_forward_leaves_the_state():
+    net = scaled()
+    net.fail = False
+    net.h.append('text')
+    before = net.h[0]
+
+    def forward(X):
+        net.h[0] = net.h[0] + X
+        net.h.append(3)
+        net.h[1] = 'other'
+        raise ArithmeticError('on purpose')
+    net.forward = forward
+    with pytest.raises(ArithmeticError):
+        hybrid.hybridize(net)(X)
+    assert net.h[0] is before and net.h[1:] == ['text']
+
+
+def test_profilers_are_left():
+    seen = []
+    sys.setprofile(lambda frame, event, arg: seen.append(frame.f_code.co_name))
+    try:
+        profiler = sys.getprofile()
+        hybrid.hybridize(scaled())(X)
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert 'forward' in seen
+    profiler = cProfile.Profile()
+    profiler.enable()
+    hybrid.hybridize(scaled())(X)
+    assert sys.getprofile() is profiler
+    profiler.disable()
+
+
+CTRL_C = '''
+import os, signal, sys, threading, time
+from mxnet import gluon, np, npx
+from mxnet.gluon import nn
+from mxnet.ndarray._internal import NDArrayBase
+from d2l import hybrid
+npx.set_np()
+X, delay = np.ones((2, 3)), float(sys.argv[1])
+def watched():
+    return [(o, n, vars(o).get(n)) for o, n in [
+        (gluon.Block, '__getattribute__'), (gluon.Block, '__setattr__'), (NDArrayBase, 'handle'),
+        (NDArrayBase, '__del__'), (np.ndarray, '__setitem__'), (gluon.Parameter, '_check_and_get')]]
+before, interrupted = watched(), 0
+for i in range(40):
+    net = nn.Sequential()
+    net.add(nn.Dense(3, in_units=3), nn.Dense(3, in_units=3))
+    net.initialize()
+    hybrid.hybridize(net)
+    signal.setitimer(signal.ITIMER_REAL, delay * (i + 1) / 40)
+    try:
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        for _ in range(1000):
+            net(X)
+            hybrid.hybridize(net)
+    except KeyboardInterrupt:
+        interrupted += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert watched() == before, i
+    assert sys.getprofile() is None and not hybrid.trace.tracing(), i
+    assert signal.getsignal(signal.SIGALRM) is signal.default_int_handler
+    assert (net(X).shape == (2, 3))
+print(interrupted)
+'''
+
+
+def test_ctrl_c_leaves_mxnet_as_it_was(python):
+    assert python('-c', CTRL_C, '0.05').stdout.split() == ['40']

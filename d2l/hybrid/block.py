@@ -9,7 +9,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from . import tape
 from .program import Program
-from .trace import LOCK, Compiled, Deferred, Trace, TraceError, tracing
+from .trace import LOCK, Compiled, Deferred, Graph, Trace, TraceError, tracing
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
@@ -197,6 +197,8 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     """
     if not isinstance(net, gluon.Block):
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')
+    if isinstance(net, Graph):
+        return net
     own = vars(net).get('forward')
     before = getattr(own, '__self__', None)
     if isinstance(before, CompiledBlock):
@@ -220,6 +222,8 @@ def _put_back(net, own):
 def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, **flags):
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
     is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`."""
+    if isinstance(net, Graph):
+        return net
     flags = dict(dict.fromkeys(STATIC, static_alloc), **flags)
     compiled = CompiledBlock(net, False, flags, exact, optimize, fallback)
     if args:

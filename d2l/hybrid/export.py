@@ -10,6 +10,7 @@ from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
 from ..rewrite.graph import inferred
 from .block import CompiledBlock
+from .trace import Graph
 from .tree import Tree, unflatten
 
 FREE = -1  # in a saved shape: any length
@@ -133,7 +134,7 @@ def _shapes(program, leaves):
     return {name: first[0] for name, (first, *_) in found.items()}
 
 
-class ExportedBlock(gluon.Block):
+class ExportedBlock(Graph):
     """A graph that `export` wrote. Takes what the net took, or only the arrays in it, and gives what
     it gave, with lists for tuples."""
 

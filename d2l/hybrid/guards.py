@@ -15,7 +15,7 @@ import sys
 import types
 
 from . import tape
-from .tree import CannotHold, Tree, simple, slots
+from .tree import CannotHold, Tree, is_module, simple, slots
 
 MISSING = object()
 _VERSIONED = sys.version_info < (3, 12)     # dicts have a version: PEP 509, PEP 699
@@ -76,7 +76,7 @@ class _Group:
         self.held, self.slots, self.version, self.misses = held, found, None, 0
         self.names, self.values = [s.name for s in found], [s.value for s in found]
         # a module that runs sets names all the time
-        self.busy = held is None or '__builtins__' in held and '__name__' in held
+        self.busy = held is None or is_module(held)
 
     def holds(self):
         """Whether all slots hold what they held; values that are only equal are remembered."""

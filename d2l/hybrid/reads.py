@@ -24,7 +24,7 @@ import numpy
 from mxnet import gluon
 
 
-from .tree import _GENERATORS, _LIBRARIES
+from .tree import _GENERATORS, _LIBRARIES, is_module
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _STANDARD = sysconfig.get_path('stdlib')
@@ -141,6 +141,8 @@ class Reads:
             self._space(value, f'{value.__name__}.')
         elif isinstance(value, types.ModuleType):
             self._space(vars(value), f'{value.__name__}.')
+        elif is_module(value):
+            self._space(value, f'{value["__name__"]}.')
         elif isinstance(value, gluon.Block):
             self.meet(type(value))
         elif hasattr(value, 'cache_clear') and hasattr(value, '__wrapped__'):
@@ -253,6 +255,8 @@ class Reads:
         elif function is next and any(hasattr(v, '__next__') and not isinstance(v, types.GeneratorType)
                                       for v, _ in self._moving):
             what = 'takes the next value of an iterator'
+        elif function is globals and is_users(frame):
+            raise self._refuse('looks for globals by a text', 'Name them. ')
         if what is None:
             return
         seeds = frame.f_code is _RANDBITS and is_users(frame.f_back)    # NumPy's C code, between

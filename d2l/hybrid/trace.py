@@ -31,7 +31,7 @@ from mxnet.ndarray._internal import NDArrayBase
 from . import tape
 from .guards import MISSING, Slot
 from .reads import BEFORE, Reads, is_users, line_of
-from .tree import BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, pairs, set_state, simple
+from .tree import BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state, simple
 from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
@@ -133,6 +133,10 @@ class Compiled(gluon.Block):
     """What `hybridize` and `compile` make; a trace of a larger net goes through it unseen."""
 
 
+class Graph(gluon.Block):
+    """A Block that is a graph already: compiled as it is."""
+
+
 class Trace:
     """One run of a function, and what it leaves: a graph on the tape, where its inputs come from, and
     what it did to Python's state.
@@ -163,6 +167,8 @@ class Trace:
         self._parts = set()         # ids of those that may share the memory of others
         self._slots, self._blocks, self._touched = {}, {}, set()
         self._new = {}              # id -> Block that is made in the run
+        self._held = {}             # id -> what a dict held before the run
+        self._spaces = []           # (namespace of a module that is a value, what it held)
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
         self._errors, self._undo, self._patched = {}, [], set()
         self._reads = Reads(self._slot, self._error, self._tree.moving)
@@ -258,6 +264,10 @@ class Trace:
             if (id(owner), name) in self._patched:
                 return None                     # by this trace
             slot = self._slots[id(owner), name] = Slot(owner, name, what, False, line)
+            before = self._held.get(id(owner))
+            if before is not None and before.get(name, MISSING) is not slot.value:
+                slot.value = before.get(name, MISSING)  # the run has written it since
+                return slot
             if line is None:
                 frame = users_line()
                 slot.line = frame.f_code, frame.f_lineno
@@ -272,7 +282,7 @@ class Trace:
 
     def _flatten(self, slot):
         tree = self._tree
-        known, met = len(tree.arrays), len(tree.met)
+        known, met, nodes = len(tree.arrays), len(tree.met), len(tree.nodes)
         try:
             slot.structure = tree.flatten(slot.value)
         except CannotHold as error:
@@ -280,7 +290,15 @@ class Trace:
                               'Read a part of it before, in __init__, say. ', line=slot.line)
         for i, array in enumerate(tree.arrays[known:], known):
             self._arrays[id(array)] = 'state', i
+        for node, (kind, meta, children) in zip(tree.nodes[nodes:], tree.contents[nodes:]):
+            if kind.fast == 'dicts':
+                self._held[id(node)] = dict(zip(children[:meta[0]], children[meta[0]:]))
+            elif kind.fast == 'objects' and hasattr(node, '__dict__'):
+                self._held[id(vars(node))] = dict(zip(meta, children))
         for value in tree.met[met:]:
+            if is_module(value):
+                self._spaces.append((value, dict(value)))
+                self._held[id(value)] = self._spaces[-1][1]
             if isinstance(value, Parameter):
                 self._parameters[id(value)] = value
             self._reads.meet(value)
@@ -311,7 +329,10 @@ class Trace:
             if not held:                        # it is made in this run
                 self._new[id(block)] = block
                 return
-            self._blocks[id(block)] = block, held, dict(held)
+            if isinstance(block, (Graph, gluon.SymbolBlock)):
+                raise self._error('runs a graph that was compiled or loaded before')
+            self._held[id(held)] = before = dict(held)
+            self._blocks[id(block)] = block, held, before
             self.types.append((block, type(block)))
             self._reads.meet(type(block))
         if name == '__dict__':
@@ -391,7 +412,7 @@ class Trace:
         for held, before in self.contents:
             if [*held.items()] != [*before.items()]:
                 raise self._error('makes layers or Parameters', 'Make them before. ')
-        for _, held, before in self._blocks.values():
+        for held, before in self._dicts():
             for name in {*held, *before}:
                 if held.get(name, MISSING) is not before.get(name, MISSING):
                     self._slot(held, name, f'self.{name}', False).value = before.get(name, MISSING)
@@ -448,13 +469,17 @@ class Trace:
         slot.line = frame.f_code, frame.f_lineno
         return slot
 
+    def _dicts(self):
+        """(a namespace, what it held), of each that a run may write by names that it makes up."""
+        return [*[(held, before) for _, held, before in self._blocks.values()], *self._spaces]
+
     def _restore(self):
         """Undo what the run changed."""
         for held, before in self.contents:
             if [*held.items()] != [*before.items()]:
                 held.clear()
                 held.update(before)
-        for block, held, before in self._blocks.values():
+        for held, before in self._dicts():
             for name in {*held, *before}:
                 if held.get(name, MISSING) is not before.get(name, MISSING):
                     Slot(held, name, '', False).set(before.get(name, MISSING))

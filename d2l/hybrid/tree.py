@@ -162,7 +162,7 @@ class Tree:
         again = self.seen.get(id(value))
         if again is not None:
             return again
-        if kind is _Object and len(getattr(value, '__dict__', ())) > MOST_NAMED:
+        if kind is _Object and len(getattr(value, '__dict__', ())) > MOST_NAMED or is_module(value):
             return self._identity(value)
         self.seen[id(value)] = NODE, len(self.nodes)
         self.nodes.append(value)
@@ -485,6 +485,11 @@ def _call_node(of, tree, value):
 
 def _call_parts(of, tree, value):
     return tree._parts(of, value)
+
+
+def is_module(value):
+    """Whether it is the namespace of a module, in which only what the code names counts."""
+    return type(value) is dict and '__builtins__' in value and '__name__' in value
 
 
 def builder(arrays, nodes=()):
