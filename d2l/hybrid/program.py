@@ -50,7 +50,8 @@ class Program:
                 kinds = self.kinds(trace.find(inputs), trace.leaves)
                 self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
             elif exact and not optimize:
-                self.runs = passes.no_common_subexpressions(self.graph)
+                self.runs = passes.no_common_subexpressions(
+                    passes.results_used_inside(self.graph))
             self.runs = passes.with_an_input(passes.reshape_by_copy(self.runs), trace.spare)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
                        dict(flags))
