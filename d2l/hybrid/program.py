@@ -2,6 +2,7 @@
 import itertools
 import json
 import operator
+import threading
 
 import mxnet
 from mxnet import autograd
@@ -9,11 +10,23 @@ from mxnet.ndarray._internal import CachedOp
 
 from ..rewrite import rewrite
 from . import passes, tape
-from .trace import MISSING
+from .trace import LOCK, MISSING
 from .tree import ARRAY, flatten, unflatten
 
 # Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
 ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
+
+
+class _Thread(threading.local):
+    """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call by which
+    nothing is recorded gives the CachedOp's memory free before its last operators are handed to the
+    engine: another thread that took it then would mix its numbers with theirs. A random generator
+    belongs to a thread, and so does a tape, on which each call puts the constants."""
+
+    def __init__(self, make, values, constants):
+        self.values = [tape.detach(v) if i in constants else v for i, v in enumerate(values)]
+        with LOCK:
+            self.op = make()
 
 
 class Program:
@@ -35,8 +48,7 @@ class Program:
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
                         ('const', o) for o, name, variable in entries]
-        self.graph, self.sources, self._op = {'nodes': [], 'heads': []}, {}, None
-        self._values = []                   # what to feed, but for what moves:
+        self.graph, self.sources, self._thread = {'nodes': [], 'heads': []}, {}, None
         self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
         if heads or trace.random:
             inputs = [s for *_, symbols in trace.draws.values() for s in symbols]
@@ -53,8 +65,7 @@ class Program:
                 self.runs = passes.no_common_subexpressions(
                     passes.results_used_inside(self.graph))
             self.runs = passes.with_an_input(passes.reshape_by_copy(self.runs), trace.spare)
-            self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
-                       dict(flags))
+            self._bind(trace, dict(flags))
         # what must stay as it is for the program to hold: first the arrays
         used = [*self.sources.values(), *filter(None, self.outputs)]
         self._arrays = [(vars(s[1]), '_data', s[1]._data) for s in used if s[0] == 'param']
@@ -68,29 +79,34 @@ class Program:
         # owners, names, values
         self._guards = [*zip(*self._arrays, *trace.guards.values())] or [(), (), ()]
 
-    def _bind(self, trace, symbol, flags):
+    def _bind(self, trace, flags):
+        text = json.dumps(self.runs)
+        symbol = mxnet.sym.load_json(text)
         if symbol.list_auxiliary_states() or any(n['op'] in ASKS for n in self.runs['nodes']):
             # of BatchNorm's running statistics it would say that they are only read, and they race
             flags.pop('static_shape', None)
         self.sources = trace.find(symbol.list_inputs())
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
         # each call: a gradient that nobody wants is a new array each time
-        indices = {True: [], False: []}
+        indices, values, constants = {True: [], False: []}, [], set()
         for at, source in enumerate(self.sources.values()):
             indices[source[0] == 'param' and source[1].grad_req != 'null'].append(at)
-            self._values.append(None)
+            values.append(None)         # what moves
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
                 continue
             if source[0] == 'attribute':
                 self._moving.append((at, source))
                 continue
-            self._values[at] = self.value(source)
-            if self._values[at].ctx != self.ctx:
+            values[at] = self.value(source)
+            if source[0] == 'const':
+                constants.add(at)
+            if values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
-        self._op = CachedOp(symbol, [('param_indices', indices[True]),
-                                     ('data_indices', indices[False]), *flags.items()])
+        flags = [('param_indices', indices[True]), ('data_indices', indices[False]), *flags.items()]
+        self._thread = _Thread(lambda: CachedOp(mxnet.sym.load_json(text).as_np_ndarray(), flags),
+                               values, constants)
 
     def current(self):
         """Whether all on which the trace relied is as it was."""
@@ -106,12 +122,14 @@ class Program:
 
     def __call__(self, leaves):
         """leaves: the arrays among the arguments"""
-        values = self._values.copy()
-        for at, i in self._inputs:
-            values[at] = leaves[i]
-        for at, source in self._moving:
-            values[at] = self.value(source, leaves)
-        results = self._op and self._op(*values)
+        results = []
+        if self._thread:
+            values = self._thread.values.copy()
+            for at, i in self._inputs:
+                values[at] = leaves[i]
+            for at, source in self._moving:
+                values[at] = self.value(source, leaves)
+            results = self._thread.op(*values)
         if self.result is ARRAY and self.outputs == [None] and type(results) is not list:
             return results
         results = iter(results if isinstance(results, list) else [results])
