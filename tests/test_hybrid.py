@@ -168,9 +168,26 @@ def twice(self, X):
     return np.tanh(X * self.scale) * randn(4, 6, seed=1) + np.tanh(X * self.scale) * 3.7
 
 
+class Results(nn.Block):
+    """Results of which some are used for others. names: of those to return, in order."""
+
+    def __init__(self, *names, **kwargs):
+        super().__init__(**kwargs)
+        self.names, self.dense = names, nn.Dense(6, flatten=False)
+        self.first, self.second = nn.Dense(6, flatten=False), nn.Dense(6, flatten=False)
+
+    def forward(self, X):
+        found = {'h': np.tanh(self.dense(X))}
+        found['a'], found['b'] = self.first(found['h']), self.second(found['h'])
+        found['c'] = np.tanh(found['a']) * found['h'] + found['b']
+        return [found[name] for name in self.names]
+
+
 # ------------------------------------------------------------------ exactness
 
 NETS = {
+    **{f'results {names}': (lambda names=names: Results(*names), (randn(2, 3, 6),)) for names in (
+        'hab', 'ahb', 'abh', 'hc', 'ch', 'hh', 'hha', 'hah', 'cahb', 'abc')},
     'mlp': (dense_net, (randn(4, 6),)),
     'dropout': (lambda: dense_net(nn.Dropout(0.5)), (randn(4, 6),)),
     'dropout in two branches': (Branches, (randn(8, 4),)),

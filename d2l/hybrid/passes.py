@@ -4,6 +4,7 @@ A graph is what `Symbol.tojson` writes, parsed: `nodes`, of which the variables 
 and `heads`, its outputs, as [node, output, version] like the `inputs` of each node.
 """
 import ast
+import collections
 import json
 
 import mxnet
@@ -36,20 +37,33 @@ def draw_in_graph(graph, draws, size, random):
         taken = [moved(next(inputs)) for _ in graphs]
         if name == first:
             nodes[at[name]].update(op=op, attrs=attrs, inputs=taken)
-    used, results = set(), [moved(head) for head in heads[:size]]
-    for head in results + heads[size:size + random][::-1]:      # a later one may need an earlier
-        if head[0] not in used and head not in results:
-            nodes.append({'op': 'BlockGrad', 'name': f'unused_{head[0]}', 'inputs': [head]})
-            results.append([len(nodes) - 1, 0, 0])
-        stack = [head[0]]
-        while stack:
-            i = stack.pop()
-            if i not in used:
-                used.add(i)
-                stack += [j for j, *_ in nodes[i]['inputs']]
+    results, unused = [moved(head) for head in heads[:size]], set()
+
+    def without_gradient(entry):
+        nodes.append({'op': 'BlockGrad', 'name': f'unused_{len(nodes)}', 'inputs': [entry]})
+        return [len(nodes) - 1, 0, 0]
+    needed = _reached(nodes, results, set())
+    for head in heads[size:size + random][::-1]:        # a later one may need an earlier
+        if head[0] not in needed and head[0] not in unused:
+            unused |= _reached(nodes, [head], needed)
+            results.append(without_gradient(head))
+    for i in unused:                # nor does a gradient, of zeros, come to what results need
+        nodes[i]['inputs'] = [without_gradient(entry) if entry[0] in needed else entry
+                              for entry in nodes[i]['inputs']]
     # MXNet sorts them, and leaves out what no head needs
     graph = dict(graph, nodes=nodes, heads=results)
     return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
+
+
+def _reached(nodes, entries, known):
+    """Indices of the nodes that entries need, but for those known."""
+    found, stack = set(), [i for i, *_ in entries]
+    while stack:
+        i = stack.pop()
+        if i not in found and i not in known:
+            found.add(i)
+            stack += [j for j, *_ in nodes[i]['inputs']]
+    return found
 
 
 def with_an_input(graph, name):
@@ -83,6 +97,20 @@ def no_common_subexpressions(graph):
         node if node['op'] in ('null', 'Custom') else
         dict(node, attrs=dict(node.get('attrs', {}), __node__=str(i)))
         for i, node in enumerate(graph['nodes'])])
+
+
+def results_used_inside(graph):
+    """Give a result that other operators take as well an operator of its own. Eager adds up all its
+    gradients from the last that took it to the first, and takes of what follows the net to be so
+    ordered as the results are. A CachedOp begins with those that come to its outputs."""
+    nodes, heads = list(graph['nodes']), [list(head) for head in graph['heads']]
+    uses = collections.Counter((i, k) for node in nodes for i, k, *_ in node['inputs'])
+    uses.update((i, k) for i, k, *_ in heads)
+    for at, (i, k, *_) in enumerate(heads):
+        if uses[i, k] > 2:              # the sum of two is one, whichever comes first
+            nodes.append({'op': '_copy', 'name': f'result_{at}', 'inputs': [[i, k, 0]]})
+            heads[at] = [len(nodes) - 1, 0, 0]
+    return dict(graph, nodes=nodes, heads=heads)
 
 
 def copyto_to_cast(graph, dtypes):

@@ -1,5 +1,6 @@
 """A trace made into a program: its graph bound as MXNet's CachedOp, and what to feed it."""
 import json
+import threading
 
 import mxnet
 from mxnet import autograd
@@ -8,10 +9,23 @@ from mxnet.ndarray._internal import CachedOp
 from ..rewrite import rewrite
 from . import passes, tape
 from .guards import MISSING, Guard
+from .trace import LOCK
 from .tree import ARRAY, builder
 
 # Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
 ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
+
+
+class _Thread(threading.local):
+    """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call by which
+    nothing is recorded gives the CachedOp's memory free before its last operators are handed to the
+    engine: another thread that took it then would mix its numbers with theirs. A random generator
+    belongs to a thread, and so does a tape, on which each call puts the constants."""
+
+    def __init__(self, make, values, constants):
+        self.values = [tape.detach(v) if i in constants else v for i, v in enumerate(values)]
+        with LOCK:
+            self.op = make()
 
 
 class Program:
@@ -35,8 +49,7 @@ class Program:
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
                         ('const', o) for o, name, variable in entries]
-        self.graph, self.sources, self._op = {'nodes': [], 'heads': []}, {}, None
-        self._values = []                   # what to feed, but for what moves:
+        self.graph, self.sources, self._thread = {'nodes': [], 'heads': []}, {}, None
         self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
         if heads or trace.random:
             inputs = [s for *_, symbols in trace.draws.values() for s in symbols]
@@ -50,35 +63,40 @@ class Program:
                 kinds = self.kinds(trace.find(inputs), trace.leaves)
                 self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
             elif exact and not optimize:
-                self.runs = passes.no_common_subexpressions(self.graph)
+                self.runs = passes.no_common_subexpressions(
+                    passes.results_used_inside(self.graph))
             self.runs = passes.with_an_input(passes.reshape_by_copy(self.runs), trace.spare)
-            self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
-                       dict(flags))
+            self._bind(trace, dict(flags))
         self._data = [slot for slot in trace.slots if slot.name == '_data']
 
-    def _bind(self, trace, symbol, flags):
+    def _bind(self, trace, flags):
+        text = json.dumps(self.runs)
+        symbol = mxnet.sym.load_json(text)
         if symbol.list_auxiliary_states() or any(n['op'] in ASKS for n in self.runs['nodes']):
             # of BatchNorm's running statistics it would say that they are only read, and they race
             flags.pop('static_shape', None)
         self.sources = trace.find(symbol.list_inputs())
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
         # each call: a gradient that nobody wants is a new array each time
-        indices = {True: [], False: []}
+        indices, values, constants = {True: [], False: []}, [], set()
         for at, source in enumerate(self.sources.values()):
             indices[source[0] == 'param' and source[1].grad_req != 'null'].append(at)
-            self._values.append(None)
+            values.append(None)         # what moves
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
                 continue
             if source[0] == 'state':
                 self._moving.append((at, source))
                 continue
-            self._values[at] = self.value(source)
-            if self._values[at].ctx != self.ctx:
+            values[at] = self.value(source)
+            if source[0] == 'const':
+                constants.add(at)
+            if values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
-        self._op = CachedOp(symbol, [('param_indices', indices[True]),
-                                     ('data_indices', indices[False]), *flags.items()])
+        flags = [('param_indices', indices[True]), ('data_indices', indices[False]), *flags.items()]
+        self._thread = _Thread(lambda: CachedOp(mxnet.sym.load_json(text).as_np_ndarray(), flags),
+                               values, constants)
 
     def current(self):
         """The state if all on which the trace relied is as it was, or None."""
@@ -91,13 +109,14 @@ class Program:
         return any(slot.get() is not slot.value for slot in self._data)
 
     def __call__(self, tree, state):
-        leaves = tree.arrays
-        values = self._values.copy()
-        for at, i in self._inputs:
-            values[at] = leaves[i]
-        for at, source in self._moving:
-            values[at] = self.value(source, leaves, state)
-        results = self._op and self._op(*values)
+        leaves, results = tree.arrays, []
+        if self._thread:
+            values = self._thread.values.copy()
+            for at, i in self._inputs:
+                values[at] = leaves[i]
+            for at, source in self._moving:
+                values[at] = self.value(source, leaves, state)
+            results = self._thread.op(*values)
         if self.result is ARRAY and self.outputs == [None] and not self._changes \
                 and type(results) is not list:
             return results
