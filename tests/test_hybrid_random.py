@@ -1,4 +1,4 @@
-"""Random numbers of a compiled net: from one seed those that eager draws, the traced call included."""
+"""A compiled net draws what eager draws from the same seed, the traced call included."""
 import json
 
 import mxnet as mx
@@ -6,7 +6,7 @@ import numpy as onp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mxnet import autograd, gluon, np, npx
+from mxnet import autograd, np, npx
 from mxnet.gluon import nn, rnn
 
 from d2l.hybrid import TraceError, compile, export, hybridize, load_exported
@@ -509,13 +509,14 @@ STEPS = {
     'unused': lambda v: [np.random.gumbel(v, 1.0), np.random.uniform(), v * 2][-1],
     'legacy': lambda v: mx.nd.random.uniform(0, 1, shape=v.shape).as_np_ndarray() + v,
     'randint': lambda v: v[np.random.randint(0, 3, size=(3,))],
-    'tanh': np.tanh, 'row': lambda v: v - v[:1], 'softmax': npx.softmax, 'mean': lambda v: v - v.mean(),
+    'tanh': np.tanh, 'row': lambda v: v - v[:1], 'softmax': npx.softmax,
+    'mean': lambda v: v - v.mean(),
 }
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 5)), min_size=1, max_size=8),
-       st.sampled_from([None, False, True]), st.integers(0, 3))
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 5)), min_size=1,
+                max_size=8), st.sampled_from([None, False, True]), st.integers(0, 3))
 def test_any_sequence_of_draws_and_operators(steps, mode, results):
     """Each step takes one of the values before it."""
     def forward(X):
