@@ -66,8 +66,8 @@ def train(net, X):
 
 @pytest.mark.parametrize('call', [predict, train])
 def test_no_thread_meets_the_numbers_of_another(call, load):
-    """MXNet gives a call's memory free a moment too early: 1 in 30,000 calls was wrong. A stress test
-    would rarely see that, so this only is a check; the next test is about the cause."""
+    """MXNet gives a call's memory free a moment too early: 1 in 30,000 calls was wrong. Too few for
+    this test to see each time; that of each thread's memory is about the cause."""
     net = Scaled(make_net())
     expected = [call(net, X) for X in INPUTS]
     hybridize(net)
@@ -83,7 +83,7 @@ def test_no_thread_meets_the_numbers_of_another(call, load):
 
 @pytest.fixture
 def made(monkeypatch):
-    """[(thread, id of the CachedOp that it made, weak reference)], [(thread, id of one that it called)]."""
+    """[(thread, id of the CachedOp that it made, weak reference)], [(thread, id of one it called)]."""
     makes, calls = [], []
 
     class Watched(program.CachedOp):

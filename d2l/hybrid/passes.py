@@ -19,8 +19,8 @@ PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'do
 
 
 def draw_in_graph(graph, draws, size, random):
-    """Put operators that draw where the tape has stand-ins for their results. What draws is made an
-    output where no result needs it, for eager draws it too.
+    """Put operators that draw where the tape has stand-ins for their results. One that no result
+    needs becomes an output, for eager draws it too.
 
     draws: `Trace.draws`; of the graph's heads the first `size` are results, the next `random` are of
     operators that draw, all others are the inputs of those in draws
@@ -67,8 +67,8 @@ def _reached(nodes, entries, known):
 
 
 def with_an_input(graph, name):
-    """Give a graph that has no input one of this name, which no operator reads: a CachedOp runs on the
-    device of its first."""
+    """Give a graph that has no input one of this name, which no operator reads: a CachedOp runs on
+    the device of its first."""
     nodes = graph['nodes']
     if any(node['op'] == 'null' for node in nodes):
         return graph

@@ -17,8 +17,8 @@ ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
 
 
 class _Thread(threading.local):
-    """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call by which
-    nothing is recorded gives the CachedOp's memory free before its last operators are handed to the
+    """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call that
+    is not recorded gives the CachedOp's memory free before its last operators are handed to the
     engine: another thread that took it then would mix its numbers with theirs. A random generator
     belongs to a thread, and so does a tape, on which each call puts the constants."""
 
@@ -94,9 +94,9 @@ class Program:
             if values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
-        flags = [('param_indices', indices[True]), ('data_indices', indices[False]), *flags.items()]
-        self._thread = _Thread(lambda: CachedOp(mxnet.sym.load_json(text).as_np_ndarray(), flags),
-                               values, constants)
+        flags.update(param_indices=indices[True], data_indices=indices[False])
+        self._thread = _Thread(lambda: CachedOp(
+            mxnet.sym.load_json(text).as_np_ndarray(), [*flags.items()]), values, constants)
 
     def current(self):
         """The state if all on which the trace relied is as it was, or None."""

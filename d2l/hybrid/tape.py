@@ -45,8 +45,8 @@ def mark(array):
 
 
 def draws(op, attrs):
-    """ALWAYS, TRAINING, or None: when an operator with these attributes (texts) draws random numbers.
-    What the user's own operator does besides, as counting, or drawing with NumPy, is of the same kind."""
+    """ALWAYS, TRAINING, or None: when an operator with these attributes (texts) draws random
+    numbers. An operator of the user's own may, or may count, say: ALWAYS."""
     if op == 'Custom' or _GENERATORS(op) or op == 'Dropout' and attrs.get('mode') == ALWAYS:
         return ALWAYS
     if (op == 'Dropout' or op == 'RNN' and float(attrs.get('p', 0))

@@ -603,8 +603,8 @@ class Trace:
         return result
 
     def _draw(self, op, attrs, handle, inputs, is_np_op):
-        """What stands for the results of an operator that draws. It does not run, so a trace takes no
-        number from the generator; `passes.draw_in_graph` puts it where the tape has a stand-in."""
+        """What stands for the results of an operator that draws. It does not run, so a trace takes
+        no number from the generator; `passes.draw_in_graph` puts it where the stand-ins are."""
         names = [f'x{i}' for i in range(len(inputs))]
         symbol = _symbol_creator(handle, [*map(mxnet.sym.var, names)], None, [*attrs],
                                  [*attrs.values()], 'draw', False)

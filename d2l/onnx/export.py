@@ -132,7 +132,8 @@ def _constants(symbol, nodes, params):
     """{name of a node: its results}, for all that depends on Parameters alone."""
     fixed = set()
     for node in nodes:
-        if node['name'] in params or node['inputs'] and not tape.draws(node['op'], node.get('attrs', {})) and all(
+        draws = tape.draws(node['op'], node.get('attrs', {}))
+        if node['name'] in params or node['inputs'] and not draws and all(
                 nodes[i]['name'] in fixed for i, *_ in node['inputs']):
             fixed.add(node['name'])
     found = {name: [array] for name, array in params.items()}
