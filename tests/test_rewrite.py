@@ -18,20 +18,23 @@ length = st.integers(1, 5)
 repeatable = settings(max_examples=20, deadline=None, derandomize=True)
 
 
-def run(function, arrays, training, optimize):
-    """(outputs and gradients as NumPy arrays, the operators that computed them)."""
+def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
+    """(outputs and gradients as NumPy arrays, the operators that computed them). Unchecked: no proof
+    is to hide what a rule does. wanted: the places of the arrays that want a gradient (None: all)"""
     arrays = [np.array(a, dtype=a.dtype) for a in arrays]
-    for a in arrays:
+    wanted = [a for i, a in enumerate(arrays) if wanted is None or i in wanted]
+    for a in wanted:
         a.attach_grad()
-    compiled = d2l.compile(function, optimize=optimize)
+    compiled = d2l.compile(function, optimize=optimize and 'unchecked', static_alloc=static_alloc)
     with autograd.record(train_mode=training):
         results = compiled(*arrays)
         results = results if isinstance(results, (list, tuple)) else [results]
         # other gradients for all entries
         total = sum((r * np.array(onp.cos(onp.arange(r.size)).reshape(r.shape))).sum()
                     for r in results)
-    total.backward()
-    return [a.asnumpy() for a in [*results, *(a.grad for a in arrays)]], operators(compiled)
+    if wanted:
+        total.backward()
+    return [a.asnumpy() for a in [*results, *(a.grad for a in wanted)]], operators(compiled)
 
 
 def operators(compiled):
@@ -40,15 +43,17 @@ def operators(compiled):
     return [node['op'] for node in program.runs['nodes']]
 
 
-def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH):
-    """Check outputs and gradients; within, without: operators that the rules have put in, or out, in
-    these modes; only: the modes to check."""
+def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH, **options):
+    """Check outputs and gradients, infinite numbers and NaN, too; within, without: operators that the
+    rules have put in, or out, in these modes; only: the modes to check; options: of `run`."""
     for training in only:
-        exact, _ = run(function, arrays, training, False)
-        fast, ops = run(function, arrays, training, True)
+        exact, _ = run(function, arrays, training, False, **options)
+        fast, ops = run(function, arrays, training, True, **options)
         for a, b in zip(exact, fast):
             assert a.shape == b.shape and a.dtype == b.dtype
-            assert abs(a - b).max() <= ERROR * max(1, abs(a).max())
+            finite = onp.isfinite(a)
+            assert onp.array_equal(a[~finite], b[~finite], equal_nan=True)
+            assert (abs(a - b)[finite] <= ERROR * max(1, abs(a[finite]).max(initial=0))).all()
         if training in modes:
             assert not {*without} & {*ops} and {*within} <= {*ops}, ops
 
@@ -60,7 +65,6 @@ def normal(*shape):
 
 ONE_FOR_ANOTHER = {
     'square': (lambda x: x ** 2, 'square', '_npi_power_scalar'),
-    'relu': (npx.relu, 'Activation', '_npx_relu'),
     'tanh': (np.tanh, 'Activation', '_npi_tanh'),
     'sigmoid': (npx.sigmoid, 'Activation', '_npx_sigmoid')}
 
@@ -70,6 +74,11 @@ ONE_FOR_ANOTHER = {
 @repeatable
 def test_one_for_another(function, new, old, lengths):
     assert_same(function, normal(*lengths), within=[new], without=[old])
+
+
+def test_relu_keeps_nan():
+    """oneDNN's makes 0 of it."""
+    assert_same(npx.relu, onp.array([1, onp.nan, -1], 'float32'), within=['_npx_relu'])
 
 
 def test_other_powers_stay():
@@ -91,7 +100,8 @@ def test_what_is_done_to_rows_found_in_a_table(function, op, rows, found, width)
         return function(Y) + Y
     table, small = normal(rows, width), 2 * rows <= found
     for training in BOTH:
-        for f, first in (once, small), (twice, small and not training):
+        for f, first in ((once, small and not (training and op == 'square')),
+                         (twice, small and not training)):
             ops = [o for o in run(f, [table], training, True)[1] if o in (op, 'Embedding')]
             assert ops[-1] == ('Embedding' if first else op), ops
     assert_same(once, table)
@@ -164,16 +174,6 @@ def test_reduction(function, keepdims, data):
                 without=['_np_sum', '_npi_mean'] if neighbours else [])
 
 
-@given(n=st.integers(2, 5), width=st.integers(2, 16), function=st.sampled_from([np.sum, np.mean]))
-@repeatable
-def test_reduction_of_many_small_matrices(n, width, function):
-    assert_same(lambda x: function(x, axis=1), normal(256, n, width), within=['FullyConnected'],
-                without=['batch_dot'])
-    if n * width <= 16:
-        assert_same(lambda x, y: x * y, normal(256, n, width), normal(256, 1, width),
-                    within=['FullyConnected'], without=['batch_dot'], modes=[True])
-
-
 @given(rows=st.lists(length, min_size=1, max_size=2), n=st.integers(8, 80))     # fewer cancel
 @repeatable
 def test_layer_norm(rows, n):
@@ -188,17 +188,7 @@ def test_layer_norm_over_another_axis_stays():
                 normal(3), within=['LayerNorm'])
 
 
-@pytest.mark.parametrize('ndim', [1, 2])
-@given(n=length, c=length, lengths=st.tuples(length, length))
-@repeatable
-def test_global_max_pooling(ndim, n, c, lengths):
-    # rounded: several are largest, and the gradient goes to one. Training only: MXNet's gradient of
-    # pooling in predict mode is what lay in memory
-    assert_same(lambda x: npx.pooling(x, kernel=(1,) * ndim, pool_type='max', global_pool=True),
-                normal(n, c, *lengths[:ndim]).round(), without=['Pooling'], only=[True])
-
-
-def test_other_pooling_stays():
+def test_pooling_stays():
     assert_same(lambda x: npx.pooling(x, kernel=(1, 1), pool_type='avg', global_pool=True),
                 normal(2, 3, 4, 4), within=['Pooling'])
 
@@ -318,7 +308,7 @@ def test_vectors_one_after_another(sizes):
 def test_pictures_one_after_another(axis, lengths, other):
     others = [other if i == axis else n for i, n in enumerate(lengths)]
     assert_same(lambda x, y: np.concatenate([x, y], axis=axis), normal(*lengths), normal(*others),
-                without=['_npi_concatenate'])
+                without=['Concat'] if axis < 3 else ())
 
 
 @given(lengths=st.lists(length, min_size=1, max_size=2), widths=st.tuples(length, length),

@@ -7,13 +7,22 @@ import mxnet
 from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 
-from ..rewrite import rewrite
-from . import passes, tape
+from . import passes, proof, tape
 from .trace import MISSING
 from .tree import ARRAY, flatten, unflatten
 
-# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
-ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
+UNCHECKED = 'unchecked'     # optimize=UNCHECKED: without a proof
+
+
+def _learns(source):
+    """Whether a source is a Parameter that learns."""
+    return source[0] == 'param' and source[1].grad_req != 'null'
+
+
+def _name(function):
+    """Of a net, or of what computes it: a function, a class."""
+    function, = getattr(function, 'args', [function])   # type(net).forward of a net
+    return getattr(function, '__name__', type(function).__name__)
 
 
 class Program:
@@ -43,9 +52,12 @@ class Program:
             graph = passes.copyto_to_cast(graph, trace.dtypes)
             self.graph = self.runs = passes.keep_random_order(graph)
             if optimize and self.ctx.device_type == 'cpu':      # the rules are for its kernels
-                inputs = [node['name'] for node in graph['nodes'] if node['op'] == 'null']
-                kinds = self.kinds(trace.find(inputs), trace.leaves, trace.drawn)
-                self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
+                found = trace.find([node['name'] for node in graph['nodes'] if node['op'] == 'null'])
+                arrays = {name: self.value(source, trace.leaves, trace.drawn)
+                          for name, source in found.items()}
+                self.runs = proof.optimized(
+                    self.graph, arrays, {name for name, s in found.items() if _learns(s)},
+                    self.mode, flags, _name(trace.function), check=optimize != UNCHECKED)
             elif exact and not optimize:
                 self.runs = passes.no_common_subexpressions(self.graph)
             self.runs = passes.reshape_by_copy(self.runs)
@@ -65,15 +77,13 @@ class Program:
         self._guards = [*zip(*self._arrays, *trace.guards.values())] or [(), (), ()]
 
     def _bind(self, trace, symbol, flags):
-        if symbol.list_auxiliary_states() or any(n['op'] in ASKS for n in self.runs['nodes']):
-            # of BatchNorm's running statistics it would say that they are only read, and they race
-            flags.pop('static_shape', None)
+        flags = passes.holding(flags, self.runs, symbol.list_auxiliary_states())
         self.sources = trace.find(symbol.list_inputs())
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
         # each call: a gradient that nobody wants is a new array each time
         indices = {True: [], False: []}
         for at, source in enumerate(self.sources.values()):
-            indices[source[0] == 'param' and source[1].grad_req != 'null'].append(at)
+            indices[_learns(source)].append(at)
             self._values.append(None)
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
