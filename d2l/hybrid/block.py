@@ -10,7 +10,7 @@ from mxnet.base import _LIB, check_call
 from mxnet.context import Context, current_context
 from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
-from .program import Program
+from .program import UNCHECKED, Program
 from .trace import LOCK, Deferred, Trace, TraceError, tracing
 from .tree import flatten, unflatten
 
@@ -24,6 +24,8 @@ class CompiledBlock(gluon.Block):
 
     def __init__(self, net, in_place, flags, exact=True, optimize=False, fallback=False):
         super().__init__(prefix=getattr(net, 'prefix', None))
+        if optimize not in (True, False, UNCHECKED):
+            raise ValueError(f'optimize={optimize!r}: True, False or {UNCHECKED!r}')
         if isinstance(net, gluon.Block) and not in_place:
             vars(self).update({k: vars(net)[k] for k in ('_params', '_children', '_reg_params')})
         vars(self).update(
@@ -154,7 +156,10 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     active: False makes it eager again
     exact: keep eager's order of summation, bit for bit
     optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose last digits
-        differ; on a GPU, only exact=False
+        differ; on a GPU, only exact=False. Before it is used it is checked against the exact one, on
+        the arguments of the first call of each signature: that costs this call one run more of
+        each, and in training a backward pass; where they differ by more, the exact one is used,
+        with a warning (see d2l.hybrid.proof). 'unchecked' leaves the check out, for measuring
     fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
     static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
         static_alloc unless said otherwise

@@ -57,7 +57,7 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
     proof = Proof(passes.reshape_by_copy(exact), arrays, learned, training, flags)
     if proof.expected is None:          # it raises, as the call will
         return exact
-    fast, used, fault = None, rewrite.NAMES, None
+    fast, used, fault = None, rewrite.names(), None
     try:
         fast, used = rewritten()
     except Exception as error:          # of whatever kind: the net runs without rules
@@ -71,9 +71,9 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
             return proof.fault(rewritten({rule})[0]) is None
         except Exception:               # this one is not the only rule at fault
             return False
-    rules = [rule for rule in sorted(used) if holds(rule)] or sorted(used)
-    warnings.warn(f'{name} runs as it was traced: rewritten by the rule {" or ".join(rules)} it would '
-                  f'be wrong, {fault}. Please report this', stacklevel=2)
+    rules = [rule for rule in sorted(used) if holds(rule)] or ['several rules']
+    warnings.warn(f'{name} runs as it was traced: rewritten by {" or ".join(rules)} it would be wrong, '
+                  f'{fault}. Please report this', stacklevel=2)
     return exact
 
 

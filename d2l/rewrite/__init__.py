@@ -12,8 +12,12 @@ PASSES = 50         # a rule leaves less to do for the next: far fewer are neede
 ROOM = 20           # new operators for each of the graph's that the rules may make: far fewer, too
 
 TABLES = loops.RULES, rules.RULES, channels.RULES
-NAMES = {loops.fuse_recurrences.__name__, *(
-    rule.__name__ for table in TABLES for found in table.values() for rule in found)}
+
+
+def names():
+    """The names of all rules."""
+    return {loops.fuse_recurrences.__name__, *(
+        rule.__name__ for table in TABLES for found in table.values() for rule in found)}
 
 
 def rewrite(content, kinds, training, without=()):
