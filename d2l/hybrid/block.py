@@ -178,9 +178,24 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     return net
 
 
-def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, **flags):
+def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, runtime=None,
+            **flags):
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
-    is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`."""
+    is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`.
+
+    runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes, which
+        is often faster. No other option says anything then, last digits differ, and a call under
+        autograd.record raises RuntimeError. Raises what export_onnx does, such as NoConverter, and
+        ImportError without ONNX Runtime. Parameters that have changed are noticed at the next call
+    """
+    if runtime == 'onnx':
+        from ..onnx.runtime import Prediction
+        found = Prediction(net)
+        if args:
+            found.prepare(*args)
+        return found
+    if runtime is not None:
+        raise ValueError(f"runtime={runtime!r}: None for MXNet's own, or 'onnx'")
     flags = dict(dict.fromkeys(STATIC, static_alloc), **flags)
     compiled = CompiledBlock(net, False, flags, exact, optimize, fallback)
     if args:

@@ -21,7 +21,8 @@ def keep_random_order(graph):
     """Let operators that draw random numbers run in the order in which Python ran them: a CachedOp
     walks depth-first from its outputs, Python ran from top to bottom, and the generator is one
     stream. So each waits for the one before it."""
-    drawing = [i for i, node in enumerate(graph['nodes']) if tape.draws(node['op'])]
+    drawing = [i for i, node in enumerate(graph['nodes']) if tape.draws(node['op'])
+               and not (node['op'] == 'RNN' and float(node['attrs'].get('p', 0)) == 0)]
     drawing.sort(key=lambda i: int(graph['nodes'][i]['name'].split('_')[1]))  # node_<when>
     waits = dict(zip(drawing[1:], drawing))
     return dict(graph, nodes=[dict(node, control_deps=[waits[i]]) if i in waits else node

@@ -16,8 +16,11 @@ NUMBERS = itertools.count()         # of new nodes: MXNet goes by names
 class Node:
     """An operator, or a variable, of a graph.
 
-    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its results
+    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its results;
+    waits: nodes that run before it, for they draw random numbers, and so does it
     """
+
+    waits = ()
 
     def __init__(self, op, name, attrs, inputs, shapes, dtypes):
         self.op, self.name, self.attrs, self.inputs = op, name, attrs, inputs
@@ -66,6 +69,8 @@ class Graph:
             self.nodes.append(Node(node['op'], node['name'], node.get('attrs', {}),
                                    [(self.nodes[i], k) for i, k, *_ in node['inputs']],
                                    *map(list, zip(*results[node['name']]))))
+        for node, given in zip(self.nodes, content['nodes']):
+            node.waits = [self.nodes[i] for i in given.get('control_deps', ())]
         self.heads = [(self.nodes[i], k) for i, k, *_ in content['heads']]
         self.users = {}                     # value -> the nodes that take it
         for node in self.nodes:
@@ -140,7 +145,7 @@ class Graph:
                 return True
             if node not in seen:
                 seen.add(node)
-                stack += [self.current(value)[0] for value in node.inputs]
+                stack += [self.current(value)[0] for value in node.inputs] + [*node.waits]
         return False
 
     def content(self):

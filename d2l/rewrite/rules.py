@@ -73,14 +73,14 @@ def elementwise(graph, node):
                          **{'num_args': 2} if node.op == '_npi_add' else {})
 
 
-@rule('square', '_npi_multiply_scalar')
+@rule('_npi_multiply_scalar')
 def of_table(graph, node):
     """What is done to each number of rows that were looked up -> done to the table, if that is smaller;
-    in training only where no other gradient is to be added up in the table, and not the square,
-    whose gradient makes NaN of what is infinite in rows that were not looked up."""
+    in training only where no other gradient is to be added up in the table. (The gradient of a square
+    would make NaN of what is infinite in rows that were not looked up.)"""
     found = node.inputs[0][0]
-    if found.op != 'Embedding' or found.attr('sparse_grad') or graph.training and (
-            node.op == 'square' or len(graph.users[found, 0]) > 1):
+    if found.op != 'Embedding' or found.attr('sparse_grad') or (
+            graph.training and len(graph.users[found, 0]) > 1):
         return None
     index, table = found.inputs
     if 2 * math.prod(shape(table)) <= math.prod(node.shapes[0]):
