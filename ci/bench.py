@@ -1,8 +1,9 @@
 """How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
 Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
-and a prediction, in every way to run it, by the same network in PyTorch (ci/pytorch.py, in a
-process of its own) and by ONNX Runtime. The ways take turns, A B A B, for some rounds; a ratio is
+and a prediction, in every way to run it, ONNX Runtime among them, and by the same network in PyTorch
+(ci/pytorch.py, in a process of its own), eager and by torch.compile, if that computes the same; if
+not, a line says why. The ways take turns, A B A B, for some rounds; a ratio is
 the median of the rounds' ratios, so that a machine that is slow for a while slows down all.
 
 NAME `call`: what a call costs; `import`: how long imports take; `memory`: of a training step of
@@ -24,7 +25,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from unittest import mock
 
@@ -38,7 +38,7 @@ from mxnet.gluon import nn  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import d2l  # noqa: E402
-from ci import build_lib, regress, runtime  # noqa: E402
+from ci import build_lib, regress  # noqa: E402
 from ci.networks import Array, floats, fresh, leaves, tokens, values  # noqa: E402
 
 REPO = pathlib.Path(__file__).parent.parent
@@ -49,7 +49,7 @@ LEARNING_RATE = 1e-4        # small: the same minibatch is learned thousands of 
 SCALING_STEPS = 20
 TRAINING, INFERENCE = 'training', 'inference'
 EAGER, COMPILED, OPTIMIZED, STOCK = 'eager', 'compiled', 'optimized', 'stock'
-PYTORCH, ONNX = 'PyTorch', 'ONNX Runtime'
+PYTORCH, INDUCTOR, ONNX = 'PyTorch', 'torch.compile', 'ONNX Runtime'
 WAYS = {                    # name -> the net and the loss, a function, run in this way
     EAGER: lambda net, loss: (net, loss),
     COMPILED: lambda net, loss: (d2l.hybridize(net), loss),
@@ -57,7 +57,8 @@ WAYS = {                    # name -> the net and the loss, a function, run in t
                                   d2l.compile(loss, optimize=True)),
 }
 RATIOS = [(COMPILED, EAGER), (OPTIMIZED, EAGER), (OPTIMIZED, COMPILED), (ONNX, COMPILED),
-          (EAGER, PYTORCH), (COMPILED, PYTORCH), (OPTIMIZED, PYTORCH)]
+          (ONNX, OPTIMIZED), (EAGER, PYTORCH), (COMPILED, PYTORCH), (OPTIMIZED, PYTORCH),
+          (OPTIMIZED, INDUCTOR), (ONNX, PYTORCH), (ONNX, INDUCTOR)]
 MOST_LOAD = 0.5
 BUSY = ('Other processes were running, which PyTorch bears far worse than MXNet (its threads wait '
         'for each other at full speed): compare on a quiet machine.')
@@ -102,12 +103,8 @@ class Workload:
     def onnx(self):
         """A prediction by ONNX Runtime, a function without arguments."""
         net, inputs, _ = self.filled()
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, 'net.onnx')
-            d2l.export_onnx(net, path, *fresh(inputs))
-            runs = runtime.session(path)
-        arrays = runtime.feed(runs, leaves(inputs))
-        return lambda: runs.run(None, arrays)
+        net = d2l.compile(net, runtime='onnx')
+        return lambda: net(*fresh(inputs))
 
     def prepared(self, way):
         """(training step, prediction): functions without arguments, of the net run in this way."""
@@ -284,8 +281,9 @@ def pytorch():
 
 
 def measure(workload, rounds):
-    """{'training' or 'inference': {way: [seconds]}} of a workload."""
-    timers = {TRAINING: {}, INFERENCE: {}}
+    """{'training' or 'inference': {way: [seconds]}} of a workload, and {'inductor': why not} where
+    torch.compile cannot."""
+    timers, notes = {TRAINING: {}, INFERENCE: {}}, {}
     for way in WAYS:
         for what, function in zip(timers, workload.prepared(way)):
             timers[what][way] = functools.partial(seconds, function)
@@ -297,8 +295,17 @@ def measure(workload, rounds):
             ask('check', outputs)
             for what in timers:
                 timers[what][PYTORCH] = functools.partial(ask, 'seconds', what)
+            try:
+                ask('check', outputs, True)
+                ask('seconds', TRAINING, 1, True)
+            except RuntimeError as error:
+                notes['inductor'] = str(error).strip().splitlines()[-1]
+            else:
+                for what in timers:
+                    timers[what][INDUCTOR] = (
+                        lambda times, what=what: ask('seconds', what, times, True))
         timers[INFERENCE][ONNX] = functools.partial(seconds, workload.onnx())
-        return {what: compare(found, rounds) for what, found in timers.items()}
+        return {**{what: compare(found, rounds) for what, found in timers.items()}, **notes}
 
 
 def in_a_process(function, *args):
@@ -446,7 +453,7 @@ def table(results, what):
     """Lines of Markdown: medians in ms and medians of ratios, a row a network; what: 'training' or
     'inference'. The last row is the ratios' geometric mean."""
     timed = [found[what] for _, _, found in results]
-    ways = [way for way in (*WAYS, PYTORCH, ONNX) if any(way in found for found in timed)]
+    ways = [way for way in (*WAYS, ONNX, PYTORCH, INDUCTOR) if any(way in found for found in timed)]
     pairs = [pair for pair in RATIOS if set(pair) <= set(ways)]
     yield f'| {what} | batch | ' + ' | '.join(
         [f'{way}, ms' for way in ways] + [f'{a} / {b}' for a, b in pairs]) + ' |'
@@ -500,6 +507,9 @@ def write(head, results, others):
     lines = list(head)
     for what in (TRAINING, INFERENCE) if results else ():
         lines += ['', *table(results, what)]
+    for network, _, found in results:
+        if 'inductor' in found:
+            lines += ['', f'torch.compile cannot run {network}: {found["inductor"]}']
     for _, text in others.values():
         lines += ['', *text]
     BUILD.mkdir(exist_ok=True)

@@ -455,6 +455,8 @@ class Twin:
         self.name, self.net = name, TWINS[name](len(weights[0]) if weights else 0)
         if weights:
             self.copy(weights)
+        # by whether torch.compile, with inductor, runs it: that compiles when it is called
+        self.calls = {False: self.net, True: torch.compile(self.net)}
         self.inputs, self.targets, self.loss = tensors(inputs), tensors(targets), LOSSES[loss]
         if loss in OF_CLASSES:
             self.targets[0] = self.targets[0].long()
@@ -472,18 +474,19 @@ class Twin:
             for value, array in zip(own.values(), weights):
                 value.copy_(torch.from_numpy(array))
 
-    def outputs(self):
+    def outputs(self, compiled=False):
         """A prediction: a list of tensors."""
+        self.net.eval()
         with torch.inference_mode():
-            return leaves(self.net.eval()(*self.inputs))
+            return leaves(self.calls[compiled](*self.inputs))
 
-    def check(self, wanted):
+    def check(self, wanted, compiled=False):
         """The largest error of a prediction, relative to the largest number of each output.
 
-        wanted: what the Gluon net computes, a list of NumPy arrays; those at its end that are
+        compiled: by torch.compile; wanted: what the Gluon net computes, a list of NumPy arrays; those at its end that are
         nothing but state may be missing here. Raises Disagreement above TOLERANCE.
         """
-        found = [x.numpy() for x in self.outputs()]
+        found = [x.numpy() for x in self.outputs(compiled)]
         wanted = wanted[:len(found)]
         shapes = [x.shape for x in found], [x.shape for x in wanted]
         if shapes[0] != shapes[1]:
@@ -495,26 +498,27 @@ class Twin:
                                f'error {error:.1e}, at most {TOLERANCE:.0e}')
         return error
 
-    def train(self):
+    def train(self, compiled=False):
         """A training step."""
         self.optimizer.zero_grad()
-        value = self.loss(leaves(self.net(*self.inputs)), *self.targets)
+        value = self.loss(leaves(self.calls[compiled](*self.inputs)), *self.targets)
         value.backward()
         self.optimizer.step()
 
-    def predict(self):
+    def predict(self, compiled=False):
         """A prediction."""
-        self.net(*self.inputs)
+        self.calls[compiled](*self.inputs)
 
-    def seconds(self, what, times):
-        """Seconds that one of so many calls takes; what: 'training' or 'inference'."""
+    def seconds(self, what, times, compiled=False):
+        """Seconds that one of so many calls takes; what: 'training' or 'inference'; compiled: by
+        torch.compile."""
         training = what == 'training'
         function = self.train if training else self.predict
         self.net.train(training)
         with torch.inference_mode(not training):
             start = time.perf_counter()
             for _ in range(times):
-                function()
+                function(compiled)
             return (time.perf_counter() - start) / times
 
 

@@ -8,7 +8,7 @@ from mxnet.context import Context, current_context
 from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from . import tape
-from .program import Program
+from .program import UNCHECKED, Program
 from .trace import LOCK, Compiled, Deferred, Graph, Trace, TraceError, tracing
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
@@ -25,6 +25,8 @@ class CompiledBlock(Compiled):
 
     def __init__(self, net, in_place, flags, exact=True, optimize=False, fallback=False, own=None):
         super().__init__(prefix=getattr(net, 'prefix', None))
+        if optimize not in (True, False, UNCHECKED):
+            raise ValueError(f'optimize={optimize!r}: True, False or {UNCHECKED!r}')
         if isinstance(net, gluon.Block) and not in_place:
             vars(self).update({k: vars(net)[k] for k in ('_params', '_children', '_reg_params')})
         vars(self).update(_net=net, _own=own, _options=(in_place, flags, exact, optimize, fallback, own),
@@ -185,7 +187,10 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     active: False makes it eager again
     exact: keep eager's order of summation, bit for bit
     optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose last digits
-        differ; on a GPU, only exact=False
+        differ; on a GPU, only exact=False. Before it is used it is checked against the exact one, on
+        the arguments of the first call of each signature: that costs this call one run more of
+        each, and in training a backward pass; where they differ by more, the exact one is used,
+        with a warning (see d2l.hybrid.proof). 'unchecked' leaves the check out, for measuring
     fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
     static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
         static_alloc unless said otherwise
@@ -219,9 +224,24 @@ def _put_back(net, own):
         vars(net)['forward'] = own
 
 
-def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, **flags):
+def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, runtime=None,
+            **flags):
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
-    is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`."""
+    is called in its place. Given arguments, it is traced for them now. Options: see `hybridize`.
+
+    runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes, which
+        is often faster. No other option says anything then, last digits differ, and a call under
+        autograd.record raises RuntimeError. Raises what export_onnx does, such as NoConverter, and
+        ImportError without ONNX Runtime. Parameters that have changed are noticed at the next call
+    """
+    if runtime == 'onnx':
+        from ..onnx.runtime import Prediction
+        found = Prediction(net)
+        if args:
+            found.prepare(*args)
+        return found
+    if runtime is not None:
+        raise ValueError(f"runtime={runtime!r}: None for MXNet's own, or 'onnx'")
     if isinstance(net, Graph):
         return net
     flags = dict(dict.fromkeys(STATIC, static_alloc), **flags)

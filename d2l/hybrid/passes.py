@@ -14,6 +14,9 @@ from . import tape
 RESHAPES = '_np_reshape', '_npx_reshape'
 LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
 CONVOLUTIONS = 'Convolution', 'Deconvolution'
+PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run Python, or graphs
+# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
+ASKS = {'RNN', *PYTHON}
 # operators whose results and gradients are in plain order, whatever they are given
 PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
 
@@ -119,6 +122,14 @@ def copyto_to_cast(graph, dtypes):
     return dict(graph, nodes=[
         dict(node, op='Cast', attrs={'dtype': dtypes[node['name']]})
         if node['op'] == '_copyto' else node for node in graph['nodes']])
+
+
+def holding(flags, graph, statistics):
+    """The flags of CachedOp that hold for a graph: of BatchNorm's running statistics, static_shape
+    would say that they are only read, and they race."""
+    if statistics or any(node['op'] in ASKS for node in graph['nodes']):
+        return {name: value for name, value in flags.items() if name != 'static_shape'}
+    return flags
 
 
 def reshape_by_copy(graph):

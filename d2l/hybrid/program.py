@@ -6,14 +6,17 @@ import mxnet
 from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 
-from ..rewrite import rewrite
-from . import passes, tape
+from . import passes, proof, tape
 from .guards import MISSING, Guard
 from .trace import LOCK
 from .tree import ARRAY, builder
 
-# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
-ASKS = {'RNN', 'Custom', '_foreach', '_while_loop', '_cond'}
+UNCHECKED = 'unchecked'     # optimize=UNCHECKED: without a proof
+
+
+def _learns(source):
+    """Whether a source is a Parameter that learns."""
+    return source[0] == 'param' and source[1].grad_req != 'null'
 
 
 class _Thread(threading.local):
@@ -43,7 +46,7 @@ class Program:
         self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
         self.size, outputs = trace.size, trace.outputs
         self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
-        self._changes = bool(trace.writes or trace.fills or trace.overwritten)
+        self.changes = bool(trace.writes or trace.fills or trace.overwritten)
         self.guard = Guard(trace)
         entries = [(o, *tape.entry(o)) for o in outputs]
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
@@ -59,9 +62,11 @@ class Program:
             graph = passes.copyto_to_cast(graph, trace.dtypes)
             self.graph = self.runs = passes.keep_random_order(graph)
             if optimize and self.ctx.device_type == 'cpu':      # the rules are for its kernels
-                inputs = [node['name'] for node in graph['nodes'] if node['op'] == 'null']
-                kinds = self.kinds(trace.find(inputs), trace.leaves)
-                self.runs = passes.keep_random_order(rewrite(graph, kinds, self.mode))
+                found = trace.find([node['name'] for node in graph['nodes'] if node['op'] == 'null'])
+                arrays = {name: self.value(source, trace.leaves) for name, source in found.items()}
+                self.runs = proof.optimized(
+                    self.graph, arrays, {name for name, s in found.items() if _learns(s)},
+                    self.mode, flags, trace.name, check=optimize != UNCHECKED)
             elif exact and not optimize:
                 self.runs = passes.no_common_subexpressions(
                     passes.results_used_inside(self.graph))
@@ -72,15 +77,13 @@ class Program:
     def _bind(self, trace, flags):
         text = json.dumps(self.runs)
         symbol = mxnet.sym.load_json(text)
-        if symbol.list_auxiliary_states() or any(n['op'] in ASKS for n in self.runs['nodes']):
-            # of BatchNorm's running statistics it would say that they are only read, and they race
-            flags.pop('static_shape', None)
+        flags = passes.holding(flags, self.runs, symbol.list_auxiliary_states())
         self.sources = trace.find(symbol.list_inputs())
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
         # each call: a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
         for at, source in enumerate(self.sources.values()):
-            indices[source[0] == 'param' and source[1].grad_req != 'null'].append(at)
+            indices[_learns(source)].append(at)
             values.append(None)         # what moves
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
@@ -117,7 +120,7 @@ class Program:
             for at, source in self._moving:
                 values[at] = self.value(source, leaves, state)
             results = self._thread.op(*values)
-        if self.result is ARRAY and self.outputs == [None] and not self._changes \
+        if self.result is ARRAY and self.outputs == [None] and not self.changes \
                 and type(results) is not list:
             return results
         results = iter(results if isinstance(results, list) else [results])
@@ -125,7 +128,7 @@ class Program:
                         for s in self.outputs])
         build = builder(results, [*tree.nodes, *state.nodes])
         result = build(self.result)
-        if self._changes:
+        if self.changes:
             self._change(build, results, build.made, state)
         return result
 

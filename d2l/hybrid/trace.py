@@ -146,6 +146,7 @@ class Trace:
     """
 
     def __init__(self, root, tree, structure, training, ctx):
+        self.name = root._name_of_net()
         self.leaves, self.ctx, self._training = tree.arrays, ctx, training
         self.mode = None            # the mode, if Python asked for it
         self.slots = []             # those that were read, in order

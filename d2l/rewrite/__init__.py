@@ -9,19 +9,33 @@ from . import channels, loops, rules
 from .graph import Graph
 
 PASSES = 50         # a rule leaves less to do for the next: far fewer are needed
+ROOM = 20           # new operators for each of the graph's that the rules may make: far fewer, too
+
+TABLES = loops.RULES, rules.RULES, channels.RULES
 
 
-def rewrite(content, kinds, training):
-    """Apply all rules until none finds anything; returns the graph as JSON has it.
+def names():
+    """The names of all rules."""
+    return {loops.fuse_recurrences.__name__, *(
+        rule.__name__ for table in TABLES for found in table.values() for rule in found)}
+
+
+def rewrite(content, kinds, training, without=()):
+    """Apply all rules until none finds anything; returns the graph as JSON has it, and the names of
+    the rules that found anything.
 
     content: the graph as `Symbol.tojson` writes it, parsed; kinds: name of a variable -> (shape,
-    dtype); training: whether it is to run in training mode
+    dtype); training: whether it is to run in training mode; without: names of rules to leave out
+
+    It ends: RuntimeError where the rules make a cycle, or operators without end.
     """
-    graph = Graph(content, kinds, training)
-    loops.fuse_recurrences(graph)
-    for table in loops.RULES, rules.RULES, channels.RULES:
+    graph = Graph(content, kinds, training, ROOM * len(content['nodes']))
+    used = set() if loops.fuse_recurrences.__name__ in without else loops.fuse_recurrences(graph)
+    for table in TABLES:
         for _ in range(PASSES):
-            if not graph.replace(table):
+            found = graph.replace(table, without)
+            if not graph.replaced:
                 break
-            graph = Graph(graph.content(), kinds, training)
-    return graph.content()
+            used |= found
+            graph = Graph(graph.content(), kinds, training, graph.room)
+    return graph.content(), used

@@ -16,8 +16,11 @@ NUMBERS = itertools.count()         # of new nodes: MXNet goes by names
 class Node:
     """An operator, or a variable, of a graph.
 
-    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its results
+    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its results;
+    waits: nodes that run before it, for they draw random numbers, and so does it
     """
+
+    waits = ()
 
     def __init__(self, op, name, attrs, inputs, shapes, dtypes):
         self.op, self.name, self.attrs, self.inputs = op, name, attrs, inputs
@@ -55,16 +58,19 @@ def inferred(symbol, kinds):
 class Graph:
     """What `Symbol.tojson` wrote, parsed: `nodes` in an order in which they can run, and `heads`.
 
-    kinds: name of a variable -> (shape, dtype); training: whether it is to run in training mode
+    kinds: name of a variable -> (shape, dtype); training: whether it is to run in training mode;
+    room: how many operators the rules may make, before RuntimeError
     """
 
-    def __init__(self, content, kinds, training):
+    def __init__(self, content, kinds, training, room):
         results = inferred(mxnet.sym.load_json(json.dumps(content)), kinds)
-        self.training, self._rest, self.nodes = training, content, []
+        self.training, self.room, self._rest, self.nodes = training, room, content, []
         for node in content['nodes']:
             self.nodes.append(Node(node['op'], node['name'], node.get('attrs', {}),
                                    [(self.nodes[i], k) for i, k, *_ in node['inputs']],
                                    *map(list, zip(*results[node['name']]))))
+        for node, given in zip(self.nodes, content['nodes']):
+            node.waits = [self.nodes[i] for i in given.get('control_deps', ())]
         self.heads = [(self.nodes[i], k) for i, k, *_ in content['heads']]
         self.users = {}                     # value -> the nodes that take it
         for node in self.nodes:
@@ -77,6 +83,9 @@ class Graph:
         """The value of a new operator of one result. of: a node whose place among those that draw
         random numbers it takes; once: whether to make it but once for the same inputs. Constants
         are; not in training, where a Transformer's step gains nothing by it."""
+        self.room -= 1
+        if self.room < 0:
+            raise RuntimeError('the rules make too many operators')
         name = f'{of.name if of else "new"}_{next(NUMBERS)}'
         node = Node(op, name, {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
                     [numpy.dtype(dtype)])
@@ -92,49 +101,64 @@ class Graph:
         """A new array full of a number."""
         return self.new('_full', [], lengths, shape=lengths, value=value)
 
-    def unit(self, n):
-        """A new unit matrix of n rows. (_eye takes three times as long.)"""
-        return self.new('diag', [self.ones(n)], (n, n))
-
     def reshape(self, value, *lengths):
         """A value in another shape."""
         return value if shape(value) == lengths else self.new(
             '_np_reshape', [value], lengths, newshape=lengths)
 
     def concat(self, values, axis):
-        """Values one behind another along an axis; those of length 0 vanish."""
-        values = [value for value in values if shape(value)[axis]]
+        """Values one behind another along an axis, but those of pictures not by oneDNN's operator,
+        which ends the process where it meets a convolution of few channels."""
         if len(values) == 1:
             return values[0]
         lengths = list(shape(values[0]))
         lengths[axis] = sum(shape(value)[axis] for value in values)
-        return self.new('Concat', values, lengths, dim=axis, num_args=len(values))
+        op, name = ('_npi_concatenate', 'axis') if len(lengths) == 4 else ('Concat', 'dim')
+        return self.new(op, values, lengths, num_args=len(values), **{name: axis})
 
-    def replace(self, rules):
-        """Let rules, op -> functions, replace what they find, in one walk; whether they found any."""
+    def replace(self, rules, without):
+        """Let rules, op -> functions, replace what they find, in one walk, but for those named in
+        `without`; returns the names of those that found anything."""
+        found = set()
         for node in self.nodes:
             node.inputs = [self.current(value) for value in node.inputs]
             for rule in rules.get(node.op, ()):
                 if (node, 0) in self.replaced:
                     break
-                value = rule(self, node)
+                value = None if rule.__name__ in without else rule(self, node)
                 if value is not None:
                     self.replaced[node, 0] = value
+                    found.add(rule.__name__)
         self.heads = [self.current(value) for value in self.heads]
-        return bool(self.replaced)
+        return found
 
     def current(self, value):
         """What has taken the place of a value, or itself."""
         return self.replaced.get(value, value)
 
+    def depends(self, values, nodes):
+        """Whether any of the values is computed from one of the nodes, as things are now."""
+        stack, seen = [node for node, _ in values], set()
+        while stack:
+            node = stack.pop()
+            if node in nodes:
+                return True
+            if node not in seen:
+                seen.add(node)
+                stack += [self.current(value)[0] for value in node.inputs] + [*node.waits]
+        return False
+
     def content(self):
         """The graph as JSON has it, without what no head needs."""
-        nodes, places = [], {}
+        nodes, places, entered = [], {}, set()
         for head, _ in self.heads:
             stack = [head]
             while stack:
                 missing = [n for n, _ in stack[-1].inputs if n not in places]
                 if missing:
+                    if stack[-1] in entered:
+                        raise RuntimeError('the rules made a cycle')
+                    entered.add(stack[-1])
                     stack += missing
                     continue
                 node = stack.pop()

@@ -18,7 +18,7 @@ from .rules import FLOAT, RESHAPES, rule_table
 RULES, rule = rule_table()
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Cell:
     """A step. hidden, memory: its results (values), before: the memory that it takes; both None for
     an RNN. gates: for each ({source: weight}, bias)"""
@@ -35,19 +35,25 @@ class Cell:
 
 
 def terms(value):
-    """What a tree of additions adds up."""
-    node = value[0]
-    return [v for i in node.inputs for v in terms(i)] if node.op == '_npi_add' else [value]
+    """What a tree of additions adds up, if that is at most three values; else more than three."""
+    found = [value]
+    while len(found) <= 3:
+        sums = [i for i, (node, _) in enumerate(found) if node.op == '_npi_add']
+        if not sums:
+            break
+        found[sums[0]:sums[0] + 1] = found[sums[0]][0].inputs
+    return found
 
 
 def gate(value, op):
-    """({source: weight}, bias) of op(X W + H V + b), or None."""
+    """({source: weight}, bias) of op(X W + H V + b), of a whole number of rows, or None."""
     if value[0].op != op or value[0].dtypes[0] != FLOAT:
         return None
+    rows, size = shape(value) if len(shape(value)) == 2 else (None, None)
     parts = terms(value[0].inputs[0])
-    products = [v[0] for v in parts if v[0].op == '_np_dot'
+    products = [v[0] for v in parts if v[0].op == '_np_dot' and shape(v) == (rows, size)
                 and len(shape(v[0].inputs[0])) == len(shape(v[0].inputs[1])) == 2]
-    biases = [v for v in parts if len(shape(v)) == 1]
+    biases = [v for v in parts if shape(v) == (size,)]
     weights = {product.inputs[0]: product.inputs[1] for product in products}
     if len(parts) == 3 and len({*weights.values()}) == 2 and len(biases) == 1:
         return weights, biases[0]
@@ -82,21 +88,28 @@ def rnn_cell(value):
 
 
 def fuse_recurrences(graph):
-    """Replace chains of cells by the operator RNN, in the whole graph at once."""
+    """Replace chains of cells by the operator RNN, in the whole graph at once; returns the names of
+    the rules that found anything."""
     cells = [cell for node in graph.nodes for cell in [rnn_cell((node, 0)) or lstm_cell((node, 0))]
              if cell]
+    next_of, used = {}, set()           # source -> the cells that take it
+    for cell in cells:
+        for source in cell.gates[0][0]:
+            next_of.setdefault(source, []).append(cell)
     while cells:
-        chain = [cells.pop(0)]
-        for cell in tuple(cells):
-            if cell.follows(chain[-1]):
-                chain.append(cell)
-                cells.remove(cell)
-        if len(chain) > 1:
-            fuse(graph, chain)
+        chain = [cells[0]]
+        while after := next((cell for cell in next_of.get(chain[-1].hidden, ())
+                             if cell in cells and cell.follows(chain[-1])), None):
+            chain.append(after)
+        cells = [cell for cell in cells if cell not in chain]
+        if len(chain) > 1 and fuse(graph, chain):
+            used.add(fuse_recurrences.__name__)
+    return used
 
 
 def fuse(graph, chain):
-    """Replace the results of a chain of cells, unless their steps take different arguments."""
+    """Replace the results of a chain of cells, unless their steps take different arguments, or what
+    one takes is computed from another's result; returns whether it did."""
     first, second = chain[:2]
     into_hidden = [weights[first.hidden] for weights, _ in second.gates]
     inputs, states = [], []
@@ -104,25 +117,31 @@ def fuse(graph, chain):
         sources = {tuple(sorted(weights, key=lambda v: weights[v] == w))
                    for (weights, _), w in zip(cell.gates, into_hidden)}
         if len(sources) > 1:
-            return
+            return False
         (x, h), = sources
         inputs.append(x)
         states.append(h)
-    if states[1:] != [cell.hidden for cell in chain[:-1]]:
-        return
+    batch, size = shape(first.hidden)
+    starts = [v for v in (states[0], first.before) if v]
+    if (states[1:] != [cell.hidden for cell in chain[:-1]]
+            or {*map(shape, inputs)} != {(batch, shape(inputs[0])[1])}
+            or {*map(shape, starts)} != {(batch, size)} or 0 in (batch, size, *shape(inputs[0]))):
+        return False
     into_input = [weights[inputs[0]] for weights, _ in first.gates]
-    inputs = [graph.current(x) for x in inputs]     # of a layer below that was replaced
-    batch, size = shape(states[0])
-    steps = len(chain)
+    biases, steps = [bias for _, bias in first.gates], len(chain)
+    # of a layer below that was replaced
+    inputs, starts, into_input, into_hidden, biases = taken = [
+        [*map(graph.current, values)]
+        for values in (inputs, starts, into_input, into_hidden, biases)]
+    if graph.depends(sum(taken, []), {cell.hidden[0] for cell in chain}):
+        return False
 
     def weight(value):
         n, h = shape(value)
         return graph.reshape(graph.new('transpose', [value], (h, n), axes=(1, 0)), n * h)
-    biases = [bias for _, bias in first.gates]
     parameters = graph.concat([*map(weight, into_input), *map(weight, into_hidden), *biases,
                                graph.ones(len(biases) * size, value=0)], 0)
-    starts = [graph.reshape(graph.current(v), 1, batch, size)
-              for v in (states[0], first.before) if v]
+    starts = [graph.reshape(value, 1, batch, size) for value in starts]
     node, _ = value = graph.new(
         'RNN', [stacked(graph, inputs), parameters, *starts], (steps, batch, size),
         of=first.hidden[0], mode='lstm' if first.memory else 'rnn_tanh', state_size=size,
@@ -134,6 +153,7 @@ def fuse(graph, chain):
         graph.replaced[cell.hidden] = graph.reshape(part, batch, size)
     if first.memory:
         graph.replaced[chain[-1].memory] = graph.reshape((node, 2), batch, size)
+    return True
 
 
 def step_of(value):

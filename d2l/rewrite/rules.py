@@ -4,6 +4,7 @@ A rule takes (graph, node) and gives the value that is to take the place of the 
 docstring says what it replaces by what, and why; the conditions under which the two are equal are in
 its code. All are for float32. tests/test_rewrite.py compares outputs and gradients.
 """
+import functools
 import math
 
 import numpy
@@ -11,15 +12,13 @@ import numpy
 from .graph import shape
 
 FLOAT = numpy.dtype('float32')
-ELEMENTWISE = {'_npi_add': 'elemwise_add', '_npi_subtract': 'elemwise_sub',
+ELEMENTWISE = {'_npi_add': 'add_n', '_npi_subtract': 'elemwise_sub',
                '_npi_multiply': 'elemwise_mul'}
 RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze', 'Flatten'
 WIDE = 16           # rows from which copying them whole pays
-MANY = 256          # products of matrices, from which one of larger ones pays,
-NARROW = 16         # if its result has no more columns than this
 LARGE = 4096        # multiplications in a product of matrices from which all threads pay
 FAST = 8            # of these many channels, oneDNN computes convolutions of multiples in blocks
-SMALL = 64          # side of a matrix by which a product costs no more than elementwise work
+MODERATE = 2 ** 20  # times this, or through it, no weight comes to be infinite or 0
 
 
 def rule_table():
@@ -29,6 +28,7 @@ def rule_table():
 
     def rule(*ops):
         def add(function):
+            @functools.wraps(function)
             def guarded(graph, node):
                 values = [*((node, k) for k in range(len(node.shapes))), *node.inputs]
                 if all(n.dtypes[k] == FLOAT and 0 not in n.shapes[k] for n, k in values):
@@ -53,9 +53,9 @@ def square(graph, node):
         return graph.new('square', node.inputs, node.shapes[0])
 
 
-@rule('_npx_relu', '_npi_tanh', '_npx_sigmoid')
+@rule('_npi_tanh', '_npx_sigmoid')
 def activation(graph, node):
-    """relu, tanh, sigmoid -> Activation: oneDNN's kernels."""
+    """tanh, sigmoid -> Activation: oneDNN's kernels. (Its relu makes 0 of NaN.)"""
     return graph.new('Activation', node.inputs, node.shapes[0], act_type=node.op.split('_')[-1])
 
 
@@ -68,13 +68,16 @@ def elementwise(graph, node):
     inputs = [value if shape(value) == whole else
               graph.training and repeated(graph, value, whole) for value in node.inputs]
     if all(inputs):
-        return graph.new(ELEMENTWISE[node.op], inputs, whole)
+        # elemwise_add's gradient, where one argument wants none, is what lay in memory (mxnet#20293)
+        return graph.new(ELEMENTWISE[node.op], inputs, whole,
+                         **{'num_args': 2} if node.op == '_npi_add' else {})
 
 
-@rule('square', '_npi_multiply_scalar')
+@rule('_npi_multiply_scalar')
 def of_table(graph, node):
     """What is done to each number of rows that were looked up -> done to the table, if that is smaller;
-    in training only where no other gradient is to be added up in the table."""
+    in training only where no other gradient is to be added up in the table. (The gradient of a square
+    would make NaN of what is infinite in rows that were not looked up.)"""
     found = node.inputs[0][0]
     if found.op != 'Embedding' or found.attr('sparse_grad') or (
             graph.training and len(graph.users[found, 0]) > 1):
@@ -103,17 +106,6 @@ def sequence_mask(graph, node):
     return graph.new('where', [mask, x, hidden], whole)
 
 
-@rule('Pooling')
-def global_max_pooling(graph, node):
-    """Max pooling over all of a picture -> pick at argmax, in training: its gradient walks less. Like
-    it, and unlike max's, it goes to the first of several that are largest."""
-    n, c, *lengths = shape(node.inputs[0])
-    if graph.training and node.attr('global_pool') and node.attr('pool_type', 'max') == 'max':
-        rows = graph.reshape(node.inputs[0], n * c, math.prod(lengths))
-        at = graph.new('argmax', [rows], (n * c,), axis=1)
-        return graph.reshape(graph.new('pick', [rows, at], (n * c,), axis=1), *node.shapes[0])
-
-
 # ---- sums and repetitions are products with ones: BLAS does them
 
 def split(lengths, axes):
@@ -134,13 +126,6 @@ def times_ones(graph, value, sizes, length, number=1):
     if before == 1:
         return graph.new('dot', [graph.ones(length, n, value=number),
                                  graph.reshape(value, n, after)], (length, after))
-    if before >= MANY and length * after <= NARROW:
-        units = graph.unit(after)
-        units = graph.new('tile', [units], (length * after, n * after), reps=(length, n))
-        units = graph.new('_mul_scalar', [units], shape(units), scalar=number)
-        rows = graph.reshape(value, before, n * after)
-        return graph.new('FullyConnected', [rows, units], (before, length * after),
-                         num_hidden=length * after, no_bias=True)
     return graph.new('batch_dot', [graph.ones(before, length, n, value=number),
                                    graph.reshape(value, *sizes)], (before, length, after))
 
@@ -183,18 +168,11 @@ def layer_norm(graph, node):
     x = graph.reshape(x, rows, n)
     gamma = graph.new('_mul_scalar', [gamma], (n,), scalar=math.sqrt(n))
     l2 = {'mode': 'instance', 'eps': n * eps}
-    if n <= SMALL:
-        centre = graph.new('_plus_scalar', [graph.unit(n)], (n, n), scalar=-1 / n)
-        gamma = graph.new('diag', [gamma], (n, n))
-        y = graph.new('FullyConnected', [x, centre], (rows, n), num_hidden=n, no_bias=True)
-        y = graph.new('L2Normalization', [y], (rows, n), **l2)
-        y = graph.new('FullyConnected', [y, gamma, beta], (rows, n), num_hidden=n)
-    else:
-        mean = repeated(graph, times_ones(graph, x, (rows, n, 1), 1, 1 / n), (rows, n))
-        y = graph.new('elemwise_sub', [x, mean], (rows, n))
-        y = graph.new('L2Normalization', [y], (rows, n), **l2)
-        y = graph.new('elemwise_mul', [y, repeated(graph, gamma, (rows, n))], (rows, n))
-        y = graph.new('elemwise_add', [y, repeated(graph, beta, (rows, n))], (rows, n))
+    mean = repeated(graph, times_ones(graph, x, (rows, n, 1), 1, 1 / n), (rows, n))
+    y = graph.new('elemwise_sub', [x, mean], (rows, n))
+    y = graph.new('L2Normalization', [y], (rows, n), **l2)
+    y = graph.new('elemwise_mul', [y, repeated(graph, gamma, (rows, n))], (rows, n))
+    y = graph.new('add_n', [y, repeated(graph, beta, (rows, n))], (rows, n), num_args=2)
     return graph.reshape(y, *whole)
 
 
@@ -221,8 +199,9 @@ def reshape(graph, node):
 
 @rule('_rnn_param_concat', '_npi_concatenate', 'Concat')
 def concatenate(graph, node):
-    """Vectors one after another -> matrices of a common width; np.concatenate of pictures, or of
-    rows side by side -> Concat: oneDNN's kernel, which knows neither vectors nor sequences."""
+    """Vectors one after another -> matrices of a common width; np.concatenate of rows side by side
+    -> Concat: oneDNN's kernel, which knows neither vectors nor sequences, and of pictures of few
+    channels ends the process."""
     whole = node.shapes[0]
     sizes = [math.prod(shape(value)) for value in node.inputs]
     width = math.gcd(*sizes)
@@ -231,8 +210,6 @@ def concatenate(graph, node):
                 for value, size in zip(node.inputs, sizes)]
         return graph.reshape(graph.concat(rows, 0), *whole)
     axis = node.attr('axis', 0) if node.op == '_npi_concatenate' else node.attr('dim', 1)
-    if len(whole) == 4 and node.op != 'Concat':
-        return graph.concat(node.inputs, axis)
     sequences = len(whole) == 3 or len(whole) == 2 and node.op != 'Concat'
     if sequences and axis in (-1, len(whole) - 1):
         count = math.prod(whole[:-1])
@@ -271,6 +248,9 @@ def transpose(graph, node):
 @rule('_npi_multiply_scalar', '_npi_true_divide_scalar')
 def scaled(graph, node):
     """A number times a product of a product -> that number times the weights, which are fewer."""
+    number = float(node.attr('scalar'))
+    if not 1 / MODERATE <= abs(number) <= MODERATE:
+        return None
     user, value, size = node, node.inputs[0], math.prod(node.shapes[0])
     while value not in graph.heads and len(graph.users.get(value, ())) == 1:
         product = value[0]
@@ -278,7 +258,6 @@ def scaled(graph, node):
             x, weight = product.inputs
             if 2 * math.prod(shape(weight)) > size:
                 return None
-            number = float(node.attr('scalar'))
             weight = graph.new('_mul_scalar', [weight], shape(weight),
                                scalar=1 / number if 'divide' in node.op else number)
             user.inputs[0] = graph.new(product.op, [x, weight], product.shapes[0], **product.attrs)
@@ -292,6 +271,8 @@ def scaled(graph, node):
 def batch_dot(graph, node):
     """A product of transposes -> one that reads its arguments the other way. A row times each of some
     rows, x Y^T -> (Y x^T)^T: BLAS begins by copying the second argument."""
+    if len(node.shapes[0]) != 3:
+        return None
     flags, inputs = {}, list(node.inputs)
     for i, name in enumerate(('transpose_a', 'transpose_b')):
         flags[name] = bool(node.attr(name, False))
@@ -312,6 +293,8 @@ def grouped_convolution(graph, node):
     """Products of large matrices -> a convolution in as many groups: BLAS is called for one after
     another on one thread, oneDNN shares them out, in training and in its gradients. Not where both
     sides are multiples of 8, which oneDNN would first copy into blocks."""
+    if len(node.shapes[0]) != 3:
+        return None
     a, b = node.inputs
     n, rows, columns = node.shapes[0]
     middle = shape(a)[-1]

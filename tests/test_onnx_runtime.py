@@ -1,0 +1,161 @@
+"""d2l.onnx.runtime: predictions by ONNX Runtime are the net's, whatever happens to the net."""
+import builtins
+
+import numpy as onp
+import pytest
+from mxnet import autograd, gluon, np, npx
+from mxnet.gluon import nn
+
+import d2l
+
+npx.set_np()
+X = np.array(onp.random.RandomState(0).normal(size=(4, 3, 8, 8)), dtype='float32')
+TOLERANCE = 1e-5
+
+
+def small_net():
+    net = nn.Sequential()
+    net.add(nn.Conv2D(5, 3, activation='relu'), nn.BatchNorm(), nn.MaxPool2D(), nn.Dropout(0.5),
+            nn.Dense(3))
+    net.initialize()
+    net(X)
+    return net
+
+
+def test_it_predicts_as_the_net_does():
+    net = small_net()
+    fast = d2l.compile(net, X, runtime='onnx')
+    for x in X, X[:2], X:
+        assert abs(fast(x) - net(x)).max() < TOLERANCE
+
+
+class Nested(nn.Block):
+    """Arguments and results of several arrays, of several types."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = nn.Dense(3, in_units=4)
+
+    def forward(self, X, state):
+        Y = self.dense(X)
+        return {'Y': Y, 'state': [state[0] + 1, (state[1] * 2, X)]}, Y - 1, X.sum()
+
+
+def test_nested_arguments_and_results():
+    net, x = Nested(), np.array(onp.random.RandomState(0).normal(size=(2, 4)), dtype='float32')
+    net.initialize()
+    state = [np.ones((1, 2)), np.arange(3, dtype='int32')]
+    fast, right = d2l.compile(net, runtime='onnx')(x, state), net(x, state)
+    for a, b in [(fast[0]['Y'], right[0]['Y']), (fast[0]['state'][0], right[0]['state'][0]),
+                 (fast[0]['state'][1][0], right[0]['state'][1][0]), (fast[1], right[1]),
+                 (fast[0]['state'][1][1], x), (fast[2], right[2])]:
+        assert isinstance(a, np.ndarray) and a.shape == b.shape
+        assert abs(a.astype('float64') - b.astype('float64')).max() < TOLERANCE
+
+
+def change_by_training(net):
+    trainer = gluon.Trainer(net.collect_params(), 'sgd', {'learning_rate': 1})
+    with autograd.record():
+        loss = (net(X) ** 2).sum()
+    loss.backward()
+    trainer.step(1)
+
+
+def change_one_number(net):
+    net[-1].weight.data()[1, 2] += 1
+
+
+def change_statistics(net):
+    net[1].running_mean.set_data(net[1].running_mean.data() + 1)
+
+
+def change_anew(net):
+    net.initialize(force_reinit=True)
+    net(X)
+
+
+@pytest.mark.parametrize('change', [change_by_training, change_one_number, change_statistics,
+                                    change_anew], ids=lambda f: f.__name__)
+def test_parameters_that_change_are_noticed(change):
+    net = small_net()
+    fast = d2l.compile(net, X, runtime='onnx')
+    before = fast(X)
+    change(net)
+    assert abs(fast(X) - before).max() > 1e-3
+    assert abs(fast(X) - net(X)).max() < 1e-4 * abs(net(X)).max() + TOLERANCE
+
+
+def test_a_session_serves_until_something_changes():
+    net = small_net()
+    fast = d2l.compile(net, X, runtime='onnx')
+    session, _ = fast.prepare(X)
+    assert fast.prepare(X)[0] is session
+    change_one_number(net)
+    assert fast.prepare(X)[0] is not session
+
+
+class Scaled(nn.Block):
+    factor = 2
+
+    def forward(self, X):
+        return X * self.factor
+
+
+def test_attributes_that_change_are_noticed():
+    net = Scaled()
+    net.factor = 2
+    fast = d2l.compile(net, X, runtime='onnx')
+    net.factor = 3
+    assert (fast(X) == 3 * X).all()
+
+
+def test_results_are_arrays_of_their_own():
+    fast = d2l.compile(lambda x: x * 2, runtime='onnx')
+    first = fast(np.ones((1000,)))
+    fast(np.zeros((1000,)))
+    first += 1
+    assert (first == 3).all()
+
+
+@pytest.mark.parametrize('scope', [autograd.record, autograd.train_mode])
+def test_it_does_not_train(scope):
+    fast = d2l.compile(small_net(), X, runtime='onnx')
+    with scope(), pytest.raises(RuntimeError, match='predicts, .* d2l.compile'):
+        fast(X)
+
+
+class Counter(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.count = np.zeros(1)
+
+    def forward(self, X):
+        self.count = self.count + 1
+        return X + self.count
+
+
+def test_a_net_with_a_state_is_refused():
+    with pytest.raises(ValueError, match='Counter changes its own state'):
+        d2l.compile(Counter(), X, runtime='onnx')
+
+
+def test_an_operator_without_converter():
+    with pytest.raises(d2l.NoConverter, match='cumsum'):
+        d2l.compile(lambda x: np.cumsum(x, axis=0), X, runtime='onnx')
+
+
+def test_without_onnxruntime(monkeypatch):
+    original = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name == 'onnxruntime':
+            raise ModuleNotFoundError("No module named 'onnxruntime'", name='onnxruntime')
+        return original(name, *args, **kwargs)
+    monkeypatch.setattr(builtins, '__import__', missing)
+    with pytest.raises(ImportError, match='pip install onnxruntime'):
+        d2l.compile(small_net(), runtime='onnx')
+
+
+def test_another_runtime():
+    with pytest.raises(ValueError, match="runtime='tvm'.*'onnx'"):
+        d2l.compile(small_net(), runtime='tvm')

@@ -1,0 +1,197 @@
+"""d2l.hybrid.proof: a rewritten graph that computes something else is not used, and the proof leaves no
+mark."""
+import functools
+
+import mxnet
+import numpy as onp
+import pytest
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
+
+import d2l
+from d2l.rewrite import rules
+
+npx.set_np()
+BOTH = pytest.mark.parametrize('training', [True, False], ids=['training', 'prediction'])
+
+
+@pytest.fixture
+def rule(monkeypatch):
+    """A function that makes one the only rule for tanh."""
+    def add(function, op='_npi_tanh'):
+        monkeypatch.setitem(rules.RULES, op, [functools.wraps(function)(
+            lambda graph, node: function(graph, node))])
+    return add
+
+
+def wrong_value(graph, node):
+    return graph.new('_mul_scalar', node.inputs, node.shapes[0], scalar=1.001)
+
+
+def wrong_gradient(graph, node):
+    """The value is right."""
+    x, shape = node.inputs[0], node.shapes[0]
+    value = graph.new('BlockGrad', [graph.new('tanh', [x], shape)], shape)
+    nothing = graph.new('elemwise_sub', [x, graph.new('BlockGrad', [x], shape)], shape)
+    return graph.new('add_n', [value, nothing], shape, num_args=2)
+
+
+def spreads_nan(graph, node):
+    """tanh(x) + 0 * the sum of x."""
+    value = graph.new('Activation', node.inputs, node.shapes[0], act_type='tanh')
+    total = graph.new('sum', node.inputs, (1,))
+    nothing = graph.new('_mul_scalar', [total], (1,), scalar=0)
+    return graph.new('broadcast_add', [value, nothing], node.shapes[0])
+
+
+def wrong_shape(graph, node):
+    return graph.new('_np_reshape', node.inputs, (-1,), newshape=(-1,))
+
+
+def raises(graph, node):
+    raise KeyError('a fault of ours')
+
+
+def unknown_operator(graph, node):
+    return graph.new('no_such_operator', node.inputs, node.shapes[0])
+
+
+def fails_when_run(graph, node):
+    return graph.new('_np_reshape', node.inputs, node.shapes[0], newshape=(7, 11, 13))
+
+
+def cycle(graph, node):
+    value = graph.new('tanh', node.inputs, node.shapes[0])
+    value[0].inputs = [value]
+    return value
+
+
+def without_end(graph, node):
+    for _ in range(10 ** 9):
+        graph.new('tanh', node.inputs, node.shapes[0])
+
+
+def net():
+    found = nn.Sequential(prefix='net_')
+    found.add(nn.Dense(3, in_units=4, prefix='a_'), nn.Lambda(lambda x: np.tanh(x)),
+              nn.Dense(2, in_units=3, prefix='b_'))
+    found.initialize(mxnet.init.Normal(1))
+    return found
+
+
+def results(function, X, training=True):
+    """Outputs and gradients of the Parameters, of a net or what was compiled of it, and X's."""
+    with autograd.record(train_mode=training):
+        Y = function(X)
+    params = [p for p in function.collect_params().values() if p.grad_req != 'null']
+    if params or X.grad is not None:
+        Y.backward()
+    return [a.asnumpy() for a in [Y, *(p.grad() for p in params)]]
+
+
+@BOTH
+@pytest.mark.parametrize('function', [wrong_value, wrong_gradient, wrong_shape, raises,
+                                      unknown_operator, fails_when_run, cycle, without_end],
+                         ids=lambda function: function.__name__)
+def test_a_rule_that_is_wrong(rule, function, training):
+    rule(function)
+    block, X = net(), np.array(onp.random.RandomState(0).normal(size=(5, 4)), dtype='float32')
+    exact = results(block, X, training)
+    fast = d2l.compile(block, optimize=True)
+    with pytest.warns(UserWarning, match=rf'^Sequential .* by {function.__name__} it'):
+        found = results(fast, X, training)
+    assert all((a == b).all() for a, b in zip(exact, found))
+    assert all((a == b).all() for a, b in zip(exact, results(fast, X, training)))   # no warning
+
+
+def test_a_rule_that_is_wrong_for_some_numbers(rule):
+    rule(spreads_nan)
+    X = onp.ones((3, 4), 'float32')
+    X[1, 2] = onp.nan
+    fast = d2l.compile(np.tanh, optimize=True)
+    with pytest.warns(UserWarning, match='^tanh .* spreads_nan .* infinite or NaN at other places'):
+        Y = fast(np.array(X)).asnumpy()
+    assert (onp.isnan(Y) == onp.isnan(X)).all()
+
+
+def test_what_is_frozen_is_not_asked_for(rule):
+    """No gradient is wanted, so none is wrong."""
+    rule(wrong_gradient)
+    block = net()
+    block.collect_params().setattr('grad_req', 'null')
+    fast = d2l.compile(block, optimize=True)
+    with autograd.record():
+        fast(np.ones((5, 4)))
+    X = np.ones((5, 4))
+    X.attach_grad()
+    other = d2l.compile(block, optimize=True)
+    with autograd.record(), pytest.warns(UserWarning, match='wrong_gradient'):
+        other(X)
+
+
+def test_the_switch(rule):
+    rule(wrong_value)
+    X = np.ones((5, 4))
+    fast = d2l.compile(np.tanh, optimize='unchecked')
+    assert abs(fast(X) - 1.001).max() < 1e-6
+    with pytest.raises(ValueError, match="optimize='never': True, False or 'unchecked'"):
+        d2l.compile(np.tanh, optimize='never')
+
+
+class Draws(nn.Block):
+    """Layers that draw and layers that keep statistics."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.dense = nn.BatchNorm(in_channels=4), nn.Dense(4, in_units=4)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, X):
+        Y = self.dropout(np.tanh(self.dense(self.norm(X))))
+        return Y + np.random.normal(Y, 1) + np.random.normal(size=Y.shape)
+
+
+@BOTH
+def test_it_leaves_no_mark(training):
+    """Random stream, statistics, gradients: as without the proof."""
+    found = []
+    for optimize in True, 'unchecked':
+        mxnet.random.seed(1)
+        block, X = Draws(), np.array(onp.random.RandomState(0).normal(size=(5, 4)),
+                                     dtype='float32')
+        block.initialize(mxnet.init.Normal(1))
+        X.attach_grad()
+        X.grad[:] = 7
+        for p in block.collect_params().values():
+            if p.grad_req != 'null':
+                p.grad_req = 'add'
+        d2l.hybridize(block, optimize=optimize)
+        mxnet.random.seed(2)
+        with autograd.record(train_mode=training):
+            Y = block(X)
+        assert (X.grad == 7).all()
+        assert all((p.grad() == 0).all() for p in block.collect_params().values()
+                   if p.grad_req != 'null')
+        Y.backward()
+        found.append([a.asnumpy() for a in [
+            Y, X.grad, np.random.normal(size=3), *(p.data() for p in block.collect_params().values()),
+            *(p.grad() for p in block.collect_params().values() if p.grad_req != 'null')]])
+    for a, b in zip(*found):
+        onp.testing.assert_array_equal(a, b)
+
+
+CANCEL = {
+    'a sum of 0': lambda X: np.tanh(X - X.mean(axis=1, keepdims=True)).sum(axis=1),
+    'rows of one number': lambda X: npx.layer_norm(X * 0 + 3, np.ones(64), np.zeros(64)),
+    'softmax of one column': lambda X: npx.softmax(X.sum(axis=1, keepdims=True)) * 3,
+    'large numbers': lambda X: (X * 1e6 + 1e6).sum(axis=1) - 64e6}
+
+
+@BOTH
+@pytest.mark.parametrize('function', CANCEL.values(), ids=CANCEL)
+def test_where_large_numbers_cancel_it_does_not_doubt(function, training):
+    X = np.array(onp.random.RandomState(0).normal(size=(32, 64)), dtype='float32')
+    X.attach_grad()
+    fast = d2l.compile(function, optimize=True)
+    with autograd.record(train_mode=training):
+        fast(X).backward()
