@@ -145,10 +145,14 @@ def _write(path, epoch, params, symbol, signature):
     folder, name = os.path.split(os.path.abspath(path))
     with files.new_folder(folder) as new:
         part = os.path.join(new, name)
-        npx.save(f'{part}-{epoch}.params', params)
-        with open(f'{part}-{epoch}.params', 'rb') as file:
-            content = file.read()
-        saved.read_params(content, f'{path}-{epoch}.params')    # MXNet does not say if the disk is full
+        try:
+            npx.save(f'{part}-{epoch}.params', params)
+            with open(f'{part}-{epoch}.params', 'rb') as file:
+                content = file.read()
+            saved.read_params(content, file.name)       # MXNet does not say where the disk is full
+        except (mxnet.MXNetError, saved.Damaged) as error:
+            raise OSError(f'cannot write {path}-{epoch}.params ({error}): is the disk full? What was '
+                          'at its place is as it was') from None
         signature['symbol'], signature['params'] = saved.sha256(symbol), {}
         try:
             earlier = saved.read_signature(saved.content(path, 'signature.json'), path)
@@ -240,7 +244,7 @@ class ExportedBlock(gluon.Block):
         leaves, signature = [], self.signature
         flatten(args, leaves)
         if len(leaves) != len(signature['inputs']):
-            raise ValueError(f'{len(leaves)} arrays are given, the graph takes {saved["inputs"]}')
+            raise ValueError(f'{len(leaves)} arrays are given, the graph takes {signature["inputs"]}')
         for array, (name, shape) in zip(leaves, signature['inputs'].items()):
             if array.ndim != len(shape) or any(
                     m not in (FREE, n) for m, n in zip(shape, array.shape)):

@@ -192,7 +192,7 @@ POSITIVE = {    # attributes that MXNet divides by, or loops for ever with
     'kernel', 'stride', 'dilate', 'num_group', 'num_groups', 'num_filter', 'num_hidden', 'num_args',
     'num_layers', 'state_size', 'num_outputs', 'block_size', 'input_dim', 'output_dim', 'depth',
     'num_arrays', 'num_weights', 'group_size', 'step_size', 'scale', 'sample_type'}
-NOT_ZERO = {'step', 'steps'}
+SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
 
 
 def read_symbol(data, name):
@@ -266,11 +266,9 @@ def _operator(op, name, inputs, attrs, where):
     """The symbol of an operator applied to symbols, as MXNet checks it."""
     kinds = _arguments(op)
     require(kinds is not None, f'{where}: MXNet has no such operator')
+    require('ptr' not in kinds.values(), f'{where} takes an address in memory')
     for key, text in attrs.items():
-        numbers, counts = _numbers(text), not kinds.get(key, '').startswith(('float', 'double'))
-        require(not (counts and any(abs(n) > LARGEST for n in numbers)
-                     or key in POSITIVE and any(n <= 0 for n in numbers)
-                     or key in NOT_ZERO and 0 in numbers), f'{where} has {key}={text}')
+        require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
     handle = SymbolHandle()
     check_call(_LIB.MXSymbolCreateAtomicSymbol(
         _handle(op), mx_uint(len(attrs)), c_str_array(attrs), c_str_array(attrs.values()),
@@ -281,14 +279,32 @@ def _operator(op, name, inputs, attrs, where):
     return symbol
 
 
-def _numbers(text):
-    """The numbers that an attribute's text names: '(2, 2)' are two."""
+def _fits(key, kind, text):
+    """Whether an attribute's text is what MXNet says that it takes, as 'Shape(tuple), required'."""
+    if kind.startswith('{'):
+        return text in map(str, ast.literal_eval(kind[:kind.index('}') + 1]))
+    if text == 'None':
+        return 'None' in kind or not kind
+    if kind.startswith('string'):
+        return text.isprintable()
+    if kind.startswith(('float', 'double')):
+        return re.fullmatch(r'[-+.\deinfa]+', text) is not None
     try:
-        found = ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return []
-    found = found if isinstance(found, (tuple, list)) else [found]
-    return [n for n in found if type(n) in (int, float)]
+        return False
+    if kind.startswith('boolean'):
+        return value in (False, True)
+    numbers = value if isinstance(value, (tuple, list)) else [value]
+    if kind.startswith(('int', 'long')) and value is numbers:
+        return False
+    if key in SLICES:
+        numbers = [n for n in numbers if n is not None]
+    real = () if kind and 'tuple of <' not in kind else (float, bool, str)
+    return (all(type(n) in (int, *real) for n in numbers) and all(
+        abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
+                                   or n == 0 and key == 'step')
+        for n in numbers if type(n) is not str))
 
 
 def _handle(op):
