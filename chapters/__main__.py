@@ -10,6 +10,7 @@ import nbformat
 
 from chapters.execute import (
     BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute)
+from chapters.notes import noted
 from chapters.sections import ROOT, UnknownSection, all_sections, find
 
 
@@ -31,10 +32,11 @@ def list_sections(args):
 
 
 def write_pages(section, nb):
-    """Write the executed notebook and one HTML page into build/<number>/; return their paths."""
+    """Write the executed notebook and one HTML page into build/<number>/, both with a note on how it
+    ran; return their paths."""
     from nbconvert import HTMLExporter      # half a second, needed only here
 
-    folder = BUILD / section.number
+    folder, nb = BUILD / section.number, noted(section, nb)
     notebook, page = folder / f'{section.number}.ipynb', folder / f'{section.number}.html'
     nbformat.write(nb, notebook)
     html, _ = HTMLExporter().from_notebook_node(

@@ -1,5 +1,7 @@
 """Running a section as Jupyter would: its cells in a fresh kernel, in the chapter's folder."""
 import ast
+import asyncio
+import atexit
 import base64
 import os
 import re
@@ -24,6 +26,7 @@ QUICK_SAMPLE_SIZE = '300'           # training images of a sample data set in qu
 CURVES = 'application/vnd.d2l.curves+json'
 IMAGES = {'image/svg+xml': 'svg', 'image/png': 'png'}
 ANSI = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
+SAMPLE_LINE = 'd2l: sample data'    # what a run says on standard error (d2l/data/fetch.py)
 KERNEL_OPTIONS = ['--InteractiveShell.colors=NoColor', '--HistoryManager.enabled=False']
 
 
@@ -103,6 +106,8 @@ class _Client(nbclient.NotebookClient):
         super().__init__(nb, **kwargs)
         self.section, self.folder, self.echo, self.bar = section, folder, echo, bar
         self.devices = devices
+        self.said_sample = False                    # whether a cell said that it uses sample data
+        self.at = None                              # index of the cell that runs
         self.listing = {}                           # cell index -> number of the listing
         for i, cell in enumerate(nb.cells):
             if cell.cell_type == 'code':
@@ -127,6 +132,7 @@ class _Client(nbclient.NotebookClient):
         self._progress(data.pop(CURVES, None))
         out = super().output(outs, msg, display_id, cell_index)
         if msg['msg_type'] == 'stream':
+            self.said_sample |= SAMPLE_LINE in content['text']
             self._write(content['text'], getattr(sys, content['name']))
         elif data and not IMAGES.keys() & data.keys():
             self._write(data.get('text/plain', '') + '\n', sys.stdout)
@@ -199,12 +205,13 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
                      kernel_name='python3', extra_arguments=KERNEL_OPTIONS,
                      config=Config({'KernelManager': {'transport': 'ipc', 'ip': f'{sockets}/k'}}),
                      resources={'metadata': {'path': str(section.path.parent)}},
-                     on_cell_complete=lambda cell, cell_index: bar.update(
-                         client.listing[cell_index] - bar.n))
+                     on_cell_execute=lambda cell, cell_index: setattr(client, 'at', cell_index),
+                     on_cell_complete=lambda cell, cell_index: bar.update())
     try:
         client.execute(env=env)
-    except Exception as err:
-        if hasattr(client, '_async_cleanup_kernel_future'):     # nbclient saw SIGINT or SIGTERM
+    except (Exception, asyncio.CancelledError) as err:
+        if hasattr(client, '_async_cleanup_kernel_future') or isinstance(
+                err, asyncio.CancelledError):                   # nbclient saw SIGINT or SIGTERM
             raise KeyboardInterrupt from None
         where = f'section {section.number}'
         if isinstance(err, CellExecutionError):
@@ -212,12 +219,18 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
                                 for out in cell.get('outputs', []) if out.output_type == 'error')
             raise CellFailed(f'{where}, listing {client.listing[index]} failed ({section.path}):\n'
                              + ANSI.sub('', '\n'.join(error.traceback))) from None
+        if client.at is None:
+            atexit.unregister(client._cleanup_kernel)           # there is none, and it would say so
+            raise CellFailed(f'{where}: its process ended while it started ({section.path}): '
+                             f'{type(err).__name__} {err}') from None
         if isinstance(err, DeadKernelError):
             raise CellFailed(f'{where}: its process died (killed, or out of memory) in listing '
-                             f'{bar.n} ({section.path})') from None
+                             f'{client.listing[client.at]} ({section.path})') from None
         raise
     finally:
         bar.close()
         shutil.rmtree(sockets, ignore_errors=True)
+    nb.metadata['d2l'] = {'data': 'sample' if client.said_sample else env.get('D2L_DATA', 'real'),
+                          'said': client.said_sample, 'devices': len(devices)}
     return nb, [path for i, cell in enumerate(nb.cells) if cell.cell_type == 'code'
                 for path in client.save_figures(i, cell.outputs)]

@@ -5,6 +5,7 @@ import sys
 
 from chapters.sections import ROOT, all_sections
 from ci import verbatim
+from d2l import patches
 
 README = ROOT.parent / 'README.md'
 CHAPTERS = {
@@ -41,7 +42,7 @@ def deviations_list():
         yield f"- {', '.join(dict.fromkeys(places))}: {reason}"
 
 
-BLOCKS = {'chapters': chapters_table, 'deviations': deviations_list}
+BLOCKS = {'chapters': chapters_table, 'deviations': deviations_list, 'effects': patches.table}
 
 
 def build(text):

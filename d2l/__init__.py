@@ -8,45 +8,41 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.engine`, `d2l.updates`: settings of MXNet, and updates of its optimizers, that make it faster
 - `d2l.launch`, `d2l.distributed`: training in several processes, on several machines
 - `d2l.from_gluoncv(name)`: a network of Gluon-CV's model zoo
+- `d2l.patches`: all that `import d2l` changes outside of itself, and why; D2L_PATCH=0 turns it off
 """
-import gc as _gc
 import sys as _sys
 import warnings as _warnings
 
-_args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
-if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
-        and '--role' not in _args:
-    # the launcher needs no MXNet itself: its processes start three seconds earlier
-    from d2l.launch import main as _main
-    _sys.exit(_main())
+from d2l import patches as _patches
 
-import d2l_cuda as _d2l_cuda
-from d2l import engine as _engine
 
-_engine.set_defaults()
-_d2l_cuda.install()             # mxnet-cu112 needs it where its .pth file was not read
-try:
-    import mxnet as _mxnet  # noqa: F401
-except ModuleNotFoundError as _err:
-    if _err.name != 'mxnet':
-        raise
-    raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
-                      ) from None
+def _only_the_launcher():
+    """Whether Python imports this for `python -m d2l.launch`, which needs no MXNet itself: the
+    processes that it starts begin three seconds earlier without."""
+    args = getattr(_sys, 'orig_argv', [])       # Python 3.10 on
+    return (_sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(args, args[1:])
+            and '--role' not in args)
 
-with _warnings.catch_warnings():
-    # 14.11 prints '\(' where Python wants a raw string
-    _warnings.filterwarnings('ignore', '.*invalid escape sequence')
-    from d2l.book import *  # noqa: E402, F401, F403
-from d2l.hybrid import (  # noqa: E402, F401
-    TraceError, compile, export, hybridize, load_exported)
-from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
-from d2l.updates import install as _install  # noqa: E402
-from d2l.vision import from_gluoncv  # noqa: E402, F401
 
-_install()                      # how MXNet's SGD and Adam update, faster
+if not _only_the_launcher():
+    _patches.install(_patches.BEFORE)
+    try:
+        import mxnet as _mxnet  # noqa: F401
+    except ModuleNotFoundError as _err:
+        if _err.name != 'mxnet':
+            raise
+        raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
+                          ) from None
+    _patches.install(_patches.AFTER)
 
-# MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
-# of a second each for modules that never become garbage.
-_gc.freeze()
+    with _warnings.catch_warnings():
+        # 14.11 prints '\(' where Python wants a raw string
+        _warnings.filterwarnings('ignore', '.*invalid escape sequence')
+        from d2l.book import *  # noqa: F401, F403
+    from d2l.hybrid import (  # noqa: F401
+        TraceError, compile, export, hybridize, load_exported)
+    from d2l.onnx import NoConverter, export_onnx  # noqa: F401
+    from d2l.vision import from_gluoncv  # noqa: F401
 
 __version__ = '0.7.1'
+__doc__ += '\nWhat the import changes outside of d2l:\n\n' + '\n'.join(_patches.table()) + '\n'

@@ -3,11 +3,14 @@
 Gluon-CV writes for MXNet's older arrays, `mx.nd`. Its networks are HybridBlocks, so each gives its
 graph; `from_gluoncv` runs that graph operator by operator on the book's arrays, `mx.np`.
 """
+import concurrent.futures
 import ctypes
 import functools
 import importlib
+import inspect
 import json
 import sys
+import types
 import warnings
 
 import mxnet
@@ -17,7 +20,10 @@ from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.ndarray import register
 from mxnet.util import np_array, np_shape
 
+from .hybrid.trace import tracing
+
 INPUT = 'data'
+SCALARS = {bool, int, float, str, type(None)}       # what a setting is, or a list or dict of them
 
 
 def import_gluoncv():
@@ -52,22 +58,79 @@ def from_gluoncv(name, **kwargs):
         return OlderBlock(model_zoo.get_model(name, **kwargs))
 
 
+def _is_plain(value):
+    """Whether it is a setting: a number, a text, or a list, a tuple or a dict of them."""
+    if isinstance(value, (list, tuple, dict)):
+        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
+    return type(value) in SCALARS
+
+
 class OlderBlock(gluon.Block):
     """A HybridBlock written for `mx.nd`, of one input, as a Block for `mx.np`: see from_gluoncv.
 
-    A part of it for `mx.nd` is reached as an attribute: `net.classes`.
+    A part of it for `mx.nd` is reached as an attribute: `net.classes`. What the network is told, by
+    its methods or by its attributes, takes effect at the next call: `net.set_nms(0.5)`,
+    `net.reset_class(['mouse'])`, `net.post_nms = 5`.
     """
 
     def __init__(self, net):
         super().__init__(prefix=net.prefix)
         self.net = net
-        self._graphs = {training: self._trace(training) for training in (False, True)}
+        self._graphs = {}                           # training -> settings, params, graph
+        for training in False, True:
+            self._graph(training)
         self._renew()                               # pretrained ones
 
     def __getattr__(self, name):
         if name == 'net':
             raise AttributeError(name)
-        return getattr(self.net, name)
+        found = getattr(self.net, name)
+        return self._older(found) if inspect.ismethod(found) else found
+
+    def __setattr__(self, name, value):
+        net = vars(self).get('_children', {}).get('net')
+        if hasattr(net, name) and not hasattr(gluon.Block, name) and name not in vars(self):
+            setattr(net, name, value)               # what it has, it is to obey
+        else:
+            super().__setattr__(name, value)
+
+    def _older(self, method):
+        """A method of the network, such as `set_nms` and `reset_class`, called as it was written."""
+        @functools.wraps(method)
+        def call(*args, **kwargs):
+            with warnings.catch_warnings(), np_array(False), np_shape(False):
+                warnings.simplefilter('ignore')
+                result = method(*args, **kwargs)
+            self._renew()
+            return result
+        return call
+
+    def _settings(self):
+        """What a graph depends on: the plain attributes, the parts and the parameters of the network."""
+        found, blocks = [], [self.net]
+        for block in blocks:
+            for name, value in vars(block).items():
+                if type(value) in SCALARS:
+                    found.append(value)
+                    if tracing():                   # d2l.hybridize notices what is read
+                        getattr(block, name)
+                elif type(value) in (list, tuple, dict) and _is_plain(value):
+                    found.append(repr(value))
+            children = [*vars(block)['_children'].values()]
+            found += children
+            blocks += children
+        return found
+
+    def _graph(self, training):
+        """(parameters, what `_trace` gives) of the network as it now is."""
+        settings = self._settings()
+        found = self._graphs.get(training)
+        if found is None or found.settings != settings:
+            with concurrent.futures.ThreadPoolExecutor(1) as other:     # d2l.hybridize may be tracing here
+                graph = other.submit(self._trace, training).result()
+            found = self._graphs[training] = types.SimpleNamespace(
+                settings=settings, params=dict(self.net.collect_params().items()), graph=graph)
+        return found.params, found.graph
 
     def _collect_params_with_prefix(self, prefix=''):
         return self.net._collect_params_with_prefix(prefix)
@@ -117,11 +180,10 @@ class OlderBlock(gluon.Block):
         self._renew()
 
     def forward(self, X):
-        traced = self._graphs[autograd.is_training()]
+        params, traced = self._graph(autograd.is_training())
         if isinstance(traced, Exception):
             raise RuntimeError(f'{self.net.name} gives no graph in this mode') from traced
         symbol, graph, structure = traced
-        params = self._parameters
         try:
             values = {name: params[name].data(X.ctx) for name in symbol.list_inputs()
                       if name != INPUT}
@@ -145,10 +207,6 @@ class OlderBlock(gluon.Block):
         def fill(part):
             return heads[part] if isinstance(part, int) else tuple(map(fill, part))
         return fill(structure)
-
-    @functools.cached_property
-    def _parameters(self):
-        return dict(self.net.collect_params().items())
 
 
 @functools.lru_cache(maxsize=None)

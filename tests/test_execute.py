@@ -5,10 +5,13 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import pytest
 
+from chapters import __main__ as cli
 from chapters import execute
 from chapters.sections import Section, all_sections
+from d2l.data import fetch
 
 FAILING = '''\
 # %% [markdown]
@@ -92,9 +95,69 @@ def test_figures_of_an_earlier_run_are_removed(section):
     assert not stale.exists()
 
 
-def test_a_process_that_dies_is_said(section):
-    with pytest.raises(execute.CellFailed, match='died'):
-        execute.execute(section('# %% [markdown]\n# # 9.9 x\n\n# %%\nimport os\nos._exit(3)\n'))
+@pytest.mark.parametrize('progress', [True, False])
+@pytest.mark.parametrize('listing', [0, 2])
+def test_a_process_that_dies_is_said(listing, progress, section):
+    """And where, also without a terminal, where there is no bar."""
+    cells = ['x = 1'] * 3
+    cells[listing] = 'import os\nos._exit(3)'
+    source = '# %% [markdown]\n# # 9.9 x\n\n# %%\n' + '\n\n# %%\n'.join(cells) + '\n'
+    with pytest.raises(execute.CellFailed, match=f'died .* in listing {listing} '):
+        execute.execute(section(source), progress=progress)
+
+
+@pytest.mark.parametrize('setup', ['import os; os._exit(1)', 'import os; os.kill(os.getpid(), 9)'])
+def test_a_process_that_dies_while_it_starts_is_said(setup, section, tmp_path, monkeypatch):
+    (tmp_path / 'sitecustomize.py').write_text(
+        f"import sys\nif 'ipykernel_launcher' in ' '.join(getattr(sys, 'orig_argv', [])):\n    {setup}\n")
+    monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with pytest.raises(execute.CellFailed, match='section 99.1: its process ended while it started'):
+        execute.execute(section(PRINTING))
+
+
+SAMPLE = '''\
+# %% [markdown] data=["fra-eng"]
+# # 15.1 A section that learns
+
+# %%
+num_epochs = 10
+import d2l
+from IPython import display
+path = d2l.download('fra-eng')
+for i in range(3):
+    fig, ax = d2l.plt.subplots()
+    ax.plot([0, 1], [i, i])
+    display.display(fig)
+    display.clear_output(wait=True)
+    d2l.plt.close(fig)
+print('accuracy 0.9')
+display.display(fig)
+'''
+
+
+def test_the_notebook_and_the_page_say_sample_data_and_quick(section, monkeypatch, tmp_path):
+    """Though clear_output wipes the cell that said it; and the cell says it again."""
+    monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
+    monkeypatch.setattr(execute, 'quick_constants', lambda number: ({'num_epochs': '1'}, {}))
+    made = section(SAMPLE, '15.1')
+    nb, _ = execute.execute(made, quick=True)
+    cell = nb.cells[-1]
+    assert [out.output_type for out in cell.outputs].count('display_data') == 1
+    assert any(out.output_type == 'stream' and out.name == 'stderr'
+               and out.text == f'{fetch.NOTICE}\n' for out in cell.outputs)
+    notebook, page = cli.write_pages(made, nb)
+    for text in nbformat.read(notebook, 4).cells[1].source, page.read_text():
+        assert 'sample data' in text and 'fra-eng' in text and 'say nothing about the real data' in text
+        assert 'num_epochs = 1' in text and 'Shrunken' in text
+    assert len(nb.cells) == 2
+
+
+def test_a_run_of_real_constants_without_data_has_no_note(section, monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
+    made = section(PRINTING)
+    nb, _ = execute.execute(made)
+    notebook, _ = cli.write_pages(made, nb)
+    assert len(nbformat.read(notebook, 4).cells) == len(nb.cells)
 
 
 @pytest.mark.parametrize('source, constants, shrunken', [

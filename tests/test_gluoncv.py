@@ -81,6 +81,51 @@ def test_parameters_are_gluoncvs(tmp_path):
     assert onp.array_equal(other(X).asnumpy(), net(X).asnumpy())
 
 
+def boxes():
+    net = d2l.from_gluoncv('yolo3_mobilenet1.0_voc', pretrained_base=False)
+    net.initialize()
+    return net
+
+
+SETTINGS = {    # what a network is told -> the shape of its first result, and the largest class there is
+    'set_nms': (lambda net: net.set_nms(nms_thresh=.4, nms_topk=20, post_nms=5), (1, 5, 1), 19),
+    'an attribute': (lambda net: setattr(net, 'post_nms', 7), (1, 7, 1), 19),
+    'an attribute of the network': (lambda net: setattr(net.net, 'post_nms', 8), (1, 8, 1), 19),
+    'reset_class': (lambda net: net.reset_class(['mouse', 'snake']), (1, 100, 1), 1),
+    'both': (lambda net: (net.reset_class(['mouse']), net.set_nms(post_nms=9)), (1, 9, 1), 0),
+}
+
+
+@pytest.mark.parametrize('form', ['eager', 'hybridized'])
+@pytest.mark.parametrize('name', SETTINGS)
+def test_what_a_network_is_told_takes_effect(name, form):
+    tell, shape, largest = SETTINGS[name]
+    net, X = boxes(), np.random.normal(size=(1, 3, 64, 64))
+    if form == 'hybridized':
+        d2l.hybridize(net)
+    before = net(X)
+    assert before[0].shape == (1, 100, 1) and float(before[0].max()) > 1
+    tell(net)
+    after = net(X)
+    assert after[0].shape == shape and float(after[0].max()) <= largest
+    # no other result for what was told before the first call, or to the network itself
+    direct = boxes()
+    tell(direct)
+    for mine, theirs in zip(net.collect_params().values(), direct.collect_params().values()):
+        theirs.set_data(mine.data())
+    assert all((a == b).all() for a, b in zip(direct(X), after))
+
+
+def test_the_graph_is_made_once(monkeypatch):
+    net, X = boxes(), np.zeros((1, 3, 64, 64))
+    net(X)
+    monkeypatch.setattr(net, '_graphs', dict(net._graphs))
+    graphs = dict(net._graphs)
+    net(X)
+    net.cast('float32')
+    assert all(net._graphs[training] is graphs[training] for training in graphs)
+
+
 def test_training_that_wants_targets_says_so():
     net = d2l.from_gluoncv('yolo3_mobilenet1.0_voc', pretrained_base=False)
     net.initialize()

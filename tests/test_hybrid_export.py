@@ -1,13 +1,16 @@
 """d2l.export and d2l.load_exported."""
+import copy
 import json
 import pathlib
 
 import mxnet as mx
 import numpy as onp
 import pytest
-from mxnet import autograd, gluon, np, npx
+from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
+from ci import runtime
+from d2l import export_onnx
 from d2l.hybrid import TraceError, compile, export, hybridize, load_exported
 from tests.test_hybrid import (Model, Plain, Residual, ScratchNorm, branch, dense_net, randn, ready)
 
@@ -110,6 +113,72 @@ def test_nested_arguments_and_results(tmp_path):
         assert found['state'][1][1] is None and found['more'][2] == 2
         assert same(found['state'][0], eager['state'][0]) and same(found['state'][1][0], args[0])
         assert same(found['more'][0], eager['more'][0]) and same(found['more'][1], eager['more'][1])
+
+
+def same_names():
+    """b(X) - a(X), where b is a copy of a, with other weights and the same name."""
+    a = nn.Dense(1, in_units=6, use_bias=False)
+    a.initialize()
+    b = copy.deepcopy(a)
+    b.weight.set_data(a.weight.data() + 1)
+    return lambda X: b(X) - a(X)
+
+
+def same_prefix():
+    """Two layers of one prefix."""
+    a, b = (nn.Dense(6, in_units=6, prefix='x_') for _ in range(2))
+    a.initialize('ones')
+    b.initialize('zeros')
+    return lambda X: 2 * a(X) + b(X)
+
+
+def named(*names):
+    """A sum of Parameters with these names, of different values."""
+    parameters = [gluon.Parameter(name, shape=(6,)) for name in names]
+    for i, parameter in enumerate(parameters):
+        parameter.initialize(init.Constant(10 ** i))
+    return lambda X: sum([(i + 2) * p.data() for i, p in enumerate(parameters)], X) + np.arange(6)
+
+
+OF_ONE_NAME = {
+    'a deepcopy': same_names, 'a prefix': same_prefix, 'twice': lambda: named('w', 'w'),
+    'as the second would be named': lambda: named('w', 'w', 'w_1'),
+    'as the first is renamed': lambda: named('w_1', 'w', 'w'), 'as an input': lambda: named('data0'),
+    'as a constant': lambda: named('const0', 'const1'), 'as operators': lambda: named('np_copy0', 'plus0'),
+}
+
+
+@pytest.mark.parametrize('name', OF_ONE_NAME)
+def test_parameters_of_one_name_stay_apart(name, tmp_path):
+    net, X, path = OF_ONE_NAME[name](), randn(4, 6), tmp_path / 'net'
+    files = []
+    for _ in range(2):
+        export(net, str(path), X)
+        files.append([file.read_bytes() for file in sorted(tmp_path.glob('net*'))])
+    assert files[0] == files[1]
+    assert same(load_exported(str(path))(X), net(X))
+    export_onnx(net, tmp_path / 'net.onnx', X)
+    found, = runtime.run(tmp_path / 'net.onnx', [X])
+    assert onp.allclose(found, net(X).asnumpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize('result', [
+    lambda X: {'output': X * 2, 'hidden': X + 1}, lambda X: {'hidden': X + 1, 'output': X * 2},
+    lambda X: {'output': X}, lambda X: {'output': {'output': X * 2}, 'dict': [X]},
+    lambda X: {0: X, 1: {'dict': X * 3}, None: [], 'a': {}}, lambda X: {'output': [X, 'x', 1.5, True]},
+], ids=lambda f: None)
+def test_a_result_with_any_keys(result, tmp_path):
+    X = randn(2, 3)
+    export(result, str(tmp_path / 'net'), X)
+    found, wanted = load_exported(str(tmp_path / 'net'))(X), result(X)
+    assert repr(found) == repr(wanted)
+
+
+@pytest.mark.parametrize('result', [{(1, 2): 3}, {1, 2}, object()], ids=str)
+def test_a_result_that_no_file_can_hold(result, tmp_path):
+    with pytest.raises(ValueError, match='the result holds'):
+        export(lambda X: (X * 2, result), str(tmp_path / 'net'), randn(2, 3))
+    assert not list(tmp_path.iterdir())
 
 
 def test_constants_are_not_trained(tmp_path):

@@ -204,11 +204,16 @@ def test_names_and_free_lengths(path):
     (lambda pair, unused: pair['a'] + pair['b'], ({'a': W, 'b': W}, W),
      ['pair_a', 'pair_b', 'unused'], ['output']),
     (lambda output: output * 2, (W,), ['output'], ['output_']),
+    (lambda X: {'output': X * 2, 'hidden': X + 1}, (W,), ['X'], ['output_output', 'output_hidden']),
+    (lambda X: {'hidden': X + 1, 'output': X * 2}, (W,), ['X'], ['output_hidden', 'output_output']),
+    (lambda X: {'a': [X * 2], 'a_0': X + 1}, (W,), ['X'], ['output_a_0', 'output_a_0_']),
+    (lambda X, X_0, output_0: [X[0] + X_0, output_0 * 2], ([W], W, W), ['X_0', 'X_0_', 'output_0'],
+     ['output_0_', 'output_1']),
 ])
 def test_names_of_nested_arguments_and_results(net, args, inputs, outputs, path):
     export_onnx(net, path, *args)
     assert names(path) == (inputs, outputs)
-    assert close(run(path, *args), [net(*args)])
+    assert close(run(path, *args), net(*args))
 
 
 def test_a_parameter_may_be_named_as_an_input_is(path):

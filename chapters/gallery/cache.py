@@ -19,7 +19,7 @@ from chapters.sections import ROOT, find
 
 REPO = ROOT.parent
 GALLERY = BUILD / 'gallery'
-RUNNER = [ROOT / name for name in ('execute.py', 'kernel_setup.py', 'sections.py')]
+RUNNER = [ROOT / name for name in ('execute.py', 'kernel_setup.py', 'notes.py', 'sections.py')]
 
 
 class GalleryError(RuntimeError):
@@ -81,7 +81,7 @@ def _run(number, quick, fingerprint):
                         folder=_kept(section).parent)
     except (CellFailed, QuickError, DevicesMissing) as err:
         return str(err)
-    nb.metadata['d2l'] = {'key': fingerprint, 'data': os.environ.get('D2L_DATA', 'real')}
+    nb.metadata['d2l']['key'] = fingerprint
     nbformat.write(nb, _kept(section))
     return None
 

@@ -1,5 +1,4 @@
 """What Sphinx renders: a page a section, the contents, the API, the regression, how it all ran."""
-import difflib
 import functools
 import os
 import types
@@ -7,15 +6,15 @@ import types
 import nbformat
 
 import d2l
+from chapters import notes
+from chapters.execute import SAMPLE_LINE
 from chapters.gallery import cache
-from chapters.sections import Section
 from ci import build_lib, regress, verbatim
 from ci.networks import NETWORKS
 from ci.readme import CHAPTERS
 
 SOURCE = cache.GALLERY / 'source'
 SITE = cache.GALLERY / 'html'
-SAMPLE_LINE = 'd2l: sample data'        # what a run says on standard error (d2l/data/fetch.py)
 
 
 def docname(section):
@@ -34,13 +33,6 @@ def d2l_names():
             **dict.fromkeys([name for name in own if name not in saved], (None, None))}
 
 
-def changed_lines(section, nb):
-    """The lines of a Section that `--quick` changed, as a diff: '- as printed', '+ as run'."""
-    run = [cell.source for cell in nb.cells if cell.cell_type == 'code']
-    return [line for before, after in zip(Section(section.number, section.path).listings, run)
-            for line in difflib.ndiff(before.split('\n'), after.split('\n')) if line[0] in '-+']
-
-
 def data_of(section, nb):
     """The data that an executed notebook used: {'sample': [...]} or {'real': [...]}, or {}.
 
@@ -48,7 +40,7 @@ def data_of(section, nb):
     """
     said = any(out.output_type == 'stream' and SAMPLE_LINE in out.text
                for cell in nb.cells if cell.cell_type == 'code' for out in cell.outputs)
-    if said and not section.data:
+    if (said or nb.metadata['d2l'].get('said')) and not section.data:
         raise cache.GalleryError(f'section {section.number} used sample data, and its first cell '
                                  'names no data set: add data=[...] there')
     return {nb.metadata['d2l']['data']: section.data} if section.data else {}
@@ -56,18 +48,7 @@ def data_of(section, nb):
 
 def note(section, nb):
     """How a page was made, as Markdown: sample data, shrunken constants, what is not as printed."""
-    data, parts = data_of(section, nb), []
-    if 'sample' in data:
-        parts.append(f"Run on **sample data**, synthetic stand-ins for {', '.join(data['sample'])}: "
-                     'numbers learned from them say nothing about the real data.')
-    elif data:
-        parts.append(f"Run on the real data: {', '.join(data['real'])}.")
-    if section.gpus:
-        parts.append(f'CPU contexts stood for {section.gpus} GPUs.')
-    lines = changed_lines(section, nb)
-    if lines:
-        parts.append('Shrunken, to run in seconds (`-` as printed, `+` as run here):\n\n'
-                     + '\n'.join(['```diff', *lines, '```']))
+    parts = notes.how_it_ran(section, nb, data_of(section, nb))
     for entry in verbatim.deviations():
         if entry['section'] == section.number:
             diff = [*(f'- {line}' for line in entry['printed']),
@@ -217,7 +198,7 @@ def how_page(sections, notebooks, quick):
              '| section | data | lines shrunken |', '|---|---|---|']
     for section in sections:
         count = sum(line[0] == '+'
-                    for line in changed_lines(section, notebooks[section.number]))
+                    for line in notes.changed_lines(section, notebooks[section.number]))
         used = [f"{kind}: {', '.join(names)}" for kind, names in data[section.number].items()]
         lines.append(f'| [{section.number} {section.title}](/{docname(section)}) | '
                      f"{''.join(used) or '–'} | {count or '–'} |")

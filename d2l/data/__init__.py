@@ -3,7 +3,7 @@
 `DATA_HUB` maps a name to (URL, SHA-1), as in section 4.10; the sections add their own entries.
 `download(name)` returns the path of the file, `../data/<file>` unless cache_dir says otherwise.
 MXNet's own fetchers, `gluon.utils.download` and every copy of it (FashionMNIST, CIFAR10, the model
-zoo, word vectors), are replaced by the same door, `fetch.door`, when this module is imported.
+zoo, word vectors), are replaced by the same door, `fetch.door` (see `d2l.patches`).
 
 Environment:
 
@@ -28,8 +28,6 @@ __all__ = ['DATA_HUB', 'DATA_URL', 'ArchiveError', 'FetchError', 'download', 'do
            'download_extract']
 
 DATA_HUB = dict()
-
-fetch.replace_gluons()
 
 
 def download(name, cache_dir='../data'):

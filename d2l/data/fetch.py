@@ -21,6 +21,7 @@ CHUNK = 2**13                       # bytes read at a time
 BAR_SECONDS = 10                    # between two lines of progress where there is no terminal
 _gluons_download, _testers_download = gluon.utils.download, test_utils.download
 _gluons_model_file = model_store.get_model_file
+NOTICE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)'
 _said = False
 
 
@@ -178,6 +179,40 @@ def _try(fetch, errors, retries):
         time.sleep(RETRY_WAIT)
 
 
+def _say():
+    """Say on standard error that this is sample data, so that it stays in the output of its cell."""
+    print(NOTICE, file=sys.stderr)
+    shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
+    if hasattr(shell, 'kernel'):                    # Jupyter, where clear_output wipes it
+        _say_again_when_cleared(shell)
+
+
+def _say_again_when_cleared(shell):
+    """Until its cell ends: before what is shown after a clear_output, say it again."""
+    publisher = shell.display_pub
+    originals = {name: getattr(publisher, name) for name in ('clear_output', 'publish')}
+    cleared = False
+
+    def clear_output(*args, **kwargs):
+        nonlocal cleared
+        cleared = True
+        originals['clear_output'](*args, **kwargs)
+
+    def publish(*args, **kwargs):
+        nonlocal cleared
+        if cleared:
+            cleared = False
+            print(NOTICE, file=sys.stderr, flush=True)
+        originals['publish'](*args, **kwargs)
+
+    def end(*_):
+        shell.events.unregister('post_run_cell', end)
+        for name in originals:
+            delattr(publisher, name)
+    publisher.clear_output, publisher.publish = clear_output, publish
+    shell.events.register('post_run_cell', end)
+
+
 def _sample(url, path):
     global _said
     name = samples.find(url)
@@ -190,8 +225,7 @@ def _sample(url, path):
         path = os.path.join(folder, file)
     if not _said:
         _said = True
-        print('d2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)',
-              file=sys.stderr)
+        _say()
     if not os.path.exists(path):
         with _new_file_folder(path) as new:
             part = os.path.join(new, file)

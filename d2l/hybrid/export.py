@@ -1,18 +1,24 @@
 """Saving a compiled net as a graph that needs none of its Python, and loading it again."""
 import collections
 import copy
+import itertools
 import json
+import os
+import warnings
 
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np, npx
 from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
+from .. import files
 from ..rewrite.graph import inferred
+from . import saved
 from .block import CompiledBlock
 from .trace import Graph
 from .tree import Tree, unflatten
 
+PLAIN = bool, int, float, str, type(None)      # what a result may hold beside arrays
 FREE = -1  # in a saved shape: any length
 _NEW_SHAPE = {'_np_reshape': 'newshape', '_npx_reshape': 'newshape', 'Reshape': 'shape'}
 
@@ -21,7 +27,9 @@ def export(net, path, *args, other=None, epoch=0):
     """Save what `net(*args)` computes in predict mode, for arguments of these shapes.
 
     Writes path-symbol.json and path-<epoch>.params, as `HybridBlock.export` does, with inputs
-    data0, data1, ... (the arrays in args, in order), and path-signature.json with their shapes.
+    data0, data1, ... (the arrays in args, in order), and path-signature.json with their shapes and
+    the SHA-256 of the files. An earlier export at path stays whole until all of the new one is
+    written. A Parameter has its own name, and _1, _2 ... at its end where others had it before.
     other: arguments of another batch size (a tuple, if several): the graph then takes any
 
     Raises TraceError for a net that cannot be traced, and ValueError where one graph will not do:
@@ -39,11 +47,12 @@ def export(net, path, *args, other=None, epoch=0):
                   for a, b in zip(leaves, leaves2)]
     sources = _hand_back(graph, program, sources)
     symbol = mxnet.sym.load_json(json.dumps(graph))
+    taken = {f'data{i}' for i in range(len(leaves))}
     names, save, constants = {}, {}, []
     for name in symbol.list_inputs():
         kind, what, *_ = sources[name]
-        names[name] = f'data{what}' if kind == 'input' else what.name if kind == 'param' else \
-            f'const{len(constants)}'
+        names[name] = f'data{what}' if kind == 'input' else unique(
+            what.name if kind == 'param' else f'const{len(constants)}', taken)
         if kind != 'input':
             prefix = 'aux:' if name in symbol.list_auxiliary_states() else 'arg:'
             save[prefix + names[name]] = what._reduce() if kind == 'param' else program.value(
@@ -53,21 +62,109 @@ def export(net, path, *args, other=None, epoch=0):
     used = [f'data{i}' for i in range(len(leaves)) if f'data{i}' in names.values()]
     if not used:
         raise ValueError('no result depends on an input')
-    graph, count = json.loads(symbol.tojson()), collections.Counter()
+    graph = json.loads(symbol.tojson())
+    count = collections.Counter()
     for node in graph['nodes']:
-        if node['op'] == 'null':
+        op = node['op']
+        if op == 'null':
             dtype = program.value(sources[node['name']], leaves).dtype
             node['attrs'] = {'__dtype__': str(_DTYPE_NP_TO_MX[dtype.type])}
-        node['name'] = names.get(node['name']) or f'{node["op"].lstrip("_")}{count[node["op"]]}'
-        count[node['op']] += 1
-    outputs = iter([{'output': i} for i in range(program.size)])
-    npx.save(f'{path}-{epoch:04d}.params', save)
-    for end, content in ('symbol', graph), ('signature', {
-            'inputs': {f'data{i}': shape for i, shape in enumerate(shapes)},
-            'used': used, 'result': unflatten(program.result, outputs), 'constants': constants,
-            'predict_only': program.asks_mode}):
-        with open(f'{path}-{end}.json', 'w') as file:
-            json.dump(content, file)
+        node['name'] = names.get(node['name']) or unique(f'{op.lstrip("_")}{count[op]}', taken)
+        count[op] += 1
+    outputs = iter([Output(i) for i in range(program.size)])
+    _write(path, f'{epoch:04d}', save, json.dumps(graph).encode(), {
+        'inputs': {f'data{i}': list(shape) for i, shape in enumerate(shapes)},
+        'example': [list(a.shape) for a in leaves], 'used': used,
+        'result': _plain(unflatten(program.result, outputs)), 'constants': constants,
+        'predict_only': program.asks_mode})
+
+
+def unique(name, taken):
+    """A name that is not among those taken, and now is: the name itself, or with _1, _2 ..."""
+    name = next(n for n in itertools.chain([name], (f'{name}_{i}' for i in itertools.count(1)))
+                if n not in taken)
+    taken.add(name)
+    return name
+
+
+class Output(int):
+    """In a result: the output of the graph with this number."""
+
+
+def _plain(result):
+    """A nested result as JSON has it: {'output': 1}, lists, and {'dict': [[key, value], ...]}."""
+    if isinstance(result, Output):
+        return {'output': int(result)}
+    if isinstance(result, dict) and all(type(key) in PLAIN for key in result):
+        return {'dict': [[key, _plain(value)] for key, value in result.items()]}
+    if isinstance(result, (list, tuple)):
+        return [_plain(part) for part in result]
+    if type(result) not in PLAIN:
+        raise ValueError(f'the result holds {result!r}, and a file can hold arrays, numbers, texts, '
+                         'lists, tuples, and dicts whose keys are numbers or texts')
+    return result
+
+
+def filled(result, outputs):
+    """The result that `_plain` wrote, with what `outputs` has in the place of its outputs."""
+    if isinstance(result, list):
+        return [filled(part, outputs) for part in result]
+    if not isinstance(result, dict):
+        return result
+    if set(result) == {'output'} and type(result['output']) is int:
+        return outputs[result['output']]
+    pairs = result['dict'] if set(result) == {'dict'} else result.items()       # before 2026-11
+    return {key: filled(value, outputs) for key, value in pairs}
+
+
+def _check_result(result, size, name):
+    """Raise Damaged for a result that `_plain` cannot have written; size: how many outputs it has."""
+    try:
+        arrays = []
+        _outputs(filled(result, [Output(i) for i in range(size)]), arrays)
+    except (TypeError, ValueError, IndexError, AttributeError, RecursionError):
+        arrays = None
+    saved.require(arrays == [*range(size)], f'{name} is damaged: the result is {result!r}, and the '
+                  f'graph has {size}')
+
+
+def _outputs(value, found):
+    """Append the Outputs in a nested result to `found`, in order."""
+    if isinstance(value, Output):
+        found.append(value)
+    elif isinstance(value, (dict, list)):
+        for part in value.values() if isinstance(value, dict) else value:
+            _outputs(part, found)
+
+
+def _write(path, epoch, params, symbol, signature):
+    """Write the files of an export. Parameters that were saved for other epochs of the same graph
+    stay part of it."""
+    path = os.fspath(path)
+    folder, name = os.path.split(os.path.abspath(path))
+    with files.new_folder(folder) as new:
+        part = os.path.join(new, name)
+        try:
+            npx.save(f'{part}-{epoch}.params', params)
+            with open(f'{part}-{epoch}.params', 'rb') as file:
+                content = file.read()
+            saved.read_params(content, file.name)       # MXNet does not say where the disk is full
+        except (mxnet.MXNetError, saved.Damaged) as error:
+            raise OSError(f'cannot write {path}-{epoch}.params ({error}): is the disk full? What was '
+                          'at its place is as it was') from None
+        signature['symbol'], signature['params'] = saved.sha256(symbol), {}
+        try:
+            earlier = saved.read_signature(saved.content(path, 'signature.json'), path)
+        except (FileNotFoundError, saved.Damaged):
+            earlier = {}
+        if all(earlier.get(key) == value for key, value in signature.items() if key != 'params'):
+            signature['params'].update(earlier['params'])
+        signature['params'][epoch] = saved.sha256(content)
+        signature['fingerprint'] = saved.fingerprint(signature)
+        for end, content in ('symbol', symbol), ('signature', json.dumps(signature).encode()):
+            with open(f'{part}-{end}.json', 'wb') as file:
+                file.write(content)
+        saved.publish(path, new)
 
 
 def _hand_back(graph, program, sources):
@@ -143,45 +240,79 @@ class ExportedBlock(Graph):
         self.graph, self.signature = graph, signature
 
     def forward(self, *args):
-        tree, saved = Tree(apart=True), self.signature
+        tree, signature = Tree(apart=True), self.signature
         tree.flatten(args)
         leaves = tree.arrays
-        if len(leaves) != len(saved['inputs']):
-            raise ValueError(f'{len(leaves)} arrays are given, the graph takes {saved["inputs"]}')
-        for array, (name, shape) in zip(leaves, saved['inputs'].items()):
+        if len(leaves) != len(signature['inputs']):
+            raise ValueError(f'{len(leaves)} arrays are given, the graph takes {signature["inputs"]}')
+        for array, (name, shape) in zip(leaves, signature['inputs'].items()):
             if array.ndim != len(shape) or any(
                     m not in (FREE, n) for m, n in zip(shape, array.shape)):
                 raise ValueError(f'{name} has the shape {array.shape}, and the graph is for {shape} '
                                  f'({FREE}: any): export it for this one')
-        if saved['predict_only'] and autograd.is_training():
+        if signature['predict_only'] and autograd.is_training():
             raise RuntimeError('exported for prediction, as its forward asked is_training()')
-        outputs = self.graph(*[leaves[int(name[len('data'):])] for name in saved['used']])
+        outputs = self.graph(*[leaves[int(name[len('data'):])] for name in signature['used']])
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-        return _filled(saved['result'], outputs)
-
-
-def _filled(result, outputs):
-    if isinstance(result, dict):
-        return outputs[result['output']] if 'output' in result else {
-            key: _filled(value, outputs) for key, value in result.items()}
-    return [_filled(r, outputs) for r in result] if isinstance(result, list) else result
+        return filled(signature['result'], outputs)
 
 
 def load_exported(path, epoch=0, ctx=None):
     """The net that `export` saved at path, as a Block on ctx (the CPU). It checks the shapes of its
-    arguments, and trains what was trained. Raises FileNotFoundError or ValueError for bad files."""
-    with open(f'{path}-signature.json') as file:
-        signature = json.load(file)
-    files = f'{path}-symbol.json', f'{path}-{epoch:04d}.params'
-    for name in files:
-        open(name).close()  # a missing one is an error of its own
-    try:
-        symbol = mxnet.sym.load(files[0]).as_np_ndarray()
-        inside = symbol.get_internals()
-        graph = gluon.SymbolBlock(symbol, [inside[name] for name in signature['used']])
-        graph.collect_params().load(files[1], ctx, cast_dtype=True, dtype_source='saved')
-    except (mxnet.MXNetError, ValueError) as error:
-        raise ValueError(f'{files[0]} or {files[1]} is damaged: {error}') from None
-    for name in signature['constants']:
-        graph.collect_params()[name].grad_req = 'null'
+    arguments, and trains what was trained.
+
+    Raises FileNotFoundError, and ValueError for files that are damaged, edited, or of different
+    exports: their SHA-256 is not what the signature says. An export from before November 2026 has
+    none, so its graph is checked, and a warning says that its numbers are not.
+    """
+    path, name = os.fspath(path), f'{path}-signature.json'
+    seen = None
+    while True:
+        ends = 'signature.json', 'symbol.json', f'{epoch:04d}.params'
+        contents = [saved.content(path, end) for end in ends]
+        try:
+            return _loaded(path, f'{epoch:04d}', ctx, *contents)
+        except saved.Damaged:
+            if contents == seen:        # else the files were just being replaced
+                raise
+            seen = contents
+
+
+def _loaded(path, epoch, ctx, signature, symbol, params):
+    """The ExportedBlock of these contents of files, once all in them is checked."""
+    name, of_symbol, of_params = (f'{path}-{end}' for end in (
+        'signature.json', 'symbol.json', f'{epoch}.params'))
+    signature = saved.read_signature(signature, name)
+    if 'fingerprint' in signature:
+        for what, content, wanted in ((of_symbol, symbol, signature['symbol']),
+                                      (of_params, params, signature['params'].get(epoch))):
+            saved.require(saved.sha256(content) == wanted, f'{what} is damaged, or of another export '
+                          f'than {name}: its SHA-256 is not the one that is written there')
+    arrays = {}
+    for key, array in saved.read_params(params, of_params).items():
+        arrays[key.partition(':')[2] or key] = array
+    symbol, used = saved.read_symbol(symbol, of_symbol), signature['used']
+    of_graph = symbol.list_inputs()
+    saved.require(set(of_graph) == {*used, *arrays} and not set(used) & set(arrays)
+                  and set(signature['constants']) <= set(arrays),
+                  f'{of_symbol} is damaged, or of another export: it takes {of_graph}, and {of_params} '
+                  f'has {list(arrays)}')
+    shapes, dtypes = ({key: getattr(array, what) for key, array in arrays.items()}
+                      for what in ('shape', 'dtype'))
+    if signature['example']:
+        examples = dict(zip(signature['inputs'], map(tuple, signature['example'])))
+        shapes.update({key: examples[key] for key in used})
+        saved.check_shapes(symbol, shapes, dtypes, of_symbol)
+    _check_result(signature['result'], len(symbol.list_outputs()), name)
+    if 'fingerprint' not in signature:
+        warnings.warn(f'{path} was exported before exports had checksums: whether its numbers are '
+                      'what they were cannot be said. Export the net again', stacklevel=4)
+    symbol = symbol.as_np_ndarray()
+    inside = symbol.get_internals()
+    graph = gluon.SymbolBlock(symbol, [inside[key] for key in used])
+    for key, parameter in graph.collect_params().items():
+        parameter._load_init(np.array(arrays[key], dtype=arrays[key].dtype), ctx, cast_dtype=True,
+                             dtype_source='saved')
+    for key in signature['constants']:
+        graph.collect_params()[key].grad_req = 'null'
     return ExportedBlock(graph, signature)

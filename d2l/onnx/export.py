@@ -1,5 +1,4 @@
 """From a net to a file in ONNX."""
-import contextlib
 import functools
 import inspect
 import json
@@ -11,8 +10,10 @@ from mxnet import autograd, gluon, npx
 from mxnet.ndarray import NDArray
 from mxnet.ndarray._internal import CachedOp
 
+from .. import files
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
+from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
@@ -39,14 +40,14 @@ def export_onnx(net, path, *example, other=None):
         export(net, saved, *example, other=other)
         symbol, params = mxnet.sym.load(f'{saved}-symbol.json'), npx.load(f'{saved}-0000.params')
         with open(f'{saved}-signature.json') as file:
-            result = json.load(file)['result']
+            result = filled(json.load(file)['result'], [*map(Output, range(len(symbol)))])
     params = {name.partition(':')[2]: array for name, array in dict(params).items()}
     trees = Tree(apart=True), Tree(apart=True)
     for tree, args in zip(trees, (example, example if other is None else other)):
         tree.flatten(args)
-    names = [*_paths(_arguments(net, example), lambda x: isinstance(x, NDArray))]
-    outputs = _paths(result, lambda x: isinstance(x, dict) and 'output' in x, 'output')
-    outputs = [name + '_' * (name in names) for name in outputs]
+    taken = set()
+    names = [_unique(name, taken) for name in _paths(_arguments(net, example), NDArray)]
+    outputs = [_unique(name, taken) for name in _paths(result, Output, 'output')]
     try:
         graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs)
     except NoConverter as error:
@@ -56,7 +57,7 @@ def export_onnx(net, path, *example, other=None):
                                    opset_imports=[onnx.helper.make_opsetid('', OPSET)])
     content = model.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
-    _write(path, content)
+    files.write(path, content)
 
 
 def _onnx():
@@ -77,13 +78,22 @@ def _arguments(net, args):
     return inspect.signature(forward).bind(*args).arguments
 
 
-def _paths(value, is_leaf, name=''):
-    """The names of leaves in nested dicts and lists, in order: the way to each, joined by _."""
-    if is_leaf(value):
+def _unique(name, taken):
+    """A name that is not among those taken, and now is: the name itself, or with _ behind it."""
+    while name in taken:
+        name += '_'
+    taken.add(name)
+    return name
+
+
+def _paths(value, kind, name=''):
+    """The names of what is of a kind in nested dicts and lists, in order: the way to each, joined
+    by _."""
+    if isinstance(value, kind):
         yield name
     elif isinstance(value, (dict, list, tuple)):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _paths(part, is_leaf, f'{name}_{key}' if name else str(key))
+            yield from _paths(part, kind, f'{name}_{key}' if name else str(key))
 
 
 def _graph(onnx, symbol, params, arguments, outputs):
@@ -97,10 +107,9 @@ def _graph(onnx, symbol, params, arguments, outputs):
         return pair[0] if pair[0] == pair[1] else pairs.setdefault(pair, free)
     inputs = [Value(name, map(length, a.shape, b.shape), a.dtype) for name, a, b in arguments]
     values = {f'data{i}': [value] for i, value in enumerate(inputs)}    # of each node of MXNet's
+    taken = {*inputs, *outputs}
     for name, arrays in _constants(symbol, content['nodes'], params).items():
-        unique = name + '.' * (name in {*inputs, *outputs})
-        values[name] = [Value(f'{unique}{k or ""}', a.shape, a.dtype, a.asnumpy())
-                        for k, a in enumerate(arrays)]
+        values[name] = [Value(_unique(name, taken), a.shape, a.dtype, a.asnumpy()) for a in arrays]
     feeds = [{**params, **{f'data{i}': a[k] for i, a in enumerate(arguments)}} for k in (1, 2)]
     kinds, missing = _kinds(symbol, feeds, length), {}
     for node in content['nodes']:
@@ -173,16 +182,3 @@ def _calls(net, example, ops):
         finally:
             Trace._invoke = invoke
     return ''.join(found.values())
-
-
-def _write(path, content):
-    """Write a file whole or not at all."""
-    part = f'{path}.part'
-    try:
-        with open(part, 'wb') as file:
-            file.write(content)
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(part)
-        raise

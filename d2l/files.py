@@ -1,0 +1,85 @@
+"""Files that are written whole or not at all, and what a killed writer leaves behind.
+
+A file is made in a temporary folder beside its place and moved there when it is complete. The writer
+holds a lock on that folder for as long as it lives, so that the next writer knows which folders to
+remove: those that it can lock.
+"""
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+
+PREFIX = '.new-'
+
+
+@contextlib.contextmanager
+def new_folder(folder):
+    """Give a new folder inside `folder`, which is gone after `with`; those that killed processes left
+    there are removed first. Raises OSError."""
+    for name in os.listdir(folder):
+        if name.startswith(PREFIX):
+            _remove_abandoned(os.path.join(folder, name))
+    new, lock = _locked(folder)
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        os.close(lock)
+
+
+def _lock(path):
+    """A descriptor that locks a folder; None if another process has locked it, or it is gone."""
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), os.stat(path)):
+            return lock
+    except OSError:
+        pass
+    os.close(lock)
+    return None
+
+
+def _locked(folder):
+    """A new folder, and the descriptor that locks it. On a file system without locks it is one that
+    nobody removes."""
+    while True:
+        new = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
+        lock = _lock(new)
+        if lock is not None:
+            return new, lock
+        if os.path.isdir(new):
+            return new, os.open(new, os.O_RDONLY)
+
+
+def _remove_abandoned(path):
+    lock = _lock(path)
+    if lock is not None:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def sync(path):
+    """Have the disk hold what was written to a file. Raises OSError where it cannot."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path, content):
+    """Replace the file at path by one with this content (bytes), or raise OSError and leave it."""
+    folder, name = os.path.split(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise IsADirectoryError(f'{path} is a folder')
+    with new_folder(folder) as new:
+        part = os.path.join(new, name)
+        with open(part, 'wb') as file:
+            file.write(content)
+        sync(part)
+        os.replace(part, path)

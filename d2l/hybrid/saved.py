@@ -1,0 +1,344 @@
+"""The files of an export: written so that a kill loses none, read as if a stranger had made them.
+
+The signature holds the SHA-256 of the other files, and one of itself: the fingerprint of the export.
+MXNet's own readers trust what they read, and end the process at a wrong index. So the parameters
+are read here, and the graph is put together node by node with MXNet's functions that check.
+"""
+import ast
+import collections
+import ctypes
+import hashlib
+import json
+import math
+import os
+import re
+import struct
+
+import mxnet
+import numpy
+from mxnet.base import _LIB, OpHandle, SymbolHandle, c_str, c_str_array, check_call, mx_uint
+from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP, _DTYPE_NP_TO_MX
+
+from .. import files
+
+ENDS = 'symbol.json', 'signature.json'
+KEYS = {'inputs', 'used', 'result', 'constants', 'predict_only'}    # of a signature before 2026-11
+NEW_KEYS = KEYS | {'example', 'symbol', 'params', 'fingerprint'}
+LIST, RESERVED, DENSE = 0x112, 0, 0     # of a list of arrays, and of one of them, as MXNet saves it
+VERSIONS = 0xF993FAC9, 0xF993FACA       # of an array: without and with shapes of length 0
+DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
+          if isinstance(kind, type)}
+LARGEST = 2 ** 31 - 1                   # elements of an array that MXNet counts right
+
+
+class Damaged(ValueError):
+    """A file that is not as `export` wrote it."""
+
+
+# ---- one export, in several files
+def pending(path):
+    """The folder of an export whose files are complete, and not all at their place."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(folder, f'.{name}.complete')
+
+
+def finish(path):
+    """Move to their place the files of an export that was killed while it did so."""
+    folder = pending(path)
+    if os.path.isdir(folder):
+        for name in os.listdir(folder):
+            os.replace(os.path.join(folder, name), os.path.join(os.path.dirname(folder), name))
+        os.rmdir(folder)
+
+
+def publish(path, new):
+    """Let the files in the folder `new` be the export at path: all at once, by one renaming, which
+    readers obey from then on; then each is moved to its place."""
+    for name in os.listdir(new):
+        files.sync(os.path.join(new, name))
+    finish(path)
+    os.rename(new, pending(path))
+    finish(path)
+
+
+def content(path, end):
+    """The bytes of one file of the export at path. Raises FileNotFoundError, or Damaged."""
+    name = f'{path}-{end}'
+    try:
+        for place in os.path.join(pending(path), os.path.basename(name)), name:
+            try:
+                with open(place, 'rb') as file:
+                    return file.read()
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+    except OSError as error:
+        raise Damaged(f'{name} cannot be read: {error}') from None
+    raise FileNotFoundError(f'there is no file {name}')
+
+
+def sha256(data):
+    """As text."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(signature):
+    """The SHA-256 of all else in a signature."""
+    rest = {key: value for key, value in signature.items() if key != 'fingerprint'}
+    return sha256(json.dumps(rest, sort_keys=True).encode())
+
+
+def parsed(data, name):
+    """The JSON object in some bytes."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f'{name} is damaged: {error}') from None
+    require(isinstance(found, dict), f'{name} is damaged: it is no JSON object')
+    return found
+
+
+def require(condition, problem):
+    """Raise Damaged unless the condition holds."""
+    if not condition:
+        raise Damaged(problem)
+
+
+# ---- the signature
+def read_signature(data, name):
+    """The signature in some bytes, checked: its fingerprint, and that it is one."""
+    found = parsed(data, name)
+    new = 'fingerprint' in found
+    require(set(found) == (NEW_KEYS if new else KEYS),
+            f'{name} is damaged: it has {", ".join(map(repr, sorted(found)))}')
+    require(not new or found['fingerprint'] == fingerprint(found),
+            f'{name} is damaged: its fingerprint is not that of its content')
+    inputs = found['inputs']
+    require(isinstance(inputs, dict) and list(inputs) == [f'data{i}' for i in range(len(inputs))]
+            and all(_is_shape(shape, -1) for shape in inputs.values()),
+            f'{name} is damaged: the inputs are {inputs!r}')
+    for key in 'used', 'constants':
+        require(isinstance(found[key], list) and all(isinstance(x, str) for x in found[key])
+                and len(set(found[key])) == len(found[key]),
+                f'{name} is damaged: {key} is {found[key]!r}')
+    require(found['used'] and set(found['used']) <= set(inputs),
+            f'{name} is damaged: the graph uses {found["used"]!r} of the inputs {list(inputs)}')
+    require(isinstance(found['predict_only'], bool),
+            f'{name} is damaged: predict_only is {found["predict_only"]!r}')
+    if new:
+        example = found['example']
+        require(isinstance(example, list) and len(example) == len(inputs)
+                and all(map(_is_shape, example)) and all(
+                    len(one) == len(shape) and all(m in (-1, n) for m, n in zip(shape, one))
+                    for one, shape in zip(example, inputs.values())),
+                f'{name} is damaged: the example has the shapes {example!r}')
+        require(isinstance(found['symbol'], str) and isinstance(found['params'], dict),
+                f'{name} is damaged: it names no files')
+    else:
+        found['example'] = None if any(-1 in shape for shape in inputs.values()) else [
+            *inputs.values()]
+    return found
+
+
+def _is_shape(value, least=0):
+    return isinstance(value, list) and all(
+        type(n) is int and least <= n <= LARGEST for n in value)
+
+
+# ---- the parameters
+def read_params(data, name):
+    """{name: NumPy array} of a file that `npx.save` wrote."""
+    at = 0
+
+    def take(form):
+        nonlocal at
+        end = at + struct.calcsize(form)
+        require(end <= len(data), f'{name} is damaged: it ends too early')
+        values, at = struct.unpack_from(form, data, at), end
+        return values
+
+    def count(least):
+        """How many things follow, each of so many bytes or more."""
+        number, = take('<Q')
+        require(number * least <= len(data) - at, f'{name} is damaged: it ends too early')
+        return number
+    require(take('<QQ') == (LIST, RESERVED), f'{name} is damaged: it holds no arrays of MXNet')
+    arrays = []
+    for _ in range(count(20)):
+        version, storage, ndim = take('<Iii')
+        require(version in VERSIONS and storage == DENSE and 0 <= ndim <= 32,
+                f'{name} is damaged: no array starts at byte {at}')
+        shape = take(f'<{ndim}q')
+        _, _, number = take('<iii')
+        require(number in DTYPES and min(shape, default=0) >= 0,
+                f'{name} is damaged: an array has the shape {shape} and the dtype {number}')
+        size, dtype = math.prod(shape), DTYPES[number]
+        require(size <= LARGEST and size * dtype.itemsize <= len(data) - at,
+                f'{name} is damaged: it ends too early')
+        arrays.append(numpy.frombuffer(data, dtype, size, at).reshape(shape))
+        at += size * dtype.itemsize
+    names = []
+    for _ in range(count(8)):
+        length = count(1)
+        names.append(data[at:at + length].decode(errors='replace'))
+        at += length
+    require(at == len(data) and len(names) == len(arrays) and len(set(names)) == len(names),
+            f'{name} is damaged: it has {len(arrays)} arrays, the names {names}, and '
+            f'{len(data) - at} bytes more')
+    return dict(zip(names, arrays))
+
+
+# ---- the graph
+POSITIVE = {    # attributes that MXNet divides by, or loops for ever with
+    'kernel', 'stride', 'dilate', 'num_group', 'num_groups', 'num_filter', 'num_hidden', 'num_args',
+    'num_layers', 'state_size', 'num_outputs', 'block_size', 'input_dim', 'output_dim', 'depth',
+    'num_arrays', 'num_weights', 'group_size', 'step_size', 'scale', 'sample_type'}
+SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
+
+
+def read_symbol(data, name):
+    """The symbol of a graph, put together anew: every index, operator and attribute is checked, and
+    that no operator lacks an input. Raises Damaged."""
+    graph = parsed(data, name)
+    nodes, heads = graph.get('nodes'), graph.get('heads')
+    require(isinstance(nodes, list) and isinstance(heads, list) and nodes and heads,
+            f'{name} is damaged: it has no nodes, or no heads')
+    made, variables = [], collections.Counter()
+    for node in nodes:
+        where = f'{name} is damaged: node {len(made)}'
+        require(isinstance(node, dict) and isinstance(node.get('op'), str)
+                and isinstance(node.get('name'), str) and isinstance(node.get('inputs'), list)
+                and isinstance(node.get('attrs', {}), dict), f'{where} is no node')
+        where += f' ({node["op"]})'
+        require('subgraphs' not in node, f'{where} has a graph inside')
+        attrs = {key: value for key, value in node.get('attrs', {}).items()
+                 if not key.startswith('__')}
+        require(all(isinstance(value, str) for value in attrs.values()),
+                f'{where} has the attributes {attrs!r}')
+        try:
+            if node['op'] == 'null':
+                variables[node['name']] += 1
+                require(not node['inputs'] and not attrs, f'{where} is a variable with inputs')
+                made.append(_variable(node))
+            else:
+                inputs = [_value(made, entry, where) for entry in node['inputs']]
+                made.append(_operator(node['op'], node['name'], inputs, attrs, where))
+        except mxnet.MXNetError as error:
+            raise Damaged(f'{where}: {_first_line(error)}') from None
+    require(max(variables.values(), default=0) == 1,
+            f'{name} is damaged: variables {[n for n, k in variables.items() if k > 1]} are there '
+            'twice')
+    symbol = mxnet.sym.Group([_value(made, head, f'{name} is damaged: a head') for head in heads])
+    inputs = symbol.list_inputs()
+    require(set(inputs) <= set(variables) and len(set(inputs)) == len(inputs),
+            f'{name} is damaged: the inputs {sorted(set(inputs) - set(variables))} of its operators '
+            'are missing')
+    return symbol
+
+
+def _first_line(error):
+    text = re.sub(r'^(\[[\d:]+\] )?[^ ]*\.(cc|h):\d+: ', '', str(error).strip().split('\n')[-1])
+    return text.replace('Error in operator', 'in operator')
+
+
+def _variable(node):
+    """The symbol of a variable: of its attributes the dtype counts."""
+    dtype = node.get('attrs', {}).get('__dtype__', '0')
+    require(isinstance(dtype, str) and dtype in map(str, DTYPES),
+            f'variable {node["name"]!r} has the dtype {dtype!r}')
+    handle = SymbolHandle()
+    check_call(_LIB.MXSymbolCreateVariable(c_str(node['name']), ctypes.byref(handle)))
+    symbol = mxnet.sym.Symbol(handle)
+    symbol._set_attr(__dtype__=dtype)
+    return symbol
+
+
+def _value(made, entry, where):
+    """The symbol of one result of a node: entry is [node, result, version], as in the file."""
+    require(isinstance(entry, list) and len(entry) in (2, 3) and all(
+        type(n) is int and 0 <= n <= LARGEST for n in entry), f'{where} refers to {entry!r}')
+    node, result = entry[:2]
+    require(node < len(made) and result < len(made[node].list_outputs()),
+            f'{where} refers to result {result} of node {node}, which is not there before it')
+    return made[node][result]
+
+
+def _operator(op, name, inputs, attrs, where):
+    """The symbol of an operator applied to symbols, as MXNet checks it."""
+    kinds = _arguments(op)
+    require(kinds is not None, f'{where}: MXNet has no such operator')
+    require('ptr' not in kinds.values(), f'{where} takes an address in memory')
+    for key, text in attrs.items():
+        require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
+    handle = SymbolHandle()
+    check_call(_LIB.MXSymbolCreateAtomicSymbol(
+        _handle(op), mx_uint(len(attrs)), c_str_array(attrs), c_str_array(attrs.values()),
+        ctypes.byref(handle)))
+    symbol = mxnet.sym.Symbol(handle)
+    handles = (SymbolHandle * len(inputs))(*[value.handle for value in inputs])
+    check_call(_LIB.MXSymbolCompose(symbol.handle, c_str(name), mx_uint(len(inputs)), None, handles))
+    return symbol
+
+
+def _fits(key, kind, text):
+    """Whether an attribute's text is what MXNet says that it takes, as 'Shape(tuple), required'."""
+    if kind.startswith('{'):
+        return text in map(str, ast.literal_eval(kind[:kind.index('}') + 1]))
+    if text == 'None':
+        return 'None' in kind or not kind
+    if kind.startswith('string'):
+        return text.isprintable()
+    if kind.startswith(('float', 'double')):
+        return re.fullmatch(r'[-+.\deinfa]+', text) is not None
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    if kind.startswith('boolean'):
+        return value in (False, True)
+    numbers = value if isinstance(value, (tuple, list)) else [value]
+    if kind.startswith(('int', 'long')) and value is numbers:
+        return False
+    if key in SLICES:
+        numbers = [n for n in numbers if n is not None]
+    real = () if kind and 'tuple of <' not in kind else (float, bool, str)
+    return (all(type(n) in (int, *real) for n in numbers) and all(
+        abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
+                                   or n == 0 and key == 'step')
+        for n in numbers if type(n) is not str))
+
+
+def _handle(op):
+    handle = OpHandle()
+    check_call(_LIB.NNGetOpHandle(c_str(op), ctypes.byref(handle)))
+    return handle
+
+
+def _arguments(op):
+    """{name of an argument of an operator: what it may be, as MXNet describes it}, or None."""
+    text, count, names, kinds = ctypes.c_char_p(), mx_uint(), *(
+        ctypes.POINTER(ctypes.c_char_p)() for _ in range(2))
+    try:
+        handle = _handle(op)
+    except mxnet.MXNetError:
+        return None
+    ref, other = ctypes.byref, ctypes.POINTER(ctypes.c_char_p)()
+    check_call(_LIB.MXSymbolGetAtomicSymbolInfo(
+        handle, ref(text), ref(text), ref(count), ref(names), ref(kinds), ref(other), ref(text),
+        ref(text)))
+    return {names[i].decode(): kinds[i].decode() for i in range(count.value)}
+
+
+def check_shapes(symbol, shapes, dtypes, name):
+    """Infer all shapes in a graph from those of its inputs. Raises Damaged where they do not fit, or
+    where MXNet could not count an array's elements. shapes, dtypes: of each input, by name"""
+    inside = symbol.get_internals()
+    try:
+        _, found, _ = inside.infer_shape(**shapes)
+        _, kinds, _ = inside.infer_type(**dtypes)
+    except mxnet.MXNetError as error:
+        raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
+    require(found is not None and kinds is not None,
+            f'{name} is damaged: its shapes do not follow from those of its inputs')
+    for part, shape in zip(inside, found):
+        require(min(shape, default=0) >= 0 and math.prod(shape) <= LARGEST,
+                f'{name} is damaged: {part.name} has the shape {shape}')

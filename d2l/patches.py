@@ -1,0 +1,290 @@
+"""Every effect that `import d2l` has on the rest of the process: BEFORE and AFTER MXNet is imported.
+D2L_PATCH=0 turns all of them off.
+
+What follows is what d2l puts right in MXNet 1.9.1 itself, which computes these wrong without a word.
+Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize` compile, and for exports.
+"""
+import ast
+import ctypes
+import functools
+import gc
+import json
+import math
+import os
+import sys
+import time
+import typing
+
+LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layouts of Pooling
+CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # by how many lengths the kernel has
+COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a tenth of the time
+
+
+class Effect(typing.NamedTuple):
+    """An effect of `import d2l`: what it changes, why, and what turns it off beside D2L_PATCH=0."""
+    install: typing.Callable
+    what: str
+    why: str
+    switch: str = ''
+
+
+def enabled():
+    """Whether D2L_PATCH lets d2l change MXNet. Raises ValueError for one that is neither 0 nor 1."""
+    value = os.environ.get('D2L_PATCH', '1')
+    if value not in ('0', '1'):
+        raise ValueError(f"D2L_PATCH is '{value}': say 0, which leaves MXNet as it is, or 1")
+    return value == '1'
+
+
+def install(effects):
+    """Install these effects, unless D2L_PATCH=0."""
+    if enabled():
+        for effect in effects:
+            effect.install()
+
+
+def table():
+    """The effects as rows of Markdown."""
+    yield '| what `import d2l` changes | why | switch |'
+    yield '|---|---|---|'
+    for effect in BEFORE + AFTER:
+        yield f'| {effect.what} | {effect.why} | {effect.switch or "`D2L_PATCH=0`"} |'
+
+
+# ---- before MXNet is imported
+def _find_cuda():
+    import d2l_cuda
+
+    d2l_cuda.install()
+
+
+def _set_engine():
+    from d2l import engine
+
+    engine.set_defaults()
+
+
+BEFORE = [
+    Effect(_find_cuda, 'how `import mxnet` finds CUDA', 'mxnet-cu112 needs it where pip installed CUDA; '
+           'without mxnet-cu112 nothing happens'),
+    Effect(_set_engine, 'settings of MXNet\'s engine and of malloc', 'they suit a CPU (`d2l/engine.py`)',
+           '`MXNET_CPU_PARALLEL_SIZE`, `MXNET_CPU_TEMP_COPY`, `MALLOC_ARENA_MAX`'),
+]
+
+
+# ---- operators for a number whose gradient is wrong: the number becomes an array
+def _repair_numbers():
+    from mxnet import np
+    from mxnet.ndarray.numpy import _internal as imperative
+    from mxnet.symbol.numpy import _internal as symbolic
+    from mxnet.symbol.numpy import full_like
+
+    def array(number, like):
+        return np.full((), number, dtype=like.dtype, ctx=like.ctx)
+
+    def symbol(number, like):
+        return full_like(like, number)
+
+    for module, make in (imperative, array), (symbolic, symbol):
+        for name, repaired in _NUMBERS.items():
+            setattr(module, name, _for_floats(getattr(module, name), module, make, repaired))
+
+
+_NUMBERS = {        # name below mxnet.*.numpy._internal -> what computes the same, and its gradient
+    'where_lscalar': lambda of, make, condition, x, number, out: of.where(
+        condition, make(number, x), x, out=out),
+    'where_rscalar': lambda of, make, condition, x, number, out: of.where(
+        condition, x, make(number, x), out=out),
+    'rarctan2_scalar': lambda of, make, x, number, out: of.arctan2(make(number, x), x, out=out),
+}
+
+
+def _for_floats(original, module, make, repaired):
+    """MXNet's function where there is no gradient, and `repaired` in its place else."""
+    @functools.wraps(original)
+    def call(*operands, out=None, **named):
+        *others, x, number = *operands, *(named[key] for key in ('scalar',) if key in named)
+        if 'float' not in str(getattr(x, 'dtype', 'float')):
+            return original(*operands, out=out, **named)
+        return repaired(module, make, *others, x, number, out=out)
+    return call
+
+
+# ---- drawing without replacement
+def _repair_choice():
+    from mxnet import np
+    from mxnet.ndarray.numpy import random
+
+    original = random.choice
+
+    @functools.wraps(original)
+    def choice(a, size=None, replace=True, p=None, ctx=None, out=None):
+        if not replace and p is None:           # with weights MXNet draws right, and in random order
+            count, ctx = (len(a), a.ctx) if isinstance(a, np.ndarray) else (int(a), ctx)
+            p = np.full(count, 1 / max(count, 1), ctx=ctx)
+            drawn = math.prod(size) if isinstance(size, (tuple, list)) else 1 if size is None else size
+            if drawn > count:
+                raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
+        return original(a, size, replace, p, ctx, out)
+    random.choice = choice
+
+
+# ---- max pooling, recorded in predict mode
+def _repair_pooling():
+    """oneDNN's max pooling notes for its gradient where each maximum was, in training mode only. An
+    operator called by itself does so then too; a graph pools by MXNet's own code, which it takes for
+    arrays whose channels come last."""
+    import mxnet
+    from mxnet.base import _LIB, OpHandle, check_call
+    from mxnet.ndarray import register
+
+    invoke, pooling = register._imperative_invoke, OpHandle()
+    check_call(_LIB.NNGetOpHandle(b'Pooling', ctypes.byref(pooling)))
+    pooling, predicts, train = pooling.value, _recorded_in_predict_mode(), _LIB.MXAutogradSetIsTraining
+
+    def invoked(handle, *args):
+        if handle != pooling or not predicts():
+            return invoke(handle, *args)
+        before = ctypes.c_int()
+        check_call(train(1, ctypes.byref(before)))
+        try:
+            return invoke(handle, *args)
+        finally:
+            check_call(train(0, ctypes.byref(before)))
+    register._imperative_invoke = invoked
+
+    original = mxnet.nd.CachedOp
+    repaired = _pooling_cached_op(original, predicts)
+    for module in list(sys.modules.values()):
+        if getattr(module, '__dict__', {}).get('CachedOp') is original:
+            module.CachedOp = repaired
+
+
+def _recorded_in_predict_mode():
+    """A function that says whether autograd records here with train_mode=False. It asks MXNet's
+    library past what a trace puts in its place."""
+    from mxnet.base import _LIB
+
+    recording, training = _LIB.MXAutogradIsRecording, _LIB.MXAutogradIsTraining
+    ref = ctypes.byref
+
+    def asked():
+        answer = ctypes.c_bool()
+        recording(ref(answer))
+        if not answer.value:
+            return False
+        training(ref(answer))
+        return not answer.value
+    return asked
+
+
+def _pooling_cached_op(original, predicts):
+    """MXNet's CachedOp, with a second graph for record(train_mode=False) where it has max pooling."""
+    import mxnet
+
+    class CachedOp(original):
+        __slots__ = ('_made_of', '_other')
+
+        def __init__(self, sym, flags=(), **kwargs):
+            super().__init__(sym, flags, **kwargs)
+            self._made_of, self._other = (sym, flags), None
+
+        def __call__(self, *args, **kwargs):
+            if not predicts():
+                return super().__call__(*args, **kwargs)
+            if self._other is None:
+                (sym, flags), self._other = self._made_of, False
+                graph = pooling_last(json.loads(sym.tojson()))
+                if graph:
+                    other = mxnet.sym.load_json(json.dumps(graph))
+                    self._other = original(other.as_np_ndarray() if self.is_np_sym else other, flags)
+            return (self._other or super().__call__)(*args, **kwargs)
+    return CachedOp
+
+
+def pooling_last(graph):
+    """A graph, as `Symbol.tojson` has it, with the channels last in each max pooling; None if it has
+    none that oneDNN computes."""
+    nodes, places = [], []              # of the new graph; where each old node is in it
+    for node in graph['nodes']:
+        node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
+        layout = _pooling_layout(node['op'], node.get('attrs', {}))
+        if layout:
+            nodes.append(_move_axis(node, 'last', '(1,)', '(-1,)', node['inputs']))
+            node['inputs'] = [[len(nodes) - 1, 0, 0]]
+            node['attrs'] = dict(node['attrs'], layout=LAST_AXIS[layout])
+        nodes.append(node)
+        if layout:
+            nodes.append(_move_axis(node, 'back', '(-1,)', '(1,)', [[len(nodes) - 1, 0, 0]]))
+        places.append(len(nodes) - 1)
+    return None if len(nodes) == len(places) else dict(
+        nodes=nodes, heads=[[places[i], *rest] for i, *rest in graph['heads']],
+        arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'],
+        attrs=graph['attrs'])
+
+
+def _pooling_layout(op, attrs):
+    """The layout of a max pooling that oneDNN computes; None of anything else."""
+    if op != 'Pooling' or attrs.get('pool_type', 'max') != 'max':
+        return None
+    layout, kernel = attrs.get('layout', 'None'), attrs.get('kernel', '()')
+    layout = CHANNELS.get(len(ast.literal_eval(kernel))) if layout == 'None' else layout
+    return layout if layout in LAST_AXIS else None
+
+
+def _move_axis(node, name, source, destination, inputs):
+    return {'op': '_np_moveaxis', 'name': f'{node["name"]} {name}', 'inputs': inputs,
+            'attrs': {'source': source, 'destination': destination}}
+
+
+# ---- garbage
+def _collect_less():
+    """MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
+    of a second each. While all objects are frozen there is none to look at."""
+    from mxnet.gluon.data import DataLoader
+
+    original, collected = DataLoader.__init__, [0, 0]       # when it was last done, and how long it took
+
+    @functools.wraps(original)
+    def init(self, *args, **kwargs):
+        start = time.monotonic()
+        frozen = start - collected[0] < COLLECT_SHARE * collected[1] and not gc.get_freeze_count()
+        if frozen:
+            gc.freeze()
+        try:
+            original(self, *args, **kwargs)
+        finally:
+            if frozen:
+                gc.unfreeze()
+            else:
+                collected[:] = start, time.monotonic() - start
+    DataLoader.__init__ = init
+
+
+# ---- the rest
+def _fetch():
+    from d2l.data import fetch
+
+    fetch.replace_gluons()
+
+
+def _update_faster():
+    from d2l import updates
+
+    updates.install()
+
+
+AFTER = [
+    Effect(_fetch, 'how Gluon fetches data sets, word vectors and pretrained parameters',
+           'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins'),
+    Effect(_update_faster, 'how MXNet\'s SGD and Adam update on a CPU', 'the same operators, called '
+           'straight: faster (`d2l/updates.py`)'),
+    Effect(_collect_less, 'how often Gluon\'s DataLoader collects garbage', 'a quarter of a second for '
+           'each DataLoader; now at most a tenth of the time'),
+    Effect(_repair_numbers, 'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and '
+           '`np.arctan2(1, x)`', 'MXNet\'s operators for a number give those of other functions'),
+    Effect(_repair_pooling, 'the gradient of max pooling under `record(train_mode=False)`',
+           'MXNet\'s is what lies in memory'),
+    Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '
+           'where k is n, and else few of the possible orders'),
+]

@@ -1,0 +1,219 @@
+"""The files of an export, attacked: kills, full disks, flipped bits, graphs made by somebody hostile."""
+import json
+import os
+import pathlib
+import random
+import re
+
+import numpy as onp
+import pytest
+from mxnet import np, npx
+from mxnet.gluon import nn
+
+from d2l.hybrid import export, load_exported, saved
+from tests.test_hybrid import dense_net, randn, ready
+
+npx.set_np()
+ALL = 'D2L_TEST_ALL' in os.environ
+FLIPS, KILLS, HOSTILE = (360, 40, 1300) if ALL else (60, 8, 130)
+ENDS = 'symbol.json', 'signature.json', '0000.params'
+
+
+@pytest.fixture
+def path(tmp_path):
+    """An export of a small net."""
+    export(ready(dense_net(), randn(4, 6)), str(tmp_path / 'net'), randn(4, 6))
+    return tmp_path / 'net'
+
+
+def file(path, end):
+    return path.with_name(f'{path.name}-{end}')
+
+
+def contents(path):
+    return {end: file(path, end).read_bytes() for end in ENDS}
+
+
+def shift(net, by):
+    """Add a number to all parameters."""
+    for parameter in net.collect_params().values():
+        parameter.set_data(parameter.data() + by)
+
+
+# ------------------------------------------------------------------ nothing is lost
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='forks')
+def test_a_kill_loses_no_export(python, tmp_path):
+    done = python('-W', 'ignore', '-m', 'tests.kill_exports', tmp_path, KILLS)
+    assert done.stdout.split('\n')[:2] == [
+        f'{11 + KILLS} kills, 0 lost an export: []',
+        'left: ' + ' '.join(sorted(f'net-{end}' for end in ENDS))], done.stderr
+
+
+@pytest.mark.parametrize('limit', [100, 1000])
+def test_a_full_disk_loses_no_export(limit, path, python):
+    before = contents(path)
+    done = python('-W', 'ignore', '-c', """if True:
+        import resource, sys, d2l
+        d2l.npx.set_np()
+        net = d2l.nn.Dense(40, in_units=6)
+        net.initialize()
+        net(d2l.np.ones((4, 6))).wait_to_read()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+        try:
+            d2l.export(net, sys.argv[1], d2l.np.ones((4, 6)))
+        except OSError as error:
+            sys.stderr.write(f'OSError {error}')""", path, limit)
+    assert done.stderr.startswith('OSError'), done.stderr
+    assert contents(path) == before and len(list(path.parent.iterdir())) == 3
+
+
+def test_several_epochs_of_a_net_are_one_export(tmp_path):
+    net, X, wanted = ready(dense_net(), randn(4, 6)), randn(4, 6), {}
+    for epoch in 0, 3:
+        shift(net, epoch)
+        export(net, str(tmp_path / 'net'), X, epoch=epoch)
+        wanted[epoch] = net(X).asnumpy()
+    for epoch in 0, 3:
+        assert (load_exported(str(tmp_path / 'net'), epoch)(X).asnumpy() == wanted[epoch]).all()
+    assert (wanted[0] != wanted[3]).any()
+    export(lambda X: X @ X.T, str(tmp_path / 'net'), X, epoch=3)
+    with pytest.raises(ValueError, match='net-0000.params is damaged, or of another export'):
+        load_exported(str(tmp_path / 'net'))
+
+
+# ------------------------------------------------------------------ nothing wrong is loaded
+def test_a_flipped_bit_is_noticed(path):
+    """Or changes nothing, as one in the white space of JSON."""
+    draw, good, X, silent = random.Random(0), contents(path), randn(4, 6), []
+    wanted = load_exported(str(path))(X).asnumpy()
+    for _ in range(FLIPS):
+        end = draw.choice(ENDS)
+        data = bytearray(good[end])
+        bit = draw.randrange(8 * len(data))
+        data[bit // 8] ^= 1 << bit % 8
+        file(path, end).write_bytes(data)
+        try:
+            if (load_exported(str(path))(X).asnumpy() != wanted).any():
+                silent.append((end, bit))
+        except ValueError as error:
+            assert str(path) in str(error)
+        file(path, end).write_bytes(good[end])
+    assert not silent
+
+
+@pytest.mark.parametrize('end', ENDS)
+def test_files_of_two_exports_are_not_mixed(end, path, tmp_path):
+    other = tmp_path / 'other'
+    net = ready(nn.Dense(3), randn(4, 6))
+    export(net, str(other), randn(4, 6))
+    file(path, end).write_bytes(file(other, end).read_bytes())
+    with pytest.raises(ValueError, match='damaged'):
+        load_exported(str(path))
+
+
+def forge(path, **changes):
+    """Change a graph or a signature as somebody who knows the format does."""
+    signature = json.loads(file(path, 'signature.json').read_bytes())
+    signature.update(changes, symbol=saved.sha256(file(path, 'symbol.json').read_bytes()),
+                     params={'0000': saved.sha256(file(path, '0000.params').read_bytes())})
+    signature['fingerprint'] = saved.fingerprint(signature)
+    file(path, 'signature.json').write_text(json.dumps(signature))
+
+
+def convolution(path):
+    net = nn.Conv2D(4, 3, groups=2, in_channels=4)
+    net.initialize()
+    export(net, str(path), np.ones((1, 4, 5, 5)))
+    return json.loads(file(path, 'symbol.json').read_bytes())
+
+
+def with_attribute(key, value):
+    def change(graph):
+        graph['nodes'][-1].setdefault('attrs', {})[key] = value
+    return change
+
+
+def add(op, **attrs):
+    def change(graph):
+        graph['nodes'].append({'op': op, 'name': 'new', 'attrs': attrs, 'inputs': [[0, 0, 0]]})
+        graph['heads'] = [[len(graph['nodes']) - 1, 0, 0]]
+    return change
+
+
+HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; and their kind
+    'head of no node': lambda g: g.update(heads=[[17, 7, 0]]),
+    'head of no result': lambda g: g.update(heads=[[len(g['nodes']) - 1, 50, 0]]),
+    'negative head': lambda g: g.update(heads=[[-1, 0, 0]]),
+    'no heads': lambda g: g.update(heads=[]),
+    'input of no result': lambda g: g['nodes'][-1]['inputs'].__setitem__(0, [0, 50, 0]),
+    'input of itself': lambda g: g['nodes'][-1]['inputs'].__setitem__(0, [len(g['nodes']) - 1, 0, 0]),
+    'an input too few': lambda g: g['nodes'][-1]['inputs'].pop(),
+    'an input too many': lambda g: g['nodes'][-1]['inputs'].append([0, 0, 0]),
+    'no groups': with_attribute('num_group', '0'),
+    'negative groups': with_attribute('num_group', '-2'),
+    'no stride': with_attribute('stride', '(0, 0)'),
+    'huge kernel': with_attribute('kernel', '(2147483647, 2147483647)'),
+    'kernel of a billion digits': with_attribute('kernel', '(' + '9' * 99 + ',)'),
+    'a kernel that is no tuple': with_attribute('kernel', 'None'),
+    'an attribute that is a number': with_attribute('num_group', 2),
+    'an unknown attribute': with_attribute('nmu_group', '2'),
+    'an unknown operator': add('no_such_operator'),
+    'an address': add('_Native', info='140000000000', need_top_grad='True'),
+    'a split at None': add('_split_v2', indices='None', axis='0', squeeze_axis='False'),
+    'a split into none': add('SliceChannel', num_outputs='0'),
+    'nested brackets': lambda g: g['nodes'][-1]['attrs'].update(kernel='(' * 9999),
+    'a variable twice': lambda g: g['nodes'].append(g['nodes'][0]),
+}
+
+
+@pytest.mark.parametrize('name', HOSTILE_GRAPHS)
+def test_a_hostile_graph_is_refused(name, tmp_path):
+    graph = convolution(tmp_path / 'net')
+    HOSTILE_GRAPHS[name](graph)
+    file(tmp_path / 'net', 'symbol.json').write_text(json.dumps(graph))
+    forge(tmp_path / 'net')
+    with pytest.raises(ValueError, match=f'{re.escape(str(tmp_path))}/net-symbol.json is damaged'):
+        load_exported(str(tmp_path / 'net'))
+
+
+@pytest.mark.parametrize('changes', [
+    {'inputs': {}}, {'inputs': {'data0': [4, 2 ** 40]}}, {'inputs': []}, {'inputs': {'data0': None}},
+    {'used': []}, {'used': ['data1']}, {'used': 'data0'}, {'used': ['data0', 'data0']},
+    {'result': {'output': 1}}, {'result': {'output': 'x'}}, {'result': None}, {'result': []},
+    {'result': [{'output': 0}, {'output': 0}]}, {'result': {'dict': [[[], {'output': 0}]]}},
+    {'constants': ['no']}, {'constants': None}, {'predict_only': 0}, {'example': [[4, 5]]},
+    {'example': None}, {'example': [[-1, 6]]}, {'more': 1},
+], ids=str)
+def test_a_hostile_signature_is_refused(changes, path):
+    forge(path, **changes)
+    with pytest.raises(ValueError, match='is damaged'):
+        load_exported(str(path))
+
+
+def test_hostile_exports_by_chance(python, tmp_path):
+    """Graphs, signatures and parameters with random changes: each loads or is refused."""
+    done = python('-W', 'ignore', '-m', 'tests.fuzz_exports', tmp_path, 0, HOSTILE)
+    said = done.stdout.split('\n')
+    counts = {word: sum(line.startswith(word) for line in said)
+              for word in ('try', 'ok', 'refused', 'RAW')}
+    assert done.returncode == 0 and counts['try'] == HOSTILE and not counts['RAW'], (
+        done.stderr, said[-3:], [line for line in said if line.startswith('RAW')])
+    assert counts['refused'] > HOSTILE / 2 and counts['ok']
+
+
+@pytest.mark.parametrize('end', ENDS)
+def test_what_is_no_file(end, path):
+    file(path, end).unlink()
+    file(path, end).mkdir()
+    with pytest.raises(ValueError, match=f'net-{end} cannot be read'):
+        load_exported(str(path))
+
+
+def test_an_export_of_an_older_version_is_loaded_with_a_warning(path):
+    wanted = load_exported(str(path))(randn(4, 6)).asnumpy()
+    signature = json.loads(file(path, 'signature.json').read_bytes())
+    file(path, 'signature.json').write_text(
+        json.dumps({key: signature[key] for key in saved.KEYS}))
+    with pytest.warns(UserWarning, match='before exports had checksums'):
+        loaded = load_exported(str(path))
+    assert onp.array_equal(loaded(randn(4, 6)).asnumpy(), wanted)

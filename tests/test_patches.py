@@ -1,0 +1,270 @@
+"""What `import d2l` puts right in MXNet, and that D2L_PATCH=0 leaves MXNet as it is."""
+import collections
+import gc
+import json
+import time
+
+import mxnet
+import numpy as onp
+import pytest
+from mxnet import autograd, gluon, np, npx
+from mxnet.gluon import nn
+
+import d2l
+from d2l import patches
+from tests.test_hybrid import Plain, randn
+
+npx.set_np()
+pytestmark = pytest.mark.filterwarnings(
+    'ignore:ndarray.context has been renamed:DeprecationWarning',   # Gluon's own code does that
+    'ignore:Cannot decide type:UserWarning', 'ignore:Type cannot be inferred:UserWarning')
+X = onp.array([[1.3, -2.4, 0.7], [-0.6, 2.9, 1.1]])
+STEP = 1e-4
+
+
+class Hybrid(gluon.HybridBlock):
+    """A function of a module like np, and of arrays, as Gluon's own hybridize compiles it."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def hybrid_forward(self, F, x):
+        return self.function(F.np, x)
+
+
+def eager(function, tmp_path):
+    return lambda x: function(np, x)
+
+
+def compiled(function, tmp_path):
+    return d2l.compile(lambda x: function(np, x))
+
+
+def gluons(function, tmp_path):
+    net = Hybrid(function)
+    net.hybridize()
+    return net
+
+
+def exported(function, tmp_path):
+    d2l.export(lambda x: function(np, x), str(tmp_path / 'net'), np.array(X))
+    return d2l.load_exported(str(tmp_path / 'net'))
+
+
+FORMS = eager, compiled, gluons, exported
+FUNCTIONS = {
+    'where(c, x, 0)': lambda m, x: m.where(x > 0, x * x, 0),
+    'where(c, 0, x)': lambda m, x: m.where(x > 0, 0, x * x),
+    'where(c, x, 1.5)': lambda m, x: m.where(x > 0, x, 1.5) * x,
+    'where, broadcast': lambda m, x: m.where(m.expand_dims(x > 0, 0), m.expand_dims(x, 1), -1.),
+    'arctan2(1, x)': lambda m, x: m.arctan2(1, x),
+    'arctan2(x, 2)': lambda m, x: m.arctan2(x, 2.),
+}
+
+
+def slope(function):
+    """The gradient of sum(weights * function), by differences; and the weights."""
+    weights = onp.random.RandomState(0).randn(*function(onp, X).shape)
+
+    def total(x):
+        return (weights * function(onp, x)).sum()
+    steps = STEP * onp.eye(X.size).reshape(X.size, *X.shape)
+    return onp.reshape([(total(X + step) - total(X - step)) / (2 * STEP) for step in steps],
+                       X.shape), weights
+
+
+@pytest.mark.parametrize('train_mode', [True, False])
+@pytest.mark.parametrize('form', FORMS, ids=lambda form: form.__name__)
+@pytest.mark.parametrize('name', FUNCTIONS)
+def test_gradient_of_a_number_and_an_array(name, form, train_mode, tmp_path):
+    wanted, weights = slope(FUNCTIONS[name])
+    x = np.array(X)
+    x.attach_grad()
+    function = form(FUNCTIONS[name], tmp_path)
+    with autograd.record(train_mode=train_mode):
+        y = function(x)
+        l = (y * np.array(weights)).sum()
+    l.backward()
+    assert onp.allclose(y.asnumpy(), FUNCTIONS[name](onp, X), atol=1e-6)
+    assert onp.allclose(x.grad.asnumpy(), wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', ['float16', 'float32', 'float64', 'int32', 'int8', 'bool'])
+def test_where_keeps_dtypes_and_values(dtype):
+    x, condition = np.array([[0, 1, 3], [4, 5, 6]], dtype=dtype), np.array([True, False, True])
+    for found, wanted in ((np.where(condition, x, 2), (x.asnumpy(), 2)),
+                          (np.where(condition, 2, x), (2, x.asnumpy()))):
+        assert found.dtype == x.dtype
+        assert (found.asnumpy() == onp.where(condition.asnumpy(), *wanted).astype(dtype)).all()
+    assert np.where(True, x, 0) is x and np.where(0, x, 7) == 7
+    assert np.where(condition, 1, 0).tolist() == [1, 0, 1]
+
+
+# ------------------------------------------------------------------ max pooling
+POOLS = {
+    '1d': (nn.MaxPool1D(2), (2, 3, 8)), '2d': (nn.MaxPool2D(2), (2, 3, 6, 6)),
+    '2d, overlapping': (nn.MaxPool2D(3, 2, 1), (2, 3, 7, 6)), '3d': (nn.MaxPool3D(2), (1, 2, 4, 4, 4)),
+    'ceil': (nn.MaxPool2D(3, 2, ceil_mode=True), (2, 3, 8, 8)),
+    'global 1d': (nn.GlobalMaxPool1D(), (2, 3, 5)), 'global': (nn.GlobalMaxPool2D(), (2, 3, 5, 5)),
+    'function': (lambda X: npx.pooling(X, kernel=(2, 2), stride=(1, 2)), (2, 3, 6, 6)),
+    'channels last': (nn.MaxPool2D(2, layout='NHWC'), (2, 6, 6, 3)),
+}
+
+
+def pooled_gradient(net, X, train_mode):
+    x = X.copy()
+    x.attach_grad()
+    with autograd.record(train_mode=train_mode):
+        y = net(x)
+        l = (y * np.array(onp.random.RandomState(1).randn(*y.shape))).sum()
+    l.backward()
+    return y.asnumpy(), x.grad.asnumpy()
+
+
+@pytest.mark.filterwarnings('ignore:All children of this Sequential:UserWarning')
+@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
+@pytest.mark.parametrize('name', POOLS)
+def test_gradient_of_max_pooling_in_predict_mode(name, form, tmp_path):
+    """By the maxima that NumPy finds: moving one input a little changes the sum by the gradient."""
+    pool, shape = POOLS[name]
+    X = np.array(onp.random.RandomState(0).permutation(int(onp.prod(shape))).reshape(shape), 'float32')
+    net = Plain(lambda self, X: pool(X * 1) * 2)
+    if form == "Gluon's":
+        net = nn.HybridSequential()
+        net.add(nn.HybridLambda(lambda F, X: X * 1), pool if isinstance(pool, nn.HybridBlock) else
+                nn.HybridLambda(lambda F, X: F.npx.pooling(X, kernel=(2, 2), stride=(1, 2))),
+                nn.HybridLambda(lambda F, X: X * 2))
+        net.hybridize()
+    elif form == 'compiled':
+        net = d2l.hybridize(net)
+    elif form == 'exported':
+        d2l.export(net, str(tmp_path / 'net'), X)
+        net = d2l.load_exported(str(tmp_path / 'net'))
+    Y, found = pooled_gradient(net, X, False)
+    upstream = 2 * onp.random.RandomState(1).randn(*Y.shape)
+    flat, values = onp.zeros(X.size), X.asnumpy().ravel()
+    for value, gradient in zip(Y.ravel() / 2, upstream.ravel()):    # each number is there but once
+        flat[values == value] += gradient
+    assert onp.allclose(found.ravel(), flat, atol=1e-5)
+    Y2, found2 = pooled_gradient(net, X, True)
+    assert (Y == Y2).all() and onp.allclose(found, found2, atol=1e-5)
+
+
+def test_predict_mode_stays_predict_mode():
+    """Beside max pooling, dropout and batch normalization keep to the mode."""
+    net = nn.HybridSequential()
+    net.add(nn.BatchNorm(), nn.Dropout(0.5), nn.MaxPool2D(2))
+    net.initialize()
+    X = randn(2, 3, 4, 4) + 5
+    wanted = net(X).asnumpy()
+    for make in lambda: net, lambda: net.hybridize() or net, lambda: d2l.compile(net):
+        with autograd.record(train_mode=False):
+            made = make()(X)
+        assert onp.allclose(made.asnumpy(), wanted)
+    assert (net[0].running_mean.data().asnumpy() == 0).all()
+
+
+def test_a_graph_without_max_pooling_stays():
+    x = mxnet.sym.var('x')
+    average = mxnet.sym.Pooling(x, kernel=(2, 2), pool_type='avg')
+    assert patches.pooling_last(json.loads(average.tojson())) is None
+
+
+# ------------------------------------------------------------------ drawing
+@pytest.mark.parametrize('draw', [
+    lambda: np.random.choice(4, 4, replace=False), lambda: np.random.choice(4, 2, False),
+    lambda: np.random.choice(np.arange(4), size=(2,), replace=False),
+    d2l.compile(lambda: np.random.choice(4, 2, replace=False)),
+], ids=['all', 'some', 'of an array', 'compiled'])
+def test_choice_without_replacement_is_uniform(draw):
+    """Every order comes as often as any other, within five standard deviations."""
+    mxnet.random.seed(0)
+    count, draws = collections.Counter(), 2400
+    for _ in range(draws):
+        count[tuple(map(int, draw().tolist()))] += 1
+    orders = 24 if len(next(iter(count))) == 4 else 12
+    mean = draws / orders
+    assert len(count) == orders and all(len(set(order)) == len(order) for order in count)
+    assert max(abs(n - mean) for n in count.values()) < 5 * mean ** 0.5
+
+
+def test_choice_of_too_many():
+    with pytest.raises(ValueError, match='5 of 3 cannot be drawn without replacement'):
+        np.random.choice(3, 5, replace=False)
+
+
+# ------------------------------------------------------------------ garbage
+class Cycle:
+    def __init__(self):
+        self.me = self
+
+
+def test_cycles_are_freed():
+    """Nothing is frozen for good, nor when a DataLoader was made."""
+    assert gc.get_freeze_count() == 0
+    gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
+    assert gc.get_freeze_count() == 0
+    Cycle()
+    gc.collect()
+    assert not any(isinstance(o, Cycle) for o in gc.get_objects())
+
+
+def test_dataloaders_collect_a_tenth_of_the_time(monkeypatch):
+    """Each collects while none did of late; of many in a row, few."""
+    collected, now, frozen = [], [time.monotonic() + 1e6], []
+
+    def collect():
+        if not frozen:
+            collected.append(now[0])
+            now[0] += 1                     # second that it took
+    monkeypatch.setattr(gc, 'collect', collect)
+    monkeypatch.setattr(gc, 'freeze', lambda: frozen.append(1))
+    monkeypatch.setattr(gc, 'unfreeze', frozen.clear)
+    monkeypatch.setattr(patches.time, 'monotonic', lambda: now[0])
+    for _ in range(1000):
+        gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
+        now[0] += 0.1
+    assert len(collected) == 11             # in 111 seconds
+
+
+# ------------------------------------------------------------------ the switch
+ASKED = """if True:
+    import gc, os, sys
+    import mxnet
+    from mxnet import np, npx, autograd, gluon, optimizer
+    from mxnet.gluon.model_zoo import model_store
+    from mxnet.ndarray import register
+    def state():
+        return [vars(owner)[name] for owner, name in (
+            (mxnet.nd, 'CachedOp'), (register, '_imperative_invoke'), (gluon.utils, 'download'),
+            (optimizer.Updater, '__call__'), (np.random, 'choice'),
+            (mxnet.nd.numpy._internal, 'where_rscalar'), (mxnet.nd.numpy.random, 'choice'),
+            (mxnet.sym.numpy._internal, 'rarctan2_scalar'), (gluon.data.DataLoader, '__init__'),
+            (gluon.data.vision.CIFAR10, '__init__'), (model_store, 'get_model_file'))]
+    found, before = state(), dict(os.environ)
+    import d2l
+    npx.set_np()
+    x = np.array([1., 2.])
+    x.attach_grad()
+    with autograd.record():
+        y = np.where(x > 1, x, 0)
+    y.backward()
+    print(sum(a is not b for a, b in zip(found, state())), dict(os.environ) == before,
+          'd2l_cuda' in map(str, sys.meta_path) or any('d2l_cuda' in str(f) for f in sys.meta_path),
+          gc.get_freeze_count(), x.grad.tolist())
+"""
+
+
+@pytest.mark.parametrize('value, said', [
+    ('0', '0 True False 0 [1.0, 0.0]\n'), ('1', '10 False True 0 [0.0, 1.0]\n')])
+def test_d2l_patch_leaves_mxnet_as_it_is(value, said, python):
+    """What MXNet computes by itself is wrong to this day: so the patches are needed."""
+    env = {'D2L_PATCH': value, 'OMP_NUM_THREADS': '1'}
+    assert python('-W', 'ignore', '-c', ASKED, env=env).stdout == said
+
+
+def test_another_value_is_an_error(monkeypatch):
+    monkeypatch.setenv('D2L_PATCH', 'off')
+    with pytest.raises(ValueError, match="D2L_PATCH is 'off': say 0"):
+        patches.enabled()
