@@ -210,10 +210,17 @@ NETS = {
 }
 
 
+# What differs, by at most how much (ten times what was measured). An array that is a result twice is
+# one array: what comes after the net adds up its two gradients there, before those from inside
+NOT_EXACT = {'results hah': {'gradients': 6e-7, 'input gradients': 9e-8, 'steps': 6e-7}}
+
+
 @pytest.mark.parametrize('name', NETS)
 def test_exact(name):
     make, inputs = NETS[name]
-    assert compare(ready(make(), *inputs), *inputs) == EXACT
+    found, bounds = compare(ready(make(), *inputs), *inputs), NOT_EXACT.get(name, {})
+    assert found.keys() == EXACT.keys()
+    assert {what: size for what, size in found.items() if size > bounds.get(what, 0.0)} == {}
 
 
 @pytest.mark.parametrize('cell', [rnn.RNN, rnn.LSTM])
@@ -312,11 +319,11 @@ def test_copies_compile_for_themselves(again, monkeypatch):
 
 
 def test_importing_it_needs_little(python):
-    """d2l.hybrid needs nothing of d2l but itself and its rules."""
+    """d2l.hybrid needs nothing of d2l but itself, its rules, and what writes files."""
     code = ("import sys, types; d2l = types.ModuleType('d2l'); d2l.__path__ = ['d2l']; "
             "sys.modules['d2l'] = d2l; import mxnet; before = set(sys.modules); import d2l.hybrid; "
             "print(sorted(m for m in set(sys.modules) - before "
-            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite', 'fractions', 'contextvars', '_context'))))")
+            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite', 'd2l.files', 'fractions', 'contextvars', '_context'))))")
     assert python('-c', code).stdout.strip() == '[]'
 
 

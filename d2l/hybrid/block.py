@@ -66,9 +66,13 @@ class CompiledBlock(Compiled):
         program, state = found
         return program(tree, state)
 
-    def program(self, *args):
-        """The Program for these arguments in predict mode, and the arrays among them."""
-        key, tree = _signature(args, {}, apart=True)
+    def program(self, *args, apart=False):
+        """The Program for these arguments in predict mode, and the arrays among them.
+
+        apart: one for an export: each array is an input of its own, and a container of the user's
+        that is a result is taken apart, too
+        """
+        key, tree = _signature(args, {}, apart)
         with autograd.pause():
             try:
                 return self._make(key, tree)[0], tree.arrays
@@ -105,6 +109,9 @@ class CompiledBlock(Compiled):
                                    'what its forward reads')
             others = [p for p in self._programs.get(key, ()) if not p.dead()]
             self._programs[key] = [program, *others]
+            if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
+                self._warn()
+                self._drop_oldest()
         return program, state
 
     def _drop_oldest(self):
@@ -129,7 +136,7 @@ class CompiledBlock(Compiled):
             return
         self._warned = True
         values = collections.defaultdict(dict)
-        for structure, arrays in self._programs:
+        for structure, arrays, *_ in self._programs:
             args, kwargs = unflatten(structure, map(_readable, arrays))
             for name, value in [*enumerate(args), *kwargs]:
                 values[name][repr(value)] = None
@@ -167,7 +174,8 @@ def _signature(args, kwargs, apart=False):
         except CannotHold as error:
             raise ValueError(f'an argument holds {error}, which is too much to be compared at each '
                              'call: pass arrays of MXNet, or keep it in an attribute') from None
-    return (structure, tuple([tape.kind(a.handle) for a in tree.arrays])), tree
+    kinds = tuple([tape.kind(a.handle) for a in tree.arrays])
+    return (structure, kinds, *['apart'] * apart), tree
 
 
 _ARRAYS = [of_arrays(number) for number in range(9)]

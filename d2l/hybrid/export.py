@@ -38,10 +38,11 @@ def export(net, path, *args, other=None, epoch=0):
     """
     compiled = net if isinstance(net, CompiledBlock) else getattr(
         vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, {})
-    program, leaves = compiled.program(*args)
+    program, leaves = compiled.program(*args, apart=True)
     graph, sources, shapes = copy.deepcopy(program.graph), program.sources, [a.shape for a in leaves]
     if other is not None:
-        program2, leaves2 = compiled.program(*(other if isinstance(other, tuple) else (other,)))
+        program2, leaves2 = compiled.program(
+            *(other if isinstance(other, tuple) else (other,)), apart=True)
         sources = _any_batch(graph, program, leaves, program2, leaves2)
         shapes = [[m if m == n else FREE for m, n in zip(a.shape, b.shape)]
                   for a, b in zip(leaves, leaves2)]

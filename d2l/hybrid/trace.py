@@ -147,7 +147,7 @@ class Trace:
 
     def __init__(self, root, tree, structure, training, ctx):
         self.name = root._name_of_net()
-        self.leaves, self.ctx, self._training = tree.arrays, ctx, training
+        self.leaves, self.ctx, self._training, self._apart = tree.arrays, ctx, training, tree.apart
         self.mode = None            # the mode, if Python asked for it
         self.slots = []             # those that were read, in order
         self.contents = []          # (dict, slots of all that is in it)
@@ -392,8 +392,8 @@ class Trace:
         """Note what the run returned and what it changed."""
         known = {id(v) for v in (*self._tree.met, *self._arguments.met,
                                  *[block for block, *_ in self._blocks.values()])}
-        out = Tree()
-        out.nodes = [*self._copies, *self._tree.nodes]
+        out = Tree(apart=self._apart)
+        out.nodes = [*self._copies, *self._tree.nodes] if not self._apart else []
         out.seen = {id(node): (NODE, i) for i, node in enumerate(out.nodes)}
 
         def check(value):

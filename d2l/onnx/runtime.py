@@ -73,7 +73,7 @@ class Session:
     """A net's graph for arguments of one signature, in ONNX Runtime."""
 
     def __init__(self, runtime, net, args):
-        self._program, leaves = net.program(*args)
+        self._program, leaves = net.program(*args, apart=True)
         if any(array.ctx.device_type != 'cpu' for array in leaves):
             raise ValueError("runtime='onnx' computes on the CPU, and an argument is on a GPU")
         if self._program.changes:
