@@ -852,3 +852,16 @@ def test_random_programs(group, data):
         assert a.shape == b.shape and onp.isfinite(a).all()
         assert abs(a - b).max(initial=0) <= ERROR * max(1, abs(a).max(initial=0)) + 8 * abs(
             a - c).max(initial=0)
+
+
+def test_state_in_attributes_is_fed_to_the_proof():
+    """An array attribute is an input of the graph, as the arguments are."""
+    class Running(nn.Block):
+        def forward(self, X):
+            self.mean = 0.5 * self.mean + X.sum(axis=0)
+            return X - self.mean
+    net, X = Running(), np.arange(6.).reshape(2, 3)
+    net.mean = np.ones(3)
+    d2l.hybridize(net, optimize=True)
+    assert net(X).tolist() == (X - np.array([3.5, 5.5, 7.5])).tolist()
+    assert net(X).tolist() == (X - np.array([4.75, 7.75, 10.75])).tolist()

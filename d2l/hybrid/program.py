@@ -48,6 +48,9 @@ class Program:
         self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
         self.changes = bool(trace.writes or trace.fills or trace.overwritten)
         self.guard = Guard(trace)
+        if self.guard.now() is None:
+            raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
+                               'forward reads')
         entries = [(o, *tape.entry(o)) for o in outputs]
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
