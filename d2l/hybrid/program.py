@@ -145,6 +145,6 @@ class Program:
             if hand_back:
                 return what
             what = what.as_in_ctx(self.ctx)
-            # what an earlier call has left on the tape cannot be fed
-            return what if tape.entry(what)[1] else tape.detach(what)
-        return what.copy() if hand_back and kind == 'const' else what
+            # what is left of an earlier call whose tape is gone cannot be fed
+            return tape.detach(what) if tape.symbol(what) is None else what
+        return tape.detach(what).copy() if hand_back and kind == 'const' else what

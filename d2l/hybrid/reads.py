@@ -127,6 +127,8 @@ class Reads:
                 self._functions[value.__code__].append(value)
                 if value.__code__ in self._codes:
                     self._cells(value)
+            elif value.__closure__ and not value.__code__.co_filename.startswith(_OTHERS):
+                self._cells(value)      # a decorator of the standard library
             if vars(value):
                 self._space(vars(value), f'{value.__name__}.')
             for wrapped in [vars(value).get('__wrapped__')]:
@@ -151,6 +153,10 @@ class Reads:
         elif isinstance(getattr(value, '__dict__', None), dict):
             self.meet(type(value))
             self._space(vars(value), f'{type(value).__name__}.')
+            if type(value).__module__.partition('.')[0] not in ('mxnet', 'numpy'):
+                for name, held in tuple(vars(value).items()):   # the flag of an Event, say
+                    if isinstance(held, (bool, int, float, str, type(None))):
+                        self._slot(vars(value), name, f'{type(value).__name__}.{name}', True)
 
     def _meet_entry(self, entry):
         """An entry of a class: a function, or what holds some."""
