@@ -18,6 +18,8 @@ import warnings
 import mxnet as mx
 import numpy as onp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
@@ -1160,3 +1162,67 @@ print(interrupted)
 
 def test_ctrl_c_leaves_mxnet_as_it_was(python):
     assert python('-c', CTRL_C, '0.05').stdout.split() == ['40']
+
+
+# ------------------------------------------------------------------ random programs
+
+STATEMENTS = [
+    'Y = Y * self.k', 'Y = Y + self.a', 'Y = np.tanh(Y)', 'Y = Y + sum(self.l)', 'Y = Y * len(self.l)',
+    'Y = Y + self.d.get("h", 1.0)', 'Y = Y * G[0]', 'Y = Y + self.o.h', 'Y = -Y if self.flag else Y',
+    'Y = Y * self.t[1]', 'Y = Y + self.q[0]', 'Y = Y + len(self.d)', 'Y = Y + self.layer(Y)', 'Y = g(Y)',
+    'Y = Y * np.random.uniform(size=(3,))', 'Y = Y + sum(h for h in self.d["l"])',
+    'Y = Y * sum(vars(self.o).get("n", [1]))', 'Y = Y if self.l is not G else Y * 3',
+    'self.a = self.a * 0.5 + Y[0]', 'self.l[0] = self.l[0] + Y[0]', 'self.l.append(Y[0])',
+    'self.l.reverse()', 'self.l = [Y[0], *self.l[:1]]', 'del self.l[1:]', 'self.d["h"] = Y[0]',
+    'self.d.pop("h", None)', 'G[0] = G[0] + Y[1]', 'self.o.h = Y[0]', 'self.o.n = [2]',
+    'self.o = types.SimpleNamespace(h=Y[1])', 'self.l, G[0] = [G[0]], self.l[0]',
+    'self.d["l"] = self.l', 'self.d["l"] = [*self.l]', 'self.flag = not self.flag',
+    'self.t = (Y[0], self.t[0])', 'self.q.append(Y[0])', 'self.l.insert(0, self.a)', 'self.l = G',
+    'self.seen.add(len(self.l))', 'Y = Y * len(self.seen)', 'self.last = [Y, Y]', 'g.h = Y[0]',
+]
+CHANGES = [
+    'net.k = 3.0', 'net.k = 2', 'net.l.append(np.ones(3))', 'net.l[0] = np.ones(3)', 'net.d.clear()',
+    'net.l = [np.zeros(3)]', 'G[0] = np.ones(3) * 2', 'net.o.h = np.ones(3)', 'net.a = np.ones(3)',
+    'net.a[:] = 2', 'net.l = G', 'net.d["l"] = net.l', 'net.flag = True', 'net.o.n = [1, 2]',
+    'net.layer.weight.set_data(np.ones((3, 3)) * 0.1)', 'g.__defaults__ = (2,)', 'SCALE = 3.0',
+    'net.q.rotate()', 'net.t = (np.ones(3), np.zeros(3))', 'net.initialize(init.One(), force_reinit=True)',
+]
+INIT = '''
+self.k, self.a, self.flag, self.seen = 2.0, np.ones(3), False, set()
+self.l, self.d = [np.ones(3), np.zeros(3)], {'l': [np.ones(3)]}
+self.o, self.t = types.SimpleNamespace(h=np.ones(3)), (np.ones(3), np.zeros(3))
+self.q, self.layer = collections.deque([np.ones(3)] * 2, 2), nn.Dense(3, in_units=3)
+'''
+GLOBALS = '''
+G, SCALE = [np.ones(3)], 2.0
+def g(Y, by=1):
+    return Y * SCALE + by
+'''
+LOOKS = ['net.a', 'net.l', 'net.d', 'net.o', 'net.t', 'net.q', 'G', 'net.l is G', 'net.flag', 'sorted(net.seen)',
+         'net.d.get("l") is net.l', 'vars(net).get("last")', 'vars(g)']
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from(STATEMENTS), min_size=1, max_size=7),
+       st.lists(st.sampled_from(CHANGES), max_size=5), st.booleans())
+def test_random_programs(statements, changes, train):
+    source = block(INIT, '\n'.join(['Y = X', *statements, 'return np.tanh(Y)']), GLOBALS)
+    source += f'STATE = {LOOKS!r}\n'
+    try:
+        eager = run(source, changes, None, False, train)
+    except (mx.MXNetError, KeyError) as error:     # a tape that is gone, a key that is not there
+        with pytest.raises(type(error)):
+            run(source, changes, None, True, train)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert close(eager, run(source, changes, None, True, train))
+
+
+def close(a, b):
+    """As same, but for the order in which gradients are added up."""
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(close, a, b))
+    if isinstance(a, onp.ndarray) and isinstance(b, onp.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and onp.allclose(a, b, 1e-5, 1e-6, True)
+    return a == b
