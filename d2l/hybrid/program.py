@@ -29,6 +29,7 @@ class Program:
         self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
         self._draws, self.size, outputs = trace.draws, trace.size, trace.outputs
         self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
+        self._nodes = trace.nodes
         self._changes = bool(trace.writes or trace.fills or trace.overwritten)
         entries = [(o, *tape.entry(o)) for o in outputs]
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
@@ -74,6 +75,10 @@ class Program:
             if self._values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
+        results = sum(source is None for source in self.outputs[:self.size])
+        flows = passes.inputs_of(self.runs, self.runs['heads'][:results])
+        # by which gradients come to what gave them; not if only what is written depends on them
+        self._flows = {at for at, name in enumerate(self.sources) if name in flows}
         self._op = CachedOp(symbol, [('param_indices', indices[True]),
                                      ('data_indices', indices[False]), *flags.items()])
 
@@ -96,14 +101,17 @@ class Program:
         for at, i in self._inputs:
             values[at] = leaves[i]
         for at, source in self._moving:
-            values[at] = self.value(source, leaves, drawn, state)
+            values[at] = what = self.value(source, leaves, drawn, state)
+            # what is left of an earlier call whose tape is gone cannot be fed
+            if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
+                values[at] = tape.detach(what)
         results = self._op and self._op(*values)
         if self.result is ARRAY and self.outputs == [None] and not self._changes:
             return results
         results = iter(results if isinstance(results, list) else [results])
         results = iter([next(results) if s is None else self.value(s, leaves, drawn, state, True)
                         for s in self.outputs])
-        build = builder(results, [*tree.nodes, *state.nodes])
+        build = builder(results, [*tree.nodes, *state.nodes[:self._nodes]])
         result = build(self.result)
         if self._changes:
             self._change(build, results, build.made, state)
@@ -144,7 +152,5 @@ class Program:
             what = (state or self.guard.state).arrays[what]
             if hand_back:
                 return what
-            what = what.as_in_ctx(self.ctx)
-            # what is left of an earlier call whose tape is gone cannot be fed
-            return tape.detach(what) if tape.symbol(what) is None else what
+            return what.as_in_ctx(self.ctx)
         return tape.detach(what).copy() if hand_back and kind == 'const' else what

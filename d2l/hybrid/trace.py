@@ -209,6 +209,8 @@ class Trace:
                 for error in self._errors.values():  # even if it was caught
                     raise error
                 self._conclude(result)
+                self._restore()
+                self._read_what_stayed()
             finally:
                 _tracing_thread = None
                 try:
@@ -384,6 +386,7 @@ class Trace:
 
     def _conclude(self, result):
         """Note what the run returned and what it changed."""
+        self.nodes = len(self._tree.nodes)      # that results refer to
         known = {id(v) for v in (*self._tree.met, *self._arguments.met,
                                  *[block for block, *_ in self._blocks.values()])}
         out = Tree()
@@ -425,6 +428,12 @@ class Trace:
                 self.overwritten.append(self._arrays[id(array)][1])
                 arrays.append(stand_in)
         self.outputs = [self._stand_in_of(a) for a in arrays]
+
+    def _read_what_stayed(self):
+        """What was assigned, perhaps, and is as it was: it may be another at the next call."""
+        for slot in [slot for slot in self._slots.values() if not slot.read]:
+            if not any(written is slot for written, _ in self.writes):
+                self._slot(slot.owner, slot.name, slot.what, True)
 
     def _made_again(self, out, slot, value):
         if value is MISSING:
