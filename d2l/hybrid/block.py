@@ -98,16 +98,12 @@ class CompiledBlock(Compiled):
                 return found
             trace = Trace(self, tree, key[0], autograd.is_training(), ctx)
             program = Program(trace, exact, optimize, flags)
-            state = program.current()
-            if state is None:
-                raise RuntimeError(f'while {self._name_of_net()} was compiled, another thread changed '
-                                   'what its forward reads')
             others = [p for p in self._programs.get(key, ()) if not p.dead()]
             self._programs[key] = [program, *others]
             if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
                 self._warn()
                 self._drop_oldest()
-        return program, state, trace.drawn
+        return program, program.guard.state, trace.drawn
 
     def _drop_oldest(self):
         """Forget the program that was made first."""

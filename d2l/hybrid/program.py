@@ -27,6 +27,9 @@ class Program:
     def __init__(self, trace, exact, optimize, flags):
         self.ctx, self.result, self.asks_mode = trace.ctx, trace.result, trace.mode is not None
         self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
+        self.guard = Guard(trace)
+        if self.guard.now() is None:
+            raise RuntimeError('another thread changed what forward reads while it was compiled')
         self._draws, self.size, outputs = trace.draws, trace.size, trace.outputs
         self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
         self._nodes = trace.nodes
@@ -51,7 +54,6 @@ class Program:
             self.runs = passes.reshape_by_copy(self.runs)
             self._bind(trace, mxnet.sym.load_json(json.dumps(self.runs)).as_np_ndarray(),
                        dict(flags))
-        self.guard = Guard(trace)
         self._data = [slot for slot in trace.slots if slot.name == '_data']
 
     def _bind(self, trace, symbol, flags):

@@ -9,6 +9,7 @@ mark. What a graph cannot hold raises TraceError.
 import contextlib
 import enum
 import functools
+import gc
 import linecache
 import random
 import re
@@ -192,8 +193,10 @@ class Trace:
 
     def _run(self, root, args, kwargs):
         global _tracing_thread
+        collects = gc.isenabled()
         with Signals() as signals:
             try:
+                gc.disable()            # what it calls back is no part of the run
                 self._patch_all()
                 _tracing_thread = threading.get_ident()
                 for value in self._arguments.met:
@@ -215,6 +218,8 @@ class Trace:
                 _tracing_thread = None
                 try:
                     self._reads.stop()
+                    if collects:
+                        gc.enable()
                     self._restore()
                 finally:
                     while self._undo:
