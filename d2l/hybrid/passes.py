@@ -148,6 +148,17 @@ def reshape_by_copy(graph):
     return dict(graph, nodes=nodes)
 
 
+def inputs_of(graph, heads):
+    """Names of the variables that these outputs depend on."""
+    nodes, todo, found = graph['nodes'], [i for i, *_ in heads], set()
+    while todo:
+        i = todo.pop()
+        if i not in found:
+            found.add(i)
+            todo += [j for j, *_ in nodes[i]['inputs']]
+    return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
+
+
 def _oneDNNs_order(nodes):
     """Indices of the nodes that may meet numbers in an order that oneDNN chose: those that a
     convolution's result comes to, and those that a gradient comes to from it or from them."""

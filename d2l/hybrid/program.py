@@ -44,13 +44,13 @@ class Program:
     def __init__(self, trace, exact, optimize, flags):
         self.ctx, self.result, self.asks_mode = trace.ctx, trace.result, trace.mode is not None
         self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
-        self.size, outputs = trace.size, trace.outputs
-        self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
-        self.changes = bool(trace.writes or trace.fills or trace.overwritten)
         self.guard = Guard(trace)
         if self.guard.now() is None:
             raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
                                'forward reads')
+        self.size, outputs, self._nodes = trace.size, trace.outputs, trace.nodes
+        self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
+        self.changes = bool(trace.writes or trace.fills or trace.overwritten)
         entries = [(o, *tape.entry(o)) for o in outputs]
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
@@ -100,6 +100,10 @@ class Program:
             if values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
+        results = sum(source is None for source in self.outputs[:self.size])
+        flows = passes.inputs_of(self.runs, self.runs['heads'][:results])
+        # by which gradients come to what gave them; not if only what is written depends on them
+        self._flows = {at for at, name in enumerate(self.sources) if name in flows}
         flags.update(param_indices=indices[True], data_indices=indices[False])
         self._thread = _Thread(lambda: CachedOp(
             mxnet.sym.load_json(text).as_np_ndarray(), [*flags.items()]), values, constants)
@@ -121,7 +125,10 @@ class Program:
             for at, i in self._inputs:
                 values[at] = leaves[i]
             for at, source in self._moving:
-                values[at] = self.value(source, leaves, state)
+                values[at] = what = self.value(source, leaves, state)
+                # what is left of an earlier call whose tape is gone cannot be fed
+                if at not in self._flows or tape.symbol(what) is None:
+                    values[at] = tape.detach(what)
             results = self._thread.op(*values)
         if self.result is ARRAY and self.outputs == [None] and not self.changes \
                 and type(results) is not list:
@@ -129,7 +136,7 @@ class Program:
         results = iter(results if isinstance(results, list) else [results])
         results = iter([next(results) if s is None else self.value(s, leaves, state, True)
                         for s in self.outputs])
-        build = builder(results, [*tree.nodes, *state.nodes])
+        build = builder(results, [*tree.nodes, *state.nodes[:self._nodes]])
         result = build(self.result)
         if self.changes:
             self._change(build, results, build.made, state)
@@ -168,7 +175,5 @@ class Program:
             what = (state or self.guard.state).arrays[what]
             if hand_back:
                 return what
-            what = what.as_in_ctx(self.ctx)
-            # what an earlier call has left on the tape cannot be fed
-            return what if tape.entry(what)[1] else tape.detach(what)
-        return what.copy() if hand_back and kind == 'const' else what
+            return what.as_in_ctx(self.ctx)
+        return tape.detach(what).copy() if hand_back and kind == 'const' else what

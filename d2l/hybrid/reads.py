@@ -38,6 +38,7 @@ _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokeni
 _LOADS = {'LOAD_GLOBAL', 'LOAD_NAME'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'STORE_ATTR', 'DELETE_ATTR', 'IMPORT_FROM'}
+_ATTRIBUTE_STORES = {'STORE_ATTR', 'DELETE_ATTR'}
 _CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE'}
 _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType and name not in (
     'sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
@@ -69,14 +70,15 @@ def is_users(frame):
 
 @functools.lru_cache(maxsize=None)
 def names_in(code):
-    """(globals that are loaded, globals that are stored, attributes, cells that are loaded) by a code
-    object."""
+    """(globals that are loaded, globals that are stored, attributes, cells that are loaded, attributes
+    that are stored) by a code object."""
     found = collections.defaultdict(dict)
     for step in dis.get_instructions(code):
-        for kind, operators in enumerate((_LOADS, _STORES, _ATTRIBUTES, _CELL_LOADS)):
+        for kind, operators in enumerate((
+                _LOADS, _STORES, _ATTRIBUTES, _CELL_LOADS, _ATTRIBUTE_STORES)):
             if step.opname in operators:
                 found[kind][step.argval] = None
-    return [tuple(found[kind]) for kind in range(4)]
+    return [tuple(found[kind]) for kind in range(5)]
 
 
 def line_of(code, name):
@@ -113,7 +115,7 @@ class Reads:
     def __init__(self, slot, refuse, moving):
         self._slot, self._refuse, self._moving = slot, refuse, moving
         self._codes, self._functions = set(), collections.defaultdict(list)
-        self._names, self._spaces, self._met = set(), {}, set()
+        self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
         self._previous, self._running = None, False
         self.stopped, self.left = False, None   # where the code of the user's returned last
 
@@ -127,8 +129,9 @@ class Reads:
                 self._functions[value.__code__].append(value)
                 if value.__code__ in self._codes:
                     self._cells(value)
-            if vars(value):
-                self._space(vars(value), f'{value.__name__}.')
+            elif value.__closure__ and not value.__code__.co_filename.startswith(_OTHERS):
+                self._cells(value)      # a decorator of the standard library
+            self._space(vars(value), f'{value.__name__}.')
             for wrapped in [vars(value).get('__wrapped__')]:
                 self._meet_entry(wrapped)
         elif isinstance(value, (staticmethod, classmethod, property, functools.partialmethod,
@@ -151,6 +154,10 @@ class Reads:
         elif isinstance(getattr(value, '__dict__', None), dict):
             self.meet(type(value))
             self._space(vars(value), f'{type(value).__name__}.')
+            if type(value).__module__.partition('.')[0] not in ('mxnet', 'numpy'):
+                for name, held in tuple(vars(value).items()):   # the flag of an Event, say
+                    if isinstance(held, (bool, int, float, str, type(None))):
+                        self._slot(vars(value), name, f'{type(value).__name__}.{name}', True)
 
     def _meet_entry(self, entry):
         """An entry of a class: a function, or what holds some."""
@@ -181,8 +188,12 @@ class Reads:
         if not isinstance(owner, dict):
             return self.look_up_class(owner, name, line)
         for each in name, '_' + name:           # as properties of MXNet's classes are kept
-            if each in owner and each not in ('_data', '_grad'):    # Parameters' are seen when used
+            if (each in owner or each in self._stored and self._is_own(owner)) and each not in ('_data', '_grad'):    # Parameters' are seen when used
                 self._slot(owner, each, what + name, True, line)
+
+    def _is_own(self, owner):
+        """Whether it holds the attributes of a function, or of a module of the user's."""
+        return '__name__' not in owner or owner['__name__'].partition('.')[0] not in _LIBRARIES
 
     def look_up_class(self, owner, name, line=None):
         """Guard an attribute of a class as Python finds it: where it is, and where it is not."""
@@ -220,7 +231,8 @@ class Reads:
         if code in self._codes or not is_users(frame):
             return
         self._codes.add(code)
-        loads, stores, attributes, _ = names_in(code)
+        loads, stores, attributes, _, stored = names_in(code)
+        self._stored.update(stored)
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
             if name not in frame.f_globals:

@@ -6,6 +6,7 @@ asked for. What `forward` reads of Python's state is noted (reads.py, guards.py)
 it is undone and told (`writes`, `fills`). So nothing of the user's changes: a failed trace leaves no
 mark. What a graph cannot hold raises TraceError.
 """
+import contextlib
 import enum
 import functools
 import gc
@@ -79,46 +80,54 @@ def tracing():
 
 
 class Signals:
-    """While it is entered, signals that Python handles wait; entered again, they do not, until one
-    raises an exception. So MXNet is never left half patched."""
+    """While it is entered, signals that Python handles wait; while `allowed` is, they do not, until
+    one raises an exception. So MXNet is never left half patched."""
 
     def __init__(self):
-        self._handlers, self._waiting, self._depth, self._open = {}, [], 0, False
+        self._handlers, self._waiting, self._open = {}, [], False
 
     def _handle(self, number, frame):
         if not self._open:
             self._waiting.append(number)
             return
-        self._open = False
+        self._open = False              # and it stays so if the handler raises
         self._handlers[number](number, frame)
         self._open = True
 
     def __enter__(self):
-        self._depth += 1
-        if self._depth == 2:
-            self._open = True
-            self._raise()
-        elif threading.current_thread() is threading.main_thread():
-            # Ctrl-C first, and at the end last: it raises
-            for number in sorted(signal.valid_signals(), key=lambda n: n != signal.SIGINT):
-                handler = signal.getsignal(number)
-                if callable(handler):
-                    self._handlers[number] = handler
-                    signal.signal(number, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            try:
+                for number in signal.valid_signals():
+                    handler = signal.getsignal(number)
+                    if callable(handler):
+                        self._handlers[number] = handler
+                        signal.signal(number, self._handle)
+            except BaseException:       # of a signal that was not yet to wait
+                self._give_back()
+                raise
         return self
+
+    def __exit__(self, *_):
+        self._give_back()
+        self._raise()
+
+    @contextlib.contextmanager
+    def allowed(self):
+        self._open = True
+        try:
+            self._raise()
+            yield
+        finally:
+            self._open = False
+
+    def _give_back(self):
+        for number, handler in sorted(self._handlers.items(), key=lambda item: item[0] == signal.SIGINT):
+            signal.signal(number, handler)      # Ctrl-C raises: last
 
     def _raise(self):
         waiting, self._waiting = self._waiting, []
         for number in waiting:
             signal.raise_signal(number)
-
-    def __exit__(self, *_):
-        self._depth -= 1
-        self._open = False
-        if not self._depth:
-            for number, handler in reversed(self._handlers.items()):
-                signal.signal(number, handler)
-            self._raise()
 
 
 def _is_number(structure):
@@ -194,10 +203,10 @@ class Trace:
 
     def _run(self, root, args, kwargs):
         global _tracing_thread
-        collecting = gc.isenabled()
+        collects = gc.isenabled()
         with Signals() as signals:
             try:
-                gc.disable()        # it would run finalizers and gc.callbacks as a part of the function
+                gc.disable()            # what it calls back is no part of the run
                 self._patch_all()
                 _tracing_thread = threading.get_ident()
                 for value in self._arguments.met:
@@ -207,22 +216,24 @@ class Trace:
                 if isinstance(root._net, gluon.Block):
                     self._reads.look_up_class(type(root._net), 'forward')
                 self._reads.start()
-                with signals:
+                with signals.allowed():
                     result = root._run_eagerly(*args, **kwargs)
                 self._reads.stop()
                 for error in self._errors.values():  # even if it was caught
                     raise error
                 self._conclude(result)
+                self._restore()
+                self._read_what_stayed()
             finally:
                 _tracing_thread = None
                 try:
                     self._reads.stop()
+                    if collects:
+                        gc.enable()
                     self._restore()
                 finally:
                     while self._undo:
                         self._undo.pop()()
-                    if collecting:
-                        gc.enable()
         for error in self._errors.values():
             raise error
 
@@ -390,6 +401,7 @@ class Trace:
 
     def _conclude(self, result):
         """Note what the run returned and what it changed."""
+        self.nodes = len(self._tree.nodes)      # that results refer to
         known = {id(v) for v in (*self._tree.met, *self._arguments.met,
                                  *[block for block, *_ in self._blocks.values()])}
         out = Tree(apart=self._apart)
@@ -431,6 +443,12 @@ class Trace:
                 self.overwritten.append(self._arrays[id(array)][1])
                 arrays.append(stand_in)
         self.outputs = [self._stand_in_of(a) for a in arrays]
+
+    def _read_what_stayed(self):
+        """What was assigned, perhaps, and is as it was: it may be another at the next call."""
+        for slot in [slot for slot in self._slots.values() if not slot.read]:
+            if not any(written is slot for written, _ in self.writes):
+                self._slot(slot.owner, slot.name, slot.what, True)
 
     def _made_again(self, out, slot, value):
         if value is MISSING:

@@ -43,7 +43,8 @@ _ATOMS = (bool, int, str, bytes, type(None), type(...), type(NotImplemented), ra
           mxnet.Context, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
           fractions.Fraction, pathlib.PurePath, uuid.UUID)
 _OPENED = (types.SimpleNamespace, argparse.Namespace, collections.ChainMap, collections.UserDict,
-           collections.UserList, collections.UserString, threading.local)
+           collections.UserList, collections.UserString, threading.local, weakref.WeakSet,
+           weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 _GENERATORS = (random.Random, numpy.random.Generator, numpy.random.RandomState,
                numpy.random.BitGenerator, numpy.random.SeedSequence)
 _LIBRARIES = {'mxnet', 'numpy', 'builtins', *getattr(sys, 'stdlib_module_names', (
