@@ -677,8 +677,9 @@ def what_is_dropped_in_each_step(X, H, W_x, W_h, b, W_o):
 
 
 @pytest.mark.parametrize('function', [
-    fed_with_its_output, what_is_dropped_in_each_step, fed_with_its_state, attends_to_its_state, two_that_feed_each_other,
-    a_layer_that_feeds_the_first, its_state_is_a_bias, its_state_is_a_weight, one_after_another],
+    fed_with_its_output, what_is_dropped_in_each_step, fed_with_its_state, attends_to_its_state,
+    two_that_feed_each_other, a_layer_that_feeds_the_first, its_state_is_a_bias,
+    its_state_is_a_weight, one_after_another],
     ids=lambda function: function.__name__)
 def test_loops_that_feed_themselves(function):
     assert_same(function, normal(3, 2, 4), normal(2, 5), *layer(4, 5, 1), normal(5, 4) * 0.3)

@@ -116,18 +116,25 @@ def split(lengths, axes):
     return tuple(math.prod(lengths[part]) for part in parts)
 
 
-def times_ones(graph, value, sizes, length, number=1):
-    """A value of shape (before, n, after) -> (before, length, after): `number` times its sum over the
-    middle axis, as often as `length` says. Lengths of 1 may be missing in the result."""
+def times_ones(graph, value, sizes, length):
+    """A value of shape (before, n, after) -> (before, length, after): its sum over the middle axis, as
+    often as `length` says. Lengths of 1 may be missing in the result. No number meets one of
+    another place, not even times 0, for that may be infinite."""
     before, n, after = sizes
     if after == 1:
-        return graph.new('dot', [graph.reshape(value, before, n),
-                                 graph.ones(n, length, value=number)], (before, length))
+        return graph.new('dot', [graph.reshape(value, before, n), graph.ones(n, length)],
+                         (before, length))
     if before == 1:
-        return graph.new('dot', [graph.ones(length, n, value=number),
-                                 graph.reshape(value, n, after)], (length, after))
-    return graph.new('batch_dot', [graph.ones(before, length, n, value=number),
-                                   graph.reshape(value, *sizes)], (before, length, after))
+        return graph.new('dot', [graph.ones(length, n), graph.reshape(value, n, after)],
+                         (length, after))
+    return graph.new('batch_dot', [graph.ones(before, length, n), graph.reshape(value, *sizes)],
+                     (before, length, after))
+
+
+def mean(graph, value, sizes):
+    """The mean of a value of shape (before, n, after) over the middle axis."""
+    total = times_ones(graph, value, sizes, 1)
+    return graph.new('_div_scalar', [total], shape(total), scalar=sizes[1])
 
 
 def repeated(graph, value, whole):
@@ -143,15 +150,17 @@ def repeated(graph, value, whole):
 
 @rule('_np_sum', '_npi_mean')
 def reduction(graph, node):
-    """A sum or mean over neighbouring axes -> a product with ones."""
+    """A sum or mean over neighbouring axes -> a product with ones. (Of infinite numbers and others,
+    MXNet's own sum is NaN: it is compensated.)"""
     source, = node.inputs
     lengths, axes = shape(source), node.attr('axis')
     axes = range(len(lengths)) if axes is None else [axes] if isinstance(axes, int) else axes
     sizes = split(lengths, sorted(axis % len(lengths) for axis in axes))
     if not sizes or node.attr('initial') is not None:
         return None
-    total = times_ones(graph, source, sizes, 1, 1 / sizes[1] if node.op == '_npi_mean' else 1)
-    return graph.reshape(total, *node.shapes[0])
+    value = mean(graph, source, sizes) if node.op == '_npi_mean' else times_ones(
+        graph, source, sizes, 1)
+    return graph.reshape(value, *node.shapes[0])
 
 
 @rule('LayerNorm')
@@ -167,10 +176,9 @@ def layer_norm(graph, node):
     x, gamma, beta = node.inputs
     x = graph.reshape(x, rows, n)
     gamma = graph.new('_mul_scalar', [gamma], (n,), scalar=math.sqrt(n))
-    l2 = {'mode': 'instance', 'eps': n * eps}
-    mean = repeated(graph, times_ones(graph, x, (rows, n, 1), 1, 1 / n), (rows, n))
-    y = graph.new('elemwise_sub', [x, mean], (rows, n))
-    y = graph.new('L2Normalization', [y], (rows, n), **l2)
+    y = graph.new('elemwise_sub', [x, repeated(graph, mean(graph, x, (rows, n, 1)), (rows, n))],
+                  (rows, n))
+    y = graph.new('L2Normalization', [y], (rows, n), mode='instance', eps=n * eps)
     y = graph.new('elemwise_mul', [y, repeated(graph, gamma, (rows, n))], (rows, n))
     y = graph.new('add_n', [y, repeated(graph, beta, (rows, n))], (rows, n), num_args=2)
     return graph.reshape(y, *whole)
