@@ -1,4 +1,5 @@
 """A trace made into a program: its graph bound as MXNet's CachedOp, and what to feed it."""
+import functools
 import itertools
 import json
 import operator
@@ -21,7 +22,8 @@ def _learns(source):
 
 def _name(function):
     """Of a net, or of what computes it: a function, a class."""
-    function, = getattr(function, 'args', [function])   # type(net).forward of a net
+    if isinstance(function, functools.partial):     # type(net).forward of a net
+        function = function.args[0] if function.args else function.func
     return getattr(function, '__name__', type(function).__name__)
 
 
