@@ -483,8 +483,9 @@ class Twin:
     def check(self, wanted, compiled=False):
         """The largest error of a prediction, relative to the largest number of each output.
 
-        compiled: by torch.compile; wanted: what the Gluon net computes, a list of NumPy arrays; those at its end that are
-        nothing but state may be missing here. Raises Disagreement above TOLERANCE.
+        wanted: what the Gluon net computes, a list of NumPy arrays; those at its end that are
+        nothing but state may be missing here; compiled: by torch.compile. Raises Disagreement
+        above TOLERANCE.
         """
         found = [x.numpy() for x in self.outputs(compiled)]
         wanted = wanted[:len(found)]

@@ -7,6 +7,7 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 import d2l
+from d2l.onnx import operators
 
 npx.set_np()
 X = np.array(onp.random.RandomState(0).normal(size=(4, 3, 8, 8)), dtype='float32')
@@ -137,6 +138,12 @@ class Counter(nn.Block):
 def test_a_net_with_a_state_is_refused():
     with pytest.raises(ValueError, match='Counter changes its own state'):
         d2l.compile(Counter(), X, runtime='onnx')
+
+
+def test_what_computes_something_else_is_refused(monkeypatch):
+    monkeypatch.setitem(operators.OPERATORS, '_npi_tanh', lambda g, x: g.node('Sin', x))
+    with pytest.raises(ValueError, match='something else than tanh'):
+        d2l.compile(np.tanh, X, runtime='onnx')
 
 
 def test_an_operator_without_converter():

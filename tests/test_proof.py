@@ -195,3 +195,20 @@ def test_where_large_numbers_cancel_it_does_not_doubt(function, training):
     fast = d2l.compile(function, optimize=True)
     with autograd.record(train_mode=training):
         fast(X).backward()
+
+
+class HasArguments(nn.Block):
+    """A Block with an attribute that functools.partial has, too."""
+    args = 1, 2
+
+    def forward(self, X):
+        return np.tanh(X)
+
+
+@pytest.mark.parametrize('function, name', [
+    (HasArguments(), 'HasArguments'), (functools.partial(np.tanh), 'tanh'),
+    (functools.partial(lambda k, X: np.tanh(X) * k, 2.0), '.*'), (lambda X: np.tanh(X), '<lambda>')])
+def test_whatever_is_compiled_has_a_name(rule, function, name):
+    rule(wrong_value)
+    with pytest.warns(UserWarning, match=f'^{name} runs as it was traced'):
+        d2l.compile(function, np.ones(3), optimize=True)

@@ -5,6 +5,7 @@
 - `export.py`: from a net to a file
 - `graph.py`: the ONNX graph while it is built
 - `operators.py`: a converter for each operator of MXNet
+- `runtime.py`: predictions by ONNX Runtime, `d2l.compile(net, X, runtime='onnx')`
 
 MXNet's own exporter, `mx.onnx`, is not built on: it has converters for few operators of `mxnet.np`,
 none for a bidirectional RNN of two layers (9.4), and lets attributes that it does not know pass.

@@ -3,6 +3,7 @@
 The graph that `export_onnx` writes, run in this process. MXNet's arrays are read and written where
 they lie, without a copy. The file holds the Parameters as constants, which ONNX Runtime folds and
 packs; each call compares them with those of the net, and writes the file anew if one has changed.
+The first call of each signature compares the results with MXNet's.
 """
 import ctypes
 import os
@@ -13,10 +14,11 @@ from mxnet import autograd, np
 from mxnet.base import _LIB, check_call
 
 from ..hybrid.block import MAX_PROGRAMS, CompiledBlock, _signature
-from ..hybrid.tree import unflatten
+from ..hybrid.tree import flatten, unflatten
 from .export import export_onnx
 
 FATAL = 4                           # errors are raised, and not logged, too
+WRONG = 1e-3, 1e-5                  # of the largest number, and at all: no order of summation does that
 _same = ctypes.CDLL(None).memcmp
 _same.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
 
@@ -37,6 +39,24 @@ def _address(array):
     pointer = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
     return pointer.value
+
+
+def flat(result):
+    """The arrays in a result, as NumPy arrays."""
+    leaves = []
+    flatten(result, leaves)
+    return [array.asnumpy() for array in leaves]
+
+
+def close(a, b):
+    """Whether two arrays differ by what another order of summation makes of float32; integers may
+    be those of the other of two numbers that are about as large."""
+    if a.dtype.kind != 'f':
+        return True
+    finite = numpy.isfinite(b)
+    relative, absolute = WRONG
+    return (finite == numpy.isfinite(a)).all() and (
+        abs(a[finite] - b[finite]) <= relative * abs(b[finite]).max(initial=0) + absolute).all()
 
 
 class Prediction:
@@ -92,6 +112,11 @@ class Session:
         self._inputs = [put.name for put in self._session.get_inputs()]
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
                          for out in self._session.get_outputs()]
+
+        for ours, right in zip(flat(self(leaves)), flat(self._program(leaves))):
+            if not close(ours, right):
+                raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
+                                 'compile it without runtime, and please report this')
 
     @staticmethod
     def _dtype(text):

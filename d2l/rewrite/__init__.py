@@ -10,7 +10,6 @@ from .graph import Graph
 
 PASSES = 50         # a rule leaves less to do for the next: far fewer are needed
 ROOM = 20           # new operators for each of the graph's that the rules may make: far fewer, too
-
 TABLES = loops.RULES, rules.RULES, channels.RULES
 
 
@@ -29,7 +28,7 @@ def rewrite(content, kinds, training, without=()):
 
     It ends: RuntimeError where the rules make a cycle, or operators without end.
     """
-    graph = Graph(content, kinds, training, ROOM * len(content['nodes']))
+    graph = Graph(content, kinds, training, ROOM * (10 + len(content['nodes'])))
     used = set() if loops.fuse_recurrences.__name__ in without else loops.fuse_recurrences(graph)
     for table in TABLES:
         for _ in range(PASSES):

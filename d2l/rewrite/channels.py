@@ -9,20 +9,14 @@ FAST_IN_TRAINING = 16               # of these many channels, the multiples are 
 
 
 def plain(node):
-    """Whether a node is a convolution of rows or pictures, neither in groups nor with holes."""
-    return (node.op == 'Convolution' and len(node.shapes[0]) in (3, 4)
-            and node.attr('num_group', 1) == 1 and channels_first(node)
-            and {*pair(node, 'dilate', 1)} == {1})
+    """Whether a node is a convolution of pictures, neither in groups nor with holes."""
+    return (node.op == 'Convolution' and len(node.shapes[0]) == 4 and channels_first(node)
+            and node.attr('num_group', 1) == 1 and {*(node.attr('dilate') or [1])} == {1})
 
 
 def channels_first(node):
     """Whether the channels are the axis after the examples."""
-    return node.attr('layout') in (None, 'None', 'NCW', 'NCHW')
-
-
-def pair(node, name, default):
-    """An attribute of two numbers, for rows and columns."""
-    return tuple(node.attr(name) or (default, default))
+    return node.attr('layout') in (None, 'NCHW')
 
 
 def feeding(graph, node):
@@ -58,7 +52,7 @@ def few_filters(graph, node):
     """Convolution of few filters, activations and poolings, convolution -> the first one with filters
     again, up to a fast number, the second one with weights that share out each channel among
     those that are equal. (Filters of zeros would make NaN of infinite numbers.)"""
-    if not plain(node) or len(node.shapes[0]) != 4:
+    if not plain(node):
         return None
     first, chain = feeding(graph, node)
     if not chain or first.shapes[0][1] % FAST == 0:
@@ -79,24 +73,3 @@ def few_filters(graph, node):
         if shape(w)[1]]
     weight = repeated(graph, graph.concat(shares, 1), 1, count)
     return graph.new('Convolution', [value, weight, *bias], node.shapes[0], **node.attrs)
-
-
-@rule('Pooling')
-def slow_number(graph, node):
-    """Convolution, activations, pooling over all of the picture -> the same with filters again, up
-    to a fast number, in prediction: what comes of these is cut off."""
-    first, chain = feeding(graph, node)
-    if graph.training or not (first and node.attr('global_pool') and channels_first(node)):
-        return None
-    filters = first.shapes[0][1]
-    count = -(-filters // FAST) * FAST
-    if not filters < count <= 2 * filters:
-        return None
-    value, *parameters = first.inputs
-    parameters = [repeated(graph, v, 0, count) for v in parameters]
-    for step in (first, *chain, node):
-        batch, _, *lengths = step.shapes[0]
-        attrs = {**step.attrs, 'num_filter': count} if step is first else step.attrs
-        value = graph.new(step.op, [value, *parameters], (batch, count, *lengths), **attrs)
-        parameters = []
-    return graph.new('slice_axis', [value], node.shapes[0], axis=1, begin=0, end=filters)

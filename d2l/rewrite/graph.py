@@ -79,15 +79,13 @@ class Graph:
         self._constants, self._made = set(), {}     # values; what they are -> value
         self.replaced = {}                  # value -> the value that takes its place
 
-    def new(self, op, inputs, shape, /, of=None, dtype='float32', once=False, **attrs):
-        """The value of a new operator of one result. of: a node whose place among those that draw
-        random numbers it takes; once: whether to make it but once for the same inputs. Constants
-        are; not in training, where a Transformer's step gains nothing by it."""
+    def new(self, op, inputs, shape, /, dtype='float32', once=False, **attrs):
+        """The value of a new operator of one result. once: whether to make it but once for the same
+        inputs. Constants are; not in training, where a Transformer's step gains nothing by it."""
         self.room -= 1
         if self.room < 0:
             raise RuntimeError('the rules make too many operators')
-        name = f'{of.name if of else "new"}_{next(NUMBERS)}'
-        node = Node(op, name, {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
+        node = Node(op, f'new_{next(NUMBERS)}', {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
                     [numpy.dtype(dtype)])
         constant = not self.training and self._constants.issuperset(inputs)
         if not (once or constant):

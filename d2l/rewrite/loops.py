@@ -144,7 +144,7 @@ def fuse(graph, chain):
     starts = [graph.reshape(value, 1, batch, size) for value in starts]
     node, _ = value = graph.new(
         'RNN', [stacked(graph, inputs), parameters, *starts], (steps, batch, size),
-        of=first.hidden[0], mode='lstm' if first.memory else 'rnn_tanh', state_size=size,
+        mode='lstm' if first.memory else 'rnn_tanh', state_size=size,
         num_layers=1, state_outputs=True)
     node.shapes += [(1, batch, size)] * len(starts)
     node.dtypes *= len(node.shapes)
