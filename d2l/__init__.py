@@ -13,36 +13,33 @@ import gc as _gc
 import sys as _sys
 
 _args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
-if _sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]) \
-        and '--role' not in _args:
-    # the launcher needs no MXNet itself: its processes start three seconds earlier
-    from d2l.launch import main as _main
-    _sys.exit(_main())
+# `python -m d2l.launch` starts processes and needs no MXNet itself: they begin three seconds earlier
+if not (_sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:])
+        and '--role' not in _args):
+    import d2l_cuda as _d2l_cuda
+    from d2l import engine as _engine
 
-import d2l_cuda as _d2l_cuda
-from d2l import engine as _engine
+    _engine.set_defaults()
+    _d2l_cuda.install()             # mxnet-cu112 needs it where its .pth file was not read
+    try:
+        import mxnet as _mxnet  # noqa: F401
+    except ModuleNotFoundError as _err:
+        if _err.name != 'mxnet':
+            raise
+        raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
+                          ) from None
 
-_engine.set_defaults()
-_d2l_cuda.install()             # mxnet-cu112 needs it where its .pth file was not read
-try:
-    import mxnet as _mxnet  # noqa: F401
-except ModuleNotFoundError as _err:
-    if _err.name != 'mxnet':
-        raise
-    raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
-                      ) from None
+    from d2l.book import *  # noqa: E402, F401, F403
+    from d2l.hybrid import (  # noqa: E402, F401
+        TraceError, compile, export, hybridize, load_exported)
+    from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
+    from d2l.updates import install as _install  # noqa: E402
+    from d2l.vision import from_gluoncv  # noqa: E402, F401
 
-from d2l.book import *  # noqa: E402, F401, F403
-from d2l.hybrid import (  # noqa: E402, F401
-    TraceError, compile, export, hybridize, load_exported)
-from d2l.onnx import NoConverter, export_onnx  # noqa: E402, F401
-from d2l.updates import install as _install  # noqa: E402
-from d2l.vision import from_gluoncv  # noqa: E402, F401
+    _install()                      # how MXNet's SGD and Adam update, faster
 
-_install()                      # how MXNet's SGD and Adam update, faster
-
-# MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
-# of a second each for modules that never become garbage.
-_gc.freeze()
+    # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
+    # of a second each for modules that never become garbage.
+    _gc.freeze()
 
 __version__ = '0.7.1'
