@@ -29,7 +29,7 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     python_requires='>=3.9, <3.12',         # MXNet 1.9.1 needs NumPy < 1.24, which ends at 3.11
-    packages=find_packages(include=['d2l', 'd2l.*']),
+    packages=find_packages(include=['d2l', 'd2l.*', 'd2l_group']),
     package_data={'d2l.data.samples': ['*.npz']},
     py_modules=['d2l_cuda'],
     cmdclass={'build_py': BuildPy},

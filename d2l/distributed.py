@@ -8,53 +8,164 @@
         trainer.step(total)
 
 Run by itself, such a script trains in one process.
+
+All workers call `step`, `save` and `barrier` at the same places, as often as the others. Where one
+of them waits and another one does not come, because it has ended, or waits elsewhere, or makes no
+progress for a minute (--limit of d2l.launch), all are ended, and the launcher says who waited for
+whom, and after how many steps.
 """
-import atexit
-import ctypes
-import functools
 import glob
 import json
 import os
-import pickle
 import shutil
 
 import numpy
-from mxnet import gluon, kvstore, npx
-from mxnet.base import _LIB, check_call
+from mxnet import gluon, kvstore, nd, npx
+
+from d2l_group import member, server
 
 
-@functools.lru_cache(maxsize=None)
+class _Servers(kvstore.KVStoreBase):
+    """The servers of the group, as Gluon's Trainer sees them. Parameters are numbered from 0."""
+
+    type = 'dist_sync'
+    rank = property(lambda self: rank())
+    num_workers = property(lambda self: num_workers())
+
+    def __init__(self):
+        self.optimizer, self._sent, self._rates, self._at = None, {}, {}, {}
+
+    @staticmethod
+    def is_capable(capability):
+        """Whether this can do what a Trainer asks for: run the optimizer."""
+        return capability == kvstore.KVStoreBase.OPTIMIZER
+
+    def set_optimizer(self, optimizer):
+        """The optimizer that the servers are to run: its name and its numbers are sent to them."""
+        server.optimizer_name(optimizer)
+        self.optimizer = optimizer
+
+    def _changed(self, params):
+        """Hyperparameters and multipliers of Parameters that the servers do not know yet."""
+        optimizer, found = self.optimizer, server.numbers(self.optimizer)
+        if optimizer.lr_scheduler:
+            found['lr'] = optimizer.learning_rate
+        changed = {name: value for name, value in found.items()
+                   if name not in self._sent or self._sent[name] != value}
+        self._sent.update(changed)
+        rates = {key: (float(param.lr_mult), float(param.wd_mult))
+                 for key, param in params.items()}
+        news = [[key, found] for key, found in rates.items()
+                if self._rates.get(key, (1.0, 1.0)) != found]
+        self._rates.update(rates)
+        return changed, news
+
+    def _ask(self, requests):
+        """Send every server a request, (command, buffers), and receive the answers of all."""
+        for channel, (command, buffers) in zip(member.this.servers, requests):
+            try:
+                channel.send(command, *buffers)
+            except OSError:
+                pass                                    # its answer is missing, too
+        for i, channel in enumerate(member.this.servers):
+            try:
+                yield channel.receive()
+            except OSError as err:
+                member.this.fail(f'the connection to server {i} has ended ({err})')
+
+    def _pull(self, answers, params):
+        for command, data in answers:
+            for key, value in server.unpack(command['arrays'], data).items():
+                for array in params[int(key)].list_data():
+                    # by an operator: a prediction leaves weights in oneDNN's own layout
+                    nd.array(value, dtype=value.dtype).copyto(array.as_nd_ndarray())
+
+    def start(self, params):
+        """Give each Parameter to a server, and all workers the values of worker 0.
+
+        params: by number. The largest go first, each to the server with the least.
+        """
+        optimizer = {'name': server.optimizer_name(self.optimizer), 'numbers': self._changed({})[0]}
+        sizes = [0] * (1 if optimizer['name'] in server.ACROSS else len(member.this.servers))
+        for key in sorted(params, key=lambda key: (-params[key].data().size, key)):
+            self._at[key] = sizes.index(min(sizes))
+            sizes[self._at[key]] += params[key].data().size
+        requests = []
+        for i in range(len(member.this.servers)):
+            arrays, buffers = server.pack({str(key): param.data().asnumpy()
+                                           for key, param in params.items() if self._at[key] == i})
+            requests.append(({'do': 'start', 'optimizer': optimizer, 'arrays': arrays},
+                             buffers if rank() == 0 else []))
+        with member.this.step():                        # the zeroth, as the scheduler counts
+            self._pull(self._ask(requests), params)
+
+    def step(self, params, size):
+        """Push gradients, pull the new values. params: by number, those that have gradients."""
+        numbers, rates = self._changed(params)
+        gradients = [{} for _ in member.this.servers]
+        for key, param in params.items():
+            first, *others = param.list_grad()
+            total = sum((grad.as_in_context(first.context) for grad in others), first)
+            gradients[self._at[key]][str(key)] = total.asnumpy()
+        with member.this.step() as n:
+            requests = []
+            for i, found in enumerate(gradients):
+                arrays, buffers = server.pack(found)
+                requests.append(({'do': 'step', 'n': n, 'size': size, 'numbers': numbers,
+                                  'rates': [[key, pair] for key, pair in rates
+                                            if self._at[key] == i], 'arrays': arrays}, buffers))
+            self._pull(self._ask(requests), params)
+
+    def states(self):
+        """What `server.states_of` gives, of all servers together."""
+        arrays, about = {}, None
+        for command, data in self._ask([({'do': 'states'}, [])] * len(member.this.servers)):
+            arrays.update(server.unpack(command['arrays'], data))
+            about = about or command['about']           # its numbers, see server.ACROSS
+            about['counts'].update(command['about']['counts'])
+        return arrays, about
+
+    def restore(self, arrays, about):
+        """Let the servers go on from what `states` gave, be it of another number of servers."""
+        requests = []
+        for i in range(len(member.this.servers)):
+            def here(name):
+                return self._at.get(int(name.partition('.')[0])) == i
+            described, buffers = server.pack({name: array for name, array in arrays.items()
+                                              if here(name)})
+            counts = {key: count for key, count in about['counts'].items() if here(key)}
+            requests.append(({'do': 'restore', 'arrays': described,
+                              'about': {**about, 'counts': counts}}, buffers))
+        list(self._ask(requests))
+
+
+_servers = _Servers() if member.this else None
+
+
 def _store():
-    """The parameter server that d2l.launch has started, as a KVStore; None where it has not."""
-    if os.environ.get('DMLC_ROLE') != 'worker':
-        return None
-    store = kvstore.create('dist_sync')
-
-    @atexit.register
-    def leave():
-        """Wait for the other workers and end the connection; left to chance, it may abort."""
-        npx.waitall()
-        check_call(_LIB.MXKVStoreFree(store.handle))
-        store.handle = None
-    return store
+    """The servers that d2l.launch has started, a KVStore; None where it has not."""
+    return _servers
 
 
 def rank():
     """The number of this worker, 0 to num_workers() - 1: DMLC_RANK, else in order of arrival."""
-    # MXNet numbers workers by their ports and does not know DMLC_RANK
-    return int(os.environ.get('DMLC_RANK', _store().rank)) if _store() else 0
+    return member.this.rank if member.this else 0
 
 
 def num_workers():
     """How many workers there are; 1 in a script that runs by itself."""
-    return _store().num_workers if _store() else 1
+    return member.this.num_workers if member.this else 1
 
 
 def barrier():
     """Compute what is begun and wait for all workers."""
     npx.waitall()
-    if _store():
-        _store()._barrier()
+    _share(None)
+
+
+def _share(value):
+    """Wait for all workers; returns what worker 0 has brought, as JSON brings it."""
+    return member.this.barrier(value) if member.this else json.loads(json.dumps(value))
 
 
 class Share(gluon.data.Sampler):
@@ -109,69 +220,92 @@ class Trainer(gluon.Trainer):
             raise ValueError(f"the shape of {', '.join(unknown)} is not known yet: compute net(X) "
                              'once before the trainer is made')
         self._net, self._checkpoint, self.epoch = net, checkpoint, 0
-        if _store() and vars(_store()).setdefault('d2l_trainer', self) is not self:
-            raise RuntimeError('there is a trainer already: the servers number parameters from 0, '
-                               'and a second one would train those of the first')
-        super().__init__(params, optimizer, optimizer_params, kvstore=_store() or 'device')
-        found = self._found()
+        super().__init__(params, optimizer, optimizer_params, kvstore=_store() or 'device',
+                         update_on_kvstore=True if _store() else None)
+        sparse = [param.name for param in self._params
+                  if _store() and (param._stype, param._grad_stype) != ('default', 'default')]
+        if sparse:
+            raise ValueError(f"{', '.join(sparse)}: the servers take no sparse arrays; leave "
+                             'sparse_grad out')
+        if _store():
+            if vars(_store()).setdefault('d2l_trainer', self) is not self:
+                raise RuntimeError('there is a trainer already: the servers number parameters from '
+                                   '0, and a second one would train those of the first')
+        found = self._found() if rank() == 0 else None
+        saved = None
         if found:
+            with open(os.path.join(found, 'group.json')) as f:
+                saved = json.load(f)
+            if 'optimizer' not in saved:
+                raise ValueError(f'{found} was written by an earlier d2l, as pickles, which are '
+                                 'not read: begin in another folder')
             _load(net, os.path.join(found, 'net.params'))
-        for array in (array for param in self._params for array in param.list_data()):
-            # a prediction leaves weights in oneDNN's own layout, which the store cannot send:
-            # to ask for the memory's address puts them in order
-            array.wait_to_read()
-            check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(ctypes.c_void_p())))
         self._init_kvstore()
-        self._init_params()                         # one worker's weights go to all
-        if found:
-            self._resume(found)
+        if _store():
+            self._params_to_init = []
+            _store().start(dict(enumerate(self._params)))   # worker 0's values go to all
+        else:
+            self._init_params()
+        if checkpoint:
+            self._resume(found, _share(saved))
 
     def step(self, batch_size, ignore_stale_grad=False):
-        """Update the parameters by the gradients of all workers.
+        """Update the parameters by the gradients of all workers, divided by batch_size.
 
-        batch_size: examples of all workers together in this minibatch, see `Share.totals`. Each
-        gradient is divided by it here, in place: the servers cannot be told a new one.
+        batch_size: examples of all workers together in this minibatch, see `Share.totals`: the
+        same in all workers. What Parameters and optimizer say now counts: lr_mult, wd_mult,
+        grad_req, the learning rate, the scheduler's. It has to be the same in all workers.
         """
-        for param in self._params:
+        if _store() is None:
+            return super().step(batch_size, ignore_stale_grad)
+        used = {}
+        for key, param in enumerate(self._params):
             if param.grad_req != 'null':
-                for grad in param.list_grad():
-                    grad /= batch_size
-        super().step(1, ignore_stale_grad)
-
-    def set_learning_rate(self, lr):
-        """Set a new learning rate; all workers call it, at the same place."""
-        super().set_learning_rate(lr)
-        barrier()
-        self._command({'learning_rate': lr})
+                arrays = param.list_data()
+                if all(array._fresh_grad for array in arrays):
+                    used[key] = param
+                elif not ignore_stale_grad:
+                    raise UserWarning(f'{param.name} has no new gradient since the last step: was '
+                                      'it used, and backward called? ignore_stale_grad=True '
+                                      'leaves such Parameters as they are')
+        self._optimizer.rescale_grad = self._scale / batch_size
+        self._optimizer._update_count(list(used))
+        _store().step(used, batch_size)
+        for param in used.values():
+            for array in param.list_data():
+                array._fresh_grad = False
 
     def save(self, epoch):
         """Write a checkpoint: parameters and the optimizer's state after so many epochs.
 
-        All workers call it, at the same place. Rank 0 writes it, the servers their own part, into
-        a new folder, which gets its name when it is complete: a checkpoint is there as a whole or
-        not at all. The one before is removed. On several hosts the path is in a shared folder.
+        All workers call it, at the same place. Rank 0 writes it into a new folder, which gets its
+        name when it is complete: a checkpoint is there as a whole or not at all. The one before
+        is removed. Only rank 0 reads and writes it, and any number of servers can go on from it.
         """
         if not self._checkpoint:
             raise ValueError('where to? trainer(..., checkpoint=FOLDER)')
         path = os.path.join(os.path.abspath(self._checkpoint), f'epoch-{epoch}')
-        if os.path.exists(path):
-            raise ValueError(f'{path} is there already')
-        barrier()                                   # all updates have arrived
+        npx.waitall()
         if rank() == 0:
+            if os.path.exists(path):
+                raise ValueError(f'{path} is there already')
             part = path + '.part'
             shutil.rmtree(part, ignore_errors=True)     # of a run that was ended in between
             os.makedirs(part)
             self._net.save_parameters(os.path.join(part, 'net.params'))
-            if _store() is None:
-                self.save_states(os.path.join(part, 'trainer.states'))
+            arrays, about = _store().states() if _store() else server.states_of(self._updating()[0])
+            numpy.savez(os.path.join(part, 'optimizer.npz'), **arrays)
             with open(os.path.join(part, 'group.json'), 'w') as f:
-                json.dump({'epoch': epoch, 'servers': _servers()}, f)
-            self._command({'save': part})
+                json.dump({'epoch': epoch, 'optimizer': about}, f)
             old = self._found()
             os.rename(part, path)
             if old:
                 shutil.rmtree(old)
         barrier()
+
+    def _updating(self):
+        """MXNet's updaters, one a context, where this process updates."""
+        return [self._kvstore._updater] if self._update_on_kvstore else self._updaters
 
     def _found(self):
         """The folder of the newest complete checkpoint, or None."""
@@ -179,24 +313,21 @@ class Trainer(gluon.Trainer):
             if self._checkpoint else []
         return max(folders, key=lambda path: int(path.rpartition('-')[2]), default=None)
 
-    def _resume(self, folder):
-        with open(os.path.join(folder, 'group.json')) as f:
-            group = json.load(f)
-        if group['servers'] != _servers():
-            raise ValueError(f"{folder} was written with {group['servers']} servers, here are "
-                             f'{_servers()}: the optimizer has its state in so many parts; launch '
-                             f"with -s {group['servers']}, or begin in another folder")
-        self.epoch = group['epoch']
-        if _store() is None:
-            self.load_states(os.path.join(folder, 'trainer.states'))
-        barrier()                                   # all workers have sent their optimizer
-        self._command({'load': folder})
+    def _resume(self, folder, saved):
+        """Go on from what worker 0 has found in a folder; saved: what its group.json says."""
+        if saved is None:
+            return
+        self.epoch = saved['epoch']
+        server.restore_numbers(self._optimizer, saved['optimizer'])
+        if rank() == 0:
+            with numpy.load(os.path.join(folder, 'optimizer.npz'), allow_pickle=False) as found:
+                arrays = dict(found)
+            if _store():
+                _store().restore(arrays, saved['optimizer'])
+            for i, updater in enumerate([] if _store() else self._updating()):
+                server.restore(updater, {key: param.list_data()[i].as_nd_ndarray() for key, param
+                                         in enumerate(self._params)}, arrays, saved['optimizer'])
         barrier()
-
-    def _command(self, command):
-        """Let every server obey (see d2l.launch.serve), once."""
-        if _store() and rank() == 0:
-            _store()._send_command_to_servers(0, pickle.dumps(command, 0).decode('ascii'))
 
 
 def _load(net, path):
@@ -209,20 +340,16 @@ def _load(net, path):
         param.set_data(loaded[name])
 
 
-def _servers():
-    """How many servers hold the optimizer's state; 0 where this process does."""
-    return int(os.environ['DMLC_NUM_SERVER']) if _store() else 0
-
-
 def trainer(net, optimizer, optimizer_params=None, checkpoint=None, update_on_kvstore=True):
-    """A trainer of net's parameters for all workers together, synchronously (`dist_sync`).
+    """A trainer of net's parameters for all workers together, synchronously.
 
-    net: a Block whose shapes are known. All workers begin with the same parameters, those of one
-    of them. optimizer and optimizer_params: as of gluon.Trainer. checkpoint: a folder; where it has
-    a checkpoint, net and optimizer go on from it, and the trainer's `epoch` says how many epochs
-    were trained before. Statistics of BatchNorm are each worker's own. One trainer a group.
+    net: a Block whose shapes are known. All workers begin with the parameters of worker 0.
+    optimizer and optimizer_params: as of gluon.Trainer; the servers have MXNet's own optimizers.
+    checkpoint: a folder; where worker 0 finds a checkpoint in it, net and optimizer go on from it,
+    and the trainer's `epoch` says how many epochs were trained before. Statistics of BatchNorm are
+    each worker's own. One trainer a group.
     """
     if not update_on_kvstore:
-        raise ValueError('update_on_kvstore=False with dist_sync ends, more often than not, in '
-                         'wrong weights without an error (MXNet 1.9.1): leave it out')
+        raise ValueError('update_on_kvstore=False is not what this trainer does: the servers '
+                         'update. Leave it out')
     return Trainer(net, optimizer, optimizer_params, checkpoint)

@@ -1,18 +1,24 @@
-"""Training in several processes on MXNet's own parameter server (12.7).
+"""Training in several processes, by a scheduler, servers and workers (12.7).
 
     python -m d2l.launch -n 2 SCRIPT ARGS               # two workers, one server, on this machine
-    python -m d2l.launch -n 4 -s 2 --hosts FILE SCRIPT ARGS     # on the hosts of FILE, over ssh
+    python -m d2l.launch -n 4 -s 2 --hosts FILE SCRIPT ARGS     # workers on the hosts of FILE
 
-A group is a scheduler, servers and workers. Only the workers run SCRIPT; see `d2l.distributed` for
-what it says. Each line of output carries its process. When a process dies, the others are ended
-and the launcher says which one it was. On this machine all sockets are bound to loopback.
+Only the workers run SCRIPT; see `d2l.distributed` for what it says. Each line of output carries its
+process. When a process dies, the others are ended and the launcher says which one it was. The same
+when one waits for another that does not come: one that has ended, or waits elsewhere, or has given
+no sign of life, or made no progress while others wait for it, for 60 seconds (`--limit`). Standard
+input of a script is empty.
 
-FILE has a host a line: a name or address that all others reach. Processes are dealt out in turn;
-the scheduler is on the first host. The hosts need this working folder, the same Python and ssh
-without a password. Of the environment only the DMLC_ variables below are sent.
+On this machine the processes meet on Unix sockets, in a folder that only their user can enter: no
+port is opened. FILE has a host a line, which ssh reaches without a password (BatchMode). Workers
+are dealt out to the hosts in turn, the scheduler and the servers are here, and ssh carries what
+they say to one another: no port is opened on any host. The hosts need this working folder, the same
+Python, and an sshd that forwards Unix sockets, as OpenSSH's does. Of the environment only the DMLC_
+variables below are sent.
 
 Any other cluster's scheduler can start the processes itself, each with `--role`: one scheduler,
-servers and workers, in this environment, which is all there is to it:
+servers and workers. Each reads the group's key, 64 hexadecimal digits, from the first line of its
+standard input, and the rest from this environment:
 
     DMLC_PS_ROOT_URI      address of the scheduler
     DMLC_PS_ROOT_PORT     its port, any free one
@@ -21,20 +27,21 @@ servers and workers, in this environment, which is all there is to it:
     DMLC_NODE_HOST        address of this process's own machine
     DMLC_RANK             of a worker, 0 to DMLC_NUM_WORKER - 1; without it, the order of arrival
 
-Slurm, four workers and two servers (Slurm ends the others when one dies):
+Slurm, four workers and two servers:
 
     #!/bin/bash
     #SBATCH --ntasks=7
-    export DMLC_PS_ROOT_URI=$(hostname -i) DMLC_PS_ROOT_PORT=9091
+    export DMLC_PS_ROOT_URI=$(hostname -i) DMLC_PS_ROOT_PORT=$((20000 + SLURM_JOB_ID % 10000))
     export DMLC_NUM_WORKER=4 DMLC_NUM_SERVER=2
-    srun --kill-on-bad-exit=1 bash -c '
+    python -c 'import secrets; print(secrets.token_hex(32))' | srun --kill-on-bad-exit=1 bash -c '
         export DMLC_NODE_HOST=$(hostname -i)
         if   [ $SLURM_PROCID = 0 ]; then python -m d2l.launch --role scheduler
         elif [ $SLURM_PROCID -le 2 ]; then python -m d2l.launch --role server
         else DMLC_RANK=$((SLURM_PROCID - 3)) python -m d2l.launch --role worker train.py
         fi'
 
-Kubernetes, an Indexed Job with the same seven pods, a headless Service `d2l`, and in the container
+Kubernetes, an Indexed Job with the same seven pods, a headless Service `d2l`, a Secret with the key
+(and a newline) mounted at /etc/d2l, and in the container
 
     env:
     - {name: DMLC_PS_ROOT_PORT, value: "9091"}
@@ -43,36 +50,58 @@ Kubernetes, an Indexed Job with the same seven pods, a headless Service `d2l`, a
     - {name: DMLC_NODE_HOST, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
     command: [bash, -c]
     args:
-    - export DMLC_PS_ROOT_URI=$(getent hosts train-0.d2l | cut -d" " -f1);
-      if [ $JOB_COMPLETION_INDEX = 0 ]; then exec python -m d2l.launch --role scheduler;
-      elif [ $JOB_COMPLETION_INDEX -le 2 ]; then exec python -m d2l.launch --role server;
-      else DMLC_RANK=$((JOB_COMPLETION_INDEX - 3)) exec python -m d2l.launch --role worker train.py;
+    - exec < /etc/d2l/key; d2l="python -m d2l.launch --limit 600 --role";
+      export DMLC_PS_ROOT_URI=$(getent hosts train-0.d2l | cut -d" " -f1);
+      if [ $JOB_COMPLETION_INDEX = 0 ]; then exec $d2l scheduler;
+      elif [ $JOB_COMPLETION_INDEX -le 2 ]; then exec $d2l server;
+      else DMLC_RANK=$((JOB_COMPLETION_INDEX - 3)) exec $d2l worker train.py;
       fi
 
-with `backoffLimit: 0`, so that the Job ends when a pod does.
+with `backoffLimit: 0`, so that the Job ends when a pod does; --limit is also how long the first pod
+waits for the last.
+
+What is protected: without the key nobody joins a group, and nothing that is sent can be forged,
+altered, repeated or left out unnoticed, on a Unix socket, through ssh or between ports: each message
+has a counter and an HMAC, and its command is data, never code. The key is on no command line and in
+no environment. Through ssh, and on this machine, nobody else can read what is sent either. Between
+the ports of `--role` everybody on the network can: parameters and gradients are not encrypted there,
+and Slurm and Kubernetes carry the key as they carry anything else. Who can cut the network or flood
+a port can end the training, with an error. So `--role` is for a private network.
 """
 import argparse
+import atexit
 import collections
-import errno
+import concurrent.futures
+import contextlib
 import itertools
+import math
 import os
-import pickle
+import queue
 import runpy
 import shlex
+import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 
+if __name__ == '__main__' and not __package__:      # a process of the group: see command_of
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from d2l_group import member, messages, scheduler  # noqa: E402
+
 LAST_LINES = 10         # of a process that died, are shown again
+LONGEST_LINE = 1 << 16  # characters; a longer one is shown in parts
 POLL = 0.05             # seconds between looks at the processes
 GRACE = 2.0             # seconds to end in, before SIGKILL
 LEAVE = 5.0             # seconds that scheduler and servers have when all workers are done
-LOOPBACK = '127.0.0.1'
-PORT = 9091             # of the scheduler on other hosts, where no free one can be looked for
+LIMIT = 60.0            # seconds without progress of one while others wait
+REMOTE_FOLDER = '/tmp/d2l-'
+LONGEST_PATH = 60       # characters of the sockets' folder: a socket's path has 107 at most
+SSH = ('ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=15', '-o', 'ServerAliveInterval=5', '-o',
+       'ServerAliveCountMax=3', '-o', 'ExitOnForwardFailure=yes')
 
 
 class LaunchError(RuntimeError):
@@ -82,16 +111,22 @@ class LaunchError(RuntimeError):
 class Process:
     """One process of the group: its output, line by line, under its name."""
 
-    def __init__(self, name, command, env, shown):
+    def __init__(self, name, command, env, key, shown):
         self.name, self.lines = name, collections.deque(maxlen=LAST_LINES)
-        # its standard input is the launcher's hand: it ends when that is gone (see `watched`)
-        self.popen = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, text=True,
-                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                      errors='replace', start_new_session=True)
+        # its standard input begins with the key; then it is the launcher's hand, and ends when that
+        # is gone (see `standard_input`)
+        reads, self.hand = os.pipe()
+        os.write(self.hand, f'{key}\n'.encode())
+        try:
+            self.popen = subprocess.Popen(command, env=env, stdin=reads, text=True,
+                                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                          errors='replace', start_new_session=True)
+        finally:
+            os.close(reads)
         self.reader = threading.Thread(target=self._read, args=(shown,), daemon=True)
 
     def _read(self, shown):
-        for line in self.popen.stdout:
+        for line in iter(lambda: self.popen.stdout.readline(LONGEST_LINE), ''):
             self.lines.append(line)
             with shown:
                 sys.stdout.write(f'[{self.name}] {line.rstrip()}\n')
@@ -105,81 +140,114 @@ class Process:
             pass
 
 
-def free_port(port=0):
-    """A port of loopback that nobody listens on; `port` itself where it is not 0."""
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((LOOPBACK, port))
-        except OSError as err:
-            if err.errno != errno.EADDRINUSE:
-                raise
-            raise LaunchError(f'port {port} is taken: choose another with --port, or leave '
-                              '--port out and a free one is found') from None
-        return s.getsockname()[1]
-
-
 def read_hosts(path):
-    """(name, address) of each host in a file, a host a line; # begins a comment."""
+    """The hosts that a file names, a host a line; # begins a comment."""
     with open(path) as f:
         names = [line.partition('#')[0].strip() for line in f]
     names = [name for name in names if name]
     if not names:
         raise LaunchError(f'{path} names no host: write one a line')
-    found = []
     for name in names:
+        if name.startswith('-') or len(name.split()) > 1:
+            raise LaunchError(f'{path} has the line {name!r}, which is no host: write one a line')
+    return names
+
+
+@contextlib.contextmanager
+def sockets():
+    """A new folder for the sockets of a group, which only this user can enter."""
+    base = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix='d2l-', dir=base if len(base) < LONGEST_PATH - 20 and
+                              ':' not in base else '/tmp')
+    try:
+        yield messages.private_folder(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def on_host(host, command):
+    """What a shell's command says on a host. Raises LaunchError where it cannot be run."""
+    try:
+        done = subprocess.run([*SSH, host, command], stdin=subprocess.DEVNULL, text=True,
+                              capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        raise LaunchError(f'ssh {host} does not answer for 60 s') from None
+    except FileNotFoundError:
+        raise LaunchError('--hosts needs ssh, which is not installed') from None
+    if done.returncode:
+        raise LaunchError(f'ssh {host} {command!r} ended with {done.returncode}: '
+                          f'{done.stderr.strip()}')
+    return done.stdout.strip()
+
+
+@contextlib.contextmanager
+def remote_sockets(hosts, workers):
+    """By host, a new folder on it for the sockets of its workers, one each: the ends of ssh's."""
+    ranks = collections.defaultdict(str)
+    for i, host in zip(range(workers), itertools.cycle(hosts)):
+        ranks[host] += f' $d/{i}'
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        made = {host: pool.submit(on_host, host, f'umask 077 && d=$(mktemp -d {REMOTE_FOLDER}XXXXXX'
+                                  f') && mkdir{of_host} && echo $d')
+                for host, of_host in ranks.items()}
         try:
-            found.append((name, socket.gethostbyname(name)))
-        except OSError as err:
-            raise LaunchError(f'{path} names {name}, whose address is not known: {err}') from None
-    return found
+            yield {host: future.result() for host, future in made.items()}
+        finally:
+            for host, future in made.items():
+                if not future.exception():
+                    pool.submit(on_host, host, f'rm -rf {shlex.quote(future.result())}')
 
 
-def plan(workers, servers, hosts, port):
-    """(name, role, host or None, environment) of each process; hosts: pairs of read_hosts or []."""
-    root = hosts[0][1] if hosts else LOOPBACK
-    common = {'DMLC_PS_ROOT_URI': root, 'DMLC_PS_ROOT_PORT': str(port),
-              'DMLC_NUM_WORKER': str(workers), 'DMLC_NUM_SERVER': str(servers)}
-    names = [('scheduler', 'scheduler', {})]
-    names += [(f'server {i}', 'server', {}) for i in range(servers)]
-    names += [(f'worker {i}', 'worker', {'DMLC_RANK': str(i)}) for i in range(workers)]
-    for (name, role, own), (host, address) in zip(names, itertools.cycle(hosts
-                                                                         or [(None, LOOPBACK)])):
-        yield name, role, host, {**common, 'DMLC_NODE_HOST': address, **own}
+def plan(workers, servers, hosts):
+    """(name, role, host or None, environment) of each process."""
+    yield 'scheduler', 'scheduler', None, {}
+    for i in range(servers):
+        yield f'server {i}', 'server', None, {'DMLC_RANK': str(i)}
+    for i, host in zip(range(workers), itertools.cycle(hosts or [None])):
+        yield f'worker {i}', 'worker', host, {'DMLC_RANK': str(i)}
 
 
-def command_of(role, script, host, env):
-    """The command line of a process, on this machine or through ssh."""
-    command = [sys.executable, os.path.abspath(__file__), '--watched', '--role', role]
+def command_of(role, script, limit, host, env, here):
+    """The command line of a process, on this machine or through ssh.
+
+    env: its own environment; here: the folder of the sockets on this machine.
+    """
+    command = [sys.executable, os.path.abspath(__file__), '--watched', '--limit', f'{limit:g}',
+               '--role', role]
     command += script if role == 'worker' else []
     if host is None:
         return command
+    forwards = [f'{env["DMLC_PS_ROOT_URI"]}/{name}:{here}/{name}' for name in
+                ['scheduler', *(f'server-{i}' for i in range(int(env['DMLC_NUM_SERVER'])))]]
     variables = [f'{key}={value}' for key, value in env.items()]
     remote = f'cd {shlex.quote(os.getcwd())} && exec ' + shlex.join(['env', *variables, *command])
-    return ['ssh', '-o', 'BatchMode=yes', host, remote]
+    return [*SSH, *(part for forward in forwards for part in ('-R', forward)), host, remote]
 
 
-def launch(script, workers, servers=1, hosts=(), port=0):
+def launch(script, workers, servers=1, hosts=(), limit=LIMIT):
     """Run a group until its workers are done; return an exit status.
 
-    script: list of the script's path and its arguments. hosts: pairs of `read_hosts`. port: of the
-    scheduler, 0 for any. The status is 0 where all workers end well, else that of the process that
-    died first, 128 + N where signal N killed it. Raises LaunchError before anything is started.
+    script: list of the script's path and its arguments. hosts: of the workers, names that ssh
+    knows. limit: seconds without progress of one while others wait. The status is 0 where all
+    workers end well, else that of the process that died first, 128 + N where signal N killed it,
+    and 1 where one waited in vain. Raises LaunchError before anything is started.
     """
     if not os.path.isfile(script[0]):
         raise LaunchError(f'there is no script {script[0]}')
-    port = (port or PORT) if hosts else free_port(port)
     inherited = {key: value for key, value in os.environ.items() if not key.startswith('DMLC_')}
     inherited['PYTHONUNBUFFERED'] = '1'
-    group, shown = [], threading.Lock()
-    try:
-        for name, role, host, env in plan(workers, servers, hosts, port):
-            group.append(Process(name, command_of(role, script, host, env), {**inherited, **env},
-                                 shown))
-            group[-1].reader.start()
-        return watch(group)
-    finally:
-        end(group)
+    group, shown, key = [], threading.Lock(), messages.new_key()
+    with sockets() as here, remote_sockets(hosts, workers) as folders:
+        try:
+            for name, role, host, own in plan(workers, servers, hosts):
+                env = {'DMLC_PS_ROOT_URI': f"{folders[host]}/{own['DMLC_RANK']}" if host else here,
+                       'DMLC_NUM_WORKER': str(workers), 'DMLC_NUM_SERVER': str(servers), **own}
+                command = command_of(role, script, limit, host, env, here)
+                group.append(Process(name, command, {**inherited, **env}, key, shown))
+                group[-1].reader.start()
+            return watch(group)
+        finally:
+            end(group)
 
 
 def watch(group):
@@ -189,7 +257,7 @@ def watch(group):
         time.sleep(POLL)
         bad = [process for process in group if process.popen.poll()]
         if bad:
-            return lost(bad[0])
+            return lost(bad[-1])            # the scheduler, which is the first, may have seen that
     limit = time.monotonic() + LEAVE                # a script may not have used them at all
     while any(process.popen.poll() is None for process in group) and time.monotonic() < limit:
         time.sleep(POLL)
@@ -200,6 +268,10 @@ def lost(process):
     """Say which process died, how, and what it wrote last; return the exit status."""
     code = process.popen.returncode
     process.reader.join(0.5)                        # what it has written is read
+    if process.name == 'scheduler' and code == scheduler.STOPPED and process.lines:
+        print(f'd2l.launch: {process.lines[-1].rstrip()}. All are ended.', file=sys.stderr,
+              flush=True)
+        return 1
     how = f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
     print(f'd2l.launch: {process.name} died ({how}); the others are ended. Its last lines:',
           file=sys.stderr)
@@ -220,108 +292,146 @@ def end(group):
         process.kill(signal.SIGKILL)                # also what it has started
         process.popen.wait()
         process.reader.join(1)
-        process.popen.stdin.close()
+        os.close(process.hand)
     for signum, handler in handlers.items():
         signal.signal(signum, handler)
 
 
 # In the processes of the group
 
-def watched():
-    """End this process, and what it has started, when its launcher is gone: standard input ends."""
-    def wait():
-        while os.read(0, 1):
-            pass
-        os.killpg(0, signal.SIGKILL)
-    threading.Thread(target=wait, daemon=True).start()
+def standard_input(watched, folder):
+    """The group's key, from standard input, which is empty from then on, for the script.
 
-
-def serve():
-    """Be a server until the workers are done.
-
-    MXNet's own server takes optimizers only. This one also takes commands, a dict: `save` and
-    `load` with a folder for the state of its optimizer, and `learning_rate` with a number.
+    watched: end this process, and what it has started, when its launcher is gone: its end of
+    standard input is closed. folder: of sockets, which is removed then; None where there is none.
     """
-    import mxnet                                    # before DMLC_ROLE is set: else it serves itself
-    from mxnet.kvstore.kvstore_server import KVStoreServer
+    if os.isatty(0):
+        raise LaunchError("--role reads the group's key from standard input, which is a terminal "
+                          'here: see the text of d2l/launch.py')
+    key = messages.read_key(0)
+    hand = os.dup(0)
+    os.set_inheritable(hand, False)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
-    os.environ['DMLC_ROLE'] = 'server'
-    store = mxnet.kvstore.create('dist')
+    def wait():
+        while os.read(hand, 1):
+            pass
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            if os.path.dirname(folder).startswith(REMOTE_FOLDER):
+                with contextlib.suppress(OSError):      # it has those of others
+                    os.rmdir(os.path.dirname(folder))
+        os.killpg(0, signal.SIGKILL)
+    if watched:
+        threading.Thread(target=wait, daemon=True).start()
+    else:
+        os.close(hand)
+    return key
 
-    def obey(head, body, _):
-        try:
-            command = pickle.loads(body)
-            if isinstance(command, mxnet.optimizer.Optimizer):
-                return store.set_optimizer(command)
-            updater, path = store._updater, f'server-{store.rank}.states'
-            if 'save' in command:
-                with open(os.path.join(command['save'], path), 'wb') as f:
-                    f.write(updater.get_states(dump_optimizer=True))
-            elif 'load' in command:
-                with open(os.path.join(command['load'], path), 'rb') as f:
-                    updater.set_states(f.read())
-            else:
-                updater.optimizer.set_learning_rate(command['learning_rate'])
-        except BaseException:                       # ctypes would print it and go on
-            traceback.print_exc()
-            os._exit(1)
 
-    server = KVStoreServer(store)
-    server._controller = lambda: obey
-    server.run()
+def natural(name, least):
+    """A whole number of the environment, which is taken out of it: MXNet's own ps-lite would wait
+    for ever for what it does not find there."""
+    text = os.environ.pop(name)
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise LaunchError(f'{name}={text} has to be a whole number, {least} or more')
+    return int(text)
+
+
+def place():
+    """(the scheduler's address, where this process listens, numbers of workers and of servers, rank)
+    from the environment that the module's text lists; the rank may be None."""
+    root = os.environ.get('DMLC_PS_ROOT_URI', '')
+    needed = ['DMLC_PS_ROOT_URI', 'DMLC_NUM_WORKER', 'DMLC_NUM_SERVER']
+    needed += [] if root.startswith('/') else ['DMLC_PS_ROOT_PORT', 'DMLC_NODE_HOST']
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        raise LaunchError(f"--role needs {', '.join(missing)} in the environment "
+                          '(see the text of d2l/launch.py)')
+    del os.environ['DMLC_PS_ROOT_URI']
+    workers, servers = natural('DMLC_NUM_WORKER', 1), natural('DMLC_NUM_SERVER', 1)
+    rank = natural('DMLC_RANK', 0) if 'DMLC_RANK' in os.environ else None
+    if root.startswith('/'):                        # the launcher's folder
+        messages.private_folder(root)
+        return (os.path.join(root, 'scheduler'), os.path.join(root, f'server-{rank}'), workers,
+                servers, rank)
+    port = natural('DMLC_PS_ROOT_PORT', 1)
+    if port > 65535:
+        raise LaunchError(f'DMLC_PS_ROOT_PORT={port} is no port: 1 to 65535')
+    return (root, port), (os.environ.pop('DMLC_NODE_HOST'), 0), workers, servers, rank
+
+
+def serve(key, address, listens, rank, watched, limit):
+    """Be a server until the workers are done."""
+    requests, ready = queue.SimpleQueue(), threading.Event()
+
+    def hear(channel):
+        ready.wait()
+        server.hear(channel, requests)
+    listener = messages.Listener(listens, key, 'server', hear)
+    member.this = member.Member('server', key, address, rank,
+                                None if isinstance(listens, str) else listener.address, watched,
+                                limit)
+    from d2l_group import server                    # with MXNet, when all others can go on
+
+    ready.set()
+    server.run(requests)
 
 
 def work(script):
-    """Run a script as a worker.
-
-    An interpreter that ends waits until the other workers are done too. After an error that would
-    be for ever, so this process leaves at once.
-    """
-    os.environ['DMLC_ROLE'] = 'worker'
+    """Run a script as a worker. After an error it leaves at once, whatever else it has begun."""
     sys.argv[:] = script
     sys.path.append(sys.path[0])                    # of d2l, where it is not installed
     sys.path[0] = os.path.dirname(os.path.abspath(script[0]))
-    code = 1
+    atexit.register(member.this.leave)
     try:
         runpy.run_path(script[0], run_name='__main__')
+        if 'mxnet' in sys.modules:
+            sys.modules['mxnet'].npx.waitall()      # it computes in the background, and raises late
         return
     except SystemExit as err:
-        if not err.code:
+        code = err.code
+        if code is None or code == 0 and isinstance(code, int):
             return
-        code = err.code if isinstance(err.code, int) else 1
-        if code is not err.code:
-            print(err.code, file=sys.stderr)
+        if not isinstance(code, int):
+            print(code, file=sys.stderr)
+            code = 1
     except BaseException as err:
-        tb = err.__traceback__
+        code, tb = 1, err.__traceback__
         while tb.tb_next and tb.tb_frame.f_code.co_filename != script[0]:
             tb = tb.tb_next
         traceback.print_exception(type(err), err, tb)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(code % 256 or 1)                       # the exit status is a byte, and not 0 here
 
 
-def be(role, script):
-    """Be one process of a group, in the environment that the module's text lists."""
-    missing = [name for name in ('DMLC_PS_ROOT_URI', 'DMLC_PS_ROOT_PORT', 'DMLC_NUM_WORKER',
-                                 'DMLC_NUM_SERVER', 'DMLC_NODE_HOST') if name not in os.environ]
-    if missing:
-        raise LaunchError(f"--role needs {', '.join(missing)} in the environment "
-                          '(see the text of d2l/launch.py)')
-    os.environ.pop('DMLC_ROLE', None)
+def be(role, script, watched, limit):
+    """Be one process of a group; return an exit status."""
+    address, listens, workers, servers, rank = place()
+    key = standard_input(watched, os.path.dirname(address) if isinstance(address, str) else None)
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))   # not d2l/ itself
+    if role == 'scheduler':
+        return scheduler.run(key, address, workers, servers, limit)
     import d2l_cuda
 
     sys.meta_path.insert(0, d2l_cuda)               # as `import d2l` does
-    if role == 'worker':
-        work(script)
-    elif role == 'server':
-        serve()
-    else:
-        from mxnet.kvstore import kvstore_server
+    if role == 'server':
+        serve(key, address, listens, rank, watched, limit)
+    member.this = member.Member('worker', key, address, rank, None, watched, limit)
+    member.this.connect_servers()
+    work(script)
+    return 0
 
-        os.environ['DMLC_ROLE'] = 'scheduler'
-        kvstore_server._init_kvstore_server_module()        # leaves when all are done
+
+def seconds(text):
+    """A number of seconds for --limit."""
+    value = float(text)
+    if not 1 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text} is not a number of seconds, 1 or more')
+    return value
 
 
 def main(argv=None):
@@ -330,28 +440,31 @@ def main(argv=None):
                                      description=__doc__.splitlines()[0])
     parser.add_argument('-n', type=int, metavar='WORKERS', help='workers')
     parser.add_argument('-s', type=int, default=1, metavar='SERVERS', help='servers (1)')
-    parser.add_argument('--hosts', metavar='FILE', help='a host a line, reached over ssh')
-    parser.add_argument('--port', type=int, default=0, help="the scheduler's (any free one; "
-                                                            f'with --hosts {PORT})')
+    parser.add_argument('--hosts', metavar='FILE', help="the workers' hosts, one a line, over ssh")
+    parser.add_argument('--limit', type=seconds, default=LIMIT, metavar='SECONDS',
+                        help='end the group when one makes no progress for so long while others '
+                             f'wait ({LIMIT:g})')
     parser.add_argument('--role', choices=('scheduler', 'server', 'worker'),
                         help='be one process of a group that something else starts')
     parser.add_argument('--watched', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('--port', help=argparse.SUPPRESS)
     parser.add_argument('script', nargs=argparse.REMAINDER, metavar='SCRIPT ARGS')
     args = parser.parse_args(argv)
+    if args.port is not None:
+        parser.error('a group has no --port any more: its processes meet on Unix sockets. Leave it '
+                     'out')
     if args.role not in ('scheduler', 'server') and not args.script:
         parser.error('which SCRIPT?')
     if not args.role and not (args.n and args.n > 0 and args.s > 0):
         parser.error('how many workers? -n 2; and at least one server')
     try:
         if args.role:
-            if args.watched:
-                watched()
-            return be(args.role, args.script)
+            return be(args.role, args.script, args.watched, args.limit)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)       # `| head` ends the group, too
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         return launch(args.script, args.n, args.s, read_hosts(args.hosts) if args.hosts else (),
-                      args.port)
-    except LaunchError as err:
+                      args.limit)
+    except (LaunchError, messages.GroupError) as err:
         print(f'{parser.prog}: {err}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,7 +1,6 @@
 """Two workers train as one process does, and go on where they were stopped."""
 import os
 import re
-import types
 
 import numpy as onp
 import pytest
@@ -73,6 +72,13 @@ def test_two_workers_are_one_process_on_the_whole_minibatch(whole, tmp_path, opt
     assert_same(first, second)
     train_small.main(str(tmp_path), optimizer, EPOCHS)
     assert_same(first, parameters(tmp_path / '0.params'), TOLERANCE)
+    if optimizer == 'rates':                        # what is frozen has not moved at all
+        (tmp_path / 'untrained').mkdir()
+        train_small.main(str(tmp_path / 'untrained'), optimizer, 0)
+        untrained = parameters(tmp_path / 'untrained' / '0.params')
+        assert_same(*[{name: found[name] for name in ('0.weight', '0.bias')}
+                      for found in (first, untrained)])
+        assert (first['1.weight'] != untrained['1.weight']).all()
 
 
 def test_section_12_7_ends_alike_alone_and_on_two_workers():
@@ -190,21 +196,24 @@ def test_a_checkpoint_that_was_not_finished_is_not_one(tmp_path):
         distributed.trainer(other, 'sgd', checkpoint=tmp_path)
 
 
-def test_a_checkpoint_of_other_servers_is_refused(tmp_path, monkeypatch):
-    """The state of an optimizer lies in as many parts as there are servers."""
+def test_a_checkpoint_of_pickles_is_not_read(tmp_path):
+    """As an earlier d2l wrote them: they would run what somebody has put in."""
     net = nn.Dense(1, in_units=2)
     net.initialize()
-    monkeypatch.setattr(distributed, '_servers', lambda: 2)
-    distributed.trainer(net, 'sgd', checkpoint=tmp_path).save(1)
-    monkeypatch.setattr(distributed, '_servers', lambda: 1)
-    with pytest.raises(ValueError, match='written with 2 servers, here are 1.*launch with -s 2'):
+    (tmp_path / 'epoch-1').mkdir()
+    (tmp_path / 'epoch-1' / 'group.json').write_text('{"epoch": 1, "servers": 1}')
+    with pytest.raises(ValueError, match='earlier d2l, as pickles.*another folder'):
         distributed.trainer(net, 'sgd', checkpoint=tmp_path)
 
 
 def test_a_second_trainer_is_refused(monkeypatch):
-    monkeypatch.setattr(distributed, '_store', lambda: types.SimpleNamespace(d2l_trainer='first'))
+    store = distributed._Servers()
+    store.d2l_trainer = 'first'
+    monkeypatch.setattr(distributed, '_servers', store)
+    net = nn.Dense(1, in_units=2)
+    net.initialize()
     with pytest.raises(RuntimeError, match='there is a trainer already'):
-        distributed.trainer(nn.Dense(1, in_units=2), 'sgd')
+        distributed.trainer(net, 'sgd')
 
 
 def test_one_process_is_worker_0_of_1():

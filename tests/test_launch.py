@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ import pytest
 
 from conftest import REPO
 from d2l import launch
+from d2l_group import messages
 
+LOOPBACK = '127.0.0.1'
 GONE = 5.0              # seconds in which a group is gone after a death
 SECRET = 'correct-horse-battery'
 STEPS = '''\
@@ -108,7 +111,7 @@ def test_a_death_ends_the_group(group, victim):
     running = pids()
     assert sorted(map(role, running.values())) == ['launcher', 'scheduler', 'server', 'worker',
                                                    'worker']
-    assert listening(running) == {'0100007F'}       # 127.0.0.1, nothing else
+    assert listening(running) == set()              # no port at all
     killed = [pid for pid in running if role(running[pid]) == victim][-1]
     start = time.monotonic()
     os.kill(killed, signal.SIGKILL)
@@ -165,66 +168,85 @@ def test_lines_carry_their_process_and_ranks_are_the_launchers(group):
     assert popen.returncode == 0 and pids() == {}
 
 
-def test_over_ssh_the_hosts_get_the_processes(group, tmp_path):
-    """ssh's place is taken by a shell that notes the host and runs the command here."""
+def test_over_ssh_the_hosts_get_the_workers(group, tmp_path):
+    """ssh's place is taken by a shell that notes the host and runs the command here; what it would
+    forward, a link leads to."""
     ssh = tmp_path / 'bin' / 'ssh'
     ssh.parent.mkdir()
-    ssh.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\nexec sh -c "$4"\n')
+    ssh.write_text(f"""#!/bin/bash
+while [ "${{1#-}}" != "$1" ]; do
+    [ "$1" = -R ] && ln -s "${{2#*:}}" "${{2%%:*}}"
+    shift 2
+done
+echo "$*" >> {tmp_path}/calls
+exec sh -c "$2"
+""")
     ssh.chmod(0o755)
     hosts = tmp_path / 'hosts'
-    hosts.write_text('127.0.0.1   # this one\n\nlocalhost\n')
-    popen, pids = group(STEPS, '--hosts', str(hosts), '--port', str(launch.free_port()),
+    hosts.write_text('first   # this one\n\nsecond\n')
+    popen, pids = group(STEPS, '-s', '2', '--hosts', str(hosts),
                         PATH=f'{ssh.parent}:{os.environ["PATH"]}')
     both_step(popen)
     calls = (tmp_path / 'calls').read_text()
-    # in any order: they start beside one another
-    assert sorted(re.findall(r'^-o BatchMode=yes (\S+) .*--role (\w+)', calls, flags=re.M)) == [
-        ('127.0.0.1', 'scheduler'), ('127.0.0.1', 'worker'), ('localhost', 'server'),
-        ('localhost', 'worker')]
+    assert sorted(re.findall(r'^(\S+) cd .*--role (\w+)', calls, flags=re.M)) == [
+        ('first', 'worker'), ('second', 'worker')]      # the rest is here
     assert SECRET not in calls
+    folders = set(re.findall(r'DMLC_PS_ROOT_URI=(/tmp/d2l-\w+)/[01] ', calls))
+    assert len(folders) == 2 and all(os.path.exists(folder) for folder in folders)
     os.kill(popen.pid, signal.SIGKILL)              # the far ends notice
     limit = time.monotonic() + GONE
     while pids() and time.monotonic() < limit:
         time.sleep(0.05)
     assert pids() == {}
+    assert not any(os.path.exists(folder) for folder in folders)
+
+
+def roles(worker, *extra, **env):
+    """Start a scheduler, a server and two workers as another cluster's scheduler does; returns them.
+
+    worker: its script and arguments. extra: arguments before --role. env: changes to the environment.
+    """
+    with socket.socket() as s:
+        s.bind((LOOPBACK, 0))
+        port = s.getsockname()[1]
+    env = {**os.environ, 'DMLC_PS_ROOT_URI': LOOPBACK, 'DMLC_NUM_WORKER': '2',
+           'DMLC_PS_ROOT_PORT': str(port), 'DMLC_NUM_SERVER': '1', 'DMLC_NODE_HOST': LOOPBACK, **env}
+    key, found = messages.new_key(), []
+    for what in ['scheduler'], ['server'], ['worker', *worker], ['worker', *worker]:
+        found.append(subprocess.Popen(
+            [sys.executable, '-m', 'd2l.launch', *extra, '--role', *what], cwd=REPO, env=env,
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        found[-1].stdin.write(key + '\n')
+        found[-1].stdin.flush()
+    return found
+
+
+def said_by(group):
+    """What each process of a group of `roles` says, when all have ended."""
+    try:
+        return [popen.communicate(timeout=120)[0] for popen in group]
+    finally:
+        for popen in group:
+            popen.kill()
+            popen.wait()
 
 
 def test_another_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text('import d2l\nfrom d2l import distributed\n'
                       'print(distributed.rank(), distributed.num_workers(), d2l.__version__)')
-    env = {**os.environ, 'DMLC_PS_ROOT_URI': launch.LOOPBACK, 'DMLC_NUM_WORKER': '2',
-           'DMLC_PS_ROOT_PORT': str(launch.free_port()), 'DMLC_NUM_SERVER': '1',
-           'DMLC_NODE_HOST': launch.LOOPBACK}
-    group = [subprocess.Popen([sys.executable, '-m', 'd2l.launch', '--role', *what], cwd=REPO,
-                              env=env, text=True, stdout=subprocess.PIPE)
-             for what in (['scheduler'], ['server'], ['worker', script], ['worker', script])]
-    try:
-        said = [popen.communicate(timeout=120)[0] for popen in group]
-    finally:
-        for popen in group:
-            popen.kill()
-    assert sorted(said) == ['', '', '0 2 0.7.1\n', '1 2 0.7.1\n']
+    group = roles([script])
+    assert sorted(said_by(group)) == ['', '', '0 2 0.7.1\n', '1 2 0.7.1\n']
     assert [popen.returncode for popen in group] == [0, 0, 0, 0]
-
-
-def test_a_port_that_is_taken_is_said_before_anything_starts(python):
-    import socket
-
-    with socket.socket() as s:
-        s.bind((launch.LOOPBACK, 0))
-        s.listen()
-        port = s.getsockname()[1]
-        done = python('-m', 'd2l.launch', '-n', 2, '--port', port, __file__)
-    assert done.returncode == 2 and done.stdout == ''
-    assert f'port {port} is taken: choose another with --port' in done.stderr
 
 
 @pytest.mark.parametrize('args, says', [
     (['-n', '2'], 'which SCRIPT'), (['x.py'], '-n 2'), (['-n', '0', 'x.py'], '-n 2'),
     (['-n', '2', 'no/such.py'], 'there is no script no/such.py'),
     (['-n', '2', '--hosts', os.devnull, __file__], 'names no host'),
-    (['--role', 'server'], 'DMLC_PS_ROOT_URI, '),
+    (['--role', 'server'], 'DMLC_PS_ROOT_URI, '), (['-n', '2', '--port', '99999', 'x.py'], 'no --port'),
+    (['-n', '2', '--limit', '0', 'x.py'], 'number of seconds'),
+    (['-n', '2', '--limit', 'nan', 'x.py'], 'number of seconds'),
 ])
 def test_a_bad_call_names_the_cure(args, says, capsys, monkeypatch):
     try:

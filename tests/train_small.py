@@ -17,7 +17,8 @@ from d2l import distributed
 
 npx.set_np()
 LENGTH, BATCH_SIZE = 37, 8          # 8, 8, 8, 8 and 5: two workers' shares differ
-OPTIMIZERS = {'sgd': ('sgd', {}), 'momentum': ('sgd', {'momentum': 0.9}), 'adam': ('adam', {})}
+OPTIMIZERS = {'sgd': ('sgd', {}), 'momentum': ('sgd', {'momentum': 0.9}), 'adam': ('adam', {}),
+              'rates': ('sgd', {'momentum': 0.9, 'wd': 0.1})}
 
 
 def dataset(random):
@@ -38,6 +39,10 @@ def main(folder, optimizer, num_epochs, dies=''):
         param.set_data(np.array(random.uniform(-0.3, 0.3, param.shape).astype('float32')))
         if distributed.num_workers() == 2 and distributed._store().rank == 1:
             param.set_data(np.ones(param.shape))
+    if optimizer == 'rates':        # of 4.5 and 13.2: the first layer is frozen
+        net[0].collect_params().setattr('lr_mult', 0)
+        net[1].collect_params().setattr('lr_mult', 2)
+        net.collect_params('.*bias').setattr('wd_mult', 0)
     net(X)                          # leaves the second weight in oneDNN's layout
     name, hyperparams = OPTIMIZERS[optimizer]
     trainer = distributed.trainer(net, name, {'learning_rate': 0.05, **hyperparams},
