@@ -1,4 +1,6 @@
 """d2l.updates: the numbers are those of MXNet's own Updater."""
+import copy
+import pickle
 import re
 
 import mxnet
@@ -197,3 +199,15 @@ def test_an_error_is_mxnets():
     updater = optimizer.get_updater(optimizer.Adam())
     with pytest.raises(mxnet.MXNetError, match=r'expected \[2,1\], got \[3,1\]'):
         updater((0,), (mxnet.nd.zeros((3, 1)),), (mxnet.nd.zeros((2, 1)),))
+
+
+@pytest.mark.parametrize('again', [copy.deepcopy, lambda updater: pickle.loads(pickle.dumps(updater))])
+def test_an_updater_can_be_copied_after_a_step(again):
+    """The pointers that it keeps for speed belong to this process and to these arrays."""
+    updater = optimizer.Updater(optimizer.Adam())
+    weight, grad = np.ones(3), np.ones(3)
+    updater([0], [grad], [weight])
+    other, weight2 = again(updater), weight.copy()
+    updater([0], [grad], [weight])
+    other([0], [grad], [weight2])
+    assert (weight.asnumpy() == weight2.asnumpy()).all()

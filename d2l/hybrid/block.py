@@ -29,8 +29,8 @@ class CompiledBlock(Compiled):
             raise ValueError(f'optimize={optimize!r}: True, False or {UNCHECKED!r}')
         if isinstance(net, gluon.Block) and not in_place:
             vars(self).update({k: vars(net)[k] for k in ('_params', '_children', '_reg_params')})
-        vars(self).update(_net=net, _own=own, _options=(in_place, flags, exact, optimize, fallback, own),
-                          _programs={}, _warned=False)
+        options = in_place, flags, exact, optimize, fallback, own
+        vars(self).update(_net=net, _own=own, _options=options, _programs={}, _warned=False)
 
     def _run_eagerly(self, *args, **kwargs):
         net, in_place = self._net, self._options[0]
@@ -199,14 +199,14 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
         static_alloc unless said otherwise
 
-    The contract: `net(X)` gives what eager mode would, whatever Python does, or raises TraceError with
-    the line and the cure, and net is eager again.
+    The contract: `net(X)` gives what eager mode would, whatever Python does, or raises TraceError
+    with the line and the cure, and net is eager again.
 
     | Python in `forward` | compiled |
     |---|---|
-    | reads attributes, globals, closures, defaults, class and module attributes, methods, functions,
-      `os.environ` | guarded: where a value is another than before, compared by type and value, net is
-      traced again; what is only equal is not |
+    | reads attributes, globals, closures, defaults, class and module attributes, methods,
+      functions, `os.environ` | guarded: where a value is another than before, compared by type and
+      value, net is traced again |
     | reads lists, dicts, sets, deques, dataclasses, objects, NumPy arrays, Parameters, layers |
       guarded with all that is in them, to 20,000 values and 4 MB of a NumPy array |
     | uses MXNet's arrays from any of these, or from arguments | inputs of the graph, read at each
@@ -217,14 +217,14 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
       deques, sets and objects in place, those of the caller, too | done again after each call |
     | writes into an array of an attribute, a global or a list | done again after each call |
     | changes a number or a text that it read (a counter), makes layers | TraceError |
-    | branches on the values of arrays, or asks for them (`float`, `asnumpy`, `print`) | TraceError |
+    | branches on values of arrays, or asks for them (`float`, `asnumpy`, `print`) | TraceError |
     | writes into an argument or a Parameter, reads `X.grad`, pauses autograd | TraceError |
     | draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()` | TraceError |
     | takes the next value of an iterator or generator from outside, or returns one | TraceError |
     | calls a child with hooks | TraceError; hooks of net itself run |
     | prints, logs, warns, sleeps, imports, asserts | in a trace only |
 
-    A net that would be traced for each call (a list that it reads grows, say) is right and slow, and a
+    A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with
     active=False.
     """
@@ -257,11 +257,11 @@ def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
     is called in its place. Given arguments, it is traced for them now.
 
-    Arguments and results may be nested in any way: lists, tuples, dicts, dataclasses, objects, keyword
-    arguments. Arrays in them are inputs and outputs of the graph, an array that is met twice is one,
-    what is not an array is compared by type and value: another one is another trace. An iterator, a
-    generator or a lock made in the run cannot be a result. Options, and what is guarded, refused, or
-    happens in a trace only: see `hybridize`.
+    Arguments and results may be nested in any way: lists, tuples, dicts, dataclasses, objects,
+    keyword arguments. Arrays in them are inputs and outputs of the graph, an array that is met twice
+    is one, all else is compared by type and value: another one is another trace. An iterator, a
+    generator or a lock made in the run cannot be a result. Options, and what is guarded, refused,
+    or happens in a trace only: see `hybridize`.
 
     runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes, which
         is often faster. No other option says anything then, last digits differ, and a call under

@@ -40,8 +40,8 @@ _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'STORE_ATTR', 'DELETE_ATTR', 'IMPORT_FROM'}
 _ATTRIBUTE_STORES = {'STORE_ATTR', 'DELETE_ATTR'}
 _CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE'}
-_CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType and name not in (
-    'sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
+_CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType
+           and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
 _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
             datetime.date.today}
 _REPEATED = {                   # function of C -> what a forward that calls it does
@@ -70,8 +70,8 @@ def is_users(frame):
 
 @functools.lru_cache(maxsize=None)
 def names_in(code):
-    """(globals that are loaded, globals that are stored, attributes, cells that are loaded, attributes
-    that are stored) by a code object."""
+    """(globals that are loaded, globals that are stored, attributes, cells that are loaded,
+    attributes that are stored) by a code object."""
     found = collections.defaultdict(dict)
     for step in dis.get_instructions(code):
         for kind, operators in enumerate((
@@ -188,7 +188,9 @@ class Reads:
         if not isinstance(owner, dict):
             return self.look_up_class(owner, name, line)
         for each in name, '_' + name:           # as properties of MXNet's classes are kept
-            if (each in owner or each in self._stored and self._is_own(owner)) and each not in ('_data', '_grad'):    # Parameters' are seen when used
+            if each in ('_data', '_grad'):      # those of Parameters are seen when they are used
+                continue
+            if each in owner or each in self._stored and self._is_own(owner):
                 self._slot(owner, each, what + name, True, line)
 
     def _is_own(self, owner):

@@ -32,7 +32,8 @@ from mxnet.ndarray._internal import NDArrayBase
 from . import tape
 from .guards import MISSING, Slot
 from .reads import BEFORE, Reads, is_users, line_of
-from .tree import BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state, simple
+from .tree import (
+    BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state, simple)
 from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
@@ -121,8 +122,8 @@ class Signals:
             self._open = False
 
     def _give_back(self):
-        for number, handler in sorted(self._handlers.items(), key=lambda item: item[0] == signal.SIGINT):
-            signal.signal(number, handler)      # Ctrl-C raises: last
+        for number in sorted(self._handlers, key=lambda n: n == signal.SIGINT):     # it raises: last
+            signal.signal(number, self._handlers[number])
 
     def _raise(self):
         waiting, self._waiting = self._waiting, []

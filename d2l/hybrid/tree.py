@@ -463,7 +463,8 @@ def _find_how(kind):
     if issubclass(kind, tuple):
         return Tree._tuple
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
-                      (frozenset, parts(_Frozen)), (dict, node(_Dict)), (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
+                      (frozenset, parts(_Frozen)), (dict, node(_Dict)),
+                      (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
                       ((bytearray, array.array), node(_Bytes)), (types.MethodType, parts(_Method)),
                       (functools.partial, parts(_Partial)),
                       ((types.MappingProxyType, weakref.ref), parts(_Proxy)),
