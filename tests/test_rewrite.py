@@ -11,7 +11,6 @@ from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 import d2l
-from d2l.rewrite.rules import FAST, LARGE
 
 npx.set_np()
 ERROR = 1e-5        # relative to the largest number: sums of some dozens of float32
@@ -108,7 +107,8 @@ def test_elementwise(op, data):
     arrays = [normal(*whole), normal(*part) + 2]
     if data.draw(st.booleans()):
         arrays.reverse()
-    assert_same(ELEMENTWISE[op], *arrays, without=[op], modes=[True])
+    repeats = len({a.size for a in arrays}) > 1
+    assert_same(ELEMENTWISE[op], *arrays, modes=[True], within=['_full'] if repeats else ())
 
 
 def test_what_repeats_along_axes_apart_stays():
@@ -198,35 +198,6 @@ def test_a_row_times_rows(batch, k, m, flag):
         return npx.batch_dot(a.swapaxes(1, 2) if flag else a, b.swapaxes(1, 2))
     assert_same(function, normal(*(batch, k, 1) if flag else (batch, 1, k)), normal(batch, m, k),
                 within=['_np_reshape'], without=['SwapAxis', 'transpose'])
-
-
-@given(n=st.integers(1, 4), rows=st.sampled_from([1, 16, 40, 41]),
-       middle=st.sampled_from([1, 16, 64, 101]), columns=st.sampled_from([1, 4, 16, 101]),
-       transposed=st.booleans())
-@repeatable
-def test_products_of_large_matrices(n, rows, middle, columns, transposed):
-    large = (n > 1 and rows * middle * columns >= LARGE and (rows % FAST or middle % FAST)
-             and (columns == 1 or not transposed))
-    if rows == 1 and transposed:                # as it stands after the rule before
-        rows, columns = columns, rows
-        large = n > 1 and rows * middle >= LARGE and rows % FAST
-    op = 'Convolution'
-    assert_same(lambda a, b: npx.batch_dot(a, b.swapaxes(1, 2) if transposed else b),
-                normal(n, rows, middle),
-                normal(n, columns, middle) if transposed else normal(n, middle, columns),
-                within=[op] if large else [], without=['batch_dot'] if large else [op],
-                modes=[True])
-
-
-def test_a_row_times_many_rows():
-    """Skip-gram's. Two rules meet; the rows that were looked up are reshaped in place."""
-    at = np.array(onp.arange(3 * 50).reshape(3, 50) % 40)
-
-    def scores(x, table):
-        rows = npx.embedding(at, table, input_dim=40, output_dim=90)
-        return npx.batch_dot(x, rows.swapaxes(1, 2))
-    assert_same(scores, normal(3, 1, 90), normal(40, 90), within=['Convolution', '_np_reshape'],
-                without=['batch_dot', 'SwapAxis', 'transpose'], modes=[True])
 
 
 @given(rows=st.integers(1, 6), steps=length, value=st.sampled_from([0, -1e6]), twice=st.booleans())
@@ -474,7 +445,6 @@ ANY = {         # rule -> a function, shapes of its arguments
     'concatenate vectors': (lambda x, y: np.concatenate([x, y * 2]), (32,), (16,)),
     'batch_dot': (lambda x, y: npx.batch_dot(x, y.swapaxes(1, 2)), (2, 3, 4), (2, 5, 4)),
     'batch_dot, a row': (lambda x, y: npx.batch_dot(x, y.swapaxes(1, 2)), (2, 1, 4), (2, 5, 4)),
-    'grouped_convolution': (npx.batch_dot, (2, 9, 31), (2, 31, 17)),
     'few_filters': (chained(npx.sigmoid, average), (2, 3, 9, 9), (6, 3, 3, 3), (6,), (5, 6, 2, 2)),
     'few_filters, tanh': (chained(np.tanh), (2, 2, 7, 7), (3, 2, 3, 3), (3,), (4, 3, 2, 2)),
     'rnn': (lambda x, y, H, W, V, b: cell(y, cell(x, H, W, V, b), W, V, b),

@@ -2,10 +2,11 @@
 16; with others, as LeNet's 6, it goes picture by picture through a matrix copied number by number.
 """
 from .graph import shape
-from .rules import FAST, rule_table
+from .rules import rule_table
 
 RULES, rule = rule_table()
-FAST_IN_TRAINING = 16               # of these many channels, the multiples are fast
+FAST = 8            # of these many channels, oneDNN computes convolutions of multiples in blocks
+FAST_IN_TRAINING = 16               # in gradients
 
 
 def plain(node):

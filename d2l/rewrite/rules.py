@@ -11,7 +11,7 @@ one thread, for other processes were running; medians of three rounds, within so
     square                  2.75 deepfm                 3.70 deepfm
     reduction               2.47 deepfm                 5.51 deepfm
     fuse_recurrences        1.66 lstm_scratch           2.16 lstm_scratch
-    batch_dot               1.39 skip_gram (*)          1.84 skip_gram
+    batch_dot               1.39 skip_gram              1.84 skip_gram
     few_filters             1.19 lenet                  1.54 lenet
     once                    1.18 lstm_scratch           1.08 lstm_scratch
     layer_norm              1.18 transformer
@@ -19,13 +19,13 @@ one thread, for other processes were running; medians of three rounds, within so
     concatenate             1.10 lstm_scratch           1.30 lstm_scratch
     reshape                 1.07 lstm_scratch           1.07 transformer
     sequence_mask           1.06 transformer            1.05 transformer
-    elementwise             1.05 transformer            1.07 transformer
     copy                    1.00 transformer            1.05 transformer
-    grouped_convolution     0.79 skip_gram: it is for several threads, (*) without it
 
-activation is for nets with np.tanh and npx.sigmoid, which those networks have in loops only. Two are
-no more: numbers times products, or tables (1.02 in training; in prediction, 1.13 and 1.06 for the
-transformer, for which ONNX Runtime is faster).
+activation is for nets with np.tanh and npx.sigmoid, which those networks have in loops only;
+elementwise was 1.05 for the transformer when it did more. No more: numbers times products, or tables
+(1.02 in training; in prediction, 1.13 and 1.06 for the transformer, for which ONNX Runtime is faster);
+products as grouped convolutions (0.79, and errors of oneDNN); sums of equal shapes by oneDNN (the
+proof found a gradient of a ResNet wrong).
 """
 import functools
 import math
@@ -35,12 +35,9 @@ import numpy
 from .graph import shape
 
 FLOAT = numpy.dtype('float32')
-ELEMENTWISE = {'_npi_add': 'add_n', '_npi_subtract': 'elemwise_sub',
-               '_npi_multiply': 'elemwise_mul'}
+ELEMENTWISE = '_npi_add', '_npi_subtract', '_npi_multiply'
 RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze', 'Flatten'
 WIDE = 16           # rows from which copying them whole pays
-LARGE = 4096        # multiplications in a product of matrices from which all threads pay
-FAST = 8            # of these many channels, oneDNN computes convolutions of multiples in blocks
 
 
 def rule_table():
@@ -83,16 +80,13 @@ def activation(graph, node):
 
 @rule(*ELEMENTWISE)
 def elementwise(graph, node):
-    """Operators that broadcast -> those that do not, where shapes are equal; in training also where
-    an argument is repeated along neighbouring axes, for the gradient of broadcasting is a slow sum,
-    and that of a product with ones is a product."""
+    """An argument that is repeated along neighbouring axes -> a product with ones, in training: the
+    gradient of broadcasting is a slow sum, that of a product is a product."""
     whole = node.shapes[0]
-    inputs = [value if shape(value) == whole else
-              graph.training and repeated(graph, value, whole) for value in node.inputs]
-    if all(inputs):
-        # elemwise_add's gradient, where one argument wants none, is what lay in memory (mxnet#20293)
-        return graph.new(ELEMENTWISE[node.op], inputs, whole,
-                         **{'num_args': 2} if node.op == '_npi_add' else {})
+    if graph.training and any(shape(value) != whole for value in node.inputs):
+        inputs = [repeated(graph, value, whole) for value in node.inputs]
+        if all(inputs):
+            return graph.new(node.op, inputs, whole)
 
 
 @rule('SequenceMask')
@@ -279,23 +273,3 @@ def batch_dot(graph, node):
         return graph.reshape(product, n, 1, columns)
     if inputs != node.inputs:
         return graph.new('batch_dot', inputs, node.shapes[0], **flags)
-
-
-@rule('batch_dot')
-def grouped_convolution(graph, node):
-    """Products of large matrices -> a convolution in as many groups, in training: BLAS is called for
-    one after another on one thread, oneDNN shares them out, and takes twice the time of a core, which
-    pays for gradients. Not where both sides are multiples of 8, which oneDNN would first copy into blocks."""
-    if len(node.shapes[0]) != 3 or not graph.training:
-        return None
-    a, b = node.inputs
-    n, rows, columns = node.shapes[0]
-    middle = shape(a)[-1]
-    if node.attr('transpose_a', False) or node.attr('transpose_b', False) and columns > 1 or (
-            n == 1 or rows * middle == 1 or rows * middle * columns < LARGE
-            or rows % FAST == middle % FAST == 0):
-        return None
-    data, weight = graph.reshape(b, 1, n * middle, columns), graph.reshape(a, n * rows, middle, 1)
-    product = graph.new('Convolution', [data, weight], (1, n * rows, columns), kernel=(1,),
-                        num_filter=n * rows, num_group=n, no_bias=True)
-    return graph.reshape(product, n, rows, columns)
