@@ -17,15 +17,22 @@ PREFIX = '.new-'
 def new_folder(folder):
     """Give a new folder inside `folder`, which is gone after `with`; those that killed processes left
     there are removed first. Raises OSError."""
-    for name in os.listdir(folder):
-        if name.startswith(PREFIX):
-            _remove_abandoned(os.path.join(folder, name))
+    for name in _names(folder):
+        _remove_abandoned(os.path.join(folder, name))
     new, lock = _locked(folder)
     try:
         yield new
     finally:
         shutil.rmtree(new, ignore_errors=True)
         os.close(lock)
+
+
+def _names(folder):
+    """The names of temporary folders there; none where they cannot be read."""
+    try:
+        return [name for name in os.listdir(folder) if name.startswith(PREFIX)]
+    except OSError:
+        return []
 
 
 def _lock(path):

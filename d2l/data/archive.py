@@ -4,11 +4,9 @@ import os
 import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
-import zlib
 
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
+from d2l import files
 
 
 class ArchiveError(ValueError):
@@ -19,6 +17,21 @@ def _check_name(fname, name):
     parts = name.replace('\\', '/').split('/')
     if name.startswith(('/', '\\')) or '..' in parts or ':' in parts[0]:
         raise ArchiveError(f'{fname} would write outside its folder: {name}; nothing was extracted')
+    if '\0' in name or not os.path.normpath(name).strip('./'):
+        raise ArchiveError(f'{fname} holds a file of no name, {name!r}; nothing was extracted')
+
+
+def _tar_members(archive):
+    """The members of a tar file, each behind the last: tarfile itself goes back for a negative size."""
+    end = -1
+    while True:
+        member = archive.next()
+        if member is None:
+            return
+        if member.size < 0 or archive.offset <= end:
+            raise tarfile.ReadError(f'{member.name} has a negative size')
+        end = archive.offset
+        yield member
 
 
 def _members(fname, archive):
@@ -29,7 +42,7 @@ def _members(fname, archive):
                    for info in archive.infolist()]
     else:
         entries = [(info.name, info.size, info.isdir(), info.isreg() or info.isdir())
-                   for info in archive.getmembers()]
+                   for info in _tar_members(archive)]
         _check_end(archive)
     for name, _, _, plain in entries:
         _check_name(fname, name)
@@ -67,19 +80,59 @@ def extract(fname, folder):
             if all(os.path.isfile(paths[name]) and os.path.getsize(paths[name]) == size
                    for name, size in sizes.items()):
                 return
-            with tempfile.TemporaryDirectory(dir=folder, prefix='.new-') as new:
+            free = shutil.disk_usage(folder).free
+            if sum(sizes.values()) > free:
+                raise OSError(f'it holds {sum(sizes.values())} bytes, and {free} are free')
+            with files.new_folder(folder) as new:
                 for name in sizes:
-                    path = os.path.join(new, name)
+                    path = os.path.join(new, 'new', name)
                     os.makedirs(os.path.dirname(path), exist_ok=True)
                     with opened(name) as source, open(path, 'xb') as file:
                         shutil.copyfileobj(source, file)
-                for name in folders:
-                    os.makedirs(os.path.join(folder, name), exist_ok=True)
-                for name, path in paths.items():
-                    os.makedirs(os.path.dirname(path), exist_ok=True)
-                    os.replace(os.path.join(new, name), path)
-    except DAMAGED as err:
-        raise ArchiveError(f'{fname} is damaged ({err}); nothing was extracted. Delete it, and it '
-                           'is fetched again') from err
+                _move(new, folder, paths, folders)
     except OSError as err:
+        if isinstance(err, gzip.BadGzipFile):
+            raise _damaged(fname, err) from err
         raise ArchiveError(f'cannot extract {fname} into {os.path.abspath(folder)}: {err}') from err
+    except ArchiveError:
+        raise
+    except Exception as err:            # of Python's readers, for a file made to break them, any
+        raise _damaged(fname, err) from err
+
+
+def _damaged(fname, err):
+    return ArchiveError(f'{fname} is damaged ({type(err).__name__}: {err}); nothing was extracted. '
+                        'Delete it, and it is fetched again')
+
+
+def _move(new, folder, paths, folders):
+    """Move extracted files from `new` to their places in folder, or leave all there as it was.
+
+    paths: name -> place; folders: names of folders to be there
+    """
+    made, moved = [], []
+    try:
+        for name in [*folders, *map(os.path.dirname, paths)]:
+            parts = name.split('/')
+            for i in range(len(parts)):
+                place = os.path.join(folder, *parts[:i + 1])
+                if not os.path.isdir(place):
+                    os.mkdir(place)
+                    made.append(place)
+        for i, (name, path) in enumerate(paths.items()):
+            if os.path.isdir(path):
+                raise IsADirectoryError(f'{path} is a folder')
+            old = os.path.join(new, str(i))
+            if os.path.lexists(path):
+                os.replace(path, old)
+            moved.append((path, old))
+            os.replace(os.path.join(new, 'new', name), path)
+    except BaseException:
+        for path, old in reversed(moved):
+            if os.path.lexists(old):
+                os.replace(old, path)
+            elif os.path.lexists(path):
+                os.remove(path)
+        for place in reversed(made):
+            os.rmdir(place)
+        raise

@@ -1,21 +1,24 @@
 """The one door through which files come: fetched and verified, or made as a sample."""
+import contextlib
 import functools
 import inspect
 import os
 import sys
-import tempfile
+import threading
 import time
 
 from mxnet import gluon, test_utils
 from mxnet.contrib.text.embedding import FastText, GloVe
 from mxnet.gluon.model_zoo import model_store
 
+from d2l import files
 from d2l.data import samples
 
 DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
 SOURCES = ('real', 'sample')
 RETRY_WAIT = 1                      # seconds between two attempts
 TIMEOUT = 30                        # seconds without an answer
+PATIENCE = 60                       # seconds for a CHUNK
 TRY_AGAIN = (408, 429)              # HTTP errors below 500 that may pass
 CHUNK = 2**13                       # bytes read at a time
 BAR_SECONDS = 10                    # between two lines of progress where there is no terminal
@@ -108,15 +111,18 @@ def _is_good(path, sha1):
     return os.path.exists(path) and (not sha1 or gluon.utils.check_sha1(path, sha1))
 
 
+@contextlib.contextmanager
 def _new_file_folder(path):
     """A temporary folder beside path, made with its parents; gone after `with`, also on Ctrl-C."""
     folder = os.path.dirname(path) or '.'
-    try:
-        os.makedirs(folder, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=folder, prefix='.new-')
-    except OSError as err:
-        raise FetchError(f'cannot write to {os.path.abspath(folder)} ({err.strerror}): '
-                         'choose another folder, such as download(name, cache_dir=...)') from err
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            new = stack.enter_context(files.new_folder(folder))
+        except OSError as err:
+            raise FetchError(f'cannot write to {os.path.abspath(folder)} ({err.strerror}): '
+                             'choose another folder, such as download(name, cache_dir=...)') from err
+        yield new
 
 
 def _fetch(url, path, sha1, retries, verify_ssl):
@@ -142,10 +148,13 @@ def _fetch(url, path, sha1, retries, verify_ssl):
         print(f'Downloading {path} from {source}...')
         try:
             _try(lambda: _stream(pooch, source, part, verify_ssl), requests.exceptions, retries)
-        except requests.exceptions.RequestException as err:
-            raise FetchError(f'cannot fetch {source}: {err}. {cure}') from err
         except OSError as err:
-            raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
+            if not isinstance(err, requests.exceptions.RequestException):
+                raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
+            raise FetchError(f'cannot fetch {source}: {err}. {cure}') from err
+        except Exception as err:        # of the HTTP libraries, for an answer made to break them, any
+            raise FetchError(f'cannot fetch {source}: what came is no answer of HTTP '
+                             f'({type(err).__name__}: {err}). {cure}') from err
         if sha1 and not gluon.utils.check_sha1(part, sha1):
             raise FetchError(f'what came from {source} has the SHA-1 '
                              f"{pooch.file_hash(part, 'sha1')} and was not kept. {cure}")
@@ -153,15 +162,60 @@ def _fetch(url, path, sha1, retries, verify_ssl):
 
 
 def _stream(pooch, source, part, verify_ssl):
+    """Fetch source into the file part. Raises what requests raises, and Timeout for a server that
+    sends less than a CHUNK in PATIENCE seconds, a byte now and then."""
+    import requests
     from tqdm import tqdm
 
     class Bar(tqdm):
+        given_up = False
+
         def __bool__(self):         # pooch asks; tqdm says no before it knows the size
             return True
 
+        def update(self, n=1):
+            if self.given_up:
+                raise requests.exceptions.Timeout
+            return super().update(n)
+
+    def check(response, **_):
+        """Take the whole file, with a status that says so, or nothing."""
+        length = response.headers.get('content-length', '0')
+        if response.is_redirect or response.status_code == 200 and length.isascii() \
+                and length.isdigit():
+            return
+        response.close()
+        raise requests.exceptions.HTTPError(
+            f'{response.status_code} {response.reason} for {source}, with the Content-Length {length}',
+            response=response)
+
+    def run():
+        try:
+            pooch.HTTPDownloader(bar, CHUNK, timeout=TIMEOUT, verify=verify_ssl,
+                                 hooks={'response': check})(source, part, None)
+        except BaseException as err:
+            failed.append(err)
+
+    def written():                  # pooch's bar counts a byte as a CHUNK
+        return os.path.getsize(part) if os.path.exists(part) else 0
+
+    failed = []
     with Bar(desc=os.path.basename(part), unit='B', unit_scale=True, ncols=79, file=sys.stderr,
              mininterval=.1 if sys.stderr.isatty() else BAR_SECONDS) as bar:
-        pooch.HTTPDownloader(bar, CHUNK, timeout=TIMEOUT, verify=verify_ssl)(source, part, None)
+        worker = threading.Thread(target=run, daemon=True)
+        worker.start()
+        try:
+            while worker.is_alive():
+                before, deadline = written(), time.monotonic() + PATIENCE
+                while worker.is_alive() and written() < before + CHUNK:
+                    worker.join(.1)
+                    if time.monotonic() > deadline:
+                        raise requests.exceptions.Timeout(
+                            f'{source} sent less than {CHUNK} bytes in {PATIENCE} seconds')
+        finally:
+            bar.given_up = True
+    if failed:
+        raise failed[0]
 
 
 def _try(fetch, errors, retries):
@@ -171,7 +225,7 @@ def _try(fetch, errors, retries):
             return fetch()
         except errors.HTTPError as err:
             status = err.response.status_code
-            if left == 0 or (status < 500 and status not in TRY_AGAIN):
+            if left == 0 or (not 500 <= status < 600 and status not in TRY_AGAIN):
                 raise
         except (errors.ConnectionError, errors.Timeout, errors.ChunkedEncodingError):
             if left == 0:
