@@ -13,7 +13,7 @@ import gc as _gc
 import sys as _sys
 
 _args = getattr(_sys, 'orig_argv', [])      # Python 3.10 on
-# `python -m d2l.launch` starts processes and needs no MXNet itself: they begin three seconds earlier
+# `python -m d2l.launch` starts processes and needs no MXNet: they begin three seconds earlier
 if not (_sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:])
         and '--role' not in _args):
     import d2l_cuda as _d2l_cuda
@@ -38,8 +38,8 @@ if not (_sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(_args, _args[1:]
 
     _install()                      # how MXNet's SGD and Adam update, faster
 
-    # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
-    # of a second each for modules that never become garbage.
+    # MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a
+    # quarter of a second each for modules that never become garbage.
     _gc.freeze()
 
 __version__ = '0.7.1'
