@@ -61,12 +61,12 @@ with `backoffLimit: 0`, so that the Job ends when a pod does; --limit is also ho
 waits for the last.
 
 What is protected: without the key nobody joins a group, and nothing that is sent can be forged,
-altered, repeated or left out unnoticed, on a Unix socket, through ssh or between ports: each message
-has a counter and an HMAC, and its command is data, never code. The key is on no command line and in
-no environment. Through ssh, and on this machine, nobody else can read what is sent either. Between
-the ports of `--role` everybody on the network can: parameters and gradients are not encrypted there,
-and Slurm and Kubernetes carry the key as they carry anything else. Who can cut the network or flood
-a port can end the training, with an error. So `--role` is for a private network.
+altered, repeated or left out unnoticed, on a Unix socket, through ssh or between ports: each
+message has a counter and an HMAC, and its command is data, never code. The key is on no command
+line and in no environment. Through ssh, and on this machine, nobody else can read what is sent
+either. Between the ports of `--role` everybody on the network can: parameters and gradients are not
+encrypted there, and Slurm and Kubernetes carry the key as they carry anything else. Who can cut the
+network or flood a port can end the training, with an error. So `--role` is for a private network.
 """
 import argparse
 import atexit
@@ -219,7 +219,7 @@ def command_of(role, script, limit, host, env, here):
         return command
     forwards = [f'{env["DMLC_PS_ROOT_URI"]}/{name}:{here}/{name}' for name in
                 ['scheduler', *(f'server-{i}' for i in range(int(env['DMLC_NUM_SERVER'])))]]
-    variables = [f'{key}={value}' for key, value in env.items()]
+    variables = ['PYTHONUNBUFFERED=1', *(f'{key}={value}' for key, value in env.items())]
     remote = f'cd {shlex.quote(os.getcwd())} && exec ' + shlex.join(['env', *variables, *command])
     return [*SSH, *(part for forward in forwards for part in ('-R', forward)), host, remote]
 
@@ -341,8 +341,8 @@ def natural(name, least):
 
 
 def place():
-    """(the scheduler's address, where this process listens, numbers of workers and of servers, rank)
-    from the environment that the module's text lists; the rank may be None."""
+    """(the scheduler's address, where this process listens, numbers of workers and of servers,
+    rank) from the environment that the module's text lists; the rank may be None."""
     root = os.environ.get('DMLC_PS_ROOT_URI', '')
     needed = ['DMLC_PS_ROOT_URI', 'DMLC_NUM_WORKER', 'DMLC_NUM_SERVER']
     needed += [] if root.startswith('/') else ['DMLC_PS_ROOT_PORT', 'DMLC_NODE_HOST']

@@ -19,7 +19,7 @@ import time
 
 GREETING = b'd2l group 1\n'
 NONCE = TAG = 32                        # bytes
-HEAD = struct.Struct('>QQQ32s')         # counter, bytes of the command, of the data, SHA-256 of both
+HEAD = struct.Struct('>QQQ32s')         # counter, sizes of command and data, SHA-256 of both
 LARGEST = 1 << 28, 1 << 44              # bytes of a command, of the data
 MEETING = 10.0                          # seconds to prove that one knows the key
 STRANGERS = 64                          # connections at a time that have not proved it yet
@@ -209,7 +209,7 @@ class Listener:
     def _meet(self, sock, peer):
         try:
             channel = meet(sock, self._key, self._name, listens=True)
-        except OSError as err:                          # Stranger, a timeout, a connection that ends
+        except OSError as err:                          # Stranger, a timeout, an end
             sock.close()
             if self._said < 3 and isinstance(err, Stranger):
                 self._said += 1

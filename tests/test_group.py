@@ -176,7 +176,8 @@ def forged(path):
     yield from (b'', b'\n', b'GET / HTTP/1.1\r\n\r\n', bytes(64), b'\xff' * 4096, greeting, greeting
                 + bytes(32), greeting + bytes(32) + head + b'{"do": "stop"}', zmtp,
                 zmtp + b'\x00\x04\x08\x01\x10\x01', pickle.dumps(Bomb(path)),
-                greeting + pickle.dumps(Bomb(path)), greeting + bytes(32) + pickle.dumps(Bomb(path)),
+                greeting + pickle.dumps(Bomb(path)),
+                greeting + bytes(32) + pickle.dumps(Bomb(path)),
                 b'{"do": "join", "role": "worker", "rank": 0}', messages.GREETING[:5])
 
 
@@ -474,7 +475,8 @@ def learning_rate(net, trainer, step):
 
 
 CHANGES = {
-    'nothing': (nothing, lambda: {}), 'rates': (rates, lambda: {}), 'decay': (rates, lambda: {'wd': 0.1}),
+    'nothing': (nothing, lambda: {}), 'rates': (rates, lambda: {}),
+    'decay': (rates, lambda: {'wd': 0.1}),
     'learning_rate': (learning_rate, lambda: {'learning_rate': 0.02}),
     'scheduler': (nothing, lambda: {'lr_scheduler': mxnet.lr_scheduler.FactorScheduler(
         2, 0.5, base_lr=0.03)}),
@@ -609,11 +611,11 @@ HANGS = {
     'os.fork() and os._exit(0); time.sleep(600)': (1, 'worker 1 has given no sign of life for 2 s'),
     'os.kill(os.getpid(), signal.SIGSTOP)': (1, 'worker 1 has given no sign of life for 2 s: it is '
                                                 'stopped.* worker 0 waits for it'),
-    'time.sleep(600)': (1, 'worker 0 has waited at a barrier after 0 steps for [23] s: worker 1 has '
-                           'made no progress for [23] s.*--limit SECONDS'),
+    'time.sleep(600)': (1, 'worker 0 has waited at a barrier after 0 steps for [0-9] s: worker 1 '
+                           'has made no progress for [0-9] s.*--limit SECONDS'),
     'while True: pass': (1, 'worker 1 has made no progress'),
     'threading.Event().wait()': (1, 'worker 1 has made no progress'),
-    'threading.Thread(target=time.sleep, args=(600,)).start()': (1, 'worker 1 has made no progress'),
+    'threading.Thread(target=time.sleep, args=(600,)).start()': (1, 'worker 1 has made no progre'),
     'me.step().__enter__(); time.sleep(600)': (
         1, 'worker [01] waits (at a barrier after 0 steps|where it makes its trainer), worker '),
     'input()': (1, 'EOFError'),
@@ -624,7 +626,8 @@ HANGS = {
     'sys.exit(True)': (1, 'worker 1 died'), 'sys.exit([])': (1, 'worker 1 died'),
     'os._exit(2 ** 40)': (1, 'OverflowError'), 'os.abort()': (134, 'killed by SIGABRT'),
     'os.kill(os.getpid(), signal.SIGTERM)': (143, 'killed by SIGTERM'),
-    'raise KeyboardInterrupt': (1, 'KeyboardInterrupt'), 'raise GeneratorExit': (1, 'GeneratorExit'),
+    'raise KeyboardInterrupt': (1, 'KeyboardInterrupt'),
+    'raise GeneratorExit': (1, 'GeneratorExit'),
     'os.closerange(3, 100); time.sleep(600)': (1, 'worker 1'),
     'os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)': (143, ''),
 }
@@ -706,8 +709,8 @@ for _ in range((5, 3)[distributed.rank()]):
 
 @pytest.mark.parametrize('after', ['', 'distributed.barrier()', 'trainer.save(1)'])
 def test_unequal_numbers_of_minibatches_are_named(group, tmp_path, after):      # noqa: F811
-    popen, pids = group(UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}") + after,
-                        '--limit', '60')
+    script = UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}")
+    popen, pids = group(script + after)
     said = popen.communicate(timeout=60)[0]
     where = 'waits in its step 4' if after else 'waits in its step 4 for worker 1, which has ended'
     assert f'worker 0 {where}' in said or after and 'worker 1 waits at a barrier' in said, said

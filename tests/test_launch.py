@@ -202,15 +202,17 @@ exec sh -c "$2"
 
 
 def roles(worker, *extra, **env):
-    """Start a scheduler, a server and two workers as another cluster's scheduler does; returns them.
+    """Start a scheduler, a server and two workers as another scheduler does; returns them.
 
-    worker: its script and arguments. extra: arguments before --role. env: changes to the environment.
+    worker: its script and arguments. extra: arguments before --role. env: changes to the
+    environment.
     """
     with socket.socket() as s:
         s.bind((LOOPBACK, 0))
         port = s.getsockname()[1]
     env = {**os.environ, 'DMLC_PS_ROOT_URI': LOOPBACK, 'DMLC_NUM_WORKER': '2',
-           'DMLC_PS_ROOT_PORT': str(port), 'DMLC_NUM_SERVER': '1', 'DMLC_NODE_HOST': LOOPBACK, **env}
+           'DMLC_PS_ROOT_PORT': str(port), 'DMLC_NUM_SERVER': '1', 'DMLC_NODE_HOST': LOOPBACK,
+           **env}
     key, found = messages.new_key(), []
     for what in ['scheduler'], ['server'], ['worker', *worker], ['worker', *worker]:
         found.append(subprocess.Popen(
@@ -244,7 +246,8 @@ def test_another_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
     (['-n', '2'], 'which SCRIPT'), (['x.py'], '-n 2'), (['-n', '0', 'x.py'], '-n 2'),
     (['-n', '2', 'no/such.py'], 'there is no script no/such.py'),
     (['-n', '2', '--hosts', os.devnull, __file__], 'names no host'),
-    (['--role', 'server'], 'DMLC_PS_ROOT_URI, '), (['-n', '2', '--port', '99999', 'x.py'], 'no --port'),
+    (['--role', 'server'], 'DMLC_PS_ROOT_URI, '),
+    (['-n', '2', '--port', '99999', 'x.py'], 'no --port'),
     (['-n', '2', '--limit', '0', 'x.py'], 'number of seconds'),
     (['-n', '2', '--limit', 'nan', 'x.py'], 'number of seconds'),
 ])

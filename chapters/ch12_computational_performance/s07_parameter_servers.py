@@ -2,8 +2,8 @@
 # # 12.7 Parameter Servers
 #
 # The book has no listings here: these are ours. LeNet is trained by one
-# process, and then by two workers that share every minibatch over MXNet's
-# own parameter server.
+# process, and then by two workers that share every minibatch over a parameter
+# server.
 
 # %% [markdown]
 # ## A Network
@@ -53,7 +53,9 @@ test_iter = gluon.data.DataLoader(
 #
 # `trainer.step` divides the gradients by the size of the whole minibatch and
 # pushes them to the servers. They add up what all workers have pushed, run
-# the optimizer, and the workers pull the new parameters.
+# the optimizer, and the workers pull the new parameters. A worker waits for
+# all others in every step: where one does not come for a minute, all are
+# ended and the launcher says who waited for whom.
 
 # %%
 lr, num_epochs = 0.9, 3
@@ -76,7 +78,8 @@ print('worker %d of %d: %.1f sec, sum of weights %.4f, test acc %.3f' % (
 # ## Two Workers
 #
 # The same file, launched on two workers, ends with the same parameters, but
-# for the last digits. To Python the next line is a comment.
+# for the last digits. They meet on sockets in a folder that only you can
+# enter; no port is opened. To Python the next line is a comment.
 
 # %%
 # !{sys.executable} -m d2l.launch -n 2 s07_parameter_servers.py
