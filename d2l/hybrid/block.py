@@ -154,6 +154,8 @@ class CompiledBlock(Compiled):
         return 'an attribute'
 
     def _name_of_net(self):
+        if isinstance(self._net, gluon.Block):      # whose __getattr__ may be the user's
+            return type(self._net).__name__
         return getattr(self._net, '__name__', type(self._net).__name__)
 
 
