@@ -52,12 +52,6 @@ def table():
 
 
 # ---- before MXNet is imported
-def _find_cuda():
-    import d2l_cuda
-
-    d2l_cuda.install()
-
-
 def _set_engine():
     from d2l import engine
 
@@ -65,8 +59,6 @@ def _set_engine():
 
 
 BEFORE = [
-    Effect(_find_cuda, 'how `import mxnet` finds CUDA', 'mxnet-cu112 needs it where pip installed CUDA; '
-           'without mxnet-cu112 nothing happens'),
     Effect(_set_engine, 'settings of MXNet\'s engine and of malloc', 'they suit a CPU (`d2l/engine.py`)',
            '`MXNET_CPU_PARALLEL_SIZE`, `MXNET_CPU_TEMP_COPY`, `MALLOC_ARENA_MAX`'),
 ]

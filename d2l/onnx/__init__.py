@@ -1,6 +1,6 @@
 """ONNX: a net of the book without MXNet.
 
-    d2l.export_onnx(net, 'lenet.onnx', X)       # pip install 'd2l[onnx]'
+    d2l.export_onnx(net, 'lenet.onnx', X)       # pip install onnx
 
 - `export.py`: from a net to a file
 - `graph.py`: the ONNX graph while it is built

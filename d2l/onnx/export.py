@@ -66,7 +66,7 @@ def _onnx():
     except ModuleNotFoundError as error:
         if error.name != 'onnx':
             raise
-        raise ImportError("d2l.export_onnx needs ONNX: pip install 'd2l[onnx]'") from None
+        raise ImportError("d2l.export_onnx needs ONNX: pip install onnx") from None
     return onnx
 
 
