@@ -23,6 +23,7 @@ import mxnet
 import numpy
 from mxnet import gluon
 
+import d2l_compat
 
 from .tree import _GENERATORS, _LIBRARIES, is_module
 
@@ -31,16 +32,17 @@ _STANDARD = sysconfig.get_path('stdlib')
 _OTHERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
-_OTHERS += os.path.join(_HERE, 'patches.py'),
+_OTHERS += d2l_compat.__file__, os.path.join(_HERE, 'patches.py')
 _PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')} | {
     os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
 # what tells nobody of what it reads: it prints, and imports
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect'}
-_LOADS = {'LOAD_GLOBAL', 'LOAD_NAME'}
+_LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
-_ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'STORE_ATTR', 'DELETE_ATTR', 'IMPORT_FROM'}
+_ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
+               'IMPORT_FROM'}
 _ATTRIBUTE_STORES = {'STORE_ATTR', 'DELETE_ATTR'}
-_CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE'}
+_CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE', 'LOAD_FROM_DICT_OR_DEREF'}
 _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType
            and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
 _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
@@ -86,7 +88,7 @@ def line_of(code, name):
     """The line of a code object that loads this name first."""
     line = code.co_firstlineno
     for step in dis.get_instructions(code):
-        line = step.starts_line or line
+        line = getattr(step, 'line_number', step.starts_line) or line     # a flag since Python 3.13
         if step.argval == name:
             return line
     return code.co_firstlineno
@@ -208,7 +210,9 @@ class Reads:
                         self._slot(b, name, f'{b.__name__}.{name}', True, line)
                 return
         for base in bases:
-            if base.__module__.partition('.')[0] not in _LIBRARIES:
+            # ctypes' metaclass has no name of a module, from Python 3.13 on
+            if isinstance(base.__module__, str) \
+                    and base.__module__.partition('.')[0] not in _LIBRARIES:
                 self._slot(base, name, f'{base.__name__}.{name}', True)
 
     def _cells(self, function):

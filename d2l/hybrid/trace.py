@@ -33,7 +33,8 @@ from . import tape
 from .guards import MISSING, Slot
 from .reads import BEFORE, Reads, is_users, line_of
 from .tree import (
-    BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state, simple)
+    _GENERATORS, BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state,
+    simple)
 from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
@@ -415,8 +416,11 @@ class Trace:
         out.check = check
         for value, before in self._tree.moving:
             if state_of(value) != before:
-                raise self._error(f'takes the next value of a {type(value).__name__} that was there '
-                                  'before, and a graph would repeat it for ever', BEFORE)
+                # NumPy 2's methods are no functions of C, so the call itself was not seen
+                what = 'draws from a generator of Python or NumPy' if isinstance(
+                    value, _GENERATORS) else f'takes the next value of a {type(value).__name__}'
+                raise self._error(f'{what} that was there before, and a graph would repeat it for '
+                                  'ever', BEFORE)
         try:
             self.result = out.flatten(result)
             self.size = len(out.arrays)         # of those in `outputs` that it holds
