@@ -435,10 +435,12 @@ def word_vectors_come_through_the_hub(embedding):
     owner, name = embedding._TokenEmbedding, '_get_pretrained_file'
     own = vars(owner)[name]
 
-    def first(cls, root, file):
+    def first(cls, embedding_root, pretrained_file_name):
         setattr(owner, name, own)
+        imported = 'd2l.data' in sys.modules
         import d2l.data         # gives GloVe and FastText methods of their own
-        return getattr(cls, name)(root, file)
+        get = own.__get__(None, cls) if imported else getattr(cls, name)
+        return get(embedding_root, pretrained_file_name)
     if 'd2l.data' not in sys.modules:
         setattr(owner, name, classmethod(first))
 

@@ -904,11 +904,14 @@ def test_argument_that_is_no_array():
 def test_needs_numpy_semantics():
     net, X, caught = hybridize(ready(dense_net(), randn(4, 6))), randn(4, 6), []
 
-    def run():                      # a thread starts with the old semantics
+    def run():                      # a thread of its own, with the old semantics
+        npx.reset_np()
         try:
             net(X)
         except RuntimeError as error:
             caught.append(str(error))
+        finally:
+            npx.set_np()            # MXNet's shapes are off in every thread until then
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
