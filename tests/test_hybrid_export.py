@@ -174,7 +174,7 @@ def test_a_result_with_any_keys(result, tmp_path):
     assert repr(found) == repr(wanted)
 
 
-@pytest.mark.parametrize('result', [{(1, 2): 3}, {1, 2}, object()], ids=str)
+@pytest.mark.parametrize('result', [{(1, 2): 3}, {1, 2}, object()], ids=lambda result: type(result).__name__)
 def test_a_result_that_no_file_can_hold(result, tmp_path):
     with pytest.raises(ValueError, match='the result holds'):
         export(lambda X: (X * 2, result), str(tmp_path / 'net'), randn(2, 3))
