@@ -1032,24 +1032,22 @@ def test_what_changes_at_each_call_is_said_and_others_are_kept():
     assert programs(net) == 32
 
 
-def least(function, rounds=200, calls=20):
-    """Seconds of a call, in the fastest of some rounds: what else runs slows down the others."""
-    return min(timeit.repeat(function, number=calls, repeat=rounds)) / calls
-
-
-def test_guards_cost_little():
-    """Of a net of seven layers, a quarter of what MXNet's own call of one layer costs at most."""
-    net, stock = nn.Sequential(), nn.HybridSequential()
+def test_guards_look_closely_only_at_what_was_touched(monkeypatch):
+    """Where nothing was, identities and versions tell; what that costs, `ci.bench call` measures."""
+    net = nn.Sequential()
     net.add(*[nn.Dense(3, activation='relu') for _ in range(7)])
-    stock.add(nn.Dense(1))
     net.initialize()
-    stock.initialize()
-    stock.hybridize(static_alloc=True)
     hybrid.hybridize(net)
     for _ in range(2):
-        net(X), stock(X)
+        net(X)
     (program,), = net.forward.__self__._programs.values()
-    assert least(program.current) < least(lambda: stock(X)) / 4
+    looks, look = [], program.guard._look
+    monkeypatch.setattr(program.guard, '_look', lambda: looks.append(0) or look())
+    net(X)
+    assert looks == []
+    net[0].note = 'touched'
+    net(X)
+    assert len(looks) <= 1 and len(net.forward.__self__._programs) == 1
 
 
 def test_arrays_from_before_the_import(python):
@@ -1183,7 +1181,8 @@ print(interrupted)
 
 
 def test_ctrl_c_leaves_mxnet_as_it_was(python):
-    assert python('-c', CTRL_C, '0.05').stdout.split() == ['40']
+    # one that comes while Python frees an array is printed, and not raised
+    assert 30 <= int(python('-c', CTRL_C, '0.05').stdout) <= 40
 
 
 # ------------------------------------------------------------------ random programs
