@@ -1,5 +1,6 @@
 """The compiled Block: a program for each signature of its arguments."""
 import collections
+import functools
 import inspect
 import warnings
 
@@ -156,7 +157,10 @@ class CompiledBlock(Compiled):
     def _name_of_net(self):
         if isinstance(self._net, gluon.Block):      # whose __getattr__ may be the user's
             return type(self._net).__name__
-        return getattr(self._net, '__name__', type(self._net).__name__)
+        function = self._net
+        while isinstance(function, functools.partial):
+            function = function.func
+        return getattr(function, '__name__', type(function).__name__)
 
 
 def _signature(args, kwargs, apart=False):

@@ -14,7 +14,7 @@ from mxnet import autograd, np
 from mxnet.base import _LIB, check_call
 
 from ..hybrid.block import MAX_PROGRAMS, CompiledBlock, _signature
-from ..hybrid.tree import flatten, unflatten
+from ..hybrid.tree import Tree, unflatten
 from .export import export_onnx
 
 FATAL = 4                           # errors are raised, and not logged, too
@@ -43,9 +43,9 @@ def _address(array):
 
 def flat(result):
     """The arrays in a result, as NumPy arrays."""
-    leaves = []
-    flatten(result, leaves)
-    return [array.asnumpy() for array in leaves]
+    tree = Tree(apart=True)
+    tree.flatten(result)
+    return [array.asnumpy() for array in tree.arrays]
 
 
 def close(a, b):
@@ -78,7 +78,7 @@ class Prediction:
         if session is None or not session.current():
             if session is None and len(self._sessions) == MAX_PROGRAMS:
                 del self._sessions[next(iter(self._sessions))]
-            session = self._sessions[key] = Session(self._runtime, self._net, args)
+            session = self._sessions[key] = Session(self._runtime, self._net, args, tree)
         return session, tree.arrays
 
     def __call__(self, *args):
@@ -92,9 +92,9 @@ class Prediction:
 class Session:
     """A net's graph for arguments of one signature, in ONNX Runtime."""
 
-    def __init__(self, runtime, net, args):
-        self._program, leaves = net.program(*args, apart=True)
-        if any(array.ctx.device_type != 'cpu' for array in leaves):
+    def __init__(self, runtime, net, args, tree):
+        self._program, _ = net.program(*args, apart=True)
+        if any(array.ctx.device_type != 'cpu' for array in tree.arrays):
             raise ValueError("runtime='onnx' computes on the CPU, and an argument is on a GPU")
         if self._program.changes:
             raise ValueError(f'{net._name_of_net()} changes its own state when it is called, which a '
@@ -113,7 +113,8 @@ class Session:
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
                          for out in self._session.get_outputs()]
 
-        for ours, right in zip(flat(self(leaves)), flat(self._program(leaves))):
+        right = self._program(tree, self._program.current())
+        for ours, right in zip(flat(self(tree.arrays)), flat(right)):
             if not close(ours, right):
                 raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
                                  'compile it without runtime, and please report this')
