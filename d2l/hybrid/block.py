@@ -1,5 +1,6 @@
 """The compiled Block: a program for each signature of its arguments."""
 import collections
+import functools
 import inspect
 import warnings
 
@@ -156,7 +157,10 @@ class CompiledBlock(Compiled):
     def _name_of_net(self):
         if isinstance(self._net, gluon.Block):      # whose __getattr__ may be the user's
             return type(self._net).__name__
-        return getattr(self._net, '__name__', type(self._net).__name__)
+        function = self._net
+        while isinstance(function, functools.partial):
+            function = function.func
+        return getattr(function, '__name__', type(function).__name__)
 
 
 def _signature(args, kwargs, apart=False):
@@ -197,6 +201,8 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
         the arguments of the first call of each signature: that costs this call one run more of
         each, and in training a backward pass; where they differ by more, the exact one is used,
         with a warning (see d2l.hybrid.proof). 'unchecked' leaves the check out, for measuring
+        Of arguments that are infinite or NaN only in later calls, sums may be infinite where eager
+        ones are NaN: MXNet's sum of [inf, 1] is
     fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
     static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
         static_alloc unless said otherwise
@@ -269,6 +275,8 @@ def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc
         is often faster. No other option says anything then, last digits differ, and a call under
         autograd.record raises RuntimeError. Raises what export_onnx does, such as NoConverter, and
         ImportError without ONNX Runtime. Parameters that have changed are noticed at the next call
+        Of arguments that are infinite or NaN, its sums, maxima and recurrent layers may make other
+        numbers: its LSTM, say, makes finite ones of NaN
     """
     if runtime == 'onnx':
         from ..onnx.runtime import Prediction

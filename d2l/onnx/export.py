@@ -46,7 +46,7 @@ def export_onnx(net, path, *example, other=None):
     for tree, args in zip(trees, (example, example if other is None else other)):
         tree.flatten(args)
     taken = set()
-    names = [_unique(name, taken) for name in _paths(_arguments(net, example), NDArray)]
+    names = [_unique(name, taken) for name in _paths(signature(net).bind(*example).arguments, NDArray)]
     outputs = [_unique(name, taken) for name in _paths(result, Output, 'output')]
     try:
         graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs)
@@ -70,12 +70,12 @@ def _onnx():
     return onnx
 
 
-def _arguments(net, args):
-    """{name in the signature of forward: argument}."""
+def signature(net):
+    """The signature of what a net computes: of a Block's forward."""
     while isinstance(net, CompiledBlock):
         net = net._net
-    forward = functools.partial(type(net).forward, net) if isinstance(net, gluon.Block) else net
-    return inspect.signature(forward).bind(*args).arguments
+    return inspect.signature(
+        functools.partial(type(net).forward, net) if isinstance(net, gluon.Block) else net)
 
 
 def _unique(name, taken):

@@ -255,7 +255,8 @@ def dot(g, a, b):
 
 @operator('batch_dot')
 def batch_dot(g, a, b, *, transpose_a=False, transpose_b=False):
-    a, b = (g.node('Transpose', x, perm=[0, 2, 1]) if flip else x
+    *before, rows, columns = range(len(a.shape))
+    a, b = (g.node('Transpose', x, perm=[*before, columns, rows]) if flip else x
             for x, flip in ((a, transpose_a), (b, transpose_b)))
     return g.node('MatMul', a, b)
 
