@@ -32,7 +32,7 @@ _STANDARD = sysconfig.get_path('stdlib')
 _OTHERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
-_OTHERS += d2l_compat.__file__, os.path.join(_HERE, 'patches.py')
+_OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
 _PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')} | {
     os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
 # what tells nobody of what it reads: it prints, and imports
