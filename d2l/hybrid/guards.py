@@ -115,6 +115,9 @@ class State:
         dicts = [g.held for g in guard.groups if not g.busy]
         dicts += [held for held, names, _ in guard.contents if names]
         self._empty = [held for held, names, _ in guard.contents if not names]
+        versioned = set(map(id, dicts))
+        self._sized = [pair for pair in guard.sizes if id(pair[0]) not in versioned]
+        self._sized, self._sizes = [list(part) for part in zip(*self._sized)] or ([], [])
         sequences, self._copies = [*guard.kept], []
         for node, kind in zip(tree.nodes, tree.kinds):
             plain = type(getattr(node, '__dict__', None)) is not dict
@@ -148,6 +151,7 @@ class State:
         try:
             return (list(map(_version, self._tags)) == self._versions
                     and not any(self._empty)
+                    and list(map(len, self._sized)) == self._sizes
                     and list(map(type, self._typed)) == self._types
                     and all(map(_same, map(dict.get, self._owners, self._names, _missing),
                                 self._values))
@@ -180,7 +184,7 @@ class Guard:
                 group.append(slot)
         self.groups = [_Group(*pair) for pair in by_owner.values()]
         self.contents = [(held, [*before], [*before.values()]) for held, before in trace.contents]
-        self._sizes, self._used, self.types = trace.sizes, trace.used, trace.types
+        self.sizes, self._used, self.types = trace.sizes, trace.used, trace.types
         self.kept, self._lists = trace.kept, [list(found) for found in trace.kept]
         self.state = None                       # what was found last
 
@@ -207,7 +211,7 @@ class Guard:
                 and all(group.holds() for group in self.groups)
                 and all([*held] == names and all(map(_same, held.values(), values))
                         for held, names, values in self.contents)
-                and all(len(held) == size for held, size in self._sizes)
+                and all(len(held) == size for held, size in self.sizes)
                 and all(len(found) == len(before) and all(map(_same, found, before))
                         for found, before in zip(self.kept, self._lists))):
             return None
