@@ -250,7 +250,7 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with
-    active=False. `copy.copy`, `copy.deepcopy` and `pickle` give a compiled net with programs of its own.
+    active=False. `copy.copy`, `copy.deepcopy` and `pickle` give a net with programs of its own.
     """
     if not isinstance(net, gluon.Block):
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')

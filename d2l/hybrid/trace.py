@@ -466,7 +466,7 @@ class Trace:
 
     def _read_what_stayed(self):
         """What was assigned, perhaps, and is as it was: it may be another at the next call."""
-        for owner in self._reads.classes.values():     # it may get a __len__, say, that no code names
+        for owner in self._reads.classes.values():     # it may get a __len__, say: no code names it
             self.sizes.append((namespace(owner), len(vars(owner))))
         for slot in [slot for slot in self._slots.values() if not slot.read]:
             if not any(written is slot for written, _ in self.writes):

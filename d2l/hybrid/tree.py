@@ -475,8 +475,8 @@ def _find_how(kind):
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
                       (frozenset, parts(_Frozen)), (dict, node(_Dict)),
                       (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
-                      ((bytearray, memoryview, array.array), node(_Bytes)), (types.MethodType, parts(_Method)),
-                      (functools.partial, parts(_Partial)),
+                      ((bytearray, memoryview, array.array), node(_Bytes)),
+                      (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
                       ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
                       (_GENERATORS, Tree._stateful), ((io.IOBase, types.GeneratorType),
                                                       Tree._stateful)):
