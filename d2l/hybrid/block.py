@@ -1,5 +1,6 @@
 """The compiled Block: a program for each signature of its arguments."""
 import collections
+import copy
 import functools
 import inspect
 import warnings
@@ -10,7 +11,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from . import tape
 from .program import UNCHECKED, Program
-from .trace import LOCK, Compiled, Deferred, Graph, Trace, TraceError, tracing
+from .trace import LOCK, Compiled, Deferred, Graph, Raised, Trace, TraceError, tracing
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
@@ -61,9 +62,15 @@ class CompiledBlock(Compiled):
             found = self._find(key) or self._make(key, tree)
         except Deferred:  # as in Gluon, the first call initializes
             return self._run_eagerly(*args, **kwargs)
+        except Raised as error:
+            found, raised = None, error.__cause__
         except TraceError as error:
             self._give_up(error)
             return self._run_eagerly(*args, **kwargs)
+        if found is None:   # eagerly it raises this, too, and leaves Python's state as it does
+            result = self._run_eagerly(*args, **kwargs)
+            warnings.warn(f'{self._name_of_net()} ran eagerly: its trace raised {raised!r}')
+            return result
         program, state = found
         return program(tree, state)
 
@@ -80,6 +87,8 @@ class CompiledBlock(Compiled):
             except Deferred:
                 self._run_eagerly(*args)
                 return self._make(key, tree)[0], tree.arrays
+            except Raised as error:
+                raise error.__cause__ from None
 
     def _find(self, key):
         """(program, state) for this signature and for Python's state as it is, or None."""
@@ -163,6 +172,18 @@ class CompiledBlock(Compiled):
         return getattr(function, '__name__', type(function).__name__)
 
 
+def _copy_block(block):
+    """What `copy.copy` makes of a Block: a compiled one gets programs of its own."""
+    new = copy._reconstruct(block, None, *block.__reduce_ex__(4))
+    compiled = getattr(vars(new).get('forward'), '__self__', None)
+    if isinstance(compiled, CompiledBlock) and compiled._net is block:
+        vars(new)['forward'] = CompiledBlock(new, *compiled._options).forward
+    return new
+
+
+gluon.Block.__copy__ = _copy_block
+
+
 def _signature(args, kwargs, apart=False):
     """What calls have in common that one program serves, and the arguments taken apart."""
     tree = Tree(apart=apart)
@@ -231,10 +252,11 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     | takes the next value of an iterator or generator from outside, or returns one | TraceError |
     | calls a child with hooks | TraceError; hooks of net itself run |
     | prints, logs, warns, sleeps, imports, asserts | in a trace only |
+    | raises an exception | the call runs eagerly, again from its start |
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with
-    active=False.
+    active=False. `copy.copy`, `copy.deepcopy` and `pickle` give a net with programs of its own.
     """
     if not isinstance(net, gluon.Block):
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')

@@ -118,6 +118,9 @@ class State:
         # without versions, all that is in a dict is compared
         self._filled, self._sizes = ([], []) if _VERSIONED else (filled, guard.sizes)
         self._empty = [held for held, names, _ in guard.contents if not names]
+        versioned = set(map(id, dicts))
+        self._sized = [pair for pair in guard.sizes if id(pair[0]) not in versioned]
+        self._sized, self._sizes = [list(part) for part in zip(*self._sized)] or ([], [])
         sequences, self._copies = [*guard.kept], []
         for node, kind in zip(tree.nodes, tree.kinds):
             plain = type(getattr(node, '__dict__', None)) is not dict
@@ -153,6 +156,7 @@ class State:
         try:
             return (list(map(_version, self._tags)) == self._versions
                     and not any(self._empty)
+                    and list(map(len, self._sized)) == self._sizes
                     and list(map(type, self._typed)) == self._types
                     and all(map(_same, map(dict.get, self._owners, self._names, _missing),
                                 self._values))

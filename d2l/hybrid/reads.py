@@ -36,7 +36,9 @@ _OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patche
 _PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')} | {
     os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
 # what tells nobody of what it reads: it prints, and imports
-_SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect'}
+_SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
+           '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
+_MAKE_UP = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
 _LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
@@ -50,6 +52,7 @@ _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.t
 _REPEATED = {                   # function of C -> what a forward that calls it does
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
     os.urandom: 'draws entropy from the system', input: 'asks for input',
+    **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
     **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
                     'looks at files')}
 _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
@@ -119,6 +122,7 @@ class Reads:
         self._slot, self._refuse, self._moving = slot, refuse, moving
         self._codes, self._functions = set(), collections.defaultdict(list)
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
+        self.classes, self._made_up = {}, None     # of the user's; the code that asks for any name
         self._previous, self._running = None, False
         self.stopped, self.left = False, None   # where the code of the user's returned last
 
@@ -172,6 +176,10 @@ class Reads:
                 self.meet(inner)
 
     def _class(self, owner):
+        if id(owner) not in self.classes:
+            self.classes[id(owner)] = owner
+            if self._made_up:
+                self._whole(owner)
         for name, entry in tuple(vars(owner).items()):
             if isinstance(entry, _CLASS_ENTRIES) and name not in ('__weakref__', '__dict__'):
                 self._slot(owner, name, f'{owner.__name__}.{name}', True)
@@ -179,6 +187,12 @@ class Reads:
             elif callable(getattr(entry, '__get__', None)) and type(
                     entry).__module__.partition('.')[0] not in _LIBRARIES:
                 self._slot(owner, name, f'{owner.__name__}.{name}', True)   # the user's descriptor
+
+    def _whole(self, owner):
+        """Guard all attributes of a class, for code that makes up their names."""
+        for name in tuple(vars(owner)):
+            if not name.startswith('__'):
+                self._slot(owner, name, f'{owner.__name__}.{name}', True, self._made_up)
 
     def _space(self, owner, what):
         """Where attributes that the code names are looked up."""
@@ -249,6 +263,10 @@ class Reads:
         self._name(attributes, code)
         for function in self._functions.get(code, ()):
             self._cells(function)
+        if not self._made_up and not _MAKE_UP.isdisjoint((*loads, *attributes)):
+            self._made_up = code, next(iter(_MAKE_UP.intersection((*loads, *attributes))))
+            for owner in tuple(self.classes.values()):
+                self._whole(owner)
 
     def _name(self, names, code):
         new = [name for name in names if name not in self._names]
@@ -281,7 +299,7 @@ class Reads:
         seeds = frame.f_code is _RANDBITS and is_users(frame.f_back)    # NumPy's C code, between
         while not is_users(frame):
             name = frame.f_globals.get('__name__', '').partition('.')[0]
-            if name in _SILENT or frame.f_code.co_filename.startswith('<frozen') or not frame.f_back:
+            if name in _SILENT or not frame.f_back:
                 return
             if name == 'd2l':           # what traces
                 return
