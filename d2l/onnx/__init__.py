@@ -4,7 +4,7 @@
 
 - `export.py`: from a net to a file
 - `graph.py`: the ONNX graph while it is built
-- `operators.py`: a converter for each operator of MXNet
+- `operators.py`, `indexing.py`, `detection.py`: a converter for each operator of MXNet
 - `runtime.py`: predictions by ONNX Runtime, `d2l.compile(net, X, runtime='onnx')`
 
 MXNet's own exporter, `mx.onnx`, is not built on: it has converters for few operators of `mxnet.np`,
