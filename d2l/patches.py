@@ -266,11 +266,22 @@ def _update_faster():
     updates.install()
 
 
+def _copy_compiled():
+    from mxnet import gluon
+
+    def copy(block):
+        from d2l.hybrid.block import copied     # the compiler is imported later
+        return copied(block)
+    gluon.Block.__copy__ = copy
+
+
 AFTER = [
     Effect(_fetch, 'how Gluon fetches data sets, word vectors and pretrained parameters',
            'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins'),
     Effect(_update_faster, 'how MXNet\'s SGD and Adam update on a CPU', 'the same operators, called '
            'straight: faster (`d2l/updates.py`)'),
+    Effect(_copy_compiled, '`copy.copy` of a Block', 'the copy of a compiled one would compute with the '
+           'attributes of the other'),
     Effect(_collect_less, 'how often Gluon\'s DataLoader collects garbage', 'a quarter of a second for '
            'each DataLoader; now at most a tenth of the time'),
     Effect(_repair_numbers, 'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and '

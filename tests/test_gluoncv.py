@@ -9,6 +9,7 @@ from mxnet.util import np_array, np_shape
 import d2l
 from ci import numbers, regress
 from ci.networks import GLUONCV
+from d2l import vision
 
 npx.set_np()
 FEW = ['gluoncv_resnet18_v1', 'gluoncv_simple_pose_resnet18_v1b', 'gluoncv_yolo3_mobilenet1.0_voc']

@@ -172,16 +172,13 @@ class CompiledBlock(Compiled):
         return getattr(function, '__name__', type(function).__name__)
 
 
-def _copy_block(block):
+def copied(block):
     """What `copy.copy` makes of a Block: a compiled one gets programs of its own."""
     new = copy._reconstruct(block, None, *block.__reduce_ex__(4))
     compiled = getattr(vars(new).get('forward'), '__self__', None)
     if isinstance(compiled, CompiledBlock) and compiled._net is block:
         vars(new)['forward'] = CompiledBlock(new, *compiled._options).forward
     return new
-
-
-gluon.Block.__copy__ = _copy_block
 
 
 def _signature(args, kwargs, apart=False):

@@ -116,9 +116,9 @@ class State:
         filled = [(held, names, values) for held, names, values in guard.contents if names]
         dicts += [held for held, *_ in filled]
         # without versions, all that is in a dict is compared
-        self._filled, self._sizes = ([], []) if _VERSIONED else (filled, guard.sizes)
+        self._filled = [] if _VERSIONED else filled
         self._empty = [held for held, names, _ in guard.contents if not names]
-        versioned = set(map(id, dicts))
+        versioned = set(map(id, dicts)) if _VERSIONED else ()
         self._sized = [pair for pair in guard.sizes if id(pair[0]) not in versioned]
         self._sized, self._sizes = [list(part) for part in zip(*self._sized)] or ([], [])
         sequences, self._copies = [*guard.kept], []
@@ -167,8 +167,7 @@ class State:
                                 self._elements))
                     and all(map(_as_copied, self._copies))
                     and all([*held] == names and all(map(_same, held.values(), values))
-                            for held, names, values in self._filled)
-                    and all(len(held) == size for held, size in self._sizes))
+                            for held, names, values in self._filled))
         except ValueError:                      # a cell that is empty
             return False
 
