@@ -7,7 +7,7 @@ needed: see D2L_DATA_FOLDER in the README.
 
 No two runs print the same: minibatches are shuffled without a seed. What is allowed is drawn from
 repeated runs of a section here: the book's number must lie within SPREADS standard deviations of
-their mean. Until there are two runs there is no verdict.
+their mean. Until there are three runs there is no verdict.
 
 Exit status: 0, all runs agree with the book; 1, one does not; 2, it could not be run: an unknown
 section, no real data.
@@ -31,6 +31,7 @@ from ci import outputs
 HERE = pathlib.Path(__file__).parent / 'golden'
 RUNS, TABLE = HERE / 'reproduced.json', HERE / 'REPRODUCED.md'
 SPREADS = 4                         # standard deviations that the book may be off
+FEWEST = 3                          # runs that make a spread
 FAILS, CANNOT_RUN = 1, 2
 
 # section -> the listings that print what training gave, or what the real data are
@@ -48,8 +49,9 @@ def line(text):
 
 def machine():
     """The processor, how many of it, and the versions that compute."""
-    names = [row.partition(':')[2].strip() for row in open('/proc/cpuinfo')
-             if row.startswith('model name')] if os.path.exists('/proc/cpuinfo') else []
+    info = pathlib.Path('/proc/cpuinfo')
+    names = [row.partition(':')[2].strip() for row in info.read_text().split('\n')
+             if row.startswith('model name')] if info.exists() else []
     return (f'{len(os.sched_getaffinity(0))} cores of {(names or [platform.processor()])[0]}, '
             f'MXNet {mxnet.__version__}, Python {platform.python_version()}')
 
@@ -74,8 +76,8 @@ def verdict(book, lines):
     ours = [numbers(text) for text in lines]
     if all(text == book for text in lines):
         return 'the same'
-    if len(ours) < 2:
-        return 'one run: no spread yet'
+    if len(ours) < FEWEST:
+        return f'{len(ours)} of {FEWEST} runs: no spread yet'
     for k, theirs in enumerate(numbers(book)):
         column = [row[k] for row in ours]
         unit = outputs.unit_of(outputs.NUMBER.findall(book)[k])

@@ -12,11 +12,12 @@ RUN = {'section': '6.6', 'listing': 5, 'line': 'loss 0.466, train acc 0.825, tes
 
 @pytest.mark.parametrize('book, lines, verdict', [
     ('(60000, 10000)', ['(60000, 10000)'], 'the same'),
-    ('acc 0.82', ['acc 0.83'], 'one run: no spread yet'),
-    ('acc 0.82', ['acc 0.83', 'acc 0.81'], 'agrees'),
-    ('acc 0.82', ['acc 0.85', 'acc 0.86'], 'agrees'),
-    ('acc 0.82', ['acc 0.88', 'acc 0.88'], 'differs'),
-    ('loss 0.5, acc 0.82', ['loss 0.5, acc 0.70', 'loss 0.5, acc 0.71'], 'differs')])
+    ('acc 0.82', ['acc 0.83', 'acc 0.81'], '2 of 3 runs: no spread yet'),
+    ('acc 0.82', ['acc 0.83', 'acc 0.81', 'acc 0.82'], 'agrees'),
+    ('acc 0.82', ['acc 0.85', 'acc 0.86', 'acc 0.84'], 'agrees'),
+    ('acc 0.82', ['acc 0.88', 'acc 0.88', 'acc 0.88'], 'differs'),
+    ('loss 0.5, acc 0.82', ['loss 0.5, acc 0.70', 'loss 0.5, acc 0.71', 'loss 0.5, acc 0.72'],
+     'differs')])
 def test_a_verdict_comes_of_repeated_runs(book, lines, verdict):
     assert reproduce.verdict(book, lines) == verdict
 
@@ -32,7 +33,9 @@ def test_the_table_is_of_the_stored_runs():
 
 
 def test_the_table_says_when_and_where():
-    text = reproduce.table([RUN, {**RUN, 'line': 'loss 0.470, train acc 0.823, test acc 0.815'}])
+    lines = [RUN['line'], 'loss 0.470, train acc 0.823, test acc 0.815',
+             'loss 0.475, train acc 0.820, test acc 0.811']
+    text = reproduce.table([{**RUN, 'line': line} for line in lines])
     row, = [row for row in text.split('\n') if row.startswith('| 6.6')]
     assert 'loss 0.471' in row and '0.466' in row and 'agrees' in row
     assert '2026-11-29' in row and '2 cores' in row
@@ -48,9 +51,14 @@ def test_runs_are_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(reproduce, 'RUNS', tmp_path / 'runs.json')
     monkeypatch.setattr(reproduce, 'TABLE', tmp_path / 'table.md')
     monkeypatch.setattr(reproduce, 'run', lambda section: iter([(5, RUN['line'])]))
-    assert reproduce.main(['6.6']) == 0
-    monkeypatch.setattr(reproduce, 'run', lambda section: iter(
-        [(5, 'loss 0.466, train acc 0.825, test acc 0.5')]))
-    assert reproduce.main(['6.6']) == 0             # two runs that differ so much tell nothing
-    assert len(json.loads(reproduce.RUNS.read_text())) == 2
+    assert [reproduce.main(['6.6']) for _ in range(2)] == [0, 0]
+    assert json.loads(reproduce.RUNS.read_text())[1]['line'] == RUN['line']
     assert '6.6' in reproduce.TABLE.read_text() and 'the book prints' in capsys.readouterr().out
+
+
+def test_a_run_that_differs_fails(monkeypatch, tmp_path):
+    monkeypatch.setattr(reproduce, 'RUNS', tmp_path / 'runs.json')
+    monkeypatch.setattr(reproduce, 'TABLE', tmp_path / 'table.md')
+    monkeypatch.setattr(reproduce, 'run', lambda section: iter(
+        [(5, 'loss 0.9, train acc 0.6, test acc 0.6')]))
+    assert [reproduce.main(['6.6']) for _ in range(3)] == [0, 0, reproduce.FAILS]
