@@ -47,6 +47,7 @@ setup(
         'onnx': ['onnx>=1.16'],
         'dev': ['hypothesis', 'ipykernel', 'jupytext', 'nbclient', 'nbconvert', 'onnx>=1.16',
                 'onnxruntime>=1.18', 'pytest<9', 'pytest-timeout', 'pytest-xdist',
+                'sphinx',                       # reads every docstring, as the gallery's does
                 'tomli; python_version < "3.11"'],
         # beside which ci.bench times MXNet; there is none for Python 3.9
         'bench': ['torch==2.13.0; python_version >= "3.10"'],

@@ -15,6 +15,8 @@ from chapters.sections import find
 HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / 'golden' / 'outputs'
 NUMBER = re.compile(r'(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?')
+KEYS = {'skip', 'full', 'last_digit', 'numbers', 'lines', 'devices'}      # of an exception
+DEVICES = re.compile(r'\[[cg]pu\(\d+\)(, [cg]pu\(\d+\))*\]')
 CONTEXT = re.compile(r'(, ctx=|@)?[cg]pu\(\d+\)')
 FILE = re.compile(r" from '[^']*'>")              # where a module lies
 
@@ -29,10 +31,13 @@ def golden(number):
 
 
 def exceptions(path=HERE / 'outputs.toml'):
-    """(section, listing) -> its entry: `skip` or `full` with a reason, or `last_digit` and `reason`.
+    """(section, listing) -> its entry: `skip` or `full` with a reason, or another key and `reason`.
 
     skip: not compared at all. full: only compared in a run without --quick. last_digit: numbers
-    may differ by so many units of the last printed digit.
+    may differ by so many units of the last printed digit. numbers = "ignored": the words are
+    compared, and where numbers stand between them. lines = "repeated": the same of each run of
+    lines that differ in their numbers alone, however many they are (one an epoch). devices =
+    "ignored": whether GPUs or the CPU are named, and how many in a list.
     """
     return {(entry['section'], entry['listing']): entry
             for entry in tomllib.loads(path.read_text()).get('exception', [])}
@@ -49,29 +54,53 @@ def printed_text(cell):
     return text
 
 
-def last_digit(number):
+def unit_of(number):
     """The value of one unit of the last printed digit: '0.25' -> 0.01, '1.5e+02' -> 10."""
     mantissa, _, exponent = number.lower().partition('e')
     return 10.0 ** (int(exponent or 0) - len(mantissa.partition('.')[2]))
 
 
-def compare(book, ours, units=0):
+def once(text):
+    """A text without the lines that differ from the one before in their numbers alone."""
+    lines = text.strip().split('\n')
+    forms = [''.join(NUMBER.sub('0', line).split()) for line in lines]
+    return '\n'.join(line for line, form, before in zip(lines, forms, [None, *forms])
+                     if form != before)
+
+
+def compare(book, ours, last_digit=0, numbers='', lines='', devices='', **_):
     """Compare two texts; None where they agree, else one line that says where they part.
 
-    units: how far numbers may be apart, in units of the book's last printed digit.
+    The other arguments as in `exceptions`.
     """
-    words = [re.sub(r'\s+', '', ''.join(NUMBER.split(text))) for text in (book, ours)]
-    numbers = [NUMBER.findall(text) for text in (book, ours)]
+    if devices == 'ignored':
+        book, ours = (CONTEXT.sub('', DEVICES.sub('', text)) for text in (book, ours))
+    if lines == 'repeated':
+        book, ours = once(book), once(ours)
+    words = [re.sub(r'\s+', '', NUMBER.sub('#', text)) for text in (book, ours)]
+    found = [NUMBER.findall(text) for text in (book, ours)]
     if words[0] != words[1]:
         at = next((i for i, (a, b) in enumerate(zip(*words)) if a != b), min(map(len, words)))
         return f'the book prints {words[0][at:at + 40]!r}, we {words[1][at:at + 40]!r}'
-    if len(numbers[0]) != len(numbers[1]):
-        return f'the book prints {len(numbers[0])} numbers, we {len(numbers[1])}'
-    for theirs, mine in zip(*numbers):
+    for theirs, mine in () if numbers or lines else zip(*found):
         # (1 + 1e-6): the digits are decimal, the floats are not
-        if abs(float(theirs) - float(mine)) > units * last_digit(theirs) * (1 + 1e-6):
+        if abs(float(theirs) - float(mine)) > last_digit * unit_of(theirs) * (1 + 1e-6):
             return f'the book prints {theirs}, we {mine}'
     return None
+
+
+def in_words(rule):
+    """Whether an exception leaves numbers out of the comparison."""
+    return 'numbers' in rule or 'lines' in rule
+
+
+def figures(sections):
+    """(listings that print something in the book, those compared, of these in words alone)."""
+    rules = exceptions()
+    found = [rules.get((section.number, i), {}) for section in sections
+             for i in compared(section, quick=False)]
+    return (sum(len(golden(section.number)) for section in sections), len(found),
+            sum(map(in_words, found)))
 
 
 def compared(section, quick):
@@ -92,7 +121,7 @@ def check(section, nb, quick):
         book, ours = FILE.sub('>', book), FILE.sub('>', printed_text(cells[i]))
         if section.gpus:                    # CPU contexts may stand for them
             book, ours = CONTEXT.sub('', book), CONTEXT.sub('', ours)
-        problem = compare(book, ours, rules.get((section.number, i), {}).get('last_digit', 0))
+        problem = compare(book, ours, **rules.get((section.number, i), {}))
         if problem:
             errors.append(f'{section.number} listing {i}: {problem}')
     return errors
@@ -101,7 +130,9 @@ def check(section, nb, quick):
 def summary(section, errors, quick):
     """A sentence for the report: how many listings were compared, and how many were not."""
     count = len(compared(section, quick))
-    return (f'{section.number:6}{count:3} listings compared, '
+    rules = exceptions()
+    words = sum(in_words(rules.get((section.number, i), {})) for i in compared(section, quick))
+    return (f'{section.number:6}{count:3} listings compared, {words} of them in their words alone, '
             f'{len(golden(section.number)) - count} cannot be: '
             + ('; '.join(errors) or 'as in the book'))
 

@@ -5,7 +5,7 @@ import sys
 
 import d2l_compat
 from chapters.sections import ROOT, all_sections
-from ci import verbatim
+from ci import outputs, verbatim
 from d2l import patches
 
 README = ROOT.parent / 'README.md'
@@ -53,8 +53,16 @@ def repairs_table():
         yield f"| {name.replace('_', ' ')} | {', '.join(modules)} | {why} |"
 
 
+def outputs_sentence():
+    """How many of the listings that print something are compared, and how."""
+    total, compared, in_words = outputs.figures(all_sections())
+    yield f'Of {total} listings that print something in the book, {compared} are compared with what'
+    yield f'they print here: {compared - in_words} number for number, {in_words} in their words alone,'
+    yield 'where numbers hang on the data, an unseeded shuffle or a clock (`ci/outputs.toml`).'
+
+
 BLOCKS = {'chapters': chapters_table, 'repairs': repairs_table, 'deviations': deviations_list,
-          'effects': patches.table}
+          'outputs': outputs_sentence, 'effects': patches.table}
 
 
 def build(text):

@@ -1,6 +1,7 @@
 """The gallery without Sphinx and a browser; tests/browser_gallery.py looks at the whole site."""
 import concurrent.futures
 import contextlib
+import os
 import sys
 import types
 import uuid
@@ -241,3 +242,34 @@ def test_the_page_on_speed_shows_what_was_measured_here(tmp_path, monkeypatch):
     (tmp_path / 'build').mkdir()
     (tmp_path / 'build' / 'bench.md').write_text('| training | 7 |\n')
     assert pages.speed_page().endswith('| training | 7 |\n')
+
+
+@pytest.fixture
+def sphinx(tmp_path, python):
+    """Let Sphinx read an API page as `make gallery` does, warnings as errors: what it says."""
+    def read(api):
+        for section in all_sections():      # to which the page links
+            page = tmp_path / f'{pages.docname(section)}.rst'
+            page.parent.mkdir(exist_ok=True)
+            page.write_text(':orphan:\n\nA section\n=========\n')
+        (tmp_path / 'api.rst').write_text(api)
+        done = python('-m', 'sphinx', '-q', '-W', '--keep-going', '-b', 'dummy', '-c',
+                      cache.ROOT / 'gallery', '-D', 'root_doc=api',
+                      '-D', 'extensions=sphinx.ext.autodoc', '-D', 'html_theme=basic',
+                      tmp_path, tmp_path / 'out')
+        return done.returncode, done.stderr
+    return read
+
+
+def test_sphinx_takes_every_docstring(sphinx):
+    """What fails here fails `make gallery`: of each name of d2l, and of each method."""
+    assert sphinx(pages.api_page(all_sections())) == (0, '')
+
+
+def test_a_docstring_that_sphinx_does_not_take_is_found(sphinx, tmp_path, monkeypatch):
+    (tmp_path / 'badly.py').write_text(
+        'def indented():\n    """A sentence, and a table:\n\n    one:\n      two\n        three\n'
+        '    four\n    """\n')
+    monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    code, said = sphinx('API\n===\n\n.. autofunction:: badly.indented\n')
+    assert code == 1 and 'badly.indented' in said and 'Unexpected' in said

@@ -12,6 +12,8 @@ Environment:
   `sample/<recipe>/` or `sample/<recipe>-<size>/` below the folder of the real file, and the path
   returned is that one: `../data/sample/0123abcd/fra-eng.zip`. The recipe is a hash of the makers.
 - `D2L_DATA_URL`: a mirror, the URL that replaces `DATA_URL` at the start of a file's URL.
+- `D2L_DATA_FOLDER`: a folder with the files of Fashion-MNIST, whose contents must be the real ones
+  (see `d2l.data.contents`); where Debian's package has them they are found without it.
 - `D2L_SAMPLE_SIZE`: training examples of a sample data set (Fashion-MNIST: 24,000 unless set, with
   10,000 for testing, else a sixth of them; ml-100k: users).
 

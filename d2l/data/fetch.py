@@ -12,7 +12,7 @@ from mxnet.contrib.text.embedding import FastText, GloVe
 from mxnet.gluon.model_zoo import model_store
 
 from d2l import files
-from d2l.data import samples
+from d2l.data import contents, samples
 
 DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
 SOURCES = ('real', 'sample')
@@ -36,9 +36,10 @@ def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=
     """Return the path of the file at url; takes and returns what `gluon.utils.download` does.
 
     path: a file, a folder for it, or None for the working folder. A file that is there is used
-    when its SHA-1 is right (or none is given), and fetched again otherwise; one that is wrong or
-    incomplete is never left at the path. retries: attempts in all. With D2L_DATA=sample the file
-    is a stand-in in a folder of its own, and the path returned says so.
+    when its SHA-1 is right (or none is given, or its contents are the real ones), otherwise one that
+    a package of the system has (see `d2l.data.contents`); else it is fetched again. One that is
+    wrong or incomplete is never left at the path. retries: attempts in all. With D2L_DATA=sample
+    the file is a stand-in in a folder of its own, and the path returned says so.
 
     Raises FetchError when the file cannot be had, ValueError for another D2L_DATA.
     """
@@ -48,8 +49,13 @@ def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=
         path = os.path.join(path, name)
     if _source() == 'sample':
         return _sample(url, path)
-    if overwrite or not _is_good(path, sha1_hash):
-        _fetch(url, path, sha1_hash, retries, verify_ssl)
+    if not overwrite:
+        if _is_good(path, sha1_hash):
+            return path
+        shipped = contents.shipped(name, sha1_hash)
+        if shipped:
+            return shipped
+    _fetch(url, path, sha1_hash, retries, verify_ssl)
     return path
 
 
@@ -108,7 +114,8 @@ def replace_gluons():
 
 
 def _is_good(path, sha1):
-    return os.path.exists(path) and (not sha1 or gluon.utils.check_sha1(path, sha1))
+    return os.path.exists(path) and (not sha1 or gluon.utils.check_sha1(path, sha1)
+                                     or contents.are_real(path, sha1))
 
 
 @contextlib.contextmanager
