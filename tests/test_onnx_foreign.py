@@ -729,3 +729,40 @@ def test_foreign_block(name, batch, tmp_path):
         assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in wanted]
         for a, b in zip(found, wanted):
             assert abs(a.astype('float64') - b).max() <= CLOSE * abs(b).max()
+
+
+# two dimensions that differ, and what a third size gives
+SIZES = {
+    'attention': (lambda: SelfAttention(8, 2), (2, 5, 8), (2, 7, 8), (2, 9, 8)),
+    'swiglu': (SwiGLU, (2, 5, 3), (3, 7, 3), (4, 9, 3)),
+    'lstm': (lambda: rnn.LSTM(4, layout='NTC'), (2, 5, 3), (3, 7, 3), (4, 9, 3)),
+    'unet': (UNet, (2, 3, 8, 8), (2, 3, 16, 24), (2, 3, 24, 8)),
+    'detection': (DetectionHead, (2, 3, 6, 6), (2, 3, 8, 6), (2, 3, 9, 6)),
+}
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_any_dimension_may_be_free(name, tmp_path):
+    build, *shapes = SIZES[name]
+    X, other, third = (arguments([(shape, None)], 1)[0] for shape in shapes)
+    mx.random.seed(1)
+    net = build()
+    net.initialize(mx.init.Normal(0.1))
+    net(X)
+    export_onnx(net, tmp_path / 'net.onnx', X, other=other)
+    for args in (other, third):
+        found = runtime.run(tmp_path / 'net.onnx', [args])
+        wanted = [a.asnumpy() for a in leaves(net(args))]
+        assert [a.shape for a in found] == [b.shape for b in wanted]
+        for a, b in zip(found, wanted):
+            assert abs(a.astype('float64') - b).max() <= CLOSE * abs(b).max()
+
+
+def test_what_names_two_dimensions_is_refused(tmp_path):
+    X, other = (arguments([(shape, None)], 1)[0] for shape in ((2, 5, 8), (3, 7, 8)))
+    net = SelfAttention(8, 2)
+    net.initialize()
+    net(X)
+    with pytest.raises(ValueError, match='_np_reshape depends on the size.*export each'):
+        export_onnx(net, tmp_path / 'net.onnx', X, other=other)
+    assert list(tmp_path.iterdir()) == []
