@@ -7,6 +7,7 @@ import pytest
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn, rnn
 
+import d2l
 from ci import networks, regress, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export_onnx, hybridize
@@ -227,6 +228,21 @@ def test_the_file_is_valid_and_of_a_stated_version(path):
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     assert model.opset_import[0].version == 17 and model.producer_name == 'd2l'
+
+
+def test_the_metadata_say_what_it_is(path):
+    export_onnx(compile(ready(dense_net(), W)), path, W)
+    model = onnx.load(path)
+    assert {p.key: p.value for p in model.metadata_props} == {'network': 'Sequential'}
+    assert model.producer_version == d2l.__version__
+
+
+@pytest.mark.parametrize('network', [row for row in networks.GLUONCV if row.name in (
+    'gluoncv_mobilenet1.0', 'gluoncv_yolo3_mobilenet1.0_voc')], ids=lambda row: row.name)
+def test_a_network_of_gluoncv(network, path):
+    net, inputs = regress.prepared(network, networks.CPU)
+    export_onnx(net, path, *inputs)
+    assert close(run(path, *inputs), net(*inputs))
 
 
 # ------------------------------------------------------------------ what cannot be
