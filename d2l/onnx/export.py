@@ -27,9 +27,10 @@ OPSET, IR_VERSION = 17, 8           # of 2022, the first that has LayerNormaliza
 def export_onnx(net, path, *example, other=None):
     """Save what `net(*example)` computes in predict mode as a file that needs no MXNet.
 
-    net: any Block or function that `d2l.export` takes; example: arguments, for their shapes
-    other: arguments of another batch size, sequence length or picture size (a tuple, if several):
-        the file then takes any. Raises ValueError for a net whose graph names what is to be free
+    - net: any Block or function that `d2l.export` takes
+    - example: arguments, for their shapes
+    - other: arguments of another batch size, sequence length or picture size (a tuple, if several):
+      the file then takes any. Raises ValueError for a net whose graph names what is to be free
 
     The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
     the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
