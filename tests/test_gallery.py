@@ -150,10 +150,9 @@ def test_a_page_says_what_is_not_as_printed(monkeypatch):
         'reason': 'matplotlib 3.7 draws no such array'}])
     text = pages.note(section, executed(section))
     assert 'Listing 5 is not as printed: matplotlib 3.7' in text
-    assert '\n+ x, y, z, w = (x.asnumpy(), y.asnumpy(),' in text
+    assert '\n- ax.plot(x)\n+ ax.plot(y)' in text
     section, = find('4.4')
-    assert '\n- features = np.random.shuffle(features)\n+ np.random.shuffle(features)' \
-        in pages.note(section, executed(section))
+    assert 'not as printed' not in pages.note(section, executed(section))
 
 
 def test_sample_data_that_a_section_does_not_name_is_an_error():
