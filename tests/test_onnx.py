@@ -8,7 +8,7 @@ import pytest
 from mxnet import gluon, np, npx
 from mxnet.gluon import nn, rnn
 
-from ci import networks, regress, runtime
+from ci import modes, networks, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export, export_onnx, hybridize
 from d2l.onnx.operators import OPERATORS
@@ -160,7 +160,7 @@ ANY_BATCH = {'mlp': [0], 'lenet': [0], 'batch_norm_scratch': [0], 'resnet18': [0
 
 @pytest.mark.parametrize('name', ANY_BATCH)
 def test_network_for_any_batch_size(name, tmp_path):
-    net, inputs = regress.prepared(BY_NAME[name], networks.CPU)
+    net, inputs = modes.prepared(BY_NAME[name], networks.CPU)
 
     def of_size(n):
         axes = iter(ANY_BATCH[name])
