@@ -86,9 +86,7 @@ def loss_of(net, inputs, smooth):
         outputs.append(next(heads) if source is None else f'handed back {i}')
         if source is not None:
             sources[f'handed back {i}'] = source
-    drawn = [d if isinstance(d, list) else [d] for d in (draw() for draw in program._draws)]
-    values = {name: program.value(source, arrays, drawn).asnumpy()
-              for name, source in sources.items()}
+    values = {name: program.value(source, arrays).asnumpy() for name, source in sources.items()}
     read = {}                       # id of a Parameter, or number of an array -> variables
     for name, source in sources.items():
         if source[0] in ('param', 'input'):
