@@ -1,16 +1,19 @@
 # make demo: train the LeNet of section 6.6 on sample data    make test: the whole test suite
 # make gallery: the book as a web site, build/gallery/html    make test-gallery: that, in Chromium
-# All make .venv first; PYTHON=/path/to/python3.11 chooses another Python (3.9 to 3.11).
+# All make .venv first; PYTHON=/path/to/python3.12 chooses another Python (3.9 to 3.14).
 
-SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 12))
-CANDIDATES := python3.11 python3.10 python3.9 python3 python
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 15))
+CANDIDATES := python3 python3.13 python3.12 python3.11 python3.14 python3.10 python3.9 python
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	if $$p -c '$(SUITABLE)' 2>/dev/null; then echo $$p; break; fi; done)
 ENV := .venv
+# some of chapters that read tables, draw, or print what NumPy, pandas and matplotlib changed
+SECTIONS := 2.1 or 2.2 or 2.4 or 3.6 or 4.4 or 4.10 or 6.6 or 11.1 or 11.2 or 13.4 or 14.7 or 15.2 or 17.2 or 17.4 or 17.6
 VENV := $(ENV)/bin/python
-EXTRAS ?= cpu,dev
+PIP := $(VENV) -m pip install --disable-pip-version-check -c constraints.txt
+BUILD ?= cpu
 
-.PHONY: demo test test-cu112 lib gallery test-gallery clean
+.PHONY: demo test test-part test-cu112 test-colab lib gallery test-gallery clean
 
 demo: $(ENV)/installed
 	D2L_DATA=sample $(VENV) -m chapters run 6.6
@@ -18,8 +21,23 @@ demo: $(ENV)/installed
 test: $(ENV)/installed
 	$(VENV) -m pytest
 
+test-part: $(ENV)/installed  # what another Python may break: sections, compiler, repairs, networks
+	$(VENV) -m pytest tests/test_compat.py tests/test_finder.py tests/test_packaging.py \
+		tests/test_hybrid.py tests/test_hybrid_state.py tests/test_loaders.py
+	$(VENV) -m pytest tests/test_outputs.py -k '$(SECTIONS)'
+	$(VENV) -m ci.regress linreg mlp lenet batch_norm lstm seq2seq_attention transformer \
+		sentiment_rnn neumf dcgan_generator
+
 test-cu112:                 # the same tests with mxnet-cu112, in .venv-cu112: 2 GB are fetched
-	$(MAKE) test ENV=.venv-cu112 EXTRAS=cu112,dev
+	$(MAKE) test ENV=.venv-cu112 BUILD=cu112
+
+.venv-colab/bin/python:      # what a kernel of Colab has imported before the first cell
+	$(PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install --disable-pip-version-check ipython==7.34.0 \
+		ipykernel==6.17.1 numpy==2.0.2 pandas==2.2.2 matplotlib==3.10.0
+
+test-colab: $(ENV)/installed .venv-colab/bin/python     # PYTHON=python3.12: MXNet is fetched
+	$(VENV) -m pytest -n 0 tests/colab.py
 
 lib: $(ENV)/installed        # what is generated from the chapters
 	$(VENV) -m ci.build_lib
@@ -32,15 +50,17 @@ test-gallery: gallery
 	$(VENV) -m pytest -n 0 tests/browser_gallery.py
 
 $(ENV)/gallery: $(ENV)/installed
-	$(VENV) -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),gallery]'
+	$(PIP) -e '.[dev,gallery]'
 	touch $@
 
-$(ENV)/installed: setup.py d2l_cuda.py constraints.txt
-	@test -n '$(PYTHON)' || { echo 'd2l needs Python 3.9, 3.10 or 3.11 with venv (MXNet 1.9.1' \
-		'needs NumPy < 1.24): install one, or say make PYTHON=/path/to/python3.11'; exit 1; }
+$(ENV)/installed: setup.py d2l_finder.py d2l_mxnet.py constraints.txt
+	@test -n '$(PYTHON)' || { echo 'd2l needs Python 3.9 to 3.14 with venv (on Debian and Ubuntu:' \
+		'apt install python3-venv), or say make PYTHON=/path/to/python3.12'; exit 1; }
 	$(PYTHON) -m venv $(ENV)
-	$(VENV) -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	$(VENV) -m pip uninstall -y -q d2l 2>/dev/null      # its name before it was d2l-mxnet
+	$(PIP) -e '.[dev]'
+	$(VENV) -m d2l_mxnet $(BUILD)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-cu112 build
+	rm -rf .venv .venv-* build

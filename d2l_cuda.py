@@ -1,8 +1,6 @@
 """Lets mxnet-cu112 find CUDA 11 where pip puts it, and start where there is no NVIDIA driver.
 
-Python runs HOOK at its start: setup.py writes it to site-packages, as d2l_cuda.pth, and
-`pip uninstall d2l` removes it. Where mxnet-cu112 is installed it puts this module among Python's
-finders; find_spec below is then called when mxnet is imported, by whomever.
+The finder of `d2l_finder` calls prepare() before mxnet is imported, by whomever.
 """
 import _ctypes
 import ctypes
@@ -13,9 +11,7 @@ import sys
 import warnings
 from importlib.machinery import PathFinder
 
-# Python's site.py says in `sitedir` where it found the file
-HOOK = ("import os; os.path.exists(sitedir + '/mxnet_cu112-1.9.1.dist-info') "
-        "and __import__('d2l_cuda').install()")
+from d2l_finder import after, before
 
 # (folder below site-packages/nvidia, file, what pip calls it): what libmxnet.so is linked with
 LIBRARIES = (
@@ -43,37 +39,30 @@ GPU = 2                                 # MXNet's number for this type of device
 problem = None      # why mxnet-cu112 does without the driver; None where it uses one, or is not here
 
 
-def install():
-    """Put this module among Python's finders."""
-    sys.meta_path.insert(0, sys.modules[__name__])
-
-
-def find_spec(name, path=None, target=None):
-    """As a finder of sys.meta_path: mxnet-cu112, with all its libraries loaded; else None.
+@before('mxnet')
+def prepare(mxnet):
+    """Load the driver and the libraries of mxnet-cu112, where it is what is imported as mxnet.
 
     Raises ImportError where libraries are missing, or where mxnet is installed beside it.
     Warns where there is a driver that cannot be used, and goes on without one.
     """
-    spec = PathFinder.find_spec(name) if name == 'mxnet' else None
-    if spec is None or not cuda_wheel(spec):
-        return None
-    if glob.glob(os.path.join(_site_packages(spec), 'mxnet-*.dist-info')):
-        raise ImportError(
-            'both mxnet and mxnet-cu112 are installed, and they own the same folder: '
-            f'pip uninstall -y mxnet mxnet-cu112; pip install {REQUIREMENTS[0]}')
+    if not cuda_wheel(mxnet.__spec__):
+        return
+    if glob.glob(os.path.join(_site_packages(mxnet.__spec__), 'mxnet-*.dist-info')):
+        raise ImportError('both mxnet and mxnet-cu112 are installed, and they own the same folder: '
+                          'pip uninstall -y mxnet mxnet-cu112; python -m d2l_mxnet cu112')
     _load_driver()
     _load_libraries()
     # it would warn that these are not the versions it was built with
     os.environ.setdefault('MXNET_CUDA_LIB_CHECKING', '0')
     os.environ.setdefault('MXNET_CUDNN_LIB_CHECKING', '0')
-    if problem:
-        execute = spec.loader.exec_module
 
-        def exec_module(module):
-            execute(module)
-            _refuse_gpus()
-        spec.loader.exec_module = exec_module
-    return spec
+
+@after('mxnet')
+def without_gpus(mxnet):
+    """Refuse arrays on a GPU where mxnet-cu112 does without the driver."""
+    if problem and cuda_wheel(mxnet.__spec__):
+        _refuse_gpus()
 
 
 def cuda_wheel(spec=None):

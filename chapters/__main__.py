@@ -45,12 +45,40 @@ def write_pages(section, nb):
     return [notebook, page]
 
 
-def write_plain(section, folder):
+INSTALL = '''\
+# Run this cell first: it installs d2l-mxnet into this kernel, which needs no restart.
+def install(spec):
+    import importlib.util
+    import os
+    import subprocess
+    import sys
+
+    if not (importlib.util.find_spec('d2l_mxnet') and importlib.util.find_spec('mxnet')):
+        for command in ['pip', 'install', '-q', spec], ['d2l_mxnet']:
+            subprocess.run([sys.executable, '-m', *command], check=True)
+        importlib.invalidate_caches()
+    import d2l_finder
+
+    d2l_finder.install()        # what is imported already is repaired now
+    print('Data:', {{'sample': 'synthetic stand-ins, numbers say nothing about the real data',
+                    'real': "the book's, fetched from where the book has them; "
+                            "os.environ['D2L_DATA'] = 'sample' chooses synthetic stand-ins"}}
+          [os.environ.get('D2L_DATA', 'real')])
+
+
+install({spec!r})
+del install'''
+
+
+def write_plain(section, folder, spec=None):
     """Write the notebook without outputs to folder/<chapter>/; return its path.
 
     As in the repository, ../data and ../img lie beside the chapters: so img/ goes with it.
+    spec: what pip takes; the notebook then begins with a cell that installs it.
     """
     nb = section.notebook
+    if spec:
+        nb.cells.insert(0, nbformat.v4.new_code_cell(INSTALL.format(spec=spec)))
     nb.metadata = {'kernelspec': {'name': 'python3', 'display_name': 'Python 3',
                                   'language': 'python'}, 'language_info': {'name': 'python'}}
     for i, cell in enumerate(nb.cells):
@@ -68,7 +96,7 @@ def run(args):
     sections = find(*args.sections)
     if args.command == 'notebook' and args.to:
         for section in sections:
-            print(os.path.relpath(write_plain(section, args.to)))
+            print(os.path.relpath(write_plain(section, args.to, args.install)))
         return
     for section in sections:                    # before anything is run
         check_devices(section, args.devices)
@@ -90,7 +118,7 @@ def gallery(args):
         from chapters.gallery import cache, pages
         import furo, myst_nb, sphinx  # noqa: E401, F401
     except ModuleNotFoundError as err:
-        print(f"{err}: pip install -c constraints.txt -e '.[cpu,dev,gallery]', or make gallery",
+        print(f"{err}: pip install -c constraints.txt -e '.[dev,gallery]', or make gallery",
               file=sys.stderr)
         return 2
     try:
@@ -118,6 +146,9 @@ def main(argv=None):
     command = commands.choices['notebook']
     command.add_argument('--to', type=pathlib.Path, metavar='DIR',
                          help='run nothing: write notebooks without outputs into DIR, for Jupyter')
+    command.add_argument('--install', metavar='SPEC',
+                         help='with --to: begin each with a cell that installs d2l-mxnet from SPEC, '
+                              'what pip takes: a URL, a wheel, a path')
     command = commands.add_parser('gallery', help='a web site of executed sections')
     command.add_argument('sections', nargs='*', default=['all'], metavar='SECTION')
     command.add_argument('--quick', action='store_true', help='as of run')
@@ -125,6 +156,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.command == 'notebook' and args.to and (args.quick or args.devices):
         parser.error('--to runs nothing, so there is nothing for --quick and --devices to do')
+    if args.command == 'notebook' and args.install and not args.to:
+        parser.error('--install goes with --to: here everything is installed')
     try:
         return {'list': list_sections, 'gallery': gallery}.get(args.command, run)(args) or 0
     except CellFailed as err:

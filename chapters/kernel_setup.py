@@ -6,8 +6,11 @@ lets CPU contexts stand for GPUs where the runner says so. Leaves no name behind
 
 
 def _setup(shell, devices):
+    import d2l_finder
+
+    d2l_finder.install()        # as its .pth file does where d2l-mxnet is installed
     if devices:
-        import d2l  # noqa: F401        # finds the CUDA libraries where MXNet needs them
+        import d2l  # noqa: F401        # sets MXNet's engine first
         import mxnet
 
         def gpu(device_id=0):

@@ -3,6 +3,7 @@ import argparse
 import difflib
 import sys
 
+import d2l_compat
 from chapters.sections import ROOT, all_sections
 from ci import outputs, verbatim
 from d2l import patches
@@ -34,12 +35,22 @@ def chapters_table():
 def deviations_list():
     """A line an entry of deviations.toml."""
     entries = verbatim.deviations()
+    if not entries:
+        yield '- No line differs: what MXNet 1.9 needs is repaired below the listings.'
     reasons = {}
     for entry in entries:
         place = f"{entry['section']} (listing {entry['listing']})"
         reasons.setdefault(entry['reason'].strip(), []).append(place)
     for reason, places in reasons.items():
         yield f"- {', '.join(dict.fromkeys(places))}: {reason}"
+
+
+def repairs_table():
+    """A row for each repair of d2l_compat that stays."""
+    yield '| repair | of | section, reason |'
+    yield '|---|---|---|'
+    for name, (modules, why) in d2l_compat.LASTING.items():
+        yield f"| {name.replace('_', ' ')} | {', '.join(modules)} | {why} |"
 
 
 def outputs_sentence():
@@ -50,8 +61,8 @@ def outputs_sentence():
     yield 'where numbers hang on the data, an unseeded shuffle or a clock (`ci/outputs.toml`).'
 
 
-BLOCKS = {'chapters': chapters_table, 'deviations': deviations_list, 'outputs': outputs_sentence,
-          'effects': patches.table}
+BLOCKS = {'chapters': chapters_table, 'repairs': repairs_table, 'deviations': deviations_list,
+          'outputs': outputs_sentence, 'effects': patches.table}
 
 
 def build(text):

@@ -13,6 +13,8 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 import sys as _sys
 import warnings as _warnings
 
+import d2l_finder as _d2l_finder
+import d2l_mxnet as _d2l_mxnet
 from d2l import patches as _patches
 
 
@@ -25,14 +27,11 @@ def _only_the_launcher():
 
 
 if not _only_the_launcher():
+    _problem = _d2l_mxnet.problem()
+    if _problem:
+        raise ImportError(_problem)
+    _d2l_finder.install()           # where its .pth file was not read
     _patches.install(_patches.BEFORE)
-    try:
-        import mxnet as _mxnet  # noqa: F401
-    except ModuleNotFoundError as _err:
-        if _err.name != 'mxnet':
-            raise
-        raise ImportError("d2l needs MXNet: pip install 'd2l[cpu]', or 'd2l[cu112]' for a GPU"
-                          ) from None
     _patches.install(_patches.AFTER)
 
     with _warnings.catch_warnings():
@@ -44,5 +43,5 @@ if not _only_the_launcher():
     from d2l.onnx import NoConverter, export_onnx  # noqa: F401
     from d2l.vision import from_gluoncv  # noqa: F401
 
-__version__ = '0.7.1'
+__version__ = f'{_d2l_mxnet.BOOK}+mxnet.{_d2l_mxnet.VERSION}'      # the book's, and ours
 __doc__ += '\nWhat the import changes outside of d2l:\n\n' + '\n'.join(_patches.table()) + '\n'

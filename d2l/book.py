@@ -192,8 +192,7 @@ def get_dataloader_workers(num_workers=4):
 def accuracy(y_hat, y):
     """Number of right predictions: (n, classes) or (n, 1) against (n,)."""
     if y_hat.shape[1] > 1:
-        return float((y_hat.argmax(axis=1)  # MXNet 1.9: argmax returns int64
-                      == y.astype('int64')).sum())
+        return float((y_hat.argmax(axis=1) == y.astype('float32')).sum())
     else:
         return float((y_hat.astype('int32') == y.astype('int32')).sum())
 
@@ -1227,8 +1226,7 @@ def show_trace_2d(f, results):
     d2l.set_figsize((3.5, 2.5))
     d2l.plt.plot(*zip(*results), '-o', color='#ff7f0e')
     x1, x2 = np.meshgrid(np.arange(-5.5, 1.0, 0.1), np.arange(-3.0, 1.0, 0.1))
-    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(),  # matplotlib 3.7
-                    f(x1, x2).asnumpy(), colors='#1f77b4')
+    d2l.plt.contour(x1, x2, f(x1, x2), colors='#1f77b4')
     d2l.plt.xlabel('x1')
     d2l.plt.ylabel('x2')
 

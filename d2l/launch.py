@@ -415,9 +415,9 @@ def be(role, script, watched, limit):
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))   # not d2l/ itself
     if role == 'scheduler':
         return scheduler.run(key, address, workers, servers, limit)
-    import d2l_cuda
+    import d2l_finder
 
-    sys.meta_path.insert(0, d2l_cuda)               # as `import d2l` does
+    d2l_finder.install()                            # as `import d2l` does
     if role == 'server':
         serve(key, address, listens, rank, watched, limit)
     member.this = member.Member('worker', key, address, rank, None, watched, limit)

@@ -52,12 +52,6 @@ def table():
 
 
 # ---- before MXNet is imported
-def _find_cuda():
-    import d2l_cuda
-
-    d2l_cuda.install()
-
-
 def _set_engine():
     from d2l import engine
 
@@ -65,8 +59,6 @@ def _set_engine():
 
 
 BEFORE = [
-    Effect(_find_cuda, 'how `import mxnet` finds CUDA', 'mxnet-cu112 needs it where pip installed CUDA; '
-           'without mxnet-cu112 nothing happens'),
     Effect(_set_engine, 'settings of MXNet\'s engine and of malloc', 'they suit a CPU (`d2l/engine.py`)',
            '`MXNET_CPU_PARALLEL_SIZE`, `MXNET_CPU_TEMP_COPY`, `MALLOC_ARENA_MAX`'),
 ]
@@ -274,11 +266,22 @@ def _update_faster():
     updates.install()
 
 
+def _copy_compiled():
+    from mxnet import gluon
+
+    def copy(block):
+        from d2l.hybrid.block import copied     # the compiler is imported later
+        return copied(block)
+    gluon.Block.__copy__ = copy
+
+
 AFTER = [
     Effect(_fetch, 'how Gluon fetches data sets, word vectors and pretrained parameters',
            'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins'),
     Effect(_update_faster, 'how MXNet\'s SGD and Adam update on a CPU', 'the same operators, called '
            'straight: faster (`d2l/updates.py`)'),
+    Effect(_copy_compiled, '`copy.copy` of a Block', 'the copy of a compiled one would compute with the '
+           'attributes of the other'),
     Effect(_collect_less, 'how often Gluon\'s DataLoader collects garbage', 'a quarter of a second for '
            'each DataLoader; now at most a tenth of the time'),
     Effect(_repair_numbers, 'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and '

@@ -12,6 +12,7 @@ import json
 import sys
 import types
 import warnings
+import weakref
 
 import mxnet
 from mxnet import autograd, gluon
@@ -23,6 +24,9 @@ from mxnet.util import np_array, np_shape
 from .hybrid.trace import tracing
 
 INPUT = 'data'
+# Block -> {training: its settings, params, graph}: no attribute, since d2l.hybridize would take it for
+# a state of the network
+_GRAPHS = weakref.WeakKeyDictionary()
 SCALARS = {bool, int, float, str, type(None)}       # what a setting is, or a list or dict of them
 
 
@@ -76,7 +80,6 @@ class OlderBlock(gluon.Block):
     def __init__(self, net):
         super().__init__(prefix=net.prefix)
         self.net = net
-        self._graphs = {}                           # training -> settings, params, graph
         for training in False, True:
             self._graph(training)
         self._renew()                               # pretrained ones
@@ -124,11 +127,12 @@ class OlderBlock(gluon.Block):
     def _graph(self, training):
         """(parameters, what `_trace` gives) of the network as it now is."""
         settings = self._settings()
-        found = self._graphs.get(training)
+        graphs = _GRAPHS.setdefault(self, {})
+        found = graphs.get(training)
         if found is None or found.settings != settings:
             with concurrent.futures.ThreadPoolExecutor(1) as other:     # d2l.hybridize may be tracing here
                 graph = other.submit(self._trace, training).result()
-            found = self._graphs[training] = types.SimpleNamespace(
+            found = graphs[training] = types.SimpleNamespace(
                 settings=settings, params=dict(self.net.collect_params().items()), graph=graph)
         return found.params, found.graph
 

@@ -11,6 +11,9 @@ import warnings  # noqa: E402
 
 import pytest  # noqa: E402
 
+import d2l_finder  # noqa: E402
+
+d2l_finder.install()                                # as its .pth file does
 with warnings.catch_warnings():
     # importing MXNet 1.9.1 warns: np.bool, functions that NumPy gave away, distutils versions
     warnings.simplefilter('ignore', DeprecationWarning)

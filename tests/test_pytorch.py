@@ -5,7 +5,7 @@ import numpy as onp
 import pytest
 from mxnet import autograd, npx
 
-pytest.importorskip('torch', reason="PyTorch is not installed: pip install 'd2l[bench]'")
+pytest.importorskip('torch', reason="PyTorch is not installed: pip install '.[bench]'")
 
 from ci import bench, numbers, pytorch  # noqa: E402
 from ci.networks import Array, fresh, leaves  # noqa: E402

@@ -17,7 +17,6 @@ import d2l
 import math
 from mxnet import np
 import time
-d2l.npx.set_np()  # MXNet 1.9: else x[0] keeps an axis, and plots fail
 
 n = 10000
 a = np.ones(n)

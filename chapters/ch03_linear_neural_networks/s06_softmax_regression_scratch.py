@@ -86,8 +86,7 @@ def cross_entropy(y_hat, y):
 # Saved in the d2l package for later use
 def accuracy(y_hat, y):
     if y_hat.shape[1] > 1:
-        return float((y_hat.argmax(axis=1)  # MXNet 1.9: argmax returns int64
-                      == y.astype('int64')).sum())
+        return float((y_hat.argmax(axis=1) == y.astype('float32')).sum())
     else:
         return float((y_hat.astype('int32') == y.astype('int32')).sum())
 

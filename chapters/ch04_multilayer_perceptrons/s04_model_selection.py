@@ -28,7 +28,7 @@ true_w = np.zeros(maxdegree)  # Allocate lots of empty space
 true_w[0:4] = np.array([5, 1.2, -3.4, 5.6])
 
 features = np.random.normal(size=(n_train + n_test, 1))
-np.random.shuffle(features)  # MXNet 1.9: shuffles in place, returns None
+features = np.random.shuffle(features)
 poly_features = np.power(features, np.arange(maxdegree).reshape(1, -1))
 poly_features = poly_features / (
     npx.gamma(np.arange(maxdegree) + 1).reshape(1, -1))

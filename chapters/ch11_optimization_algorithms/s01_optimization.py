@@ -69,7 +69,6 @@ x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(-1, 1, 101),
                    indexing='ij')
 
 z = x**2 - y**2
-x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy()  # matplotlib 3.7 in 3D
 
 ax = d2l.plt.figure().add_subplot(111, projection='3d')
 ax.plot_wireframe(x, y, z, **{'rstride': 10, 'cstride': 10})

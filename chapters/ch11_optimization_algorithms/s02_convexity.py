@@ -73,7 +73,6 @@ x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(-1, 1, 101),
                    indexing='ij')
 
 z = x**2 + 0.5 * np.cos(2 * np.pi * y)
-x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy()  # matplotlib 3.7 in 3D
 
 # Plot the 3D surface
 d2l.set_figsize((6, 4))

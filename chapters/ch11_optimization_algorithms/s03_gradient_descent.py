@@ -106,8 +106,7 @@ def show_trace_2d(f, results):
     d2l.set_figsize((3.5, 2.5))
     d2l.plt.plot(*zip(*results), '-o', color='#ff7f0e')
     x1, x2 = np.meshgrid(np.arange(-5.5, 1.0, 0.1), np.arange(-3.0, 1.0, 0.1))
-    d2l.plt.contour(x1.asnumpy(), x2.asnumpy(),  # matplotlib 3.7
-                    f(x1, x2).asnumpy(), colors='#1f77b4')
+    d2l.plt.contour(x1, x2, f(x1, x2), colors='#1f77b4')
     d2l.plt.xlabel('x1')
     d2l.plt.ylabel('x2')
 

@@ -208,8 +208,7 @@ def calc_loss(cls_preds, cls_labels, bbox_preds, bbox_labels, bbox_masks):
 def cls_eval(cls_preds, cls_labels):
     # Because the category prediction results are placed in the final
     # dimension, argmax must specify this dimension
-    return float((cls_preds.argmax(axis=-1).astype('float32')
-                  == cls_labels).sum())  # MXNet 1.9: argmax returns int64
+    return float((cls_preds.argmax(axis=-1) == cls_labels).sum())
 
 def bbox_eval(bbox_preds, bbox_labels, bbox_masks):
     return float((np.abs((bbox_labels - bbox_preds) * bbox_masks)).sum())

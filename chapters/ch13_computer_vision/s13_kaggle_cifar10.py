@@ -234,8 +234,7 @@ def train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
             l.backward()
             trainer.step(batch_size)
             train_l_sum += float(l)
-            train_acc_sum += float((y_hat.argmax(axis=1).astype('float32')
-                                    == y).sum())  # MXNet 1.9: argmax is int64
+            train_acc_sum += float((y_hat.argmax(axis=1) == y).sum())
             n += y.size
         time_s = "time %.2f sec" % (time.time() - start)
         if valid_iter is not None:

@@ -10,7 +10,6 @@
 # MXNet knows two families of them.
 
 # %%
-import d2l  # Not printed: fetches word vectors through the data hub
 from mxnet import np, npx
 from mxnet.contrib import text
 npx.set_np()

@@ -84,8 +84,7 @@ d2l.plt.show()
 # %%
 # Print test set accuracy with eyeballed threshold
 w = (ave_1 - ave_0).T
-predictions = X_test.reshape(len(X_test), -1).dot(  # printed: 2000 images
-    w.flatten()) > -1500000
+predictions = X_test.reshape(2000, -1).dot(w.flatten()) > -1500000
 
 # Accuracy
 np.mean(predictions.astype(y_test.dtype) == y_test, dtype=np.float64)

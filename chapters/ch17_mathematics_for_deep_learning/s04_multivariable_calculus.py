@@ -146,8 +146,6 @@ z = x*np.exp(- x**2 - y**2)
 
 # Compute gradient and Hessian at (1, 0)
 w = np.exp(-1)*(-1 - (x + 1) + 2 * (x + 1)**2 + 2 * y**2)
-x, y, z, w = (x.asnumpy(), y.asnumpy(),  # matplotlib 3.7 in 3D
-              z.asnumpy(), w.asnumpy())
 
 # Plot function
 ax = d2l.plt.figure().add_subplot(111, projection='3d')

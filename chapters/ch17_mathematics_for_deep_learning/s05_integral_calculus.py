@@ -86,7 +86,6 @@ d2l.plt.show()
 x, y = np.meshgrid(np.linspace(-2, 2, 101), np.linspace(-2, 2, 101),
                    indexing='ij')
 z = np.exp(- x**2 - y**2)
-x, y, z = x.asnumpy(), y.asnumpy(), z.asnumpy()  # matplotlib 3.7 in 3D
 
 # Plot function
 ax = d2l.plt.figure().add_subplot(111, projection='3d')

@@ -14,8 +14,8 @@ Environment:
 - `D2L_DATA_URL`: a mirror, the URL that replaces `DATA_URL` at the start of a file's URL.
 - `D2L_DATA_FOLDER`: a folder with the files of Fashion-MNIST, whose contents must be the real ones
   (see `d2l.data.contents`); where Debian's package has them they are found without it.
-- `D2L_SAMPLE_SIZE`: training examples of a sample data set (Fashion-MNIST: 24,000 unless set, and a
-  sixth of them for the test set; ml-100k: users).
+- `D2L_SAMPLE_SIZE`: training examples of a sample data set (Fashion-MNIST: 24,000 unless set, with
+  10,000 for testing, else a sixth of them; ml-100k: users).
 
 What looks for a verified file before it asks the door (CIFAR10, the model zoo, word vectors) looks,
 in sample mode, in the folder of the stand-ins.

@@ -42,7 +42,7 @@ def advice(found, problem):
     if not any(gpu.runs for gpu in found):
         return ('no MXNet 1.9.1 computes on this GPU: use the CPU, or a GPU of compute '
                 'capability 5.0 to 8.9')
-    return "pip uninstall -y mxnet, then pip install '.[cu112]'"
+    return "python -m d2l_mxnet cu112"
 
 
 def main():

@@ -1,5 +1,7 @@
 """The compiled Block: a program for each signature of its arguments."""
 import collections
+import copy
+import functools
 import inspect
 import warnings
 
@@ -9,7 +11,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from . import tape
 from .program import UNCHECKED, Program
-from .trace import LOCK, Compiled, Deferred, Graph, Trace, TraceError, tracing
+from .trace import LOCK, Compiled, Deferred, Graph, Raised, Trace, TraceError, tracing
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
@@ -60,9 +62,15 @@ class CompiledBlock(Compiled):
             found = self._find(key) or self._make(key, tree)
         except Deferred:  # as in Gluon, the first call initializes
             return self._run_eagerly(*args, **kwargs)
+        except Raised as error:
+            found, raised = None, error.__cause__
         except TraceError as error:
             self._give_up(error)
             return self._run_eagerly(*args, **kwargs)
+        if found is None:   # eagerly it raises this, too, and leaves Python's state as it does
+            result = self._run_eagerly(*args, **kwargs)
+            warnings.warn(f'{self._name_of_net()} ran eagerly: its trace raised {raised!r}')
+            return result
         program, state = found
         return program(tree, state)
 
@@ -79,6 +87,8 @@ class CompiledBlock(Compiled):
             except Deferred:
                 self._run_eagerly(*args)
                 return self._make(key, tree)[0], tree.arrays
+            except Raised as error:
+                raise error.__cause__ from None
 
     def _find(self, key):
         """(program, state) for this signature and for Python's state as it is, or None."""
@@ -156,7 +166,19 @@ class CompiledBlock(Compiled):
     def _name_of_net(self):
         if isinstance(self._net, gluon.Block):      # whose __getattr__ may be the user's
             return type(self._net).__name__
-        return getattr(self._net, '__name__', type(self._net).__name__)
+        function = self._net
+        while isinstance(function, functools.partial):
+            function = function.func
+        return getattr(function, '__name__', type(function).__name__)
+
+
+def copied(block):
+    """What `copy.copy` makes of a Block: a compiled one gets programs of its own."""
+    new = copy._reconstruct(block, None, *block.__reduce_ex__(4))
+    compiled = getattr(vars(new).get('forward'), '__self__', None)
+    if isinstance(compiled, CompiledBlock) and compiled._net is block:
+        vars(new)['forward'] = CompiledBlock(new, *compiled._options).forward
+    return new
 
 
 def _signature(args, kwargs, apart=False):
@@ -186,49 +208,54 @@ def _readable(kind):
 
 def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, static_alloc=True,
               **flags):
-    """Compile a Block in place: `net(X)` is traced at its first call for each structure, shape, dtype
-    and context of the arguments, and each mode, and runs as one graph. All else of net stays.
+    """Compile a Block in place: `net(X)` is traced at its first call for each structure, shape,
+    dtype and context of the arguments, and each mode, and runs as one graph. All else of net stays.
 
-    net: any `gluon.Block`, as the book writes it; it is returned
-    active: False makes it eager again
-    exact: keep eager's order of summation, bit for bit
-    optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose last digits
-        differ; on a GPU, only exact=False. Before it is used it is checked against the exact one, on
-        the arguments of the first call of each signature: that costs this call one run more of
-        each, and in training a backward pass; where they differ by more, the exact one is used,
-        with a warning (see d2l.hybrid.proof). 'unchecked' leaves the check out, for measuring
-    fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
-    static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
-        static_alloc unless said otherwise
+    - net: any `gluon.Block`, as the book writes it; it is returned
+    - active: False makes it eager again
+    - exact: keep eager's order of summation, bit for bit
+    - optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose last digits
+      differ; on a GPU, only exact=False. Before it is used it is checked against the exact one, on
+      the arguments of the first call of each signature: that costs this call one run more of each,
+      and in training a backward pass. Where they differ by more, the exact one is used, with a
+      warning (see d2l.hybrid.proof). 'unchecked' leaves the check out, for measuring. Of arguments
+      that are infinite or NaN only in later calls, sums may be infinite where eager ones are NaN,
+      as MXNet's sum of [inf, 1] is
+    - fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
+    - static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
+      static_alloc unless said otherwise
 
     The contract: `net(X)` gives what eager mode would, whatever Python does, or raises TraceError
     with the line and the cure, and net is eager again.
 
-    | Python in `forward` | compiled |
-    |---|---|
-    | reads attributes, globals, closures, defaults, class and module attributes, methods,
-      functions, `os.environ` | guarded: where a value is another than before, compared by type and
-      value, net is traced again |
-    | reads lists, dicts, sets, deques, dataclasses, objects, NumPy arrays, Parameters, layers |
-      guarded with all that is in them, to 20,000 values and 4 MB of a NumPy array |
-    | uses MXNet's arrays from any of these, or from arguments | inputs of the graph, read at each
-      call; another shape, dtype or device is another trace |
-    | asks `autograd.is_training()` | a graph for each mode |
-    | draws with MXNet | drawn anew at each call |
-    | assigns arrays, None, True or False, or containers and objects of these; changes lists, dicts,
-      deques, sets and objects in place, those of the caller, too | done again after each call |
-    | writes into an array of an attribute, a global or a list | done again after each call |
-    | changes a number or a text that it read (a counter), makes layers | TraceError |
-    | branches on values of arrays, or asks for them (`float`, `asnumpy`, `print`) | TraceError |
-    | writes into an argument or a Parameter, reads `X.grad`, pauses autograd | TraceError |
-    | draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()` | TraceError |
-    | takes the next value of an iterator or generator from outside, or returns one | TraceError |
-    | calls a child with hooks | TraceError; hooks of net itself run |
-    | prints, logs, warns, sleeps, imports, asserts | in a trace only |
+    ============  ================================================================================
+    compiled      what Python does in `forward`
+    ============  ================================================================================
+    guarded       It reads attributes, globals, closures, defaults, class and module attributes,
+                  methods, functions, `os.environ`; lists, dicts, sets, deques, dataclasses,
+                  objects, NumPy arrays, Parameters and layers with all that is in them, up to
+                  20,000 values and 4 MB of a NumPy array. Where a value is another than before,
+                  compared by type and value, net is traced again.
+    input         It uses MXNet's arrays from any of these, or from arguments: read at each call.
+                  Another shape, dtype or device is another trace.
+    guarded       It asks `autograd.is_training()`: a graph for each mode.
+    drawn anew    It draws with MXNet, at each call as eager mode does.
+    done again    It assigns arrays, None, True or False, or containers and objects of these; it
+                  changes lists, dicts, deques, sets and objects in place, those of the caller, too;
+                  it writes into an array of an attribute, a global or a list.
+    TraceError    It changes a number or a text that it read (a counter), or makes layers.
+    TraceError    It branches on values of arrays, or asks for them (`float`, `asnumpy`, `print`).
+    TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
+    TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
+    TraceError    It takes the next value of an iterator from outside, or returns an iterator.
+    TraceError    It calls a child that has hooks. Hooks of net itself run.
+    trace only    It prints, logs, warns, sleeps, imports, asserts.
+    run again     It raises an exception: the call runs eagerly, from its start.
+    ============  ================================================================================
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with
-    active=False.
+    active=False. `copy.copy`, `copy.deepcopy` and `pickle` give a net with programs of its own.
     """
     if not isinstance(net, gluon.Block):
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')
@@ -269,6 +296,8 @@ def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc
         is often faster. No other option says anything then, last digits differ, and a call under
         autograd.record raises RuntimeError. Raises what export_onnx does, such as NoConverter, and
         ImportError without ONNX Runtime. Parameters that have changed are noticed at the next call
+        Of arguments that are infinite or NaN, its sums, maxima and recurrent layers may make other
+        numbers: its LSTM, say, makes finite ones of NaN
     """
     if runtime == 'onnx':
         from ..onnx.runtime import Prediction

@@ -76,7 +76,7 @@ class _Group:
         self.held, self.slots, self.version, self.misses = held, found, None, 0
         self.names, self.values = [s.name for s in found], [s.value for s in found]
         # a module that runs sets names all the time
-        self.busy = held is None or is_module(held)
+        self.busy = held is None or is_module(held) or not _VERSIONED
 
     def holds(self):
         """Whether all slots hold what they held; values that are only equal are remembered."""
@@ -113,12 +113,20 @@ class State:
         self._typed = [*map(_first, guard.types), *tree.nodes]
         self._types = list(map(type, self._typed))
         dicts = [g.held for g in guard.groups if not g.busy]
-        dicts += [held for held, names, _ in guard.contents if names]
+        filled = [(held, names, values) for held, names, values in guard.contents if names]
+        dicts += [held for held, *_ in filled]
+        # without versions, all that is in a dict is compared
+        self._filled = [] if _VERSIONED else filled
         self._empty = [held for held, names, _ in guard.contents if not names]
+        versioned = set(map(id, dicts)) if _VERSIONED else ()
+        self._sized = [pair for pair in guard.sizes if id(pair[0]) not in versioned]
+        self._sized, self._sizes = [list(part) for part in zip(*self._sized)] or ([], [])
         sequences, self._copies = [*guard.kept], []
         for node, kind in zip(tree.nodes, tree.kinds):
             plain = type(getattr(node, '__dict__', None)) is not dict
-            if kind.fast == 'dicts' and plain:
+            if kind.fast in ('dicts', 'objects') and not _VERSIONED:
+                self._copies.append((node, kind, *kind.take(node)))
+            elif kind.fast == 'dicts' and plain:
                 dicts.append(node)
                 if type(node) is not dict:
                     sequences.append(node)      # the order of an OrderedDict
@@ -148,6 +156,7 @@ class State:
         try:
             return (list(map(_version, self._tags)) == self._versions
                     and not any(self._empty)
+                    and list(map(len, self._sized)) == self._sizes
                     and list(map(type, self._typed)) == self._types
                     and all(map(_same, map(dict.get, self._owners, self._names, _missing),
                                 self._values))
@@ -156,7 +165,9 @@ class State:
                     and list(map(len, self._sequences)) == self._lengths
                     and all(map(_same, itertools.chain.from_iterable(self._sequences),
                                 self._elements))
-                    and all(map(_as_copied, self._copies)) and _VERSIONED)
+                    and all(map(_as_copied, self._copies))
+                    and all([*held] == names and all(map(_same, held.values(), values))
+                            for held, names, values in self._filled))
         except ValueError:                      # a cell that is empty
             return False
 
@@ -180,7 +191,7 @@ class Guard:
                 group.append(slot)
         self.groups = [_Group(*pair) for pair in by_owner.values()]
         self.contents = [(held, [*before], [*before.values()]) for held, before in trace.contents]
-        self._sizes, self._used, self.types = trace.sizes, trace.used, trace.types
+        self.sizes, self._used, self.types = trace.sizes, trace.used, trace.types
         self.kept, self._lists = trace.kept, [list(found) for found in trace.kept]
         self.state = None                       # what was found last
 
@@ -207,7 +218,7 @@ class Guard:
                 and all(group.holds() for group in self.groups)
                 and all([*held] == names and all(map(_same, held.values(), values))
                         for held, names, values in self.contents)
-                and all(len(held) == size for held, size in self._sizes)
+                and all(len(held) == size for held, size in self.sizes)
                 and all(len(found) == len(before) and all(map(_same, found, before))
                         for found, before in zip(self.kept, self._lists))):
             return None

@@ -19,6 +19,12 @@ PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run 
 ASKS = {'RNN', *PYTHON}
 # operators whose results and gradients are in plain order, whatever they are given
 PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
+MANY = 8        # uses of a value from which a CachedOp adds their gradients up in place
+# Operators whose gradients MXNet can add to others in place, as tests/test_hybrid_passes.py has
+# tried. Not those of clip and mean: it writes the one over them, and divides all by the other's count
+ADDS = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply', '_npi_add_scalar',
+        '_npi_multiply_scalar', '_npi_tanh', '_npx_sigmoid', '_np_sum', '_np_reshape',
+        '_np_transpose', 'SwapAxis', '_copy'}
 
 
 def draw_in_graph(graph, draws, size, random):
@@ -146,6 +152,31 @@ def reshape_by_copy(graph):
             reverse = node['attrs'].get('reverse', 'False')
             node.update(op='Reshape', attrs={'shape': shape, 'reverse': reverse})
     return dict(graph, nodes=nodes)
+
+
+def add_up_by_copy(graph):
+    """Let what is used at many places go through a copy to operators whose gradients MXNet cannot
+    add to others in place, for the gradient would be wrong."""
+    uses = collections.Counter((i, k) for node in graph['nodes'] for i, k, *_ in node['inputs'])
+    uses.update((i, k) for i, k, *_ in graph['heads'])
+    nodes, places = [], []              # of each node: its place with the copies
+    for node in graph['nodes']:
+        inputs = [[places[i], k, 0] for i, k, *_ in node['inputs']]
+        for at, (i, k, *_) in enumerate(node['inputs']):
+            # BatchNorm writes into its Parameters
+            if (uses[i, k] >= MANY and node['op'] not in ADDS and node['op'] not in PYTHON
+                    and not (at and node['op'] == 'BatchNorm')):
+                name = f'many_{len(nodes)}'     # an attribute: the copies are not merged
+                nodes.append({'op': '_copy', 'name': name, 'attrs': {'__node__': name},
+                              'inputs': [inputs[at]]})
+                inputs[at] = [len(nodes) - 1, 0, 0]
+        places.append(len(nodes))
+        nodes.append(dict(node, inputs=inputs))
+    for node in nodes:
+        if 'control_deps' in node:
+            node['control_deps'] = [places[i] for i in node['control_deps']]
+    return dict(graph, nodes=nodes, heads=[[places[i], k, 0] for i, k, *_ in graph['heads']],
+                arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'])
 
 
 def inputs_of(graph, heads):

@@ -73,7 +73,8 @@ class Program:
             elif exact and not optimize:
                 self.runs = passes.no_common_subexpressions(
                     passes.results_used_inside(self.graph))
-            self.runs = passes.with_an_input(passes.reshape_by_copy(self.runs), trace.spare)
+            self.runs = passes.with_an_input(
+                passes.add_up_by_copy(passes.reshape_by_copy(self.runs)), trace.spare)
             self._bind(trace, dict(flags))
         self._data = [slot for slot in trace.slots if slot.name == '_data']
 

@@ -49,10 +49,12 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
 
     def rewritten(without=()):
         content, used = rewrite.rewrite(graph, kinds, training, without)
-        return passes.reshape_by_copy(passes.keep_random_order(content)), used
+        return passes.add_up_by_copy(
+            passes.reshape_by_copy(passes.keep_random_order(content))), used
     if not check:
         return rewritten()[0]
-    proof = Proof(passes.reshape_by_copy(exact), arrays, learned, training, flags)
+    proof = Proof(passes.add_up_by_copy(passes.reshape_by_copy(exact)), arrays, learned, training,
+                  flags)
     if proof.expected is None:          # it raises, as the call will
         return exact
     fast, used, fault = None, rewrite.names(), None

@@ -23,6 +23,7 @@ import mxnet
 import numpy
 from mxnet import gluon
 
+import d2l_compat
 
 from .tree import _GENERATORS, _LIBRARIES, is_module
 
@@ -31,16 +32,19 @@ _STANDARD = sysconfig.get_path('stdlib')
 _OTHERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
-_OTHERS += os.path.join(_HERE, 'patches.py'),
+_OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
 _PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')} | {
     os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
 # what tells nobody of what it reads: it prints, and imports
-_SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect'}
-_LOADS = {'LOAD_GLOBAL', 'LOAD_NAME'}
+_SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
+           '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
+_MAKE_UP = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
+_LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
-_ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'STORE_ATTR', 'DELETE_ATTR', 'IMPORT_FROM'}
+_ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
+               'IMPORT_FROM'}
 _ATTRIBUTE_STORES = {'STORE_ATTR', 'DELETE_ATTR'}
-_CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE'}
+_CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE', 'LOAD_FROM_DICT_OR_DEREF'}
 _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType
            and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
 _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
@@ -48,6 +52,7 @@ _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.t
 _REPEATED = {                   # function of C -> what a forward that calls it does
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
     os.urandom: 'draws entropy from the system', input: 'asks for input',
+    **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
     **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
                     'looks at files')}
 _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
@@ -86,7 +91,7 @@ def line_of(code, name):
     """The line of a code object that loads this name first."""
     line = code.co_firstlineno
     for step in dis.get_instructions(code):
-        line = step.starts_line or line
+        line = getattr(step, 'line_number', step.starts_line) or line     # a flag since Python 3.13
         if step.argval == name:
             return line
     return code.co_firstlineno
@@ -117,6 +122,7 @@ class Reads:
         self._slot, self._refuse, self._moving = slot, refuse, moving
         self._codes, self._functions = set(), collections.defaultdict(list)
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
+        self.classes, self._made_up = {}, None     # of the user's; the code that asks for any name
         self._previous, self._running = None, False
         self.stopped, self.left = False, None   # where the code of the user's returned last
 
@@ -170,6 +176,10 @@ class Reads:
                 self.meet(inner)
 
     def _class(self, owner):
+        if id(owner) not in self.classes:
+            self.classes[id(owner)] = owner
+            if self._made_up:
+                self._whole(owner)
         for name, entry in tuple(vars(owner).items()):
             if isinstance(entry, _CLASS_ENTRIES) and name not in ('__weakref__', '__dict__'):
                 self._slot(owner, name, f'{owner.__name__}.{name}', True)
@@ -177,6 +187,12 @@ class Reads:
             elif callable(getattr(entry, '__get__', None)) and type(
                     entry).__module__.partition('.')[0] not in _LIBRARIES:
                 self._slot(owner, name, f'{owner.__name__}.{name}', True)   # the user's descriptor
+
+    def _whole(self, owner):
+        """Guard all attributes of a class, for code that makes up their names."""
+        for name in tuple(vars(owner)):
+            if not name.startswith('__'):
+                self._slot(owner, name, f'{owner.__name__}.{name}', True, self._made_up)
 
     def _space(self, owner, what):
         """Where attributes that the code names are looked up."""
@@ -208,7 +224,9 @@ class Reads:
                         self._slot(b, name, f'{b.__name__}.{name}', True, line)
                 return
         for base in bases:
-            if base.__module__.partition('.')[0] not in _LIBRARIES:
+            # ctypes' metaclass has no name of a module, from Python 3.13 on
+            if isinstance(base.__module__, str) \
+                    and base.__module__.partition('.')[0] not in _LIBRARIES:
                 self._slot(base, name, f'{base.__name__}.{name}', True)
 
     def _cells(self, function):
@@ -245,6 +263,10 @@ class Reads:
         self._name(attributes, code)
         for function in self._functions.get(code, ()):
             self._cells(function)
+        if not self._made_up and not _MAKE_UP.isdisjoint((*loads, *attributes)):
+            self._made_up = code, next(iter(_MAKE_UP.intersection((*loads, *attributes))))
+            for owner in tuple(self.classes.values()):
+                self._whole(owner)
 
     def _name(self, names, code):
         new = [name for name in names if name not in self._names]
@@ -277,7 +299,7 @@ class Reads:
         seeds = frame.f_code is _RANDBITS and is_users(frame.f_back)    # NumPy's C code, between
         while not is_users(frame):
             name = frame.f_globals.get('__name__', '').partition('.')[0]
-            if name in _SILENT or frame.f_code.co_filename.startswith('<frozen') or not frame.f_back:
+            if name in _SILENT or not frame.f_back:
                 return
             if name == 'd2l':           # what traces
                 return

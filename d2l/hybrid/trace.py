@@ -30,10 +30,11 @@ from mxnet.ndarray import NDArray, register
 from mxnet.ndarray._internal import NDArrayBase
 
 from . import tape
-from .guards import MISSING, Slot
+from .guards import MISSING, Slot, namespace
 from .reads import BEFORE, Reads, is_users, line_of
 from .tree import (
-    BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state, simple)
+    _GENERATORS, BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state,
+    simple)
 from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
@@ -61,6 +62,10 @@ _tracing_thread = None
 
 class TraceError(RuntimeError):
     """A `forward` that no graph can hold: what it does, where (`filename`, `lineno`), and a cure."""
+
+
+class Raised(Exception):
+    """The function raised an exception of its own, the cause of this one."""
 
 
 class Deferred(Exception):
@@ -161,7 +166,7 @@ class Trace:
         self.mode = None            # the mode, if Python asked for it
         self.slots = []             # those that were read, in order
         self.contents = []          # (dict, slots of all that is in it)
-        self.sizes = []             # (dict, how many keys it had)
+        self.sizes = []             # (dict, how many keys it had), that of a class included
         self.types = []             # (Block, its class)
         self.kept = []              # lists of a Parameter's arrays
         self.writes, self.fills = [], []    # (Slot, structure), (number of a node, structure)
@@ -212,13 +217,15 @@ class Trace:
                 _tracing_thread = threading.get_ident()
                 for value in self._arguments.met:
                     self._reads.meet(value)
-                for name in '_net', '_own':
-                    self._slot(vars(root), name, 'the function', True)
-                if isinstance(root._net, gluon.Block):
-                    self._reads.look_up_class(type(root._net), 'forward')
+                self._reads_function(vars(root))
                 self._reads.start()
                 with signals.allowed():
-                    result = root._run_eagerly(*args, **kwargs)
+                    try:
+                        result = root._run_eagerly(*args, **kwargs)
+                    except (TraceError, Deferred):
+                        raise
+                    except Exception as error:
+                        raise Raised from error
                 self._reads.stop()
                 for error in self._errors.values():  # even if it was caught
                     raise error
@@ -333,9 +340,21 @@ class Trace:
     def _get_attribute(self, original, block, name):
         if (id(block), name) not in self._touched and id(block) not in self._new:
             self._touched.add((id(block), name))
-            if not isinstance(block, Compiled) and name != '__class__':
-                self._touch(block, object.__getattribute__(block, '__dict__'), name)
+            held = object.__getattribute__(block, '__dict__')
+            if isinstance(block, Compiled):
+                if name == 'forward':
+                    self._reads_function(held)
+            elif name != '__class__':
+                self._touch(block, held, name)
         return False if name == '_active' else original(block, name)     # as if not hybridized
+
+    def _reads_function(self, held):
+        """Guard what a Compiled runs."""
+        for name in '_net', '_own':
+            self._slot(held, name, 'the function', True)
+        if isinstance(held['_net'], gluon.Block):
+            self.types.append((held['_net'], type(held['_net'])))
+            self._reads.look_up_class(type(held['_net']), 'forward')
 
     def _touch(self, block, held, name):
         if id(block) not in self._blocks:
@@ -348,6 +367,7 @@ class Trace:
             self._blocks[id(block)] = block, held, before
             self.types.append((block, type(block)))
             self._reads.meet(type(block))
+            self._reads.look_up_class(type(block), '__call__')
         if name == '__dict__':
             self.sizes.append((held, len(held)))
             for each in tuple(held):
@@ -415,8 +435,11 @@ class Trace:
         out.check = check
         for value, before in self._tree.moving:
             if state_of(value) != before:
-                raise self._error(f'takes the next value of a {type(value).__name__} that was there '
-                                  'before, and a graph would repeat it for ever', BEFORE)
+                # NumPy 2's methods are no functions of C, so the call itself was not seen
+                what = 'draws from a generator of Python or NumPy' if isinstance(
+                    value, _GENERATORS) else f'takes the next value of a {type(value).__name__}'
+                raise self._error(f'{what} that was there before, and a graph would repeat it for '
+                                  'ever', BEFORE)
         try:
             self.result = out.flatten(result)
             self.size = len(out.arrays)         # of those in `outputs` that it holds
@@ -447,6 +470,8 @@ class Trace:
 
     def _read_what_stayed(self):
         """What was assigned, perhaps, and is as it was: it may be another at the next call."""
+        for owner in self._reads.classes.values():     # it may get a __len__, say: no code names it
+            self.sizes.append((namespace(owner), len(vars(owner))))
         for slot in [slot for slot in self._slots.values() if not slot.read]:
             if not any(written is slot for written, _ in self.writes):
                 self._slot(slot.owner, slot.name, slot.what, True)

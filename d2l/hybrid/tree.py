@@ -91,7 +91,10 @@ class Tree:
     def flatten(self, value):
         """The structure of a value, whose arrays and nodes are appended."""
         self._left = MOST
-        return self._flatten(value)
+        try:
+            return self._flatten(value)
+        except RecursionError:
+            raise CannotHold('values nested too deeply') from None
 
     def _flatten(self, value):
         kind = type(value)
@@ -226,14 +229,21 @@ class _Partial:
 
 
 class _Proxy:
-    """What shows another: a weak reference, a view of a dict."""
+    """What shows another: a weak reference or proxy, a view of a dict."""
 
     def take(value):
-        return None, (value() if isinstance(value, weakref.ref) else gc.get_referents(value)[0],)
+        if isinstance(value, types.MappingProxyType):
+            return None, (gc.get_referents(value)[0],)
+        if isinstance(value, weakref.ref):
+            return None, (value(),)
+        try:
+            return None, (value.__reduce_ex__.__self__,)    # a proxy hands this on to what it shows
+        except ReferenceError:
+            return None, (None,)
 
     def make(kind, meta, children):
-        return types.MappingProxyType(children[0]) if kind is types.MappingProxyType else weakref.ref(
-            children[0])
+        return types.MappingProxyType(children[0]) if kind is types.MappingProxyType else (
+            weakref.ref if issubclass(kind, weakref.ref) else weakref.proxy)(children[0])
 
 
 class _List:
@@ -353,7 +363,7 @@ class _Numbers:
 
 
 class _Bytes:
-    """A bytearray, or an array of the standard library."""
+    """A bytearray, a view of memory, or an array of the standard library."""
     fast = 'copies'
 
     def take(value):
@@ -465,9 +475,9 @@ def _find_how(kind):
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
                       (frozenset, parts(_Frozen)), (dict, node(_Dict)),
                       (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
-                      ((bytearray, array.array), node(_Bytes)), (types.MethodType, parts(_Method)),
-                      (functools.partial, parts(_Partial)),
-                      ((types.MappingProxyType, weakref.ref), parts(_Proxy)),
+                      ((bytearray, memoryview, array.array), node(_Bytes)),
+                      (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
+                      ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
                       (_GENERATORS, Tree._stateful), ((io.IOBase, types.GeneratorType),
                                                       Tree._stateful)):
         if issubclass(kind, base):

@@ -1,10 +1,10 @@
 """ONNX: a net of the book without MXNet.
 
-    d2l.export_onnx(net, 'lenet.onnx', X)       # pip install 'd2l[onnx]'
+    d2l.export_onnx(net, 'lenet.onnx', X)       # pip install onnx
 
 - `export.py`: from a net to a file
 - `graph.py`: the ONNX graph while it is built
-- `operators.py`: a converter for each operator of MXNet
+- `operators.py`, `indexing.py`, `detection.py`: a converter for each operator of MXNet
 - `runtime.py`: predictions by ONNX Runtime, `d2l.compile(net, X, runtime='onnx')`
 
 MXNet's own exporter, `mx.onnx`, is not built on: it has converters for few operators of `mxnet.np`,

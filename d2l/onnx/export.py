@@ -17,6 +17,7 @@ from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
+from . import detection, indexing       # noqa: F401: they register converters
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
@@ -26,14 +27,18 @@ OPSET, IR_VERSION = 17, 8           # of 2022, the first that has LayerNormaliza
 def export_onnx(net, path, *example, other=None):
     """Save what `net(*example)` computes in predict mode as a file that needs no MXNet.
 
-    net: any Block or function that `d2l.export` takes; example: arguments, for their shapes
-    other: arguments of another batch size (a tuple, if several): the file then takes any
+    - net: any Block or function that `d2l.export` takes
+    - example: arguments, for their shapes
+    - other: arguments of another batch size, sequence length or picture size (a tuple, if several):
+      the file then takes any. Raises ValueError for a net whose graph names what is to be free
 
     The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
     the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
     does, and NoConverter, which says where `forward` calls it, for an operator that is not
-    converted. A file at path is replaced once the new one is complete and valid.
+    converted. A file at path is replaced once the new one is complete and valid. Its metadata say
+    `network`, the name of the net's class or function, and the version of d2l.
     """
+    from .. import __version__                      # which is there once d2l is imported
     onnx = _onnx()
     with tempfile.TemporaryDirectory() as folder:
         saved = os.path.join(folder, 'net')
@@ -46,7 +51,7 @@ def export_onnx(net, path, *example, other=None):
     for tree, args in zip(trees, (example, example if other is None else other)):
         tree.flatten(args)
     taken = set()
-    names = [_unique(name, taken) for name in _paths(_arguments(net, example), NDArray)]
+    names = [_unique(name, taken) for name in _paths(signature(net).bind(*example).arguments, NDArray)]
     outputs = [_unique(name, taken) for name in _paths(result, Output, 'output')]
     try:
         graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs)
@@ -54,7 +59,9 @@ def export_onnx(net, path, *example, other=None):
         lines = _calls(net, example, error.operators)
         raise NoConverter(f'not converted to ONNX: {error}{lines}', error.operators) from None
     model = onnx.helper.make_model(graph, producer_name='d2l', ir_version=IR_VERSION,
+                                   producer_version=__version__,
                                    opset_imports=[onnx.helper.make_opsetid('', OPSET)])
+    onnx.helper.set_model_props(model, {'network': _name(net)})
     content = model.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
     files.write(path, content)
@@ -66,16 +73,24 @@ def _onnx():
     except ModuleNotFoundError as error:
         if error.name != 'onnx':
             raise
-        raise ImportError("d2l.export_onnx needs ONNX: pip install 'd2l[onnx]'") from None
+        raise ImportError("d2l.export_onnx needs ONNX: pip install onnx") from None
     return onnx
 
 
-def _arguments(net, args):
-    """{name in the signature of forward: argument}."""
+def _name(net):
+    """What a net is called where it is defined: that of its class, or of the function."""
     while isinstance(net, CompiledBlock):
         net = net._net
-    forward = functools.partial(type(net).forward, net) if isinstance(net, gluon.Block) else net
-    return inspect.signature(forward).bind(*args).arguments
+    return type(net).__qualname__ if isinstance(net, gluon.Block) else getattr(
+        net, '__qualname__', type(net).__qualname__)
+
+
+def signature(net):
+    """The signature of what a net computes: of a Block's forward."""
+    while isinstance(net, CompiledBlock):
+        net = net._net
+    return inspect.signature(
+        functools.partial(type(net).forward, net) if isinstance(net, gluon.Block) else net)
 
 
 def _unique(name, taken):

@@ -6,6 +6,7 @@ packs; each call compares them with those of the net, and writes the file anew i
 The first call of each signature compares the results with MXNet's.
 """
 import ctypes
+import inspect
 import os
 import tempfile
 
@@ -14,11 +15,12 @@ from mxnet import autograd, np
 from mxnet.base import _LIB, check_call
 
 from ..hybrid.block import MAX_PROGRAMS, CompiledBlock, _signature
-from ..hybrid.tree import flatten, unflatten
-from .export import export_onnx
+from ..hybrid.tree import Tree, unflatten
+from .export import export_onnx, signature
 
 FATAL = 4                           # errors are raised, and not logged, too
 WRONG = 1e-3, 1e-5                  # of the largest number, and at all: no order of summation does that
+NOTHING = ctypes.create_string_buffer(1)    # where an array without numbers lies
 _same = ctypes.CDLL(None).memcmp
 _same.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
 
@@ -38,14 +40,14 @@ def _address(array):
     array.wait_to_read()
     pointer = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-    return pointer.value
+    return pointer.value or ctypes.addressof(NOTHING)
 
 
 def flat(result):
     """The arrays in a result, as NumPy arrays."""
-    leaves = []
-    flatten(result, leaves)
-    return [array.asnumpy() for array in leaves]
+    tree = Tree(apart=True)
+    tree.flatten(result)
+    return [array.asnumpy() for array in tree.arrays]
 
 
 def close(a, b):
@@ -78,23 +80,35 @@ class Prediction:
         if session is None or not session.current():
             if session is None and len(self._sessions) == MAX_PROGRAMS:
                 del self._sessions[next(iter(self._sessions))]
-            session = self._sessions[key] = Session(self._runtime, self._net, args)
+            session = self._sessions[key] = Session(self._runtime, self._net, args, tree)
         return session, tree.arrays
 
-    def __call__(self, *args):
+    def __call__(self, *args, **kwargs):
         if autograd.is_recording() or autograd.is_training():
             raise RuntimeError("a net with runtime='onnx' predicts, it has no gradients and no training "
                                'mode: train the net itself, or d2l.compile(net) without runtime')
-        session, leaves = self.prepare(*args)
+        session, leaves = self.prepare(*(self._in_order(args, kwargs) if kwargs else args))
         return session(leaves)
+
+    def _in_order(self, args, kwargs):
+        """All arguments without their names, as a file of ONNX has them."""
+        of_net = signature(self._net)
+        bound = of_net.bind(*args, **kwargs)
+        named = [name for name in kwargs if name not in of_net.parameters
+                 or of_net.parameters[name].kind is inspect.Parameter.KEYWORD_ONLY]
+        if named:
+            raise TypeError(f"runtime='onnx' takes no arguments by name only, {named}: "
+                            f'compile {self._net._name_of_net()} without runtime')
+        bound.apply_defaults()
+        return bound.args
 
 
 class Session:
     """A net's graph for arguments of one signature, in ONNX Runtime."""
 
-    def __init__(self, runtime, net, args):
-        self._program, leaves = net.program(*args, apart=True)
-        if any(array.ctx.device_type != 'cpu' for array in leaves):
+    def __init__(self, runtime, net, args, tree):
+        self._program, _ = net.program(*args, apart=True)
+        if any(array.ctx.device_type != 'cpu' for array in tree.arrays):
             raise ValueError("runtime='onnx' computes on the CPU, and an argument is on a GPU")
         if self._program.changes:
             raise ValueError(f'{net._name_of_net()} changes its own state when it is called, which a '
@@ -113,7 +127,8 @@ class Session:
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
                          for out in self._session.get_outputs()]
 
-        for ours, right in zip(flat(self(leaves)), flat(self._program(leaves))):
+        right = self._program(tree, self._program.current())
+        for ours, right in zip(flat(self(tree.arrays)), flat(right)):
             if not close(ours, right):
                 raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
                                  'compile it without runtime, and please report this')

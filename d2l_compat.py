@@ -1,0 +1,471 @@
+"""Repairs: MXNet 1.9.1, Gluon-CV 0.10.5 and the book's listings on later Pythons and libraries.
+
+The finder of `d2l_finder` calls these functions when a module is imported, and `import d2l` lets it
+do so where the finder's .pth file was not read. Each says what it repairs, and does nothing where
+there is nothing to repair. What MXNet reads while it is imported is there only for so long; what
+stays is in LASTING, and `D2L_PATCH=0` leaves it away.
+"""
+import functools
+import os
+import re
+import sys
+import types
+import warnings
+from contextlib import contextmanager
+
+from d2l_finder import after, before
+
+LASTING = {}            # name of a repair that stays -> (modules that it changes, why)
+
+
+def lasting(*names):
+    """Decorate a hook that changes modules for good: it enters LASTING, and the switch holds."""
+    def decorate(repair):
+        LASTING[repair.__name__] = names, ' '.join(repair.__doc__.split())
+
+        @functools.wraps(repair)
+        def hook(module):
+            if os.environ.get('D2L_PATCH') != '0':
+                repair(module)
+        return after(*names)(hook)
+    return decorate
+
+
+def release(module):
+    """(2, 5) for a module of version 2.5.5."""
+    return tuple(map(int, re.findall(r'\d+', module.__version__)[:2]))
+
+
+def typed(depth=2):
+    """Whether the caller of a repaired function is what a reader typed, or d2l: no other library
+    gets to see the repair."""
+    name = sys._getframe(depth).f_globals.get('__name__')
+    return name in (None, 'builtins', '__main__') or name.partition('.')[0] == 'd2l'
+
+
+# --- Python
+
+class Version:
+    """LooseVersion and StrictVersion of distutils, as far as MXNet and Gluon-CV compare numbers."""
+
+    def __init__(self, text):
+        self.version = [int(number) for number in re.findall(r'\d+', text)[:3]]
+
+    def __lt__(self, other):
+        return self.version < other.version
+
+    def __ge__(self, other):
+        return self.version >= other.version
+
+
+@contextmanager
+def distutils_version():
+    """A distutils.version for a while: Python 3.12 has none, and setuptools' is slow to import."""
+    package, version = types.ModuleType('distutils'), types.ModuleType('distutils.version')
+    package.__path__, package.version = [], version
+    version.LooseVersion = version.StrictVersion = Version
+    names = {'distutils': package, 'distutils.version': version}
+    kept = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(names)
+    try:
+        yield
+    finally:
+        for name, module in kept.items():
+            if module:
+                sys.modules[name] = module
+            else:
+                del sys.modules[name]
+
+
+def _until_imported(context):
+    """A hook that enters a context before a module is executed, and leaves it afterwards."""
+    def hook(module):
+        entered = context()
+        entered.__enter__()
+        return lambda: entered.__exit__(None, None, None)
+    return hook
+
+
+before('mxnet', 'gluoncv')(_until_imported(distutils_version))
+
+
+@after('gluoncv.utils.version')
+def gluoncv_check_version(module):
+    """gluoncv.utils.check_version imports distutils when it is called."""
+    module.check_version = distutils_version()(module.check_version)
+
+
+@after('gluoncv.check')
+def gluoncv_require_version(module):
+    """The same of what looks at MXNet's version."""
+    module._require_mxnet_version = distutils_version()(module._require_mxnet_version)
+
+
+@after('mxnet.gluon.data.dataloader')
+def workers_fork(module):
+    """MXNet's DataLoader hands its data set to workers by forking. Python 3.14 starts them anew,
+    unless it is told otherwise: here for these workers only."""
+    multiprocessing = module.multiprocessing
+    if sys.platform == 'linux' and sys.version_info >= (3, 14):
+        fork = multiprocessing.get_context('fork')
+        module.multiprocessing = view(multiprocessing, Pool=fork.Pool, Process=fork.Process,
+                                      get_context=lambda method=None: fork)
+
+
+def view(module, **names):
+    """A module with the names of another, and more."""
+    seen = types.ModuleType(module.__name__, module.__doc__)
+    vars(seen).update(vars(module), **names)
+    seen.__getattr__ = lambda name: getattr(module, name)       # what it imports later
+    return seen
+
+
+# --- NumPy, for MXNet
+
+def old_names(numpy):
+    """What MXNet 1.9.1 reads from numpy, and NumPy 1.24 to 2.5 no longer have."""
+    def gone(name):
+        def function(*args, **kwargs):
+            raise AttributeError(f'NumPy {numpy.__version__} has no {name}')
+        function.__name__ = name
+        return function
+
+    names = {
+        'bool': numpy.bool_, 'int': int, 'Inf': numpy.inf, 'PINF': numpy.inf, 'NINF': -numpy.inf,
+        'PZERO': 0.0, 'NZERO': -0.0, 'NAN': numpy.nan, 'NaN': numpy.nan,
+        'alltrue': numpy.all, 'sometrue': numpy.any, 'product': numpy.prod,
+        'cumproduct': numpy.cumprod, 'round_': numpy.round,
+        'in1d': lambda ar1, ar2, **kwargs: numpy.isin(numpy.ravel(ar1), ar2, **kwargs),
+        'msort': lambda a: numpy.sort(a, axis=0),
+        'trapz': getattr(numpy, 'trapezoid', None),
+        **{name: gone(name) for name in ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate')},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')          # a name that is deprecated counts as gone
+        names = {name: value for name, value in names.items() if not hasattr_quietly(numpy, name)}
+    if release(numpy) >= (2, 0):                # there is a numpy.core, whose names are deprecated
+        names.update(core=numpy._core, compat=types.SimpleNamespace(basestring=(str, bytes)))
+    return names
+
+
+def hasattr_quietly(module, name):
+    """Whether a module has a name, and does not warn of it."""
+    try:
+        getattr(module, name)
+    except (AttributeError, Warning):
+        return False
+    return True
+
+
+@before('mxnet')
+def numpy_names(module):
+    """The old names are numpy's own while MXNet is imported: its modules read them in passing."""
+    try:
+        import numpy
+    except ImportError:
+        return None             # MXNet will say so
+    names = {name: value for name, value in old_names(numpy).items() if name not in vars(numpy)}
+    vars(numpy).update(names)
+
+    def undo():
+        for name in names:
+            delattr(numpy, name)
+    return undo
+
+
+@after('mxnet.*')
+def numpy_view(module):
+    """MXNet's modules keep a numpy of their own with the old names, for what they read later."""
+    for name in ('_np', '_numpy', 'np', 'onp', 'numpy'):
+        numpy = vars(module).get(name)
+        if numpy and numpy is sys.modules.get('numpy'):
+            setattr(module, name, _numpy_with_old_names(numpy))
+
+
+@functools.lru_cache(maxsize=None)
+def _numpy_with_old_names(numpy):
+    return view(numpy, **old_names(numpy))
+
+
+@after('mxnet.ndarray.utils', 'mxnet.ndarray.sparse')
+def scipys_csr_matrix(module):
+    """MXNet asks whether an array is a scipy.sparse.csr.csr_matrix: deprecated, and gone in SciPy 2."""
+    for name in 'spsp', 'sp':
+        sparse = vars(module).get(name)
+        if isinstance(sparse, types.ModuleType):
+            setattr(module, name, view(sparse, csr=types.SimpleNamespace(
+                csr_matrix=sparse.csr_matrix)))
+
+
+@lasting('mxnet')
+def numbers_print_as_before(mxnet):
+    """NumPy 2 prints np.float32(1.0) for 1.0: the book prints 1.0, and MXNet hands a tuple of
+    numbers to its operators as Python prints it. In every thread, so NumPy's default changes."""
+    import numpy
+
+    if release(numpy) >= (2, 1):
+        from numpy._core.printoptions import default_format_options_dict, format_options
+
+        for options in default_format_options_dict, format_options.get():
+            options['legacy'] = 125
+    elif release(numpy) >= (2, 0):
+        numpy.set_printoptions(legacy='1.25')
+
+
+@after('mxnet.metric')
+def metrics_in_float64(metric):
+    """The sums of a metric are float64: in NumPy 2, 0.0 + np.float32(1) is a float32."""
+    import numpy
+
+    def double(name):
+        def read(self):
+            return vars(self)[name]
+
+        def write(self, value):
+            if isinstance(value, (float, numpy.floating)):
+                value = numpy.float64(value)
+            vars(self)[name] = value
+        return property(read, write)
+    if release(numpy) >= (2, 0):
+        metric.EvalMetric.sum_metric = double('sum_metric')
+        metric.EvalMetric.global_sum_metric = double('global_sum_metric')
+
+
+# --- NumPy, pandas, matplotlib and IPython, for listings
+
+@lasting('numpy')
+def eigenvalues_are_real(numpy):
+    """17.2: eig and eigvals give a tuple, and real numbers where all are real: complex always since
+    NumPy 2.5, a named tuple since 2.0. For what a reader types only."""
+    def real(values, *vectors):
+        if values.dtype.kind == 'c' and not values.imag.any():
+            return (values.real, *(array.real for array in vectors))
+        return (values, *vectors)
+
+    eig, eigvals = numpy.linalg.eig, numpy.linalg.eigvals
+    if release(numpy) < (2, 0):
+        return
+
+    @functools.wraps(eig)
+    def real_eig(a):
+        found = eig(a)
+        return (found if numpy.iscomplexobj(a) else real(*found)) if typed() else found
+
+    @functools.wraps(eigvals)
+    def real_eigvals(a):
+        found = eigvals(a)
+        return real(found)[0] if typed() and not numpy.iscomplexobj(a) else found
+    numpy.linalg.eig, numpy.linalg.eigvals = real_eig, real_eigvals
+
+
+@lasting('pandas')
+def pandas_reads_as_before(pandas):
+    """15.2: read_csv(path, sep), by position. 4.10: the word None is a word (for what a reader types
+    only), missing since pandas 2."""
+    read_csv = pandas.read_csv
+    if release(pandas) < (2, 0):
+        return
+
+    @functools.wraps(read_csv)
+    def read(path, *sep, **kwargs):
+        kwargs.update(zip(('sep',), sep))
+        if typed() and not {'na_values', 'keep_default_na'} & kwargs.keys():
+            from pandas._libs.parsers import STR_NA_VALUES
+
+            kwargs.update(keep_default_na=False, na_values=sorted(STR_NA_VALUES - {'None'}))
+        return read_csv(path, *sep[1:], **kwargs)
+    pandas.read_csv = read
+
+
+@lasting('pandas')
+def dummies_are_numbers(pandas):
+    """2.2, 4.10: get_dummies gives 0 and 1, bool since pandas 2. For what a reader types only."""
+    get_dummies = pandas.get_dummies
+    if release(pandas) < (2, 0):
+        return
+
+    @functools.wraps(get_dummies)
+    def dummies(data, *args, **kwargs):
+        if typed() and 'dtype' not in kwargs and len(args) < 7:
+            kwargs['dtype'] = 'uint8'
+        return get_dummies(data, *args, **kwargs)
+    pandas.get_dummies = dummies
+
+
+@lasting('pandas')
+def means_of_numbers(pandas):
+    """2.2: the mean of a table with words is that of its numbers; a TypeError since pandas 2."""
+    mean = pandas.DataFrame.mean
+    if release(pandas) < (2, 0):
+        return
+
+    @functools.wraps(mean)
+    def numeric_mean(self, *args, **kwargs):
+        try:
+            return mean(self, *args, **kwargs)
+        except TypeError:
+            if args or 'numeric_only' in kwargs:
+                raise
+            return mean(self, numeric_only=True, **kwargs)
+    pandas.DataFrame.mean = numeric_mean
+
+
+@lasting('d2l.book')
+def words_are_objects(book):
+    """4.10: columns of words have dtype object, str since pandas 3."""
+    import pandas
+
+    if release(pandas) >= (3, 0):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')             # pandas 4 takes this option away
+            pandas.set_option('future.infer_string', False)
+
+
+@lasting('matplotlib.pyplot')
+def stem_takes_its_old_argument(pyplot):
+    """17.6: stem(use_line_collection=True), the only way since matplotlib 3.8."""
+    stem = pyplot.stem
+
+    @functools.wraps(stem)
+    def old_stem(*args, **kwargs):
+        kwargs.pop('use_line_collection', None)
+        return stem(*args, **kwargs)
+    pyplot.stem = old_stem
+
+
+@lasting('IPython.display')
+def display_sets_formats(display):
+    """2.4: display.set_matplotlib_formats, which IPython 9 has no more, and 7.23 to 8 deprecate."""
+    def set_matplotlib_formats(*formats, **kwargs):
+        """Formats of a notebook's figures, such as 'svg'."""
+        from matplotlib_inline import backend_inline
+
+        backend_inline.set_matplotlib_formats(*formats, **kwargs)
+    display.set_matplotlib_formats = set_matplotlib_formats
+
+
+@before('d2l', 'd2l.book')
+def pypis_d2l(module):
+    """Say that PyPI's d2l, another package, is installed beside this one, or over it: then there is
+    no d2l.book."""
+    import d2l_mxnet
+
+    folder = os.path.dirname(module.__spec__.origin or '')
+    ours = os.path.exists(os.path.join(folder, 'book.py'))
+    said = d2l_mxnet.namesake() if ours == (module.__name__ == 'd2l.book') else None
+    if said:
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
+
+
+# --- MXNet's arrays, for listings
+
+@lasting('mxnet')
+def arrays_compare_across_types(mxnet):
+    """3.6, 13.7, 13.13: comparing arrays of int64 and float32 raises; they are made one type first,
+    as NumPy does."""
+    import numpy
+    from mxnet.ndarray.numpy import _op
+
+    def promoting(compare):
+        @functools.wraps(compare)
+        def call(x1, x2, out=None):
+            if isinstance(x1, mxnet.np.ndarray) and isinstance(x2, mxnet.np.ndarray) \
+                    and x1.dtype != x2.dtype:
+                common = numpy.result_type(x1.dtype, x2.dtype)
+                common = 'int32' if common == 'int16' else common       # MXNet has no int16
+                x1, x2 = x1.astype(common, copy=False), x2.astype(common, copy=False)
+            return compare(x1, x2, out=out)
+        return call
+    for name in ('equal', 'not_equal', 'less', 'less_equal', 'greater', 'greater_equal'):
+        compare = promoting(getattr(_op, name))
+        for module in _op, mxnet.ndarray.numpy:
+            setattr(module, name, compare)
+
+
+@lasting('mxnet')
+def shuffle_returns_its_array(mxnet):
+    """4.4: features = np.random.shuffle(...), which shuffles in place and returned None."""
+    shuffle = mxnet.np.random.shuffle
+
+    @functools.wraps(shuffle)
+    def returning(x):
+        shuffle(x)
+        return x
+    mxnet.np.random.shuffle = returning
+
+
+@lasting('mxnet')
+def arrays_become_numpys(mxnet):
+    """11.1, 11.2, 11.3, 17.4, 17.5: numpy.asarray of an MXNet array is an array of its numbers; it
+    was an array of arrays."""
+    def __array__(self, dtype=None, copy=None):
+        return self.asnumpy() if dtype is None else self.asnumpy().astype(dtype, copy=False)
+    mxnet.np.ndarray.__array__ = __array__
+
+
+@lasting('matplotlib.axes._axes', 'mpl_toolkits.mplot3d.axes3d')
+def figures_take_arrays(module):
+    """The same sections: matplotlib computes with what it draws, and some of NumPy's functions that
+    it calls, MXNet's arrays refuse. So its Axes get NumPy's arrays."""
+    def plain(value):
+        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+            return type(value)(map(plain, value))
+        return value.asnumpy() if isinstance(value, sys.modules['mxnet'].np.ndarray) else value
+
+    def with_numpys(method):
+        @functools.wraps(method)
+        def call(self, *args, **kwargs):
+            if hasattr(sys.modules.get('mxnet'), 'np'):
+                args, kwargs = map(plain, args), {key: plain(kwargs[key]) for key in kwargs}
+            return method(self, *args, **kwargs)
+        return call
+
+    axes = getattr(module, 'Axes3D', None) or module.Axes
+    for name in dir(axes):
+        method = getattr(axes, name)
+        if isinstance(method, types.FunctionType) and (
+                name in vars(axes) and name[0] != '_' or name.startswith('set_')):
+            setattr(axes, name, with_numpys(method))
+
+
+@lasting('mxnet.contrib.text.embedding')
+def word_vectors_come_through_the_hub(embedding):
+    """14.7 never imports d2l: the first fetch of word vectors does, so that they are verified, or
+    stand-ins."""
+    owner, name = embedding._TokenEmbedding, '_get_pretrained_file'
+    own = vars(owner)[name]
+
+    def first(cls, embedding_root, pretrained_file_name):
+        setattr(owner, name, own)
+        imported = 'd2l.data' in sys.modules
+        import d2l.data         # gives GloVe and FastText methods of their own
+        get = own.__get__(None, cls) if imported else getattr(cls, name)
+        return get(embedding_root, pretrained_file_name)
+    if 'd2l.data' not in sys.modules:
+        setattr(owner, name, classmethod(first))
+
+
+@lasting('d2l.book')
+def np_semantics_are_on(book):
+    """3.1 never calls npx.set_np(), and all of d2l needs it: on after `import d2l`, in every thread
+    (where one turns it off for a while, MXNet's shapes are off in all)."""
+    import ctypes
+    import threading
+
+    import mxnet
+    from mxnet import base, util
+
+    class Current(threading.local):
+        value = util._NumpyArrayScope(True)
+
+    set_np_shape = util.set_np_shape
+
+    @functools.wraps(set_np_shape)
+    def in_every_thread(active):
+        was = set_np_shape(active)
+        if active:
+            base.check_call(base._LIB.MXSetIsNumpyShape(2, ctypes.byref(ctypes.c_int())))
+        return was
+    util._NumpyArrayScope._current = Current()
+    util.set_np_shape = mxnet.set_np_shape = in_every_thread
+    in_every_thread(True)

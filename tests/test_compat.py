@@ -1,0 +1,375 @@
+"""The repairs below the listings: each is needed here, works, and shows where it should only."""
+import ast
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+import mxnet
+import numpy
+import pytest
+
+import d2l_compat
+from chapters.execute import QUICK_SAMPLE_SIZE, quick_constants, shrink
+from chapters.sections import find, python_only
+from conftest import REPO
+
+# Repair -> what a reader's code says, and where it is needed: in a process of its own, typed.
+CASES = {
+    'numbers_print_as_before': '''
+        import mxnet, threading
+        assert repr((numpy.float32(1.5), numpy.int64(2))) == '(1.5, 2)'
+        thread = threading.Thread(target=lambda: said.append(repr(numpy.float64(.5))))
+        said = []; thread.start(); thread.join()
+        assert said == ['0.5']
+    ''',
+    'eigenvalues_are_real': '''
+        found = numpy.linalg.eig(numpy.array([[2, 1], [2, 3]]))
+        assert type(found) is tuple and found[0].dtype == found[1].dtype == float
+        assert numpy.linalg.eigvals(numpy.array([[2, 1], [2, 3]])).dtype == float
+        assert numpy.linalg.eigvals(numpy.array([[0, 1], [-1, 0]])).dtype == complex
+        assert numpy.linalg.eig(numpy.eye(2) * 1j)[0].dtype == complex
+    ''',
+    'pandas_reads_as_before': r'''
+        import io, pandas
+        assert pandas.read_csv(io.StringIO('a\tb\n1\tNone\n'), '\t').b[0] == 'None'
+        assert pandas.read_csv(io.StringIO('a,b\n1,None\n')).b[0] == 'None'
+        assert pandas.read_csv(io.StringIO('a,b\n1,NA\n')).b.isna()[0]
+        assert pandas.read_csv(io.StringIO('a,b\n1,None\n'), na_values=['None']).b.isna()[0]
+    ''',
+    'dummies_are_numbers': '''
+        import pandas
+        table = pandas.DataFrame({'a': ['x', None]})
+        assert set(pandas.get_dummies(table, dummy_na=True).dtypes.astype(str)) == {'uint8'}
+        assert set(pandas.get_dummies(table, dtype=float).dtypes.astype(str)) == {'float64'}
+    ''',
+    'means_of_numbers': '''
+        import pandas, warnings
+        warnings.simplefilter('ignore')
+        table = pandas.DataFrame({'a': [1., 3.], 'b': ['x', 'y']})
+        assert dict(table.mean()) == {'a': 2.}
+        try:
+            table.mean(numeric_only=False)
+        except TypeError:
+            pass
+        else:
+            raise AssertionError('what is asked for raises, as before')
+    ''',
+    'words_are_objects': '''
+        import d2l, pandas
+        assert pandas.DataFrame({'a': ['x']}).dtypes['a'] == 'object'
+    ''',
+    'stem_takes_its_old_argument': '''
+        from matplotlib import pyplot
+        pyplot.figure()
+        pyplot.stem([1, 2], [1, 2], use_line_collection=True)
+        pyplot.stem([1, 2], [1, 2])
+    ''',
+    'display_sets_formats': '''
+        import warnings
+        warnings.simplefilter('error')
+        from IPython import display
+        display.set_matplotlib_formats('svg')
+    ''',
+    'arrays_compare_across_types': '''
+        import itertools, operator
+        from mxnet import np, npx
+        npx.set_np()
+        names = 'float16', 'float32', 'float64', 'uint8', 'int8', 'int32', 'int64', 'bool'
+        compares = 'eq', 'ne', 'lt', 'le', 'gt', 'ge'
+        for name, a, b in itertools.product(compares, names, names):
+            x, y = numpy.array([1, 0, 100]).astype(a), numpy.array([[1], [3]]).astype(b)
+            compare = getattr(operator, name)
+            ours = compare(np.array(x, dtype=a), np.array(y, dtype=b))
+            assert (ours.dtype == bool and (ours.asnumpy() == compare(x, y)).all()), (name, a, b)
+        assert np.equal(np.ones(2), np.ones(2, dtype='int64')).all()
+        large = np.array([2 ** 53 + 1], dtype='int64'), np.array([2 ** 53], dtype='int64')
+        assert not (large[0] == large[1]).any()
+    ''',
+    'shuffle_returns_its_array': '''
+        from mxnet import np, npx
+        npx.set_np()
+        x = np.arange(9).reshape(3, 3)
+        assert np.random.shuffle(x) is x and sorted(x[:, 0].tolist()) == [0, 3, 6]
+    ''',
+    'arrays_become_numpys': '''
+        from mxnet import np, npx
+        npx.set_np()
+        for dtype in ('float32', 'int64', 'bool'):
+            assert numpy.asarray(np.ones((2, 0), dtype=dtype)).dtype == dtype
+        assert numpy.array([np.array(1.), np.array(2.)]).tolist() == [1., 2.]
+        assert numpy.asarray(np.ones(2), dtype='int32').dtype == 'int32'
+    ''',
+    'figures_take_arrays': '''
+        from mxnet import np, npx
+        from matplotlib import pyplot
+        npx.set_np()
+        x, y = np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5))
+        pyplot.figure().add_subplot(111, projection='3d').plot_surface(x, y, x * y)
+    ''',
+    'word_vectors_come_through_the_hub': '''
+        import os, sys, tempfile
+        os.environ['D2L_DATA'] = 'sample'
+        from mxnet.contrib import text
+        root = tempfile.mkdtemp()
+        assert not any(name.partition('.')[0] == 'd2l' for name in sys.modules)
+        from mxnet import gluon
+        def refuse(*args, **kwargs):
+            raise OSError('MXNet itself would fetch')
+        gluon.utils.requests.get = refuse
+        assert len(text.embedding.create('glove', embedding_root=root,
+                                         pretrained_file_name='glove.6B.50d.txt')) > 1000
+    ''',
+    'np_semantics_are_on': '''
+        import threading, d2l
+        from mxnet import np, util
+        def shapes():
+            said.append((np.ones(3)[0].shape, np.zeros((2, 0)).shape, util.is_np_array()))
+        def elsewhere():
+            thread = threading.Thread(target=shapes)
+            thread.start(); thread.join()
+        said = []
+        shapes(); elsewhere()
+        with util.np_array(False), util.np_shape(False):
+            assert not util.is_np_array() and not util.is_np_shape()
+        elsewhere(); shapes()
+        assert said == [((), (2, 0), True)] * 4, said
+    ''',
+}
+RUN = '''
+import io, json, sys, textwrap, traceback
+import d2l_finder
+d2l_finder.install()
+import numpy
+cases, passed = json.loads(sys.argv[1]), {}
+for name, code in cases.items():
+    try:
+        exec(textwrap.dedent(code), {'numpy': numpy, '__name__': '__main__'})
+        passed[name] = None
+    except BaseException:
+        passed[name] = traceback.format_exc()
+print(json.dumps(passed))
+'''
+# the first must not, the last do import d2l
+ORDER = ['word_vectors_come_through_the_hub', *sorted(
+    set(CASES) - {'word_vectors_come_through_the_hub', 'words_are_objects', 'np_semantics_are_on'}),
+    'words_are_objects', 'np_semantics_are_on']
+
+
+def needed(repair):
+    """Whether the libraries here need a repair."""
+    import IPython
+    import matplotlib
+    import pandas
+
+    release = d2l_compat.release
+    return {
+        'numbers_print_as_before': release(numpy) >= (2, 0),
+        'eigenvalues_are_real': release(numpy) >= (2, 0),
+        'pandas_reads_as_before': release(pandas) >= (2, 0),
+        'dummies_are_numbers': release(pandas) >= (2, 0),
+        'means_of_numbers': release(pandas) >= (2, 0),
+        'words_are_objects': release(pandas) >= (3, 0),
+        'stem_takes_its_old_argument': release(matplotlib) >= (3, 8),
+        'display_sets_formats': (IPython.version_info[:2] >= (7, 23)),
+    }.get(repair, True)
+
+
+@pytest.fixture(scope='module')
+def results():
+    """(repair, switch) -> None where its case passes, else the traceback."""
+    found = {}
+    for switch in ('1', '0'):
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', RUN,
+             json.dumps({name: CASES[name] for name in ORDER})], cwd=REPO,
+            env={**os.environ, 'D2L_PATCH': switch}, text=True, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        for name, result in json.loads(done.stdout.splitlines()[-1]).items():
+            found[name, switch] = result
+    return found
+
+
+@pytest.mark.xdist_group('compat')
+@pytest.mark.parametrize('repair', CASES)
+def test_a_repair_repairs(results, repair):
+    assert results[repair, '1'] is None
+
+
+@pytest.mark.xdist_group('compat')
+@pytest.mark.parametrize('repair', CASES)
+def test_without_the_repair_it_fails(results, repair):
+    if not needed(repair):
+        pytest.skip('the libraries here do without it')
+    assert results[repair, '0']
+
+
+def test_every_lasting_repair_has_a_case():
+    assert set(CASES) == set(d2l_compat.LASTING)
+
+
+@pytest.mark.parametrize('number', ['3.1', '3.6', '4.4', '11.1', '11.2', '11.3', '14.7',
+                                    '17.1', '17.4', '17.5'])
+def test_a_section_runs_as_typed_in_plain_python(python, tmp_path, number):
+    """What test_outputs does in a notebook: the sections that stood otherwise than printed once."""
+    section, = find(number)
+    constants, variables = quick_constants(number)
+    path = tmp_path / 'typed.py'
+    path.write_text('\n\n'.join(map(python_only, shrink(section.listings, constants))))
+    done = python('-W', 'ignore', '-c', 'import d2l_finder; d2l_finder.install()\n'
+                  f'exec(compile(open({str(path)!r}).read(), "typed", "exec"))',
+                  cwd=section.path.parent, env={
+                      'D2L_SAMPLE_SIZE': QUICK_SAMPLE_SIZE, **variables,
+                      'PYTHONPATH': os.pathsep.join([str(REPO), os.environ.get('PYTHONPATH', '')])})
+    assert done.returncode == 0, done.stderr
+
+
+# --- who gets to see it
+
+@pytest.mark.parametrize('name, seen', [
+    ('__main__', True), ('d2l.book', True), ('seaborn.utils', False), ('d2lx', False)])
+def test_only_what_is_typed_sees_a_change(name, seen):
+    pandas = pytest.importorskip('pandas')
+    if d2l_compat.release(pandas) < (2, 0):
+        pytest.skip('nothing is changed before pandas 2')
+    names = {'__name__': name, 'pandas': pandas}
+    exec("found = pandas.get_dummies(pandas.Series(['x']))", names)
+    assert (names['found'].dtypes['x'] == 'uint8') == seen
+
+
+# --- what MXNet reads from NumPy
+
+def reads(path):
+    """Attributes of numpy that a module of MXNet names: (name, line)."""
+    tree = ast.parse(path.read_text())
+    aliases = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
+               for alias in node.names if alias.name == 'numpy'}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) \
+                and node.value.id in aliases:
+            yield node.attr, node.lineno
+
+
+FOLDER = pathlib.Path(mxnet.__file__).parent
+READERS = [path for path in sorted(FOLDER.rglob('*.py')) if any(
+    line.split() and 'import numpy' in line for line in path.read_text().splitlines())]
+# names that no NumPy ever had, or that a module defines
+NO_NUMPY = {'_multinomial', 'integer_types'}
+
+
+@pytest.mark.parametrize('path', READERS, ids=lambda path: str(path.relative_to(FOLDER)))
+def test_mxnet_finds_all_that_it_reads_from_numpy(path):
+    if not path.relative_to(FOLDER).parts[0] in ('_cy3',):
+        seen = d2l_compat._numpy_with_old_names(numpy)
+        assert [(name, line) for name, line in reads(path)
+                if not hasattr(seen, name) and name not in NO_NUMPY] == []
+
+
+def test_numpy_keeps_none_of_the_old_names(python):
+    done = python('-W', 'ignore', '-c',
+                  'import d2l_finder, numpy, sys; names = set(vars(numpy)); d2l_finder.install()\n'
+                  'import mxnet\n'
+                  'print(sorted(name for name in set(vars(numpy)) - names\n'
+                  '             if type(vars(numpy)[name]).__name__ != "module"))\n'
+                  'print("distutils.version" in sys.modules)')
+    assert done.stdout == '[]\nFalse\n', done.stderr
+
+
+@pytest.mark.parametrize('module', ['mxnet.numpy.multiarray', 'mxnet.ndarray.ndarray',
+                                    'mxnet.gluon.contrib.estimator.event_handler'])
+def test_a_module_reads_later_from_its_own_numpy(module):
+    import importlib
+
+    found = vars(importlib.import_module(module))
+    for name in ('_np', 'np'):
+        if isinstance(found.get(name), types.ModuleType) and found[name].__name__ == 'numpy':
+            assert found[name].bool is numpy.bool_ and found[name].Inf == numpy.inf
+
+
+@pytest.mark.parametrize('call', [
+    "np.pad(np.ones((1, 1)), ((0, 1), (1, 0))).shape == (2, 2)",
+    "mx.nd.moveaxis(mx.nd.ones((2, 3)), 0, 1).shape == (3, 2)",
+    "np.ones(3)[np.array([True, False, True], dtype=bool)].shape == (2,)",
+    "np.full((2,), True).dtype == bool",
+    "np.array([1, 2], dtype=np.bool).dtype == bool"])
+def test_what_mxnet_reads_when_it_is_called(call):
+    from mxnet import np, npx
+
+    npx.set_np()
+    assert eval(call, {'np': np, 'mx': mxnet})
+
+
+def test_metrics_sum_in_float64():
+    metric = mxnet.metric.Loss()
+    losses = numpy.float32([.1] * 1000)
+    for loss in losses:
+        metric.update(None, mxnet.nd.array([loss]))
+    assert metric.get()[1] == metric.get_global()[1] == numpy.sum(losses, dtype=float) / 1000
+
+
+def test_the_repaired_compare_has_a_graph_and_a_gradient():
+    import d2l
+    from mxnet import autograd, np
+
+    class Net(d2l.gluon.nn.Block):
+        def forward(self, X):
+            return X * (np.floor(X) == X.astype('int64'))
+
+    X = np.array([1., -.5, 2.])
+    net = d2l.hybridize(Net())
+    X.attach_grad()
+    with autograd.record():
+        y = net(X)
+    y.backward()
+    assert y.tolist() == [1., 0., 2.] and X.grad.tolist() == [1., 0., 1.]
+
+
+# --- Python
+
+@pytest.mark.parametrize('older, newer', [('1.9', '1.10'), ('1.5', '1.17'), ('1.9.1', '2.0.0'),
+                                          ('0.10.5', '0.10.5.post0.1')])
+def test_versions_compare_by_number(older, newer):
+    older, newer = d2l_compat.Version(older), d2l_compat.Version(newer)
+    assert newer >= older and not newer < older
+
+
+def test_a_distutils_that_is_there_comes_back():
+    kept = dict.fromkeys(('distutils', 'distutils.version'), types.ModuleType('distutils'))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in kept.items():
+            patch.setitem(sys.modules, name, module)
+        with d2l_compat.distutils_version():
+            from distutils.version import LooseVersion
+            assert LooseVersion is d2l_compat.Version
+        assert {name: sys.modules[name] for name in kept} == kept
+
+
+def test_gluoncv_compares_versions_when_it_is_called():
+    import d2l.vision
+
+    utils = d2l.vision.import_gluoncv().utils
+    utils.check_version('0.8.0')
+    with pytest.raises(AssertionError, match='minimum'):
+        utils.check_version('99')
+
+
+@pytest.mark.parametrize('version, forks', [((3, 13), False), ((3, 14), True)])
+def test_workers_fork_from_3_14_on(monkeypatch, version, forks):
+    import multiprocessing
+
+    module = types.SimpleNamespace(multiprocessing=multiprocessing)
+    monkeypatch.setattr(sys, 'version_info', version)
+    d2l_compat.workers_fork(module)
+    assert (module.multiprocessing is multiprocessing) != forks
+    if forks:
+        assert module.multiprocessing.get_context().get_start_method() == 'fork'
+        assert module.multiprocessing.queues is multiprocessing.queues
+
+
+def test_pandas_4_will_lack_an_option():
+    """Why pandas has an upper bound."""
+    pandas = pytest.importorskip('pandas', minversion='3.0')
+    with pytest.warns(match='infer_string'):
+        pandas.set_option('future.infer_string', False)
