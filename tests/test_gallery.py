@@ -143,14 +143,16 @@ def test_a_page_says_what_was_shrunken_and_that_its_data_is_a_sample():
     assert text == 'Run on the real data: fashion_mnist.'
 
 
-def test_a_page_says_what_is_not_as_printed():
+def test_a_page_says_what_is_not_as_printed(monkeypatch):
     section, = find('17.4')
+    monkeypatch.setattr(pages.verbatim, 'deviations', lambda: [{
+        'section': '17.4', 'listing': 5, 'printed': ['ax.plot(x)'], 'stands': ['ax.plot(y)'],
+        'reason': 'matplotlib 3.7 draws no such array'}])
     text = pages.note(section, executed(section))
     assert 'Listing 5 is not as printed: matplotlib 3.7' in text
-    assert '\n+ x, y, z, w = (x.asnumpy(), y.asnumpy(),' in text
+    assert '\n- ax.plot(x)\n+ ax.plot(y)' in text
     section, = find('4.4')
-    assert '\n- features = np.random.shuffle(features)\n+ np.random.shuffle(features)' \
-        in pages.note(section, executed(section))
+    assert 'not as printed' not in pages.note(section, executed(section))
 
 
 def test_sample_data_that_a_section_does_not_name_is_an_error():

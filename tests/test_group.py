@@ -588,10 +588,13 @@ def test_an_optimizer_that_servers_do_not_have_is_refused(servers, optimizer):
 def test_sparse_gradients_are_refused(servers):
     servers(1)
     npx.reset_np()                                  # under np there are none
-    net = nn.Embedding(4, 2, sparse_grad=True)
-    net.initialize()
-    with pytest.raises(ValueError, match='no sparse arrays.*sparse_grad'):
-        distributed.trainer(net, 'sgd')
+    try:
+        net = nn.Embedding(4, 2, sparse_grad=True)
+        net.initialize()
+        with pytest.raises(ValueError, match='no sparse arrays.*sparse_grad'):
+            distributed.trainer(net, 'sgd')
+    finally:
+        npx.set_np()
 
 
 # Hangs

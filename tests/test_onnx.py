@@ -240,7 +240,7 @@ def test_the_metadata_say_what_it_is(path):
 @pytest.mark.parametrize('network', [row for row in networks.GLUONCV if row.name in (
     'gluoncv_mobilenet1.0', 'gluoncv_yolo3_mobilenet1.0_voc')], ids=lambda row: row.name)
 def test_a_network_of_gluoncv(network, path):
-    net, inputs = regress.prepared(network, networks.CPU)
+    net, inputs = modes.prepared(network, networks.CPU)
     export_onnx(net, path, *inputs)
     assert close(run(path, *inputs), net(*inputs))
 
