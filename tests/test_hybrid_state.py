@@ -1233,7 +1233,7 @@ print(interrupted)
 
 
 def test_ctrl_c_leaves_mxnet_as_it_was(python):
-    # one that comes while Python frees an array is printed, and not raised
+    # now and then 39: why one interrupt is not raised is not known
     assert 30 <= int(python('-c', CTRL_C, '0.05').stdout) <= 40
 
 

@@ -266,8 +266,7 @@ def load_exported(path, epoch=0, ctx=None):
     exports: their SHA-256 is not what the signature says. An export from before November 2026 has
     none, so its graph is checked, and a warning says that its numbers are not.
     """
-    path, name = os.fspath(path), f'{path}-signature.json'
-    seen = None
+    path, seen = os.fspath(path), None
     while True:
         ends = 'signature.json', 'symbol.json', f'{epoch:04d}.params'
         contents = [saved.content(path, end) for end in ends]

@@ -17,7 +17,7 @@ import struct
 import mxnet
 import numpy
 from mxnet.base import _LIB, OpHandle, SymbolHandle, c_str, c_str_array, check_call, mx_uint
-from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP, _DTYPE_NP_TO_MX
+from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from .. import files
 
