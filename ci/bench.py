@@ -13,6 +13,7 @@ ResNet-18; `loader`: an epoch of Fashion-MNIST; `scratch`: the LSTM from scratch
 import argparse
 import collections
 import contextlib
+import copy
 import dataclasses
 import functools
 import importlib.util
@@ -240,7 +241,7 @@ def compare(timers, rounds, least=LEAST):
     """Ask timers in turn, by name functions from a number of calls to the seconds of one; return
     name -> list of seconds, one a round."""
     for timer in timers.values():
-        timer(1)                                    # compiles, allocates
+        timer(3)                    # initializes, compiles, allocates
     times = {name: max(1, int(least / timer(1))) for name, timer in timers.items()}
     found = {name: [] for name in timers}
     for _ in range(rounds):
@@ -323,20 +324,27 @@ def fresh_python(code, **env):
 
 
 def call(rounds):
-    """Microseconds of a call of a one-layer net, compiled by d2l and by Gluon's hybridize."""
-    nets, timers = {STOCK: nn.HybridSequential(), COMPILED: nn.HybridSequential()}, {}
-    X = np.ones((1, 1))
-    for way, net in nets.items():
-        net.add(nn.Dense(1))
-        net.initialize()
-        net.hybridize(static_alloc=True) if way == STOCK else d2l.hybridize(net)
-        timers[way] = functools.partial(seconds, lambda net=net: net(X), wait=False)
-    found = {way: [1e6 * t for t in times]
-             for way, times in compare(timers, 10 * rounds, 0.01).items()}
-    difference = statistics.median(a - b for a, b in zip(found[COMPILED], found[STOCK]))
-    return found, ['A call of a net of one layer, until Python goes on: '
-                   + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in found.items())
-                   + f' ({difference:+.1f}).']
+    """Microseconds of a call, compiled by d2l and by Gluon's hybridize, of a net of one layer and of
+    LeNet, with one example."""
+    found, texts = {}, []
+    for name, layers, shape in (('a net of one layer', [nn.Dense(1)], (1, 1)),
+                                ('LeNet', [*regress.select(['lenet'], None)[0].build()],
+                                 (1, 1, 28, 28))):
+        X, timers = np.ones(shape), {}
+        for way in STOCK, COMPILED:
+            net = nn.HybridSequential()
+            net.add(*copy.deepcopy(layers))
+            net.initialize()
+            net.hybridize(static_alloc=True) if way == STOCK else d2l.hybridize(net)
+            timers[way] = functools.partial(seconds, functools.partial(net, X), wait=False)
+        times = {way: [1e6 * t for t in times]
+                 for way, times in compare(timers, 10 * rounds, 0.01).items()}
+        difference = statistics.median(a - b for a, b in zip(times[COMPILED], times[STOCK]))
+        found[name] = times
+        texts.append(f'A call of {name}, until Python goes on: '
+                     + ', '.join(f'{way} {statistics.median(t):.1f} us' for way, t in times.items())
+                     + f' ({difference:+.1f}).')
+    return found, texts
 
 
 def imports(rounds):

@@ -18,6 +18,7 @@ NUMBER = re.compile(r'(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?')
 KEYS = {'skip', 'full', 'last_digit', 'numbers', 'lines', 'devices'}      # of an exception
 DEVICES = re.compile(r'\[[cg]pu\(\d+\)(, [cg]pu\(\d+\))*\]')
 CONTEXT = re.compile(r'(, ctx=|@)?[cg]pu\(\d+\)')
+NOT_FINITE = re.compile(r'(?<![\w.])[-+]?(nan|inf)\b')
 FILE = re.compile(r" from '[^']*'>")              # where a module lies
 
 
@@ -35,7 +36,8 @@ def exceptions(path=HERE / 'outputs.toml'):
 
     skip: not compared at all. full: only compared in a run without --quick. last_digit: numbers
     may differ by so many units of the last printed digit. numbers = "ignored": the words are
-    compared, and where numbers stand between them. lines = "repeated": the same of each run of
+    compared, and where numbers stand between them. numbers = "arbitrary": so, and nan and inf are
+    numbers, too, as uninitialized memory may hold. lines = "repeated": the same of each run of
     lines that differ in their numbers alone, however many they are (one an epoch). devices =
     "ignored": whether GPUs or the CPU are named, and how many in a list.
     """
@@ -77,6 +79,8 @@ def compare(book, ours, last_digit=0, numbers='', lines='', devices='', **_):
         book, ours = (CONTEXT.sub('', DEVICES.sub('', text)) for text in (book, ours))
     if lines == 'repeated':
         book, ours = once(book), once(ours)
+    if numbers == 'arbitrary':
+        ours = NOT_FINITE.sub('0', ours)
     words = [re.sub(r'\s+', '', NUMBER.sub('#', text)) for text in (book, ours)]
     found = [NUMBER.findall(text) for text in (book, ours)]
     if words[0] != words[1]:
