@@ -856,6 +856,9 @@ more('class attribute by a text made up', CLASS+F+'X*getattr(a, "kj"[X.ndim-2])'
 more('vars of a class', CLASS+F+'X*sum(v for v in vars(A).values() if type(v) is int)', ['A.k=3', 'A.m=5'])
 more('weak proxy', CLASS+'p=weakref.proxy(a)\n'+F+'X*p.k', ['A.k=3', 'a.k=4'])
 more('weak proxy of what is gone', CLASS+'p=weakref.proxy(A())\ndef f(X):\n    try: return X*p.k\n    except ReferenceError: return X\n', ['p=weakref.proxy(a)'])
+more('ctypes number', 'import ctypes\nn=ctypes.c_int(2)\n'+F+'X*n.value', ['n.value=3'])
+more('ctypes array', 'import ctypes\nn=(ctypes.c_double*2)(1., 2.)\n'+F+'X*n[1]', ['n[1]=3.'])
+more('multiprocessing.Value', 'import multiprocessing\nn=multiprocessing.Value("d", 2.)\n'+F+'X*n.value', ['n.value=3.'])
 more('memoryview', 'b=bytearray(b"ab")\nm=memoryview(b)\n'+F+'X*m[0]', ['b[0]=1'])
 more('Protocol', '@typing.runtime_checkable\nclass P(typing.Protocol):\n    def act(self): ...\n'+CLASS+F+'X*(2 if isinstance(a, P) else 1)', ['a.act=len', 'del a.act', 'A.act=len'])
 more('nested deeply', 'deep=X\nfor _ in range(150): deep=[deep]\ndef f(X):\n    d=deep\n    while type(d) is list: d=d[0]\n    return d*X\n', [])
@@ -903,6 +906,7 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
     'counter in a default': ('def g(n=[0]):\n    n[0] += 1\n    return n[0]\n', '', 'return X * g()', '__defaults__, a state', ''),
     'counter on a function': ('def g():\n    g.n += 1\n    return g.n\ng.n = 0\n', '', 'return X * g()', 'g.n, a state', 'g.n'),
     'counter in NumPy': ('', 'self.n = numpy.zeros(1)', 'self.n += 1\nreturn X * float(self.n[0])', 'self.n, a state', 'self.n'),
+    'counter in C': ('import ctypes\n', 'self.n = ctypes.c_int(1)', 'self.n.value += 1\nreturn X * self.n.value', 'self.n, a state', 'self.n'),
     'counter in a bytearray': ('', 'self.n = bytearray(1)', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
     'counter in array.array': ('', 'self.n = array.array("i", [0])', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
     'counter of a child': ('', 'self.c = nn.Dense(3)\nself.c.n = 1', 'self.c.n += 1\nreturn X * self.c.n', 'self.n, a state', 'self.c.n'),
@@ -927,6 +931,9 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
     'random.random': ('', '', 'return X * random.random()', 'Python or NumPy', 'random.random'),
     'from random import': ('from random import uniform\n', '', 'return X * uniform(0, 1)', 'Python or NumPy', 'uniform'),
     'from numpy.random import': ('from numpy.random import rand\n', '', 'return X * rand()', 'Python or NumPy', 'rand()'),
+    'state of Python': ('import gc\n', '', 'return X * gc.isenabled()', 'the state of Python', 'isenabled'),
+    'process': ('', '', 'return X * os.getpid()', 'or of its process', 'getpid'),
+    'decimal context': ('import decimal\n', '', 'return X * decimal.getcontext().prec', 'the state of Python', 'getcontext'),
     'time.time': ('', '', 'return X * time.time()', 'reads a clock', 'time.time'),
     'from time import': ('from time import perf_counter as clock\n', '', 'return X * clock()', 'reads a clock', 'clock()'),
     'datetime.now': ('', '', 'return X * datetime.datetime.now().microsecond', 'reads a clock', 'now()'),
@@ -1209,7 +1216,9 @@ def watched():
     return [(o, n, vars(o).get(n)) for o, n in [
         (gluon.Block, '__getattribute__'), (gluon.Block, '__setattr__'), (NDArrayBase, 'handle'),
         (NDArrayBase, '__del__'), (np.ndarray, '__setitem__'), (gluon.Parameter, '_check_and_get')]]
-before, interrupted = watched(), 0
+before, interrupted, dropped = watched(), 0, []
+# what is raised in a __del__ of MXNet's, Python drops; outside of a trace that is not ours
+sys.unraisablehook = lambda _: dropped.append(hybrid.trace.tracing())
 for i in range(40):
     net = nn.Sequential()
     net.add(nn.Dense(3, in_units=3), nn.Dense(3, in_units=3))
@@ -1228,13 +1237,13 @@ for i in range(40):
     assert sys.getprofile() is None and not hybrid.trace.tracing(), i
     assert signal.getsignal(signal.SIGALRM) is signal.default_int_handler
     assert (net(X).shape == (2, 3))
-print(interrupted)
+print(interrupted + dropped.count(False), dropped.count(True))
 '''
 
 
 def test_ctrl_c_leaves_mxnet_as_it_was(python):
-    # now and then 39: why one interrupt is not raised is not known
-    assert 30 <= int(python('-c', CTRL_C, '0.05').stdout) <= 40
+    done = python('-c', CTRL_C, '0.05')
+    assert done.stdout == '40 0\n', done.stderr
 
 
 # ------------------------------------------------------------------ random programs

@@ -7,8 +7,10 @@ graph can repeat: clocks, entropy, files, iterators.
 import collections
 import contextvars
 import datetime
+import decimal
 import dis
 import functools
+import gc
 import io
 import os
 import queue
@@ -53,6 +55,10 @@ _REPEATED = {                   # function of C -> what a forward that calls it 
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
     os.urandom: 'draws entropy from the system', input: 'asks for input',
     **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
+    **dict.fromkeys((gc.isenabled, gc.get_count, gc.get_threshold, sys.getrecursionlimit,
+                     sys.getswitchinterval, sys.getrefcount, os.getpid, os.getppid, os.getloadavg,
+                     decimal.getcontext, decimal.localcontext),
+                    'asks for the state of Python or of its process'),
     **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
                     'looks at files')}
 _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,

@@ -85,15 +85,23 @@ def tracing():
     return _tracing_thread is not None and _tracing_thread == threading.get_ident()
 
 
+def _inside(name, frame):
+    """Whether a function of this name called what runs in a frame, or is it."""
+    while frame and frame.f_code.co_name != name:
+        frame = frame.f_back
+    return frame is not None
+
+
 class Signals:
     """While it is entered, signals that Python handles wait; while `allowed` is, they do not, until
-    one raises an exception. So MXNet is never left half patched."""
+    one raises an exception, but for those that come in a `__del__`: what is raised there, Python
+    prints and drops. So MXNet is never left half patched, and no Ctrl-C is lost."""
 
     def __init__(self):
         self._handlers, self._waiting, self._open = {}, [], False
 
     def _handle(self, number, frame):
-        if not self._open:
+        if not self._open or _inside('__del__', frame):
             self._waiting.append(number)
             return
         self._open = False              # and it stays so if the handler raises

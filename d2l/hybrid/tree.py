@@ -12,6 +12,7 @@ can change in place, in the order in which they were met.
 import argparse
 import array
 import collections
+import ctypes
 import datetime
 import decimal
 import enum
@@ -47,6 +48,7 @@ _OPENED = (types.SimpleNamespace, argparse.Namespace, collections.ChainMap, coll
            weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 _GENERATORS = (random.Random, numpy.random.Generator, numpy.random.RandomState,
                numpy.random.BitGenerator, numpy.random.SeedSequence)
+_C = ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Union
 _LIBRARIES = {'mxnet', 'numpy', 'builtins', *getattr(sys, 'stdlib_module_names', (
     'logging', 'threading', 'concurrent', 'multiprocessing', 'queue', 'ctypes', 'unittest', 'abc',
     'contextlib', 're', 'warnings', 'string', 'socket', 'subprocess', 'io', 'os', 'typing'))}
@@ -362,6 +364,20 @@ class _Numbers:
             numpy.array([*children, None], dtype)[:-1].reshape(shape)
 
 
+class _Ctypes:
+    """A number, an array or a structure of C."""
+    fast = 'copies'
+
+    def take(value):
+        return (None, bytes(value)), []
+
+    def new(kind, meta):
+        return kind()
+
+    def fill(value, meta, children):
+        ctypes.memmove(ctypes.addressof(value), meta[1], len(meta[1]))
+
+
 class _Bytes:
     """A bytearray, a view of memory, or an array of the standard library."""
     fast = 'copies'
@@ -379,7 +395,7 @@ class _Bytes:
 def pairs(kind, before, after):
     """What a node held, and what it holds, in the same places: pairs."""
     (meta, old), (new_meta, new) = before, after
-    if kind in (_Numbers, _Bytes):
+    if kind in (_Numbers, _Bytes, _Ctypes):
         return [(meta[-1], new_meta[-1])]
     if kind is _Object:
         old, new = dict(zip(meta, old)), dict(zip(new_meta, new))
@@ -475,7 +491,7 @@ def _find_how(kind):
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
                       (frozenset, parts(_Frozen)), (dict, node(_Dict)),
                       (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
-                      ((bytearray, memoryview, array.array), node(_Bytes)),
+                      ((bytearray, memoryview, array.array), node(_Bytes)), (_C, node(_Ctypes)),
                       (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
                       ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
                       (_GENERATORS, Tree._stateful), ((io.IOBase, types.GeneratorType),
@@ -485,8 +501,8 @@ def _find_how(kind):
     library = kind.__module__.partition('.')[0] in _LIBRARIES
     if hasattr(kind, '__next__') and library:
         return Tree._iterator if kind.__reduce__ is not object.__reduce__ else Tree._stateful
-    if issubclass(kind, _OPENED) or not library and (
-            getattr(kind, '__dictoffset__', 0) or slots(kind)):
+    if issubclass(kind, _OPENED) or kind.__module__ == 'multiprocessing.sharedctypes' or (
+            not library and (getattr(kind, '__dictoffset__', 0) or slots(kind))):
         return node(_Object)
     return Tree._identity
 
