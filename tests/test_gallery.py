@@ -2,7 +2,11 @@
 import concurrent.futures
 import contextlib
 import os
+import pathlib
+import signal
+import subprocess
 import sys
+import time
 import types
 import uuid
 
@@ -23,7 +27,7 @@ SAMPLE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA
 
 class InThisProcess(contextlib.nullcontext):
     """A ProcessPoolExecutor without processes."""
-    def __init__(self, jobs, mp_context):
+    def __init__(self, jobs, mp_context, initializer):
         super().__init__(self)
 
     def submit(self, function, *args):
@@ -275,3 +279,47 @@ def test_a_docstring_that_sphinx_does_not_take_is_found(sphinx, tmp_path, monkey
     monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     code, said = sphinx('API\n===\n\n.. autofunction:: badly.indented\n')
     assert code == 1 and 'badly.indented' in said and 'unexpected' in said.lower()
+
+
+ENDED = """
+import sys
+from chapters.gallery import cache
+from chapters.sections import find
+cache.GALLERY = cache.BUILD.__class__(sys.argv[1])
+if __name__ == '__main__':
+    cache.execute_all(find('2.5', '2.6', '2.7', '3.1'), True, 1)
+"""
+
+
+def processes_of(mark):
+    """The processes that have this text in their environment, but for those that ended."""
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (path / 'environ').read_bytes():
+                found.append(int(path.name))
+    return found
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='it looks for processes in /proc')
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_build_that_ends_leaves_no_process(tmp_path, number):
+    """Neither its workers nor their kernels, and they start no other section."""
+    (tmp_path / 'build.py').write_text(ENDED)
+    mark = f'D2L_TEST_MARK={uuid.uuid4()}'
+    build = subprocess.Popen([sys.executable, tmp_path / 'build.py', tmp_path], cwd=cache.REPO,
+                             env={**os.environ, **dict([mark.split('=')])}, text=True,
+                             stderr=subprocess.PIPE)
+    for line in build.stderr:
+        if line.startswith('1 of 4 sections: '):
+            break
+    done = set(tmp_path.glob('executed/*/*.ipynb'))
+    build.send_signal(number)
+    build.stderr.close()
+    assert build.wait(60) != 0
+    for _ in range(600):
+        if not processes_of(mark):
+            break
+        time.sleep(0.1)
+    assert processes_of(mark) == []
+    assert len(set(tmp_path.glob('executed/*/*.ipynb')) - done) <= 1     # the one that ran

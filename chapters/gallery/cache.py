@@ -5,10 +5,14 @@ import hashlib
 import importlib.metadata
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import platform
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import nbformat
 from tqdm import tqdm
@@ -81,9 +85,22 @@ def _run(number, quick, fingerprint):
                         folder=_kept(section).parent)
     except (CellFailed, QuickError, DevicesMissing) as err:
         return str(err)
+    except KeyboardInterrupt:       # or SIGTERM; the kernel has ended. An executor would go on
+        os._exit(128 + signal.SIGINT)
     nb.metadata['d2l']['key'] = fingerprint
     nbformat.write(nb, _kept(section))
     return None
+
+
+def _end_with_parent():
+    """End this worker, by SIGTERM, with which it ends its kernel, too, when the process that started
+    it is gone, however that ended."""
+    def watch():
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        while True:         # while a kernel starts, it is not heard
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def execute_all(sections, quick, jobs):
@@ -94,15 +111,25 @@ def execute_all(sections, quick, jobs):
     stale = [section for section in sections if not _fresh(section, quick)]
     spawn = multiprocessing.get_context('spawn')            # MXNet does not survive a fork
     failures = []
-    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=spawn,
+                                                initializer=_end_with_parent) as pool:
         waiting = {pool.submit(_run, section.number, quick, key(section, quick)): section.number
                    for section in stale}
-        with tqdm(total=len(stale), unit='section', disable=None) as bar:
-            for done in concurrent.futures.as_completed(waiting):
-                bar.update()
-                bar.set_postfix_str(waiting[done])
-                if done.result():
-                    failures.append(done.result())
+        try:
+            with tqdm(total=len(stale), unit='section', disable=None) as bar:
+                for i, done in enumerate(concurrent.futures.as_completed(waiting), 1):
+                    bar.update()
+                    bar.set_postfix_str(waiting[done])
+                    if bar.disable:             # no terminal
+                        print(f'{i} of {len(stale)} sections: {waiting[done]}', file=sys.stderr,
+                              flush=True)
+                    if done.result():
+                        failures.append(done.result())
+        except BaseException:                   # Ctrl-C, say: start no other, end what runs
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
     if failures:
         raise GalleryError('\n\n'.join([*failures, f'{len(failures)} of {len(sections)} sections '
                                         'failed: no site was built']))
