@@ -12,11 +12,13 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 import typing
 
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layouts of Pooling
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # by how many lengths the kernel has
+WAIT = 10.0                 # seconds for a turn
 COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a tenth of the time
 
 
@@ -121,12 +123,82 @@ def _repair_choice():
     random.choice = choice
 
 
+# ---- several threads
+class Turn:
+    """Lets one thread at a time hand to MXNet's engine what writes into arrays that threads share.
+
+    The engine puts an operator into the queue of each of its arrays, one after another. Two threads
+    that do so at once for the same two arrays may have their operators wait for each other for ever.
+    A thread goes on without its turn after WAIT seconds: whoever has it may wait for that very
+    thread, in an operator of the user's own.
+    """
+
+    def __init__(self):
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)     # another thread may have had it
+
+    def _renew(self):
+        self._lock = threading.RLock()
+
+    def take(self, function, *args, **kwargs):
+        """Call a function, and return its result."""
+        taken = self._lock.acquire(timeout=WAIT)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if taken:
+                self._lock.release()
+
+
+def _take_turns():
+    """Gradients of Parameters and running statistics are such arrays."""
+    from mxnet.base import _LIB, OpHandle, check_call
+    from mxnet.ndarray import register
+
+    _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
+    invoke, norm = register._imperative_invoke, OpHandle()
+    check_call(_LIB.NNGetOpHandle(b'BatchNorm', ctypes.byref(norm)))
+    norm = norm.value
+
+    def invoked(handle, *args):
+        return TURN.take(invoke, handle, *args) if handle == norm else invoke(handle, *args)
+    register._imperative_invoke = invoked
+
+    def with_turns(original):
+        class CachedOp(original):
+            __slots__ = ('_writes',)
+
+            def __init__(self, sym, flags=(), **kwargs):
+                super().__init__(sym, flags, **kwargs)
+                self._writes = bool(sym.list_auxiliary_states())
+
+            def __call__(self, *args, **kwargs):
+                if self._writes:
+                    return TURN.take(super().__call__, *args, **kwargs)
+                return super().__call__(*args, **kwargs)
+        return CachedOp
+    _replace_cached_op(with_turns)
+
+
+def _replace_cached_op(derive):
+    """Put a class derived from MXNet's CachedOp in its place, in all modules that have it."""
+    import mxnet
+
+    original = mxnet.nd.CachedOp
+    derived = derive(original)
+    for module in list(sys.modules.values()):
+        if getattr(module, '__dict__', {}).get('CachedOp') is original:
+            module.CachedOp = derived
+
+
+TURN = Turn()
+
+
 # ---- max pooling, recorded in predict mode
 def _repair_pooling():
     """oneDNN's max pooling notes for its gradient where each maximum was, in training mode only. An
     operator called by itself does so then too; a graph pools by MXNet's own code, which it takes for
     arrays whose channels come last."""
-    import mxnet
     from mxnet.base import _LIB, OpHandle, check_call
     from mxnet.ndarray import register
 
@@ -145,11 +217,7 @@ def _repair_pooling():
             check_call(train(0, ctypes.byref(before)))
     register._imperative_invoke = invoked
 
-    original = mxnet.nd.CachedOp
-    repaired = _pooling_cached_op(original, predicts)
-    for module in list(sys.modules.values()):
-        if getattr(module, '__dict__', {}).get('CachedOp') is original:
-            module.CachedOp = repaired
+    _replace_cached_op(functools.partial(_pooling_cached_op, predicts=predicts))
 
 
 def _recorded_in_predict_mode():
@@ -284,6 +352,8 @@ AFTER = [
            'attributes of the other'),
     Effect(_collect_less, 'how often Gluon\'s DataLoader collects garbage', 'a quarter of a second for '
            'each DataLoader; now at most a tenth of the time'),
+    Effect(_take_turns, 'gradients, and `BatchNorm` of several threads at once: they take turns',
+           'MXNet\'s engine may let them wait for each other for ever'),
     Effect(_repair_numbers, 'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and '
            '`np.arctan2(1, x)`', 'MXNet\'s operators for a number give those of other functions'),
     Effect(_repair_pooling, 'the gradient of max pooling under `record(train_mode=False)`',

@@ -23,7 +23,8 @@ class _Thread(threading.local):
     """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call that
     is not recorded gives the CachedOp's memory free before its last operators are handed to the
     engine: another thread that took it then would mix its numbers with theirs. A random generator
-    belongs to a thread, and so does a tape, on which each call puts the constants."""
+    belongs to a thread, and so does a tape, on which each call puts the constants, Parameters that do
+    not learn and running statistics among them."""
 
     def __init__(self, make, values, constants):
         self.values = [tape.detach(v) if i in constants else v for i, v in enumerate(values)]
@@ -96,7 +97,7 @@ class Program:
                 self._moving.append((at, source))
                 continue
             values[at] = self.value(source)
-            if source[0] == 'const':
+            if not _learns(source):
                 constants.add(at)
             if values[at].ctx != self.ctx:
                 raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
