@@ -1218,7 +1218,8 @@ def watched():
         (NDArrayBase, '__del__'), (np.ndarray, '__setitem__'), (gluon.Parameter, '_check_and_get')]]
 before, interrupted, dropped = watched(), 0, []
 # what is raised in a __del__ of MXNet's, Python drops; outside of a trace that is not ours
-sys.unraisablehook = lambda _: dropped.append(hybrid.trace.tracing())
+sys.unraisablehook = lambda found: found.exc_type is KeyboardInterrupt and dropped.append(
+    hybrid.trace.tracing())
 for i in range(40):
     net = nn.Sequential()
     net.add(nn.Dense(3, in_units=3), nn.Dense(3, in_units=3))

@@ -10,6 +10,7 @@ import contextlib
 import enum
 import functools
 import gc
+import inspect
 import linecache
 import math
 import random
@@ -85,23 +86,26 @@ def tracing():
     return _tracing_thread is not None and _tracing_thread == threading.get_ident()
 
 
-def _inside(name, frame):
-    """Whether a function of this name called what runs in a frame, or is it."""
-    while frame and frame.f_code.co_name != name:
+def _is_dropped(frame):
+    """Whether Python may print and drop what is raised in a frame: in a `__del__`, in a generator,
+    which may be on its way out, or in the profile hook of one."""
+    if frame.f_code.co_flags & inspect.CO_GENERATOR:
+        return True
+    while frame and frame.f_code.co_name != '__del__' and frame.f_code is not Reads._hook.__code__:
         frame = frame.f_back
     return frame is not None
 
 
 class Signals:
     """While it is entered, signals that Python handles wait; while `allowed` is, they do not, until
-    one raises an exception, but for those that come in a `__del__`: what is raised there, Python
-    prints and drops. So MXNet is never left half patched, and no Ctrl-C is lost."""
+    one raises an exception, but for those that come where Python would drop it: they wait for the
+    next `check`. So MXNet is never left half patched, and no Ctrl-C is lost."""
 
     def __init__(self):
         self._handlers, self._waiting, self._open = {}, [], False
 
     def _handle(self, number, frame):
-        if not self._open or _inside('__del__', frame):
+        if not self._open or frame and _is_dropped(frame):
             self._waiting.append(number)
             return
         self._open = False              # and it stays so if the handler raises
@@ -133,6 +137,11 @@ class Signals:
             yield
         finally:
             self._open = False
+
+    def check(self):
+        """Let the signals that wait be handled, if they may."""
+        if self._waiting and self._open and threading.current_thread() is threading.main_thread():
+            self._raise()
 
     def _give_back(self):
         for number in sorted(self._handlers, key=lambda n: n == signal.SIGINT):     # it raises: last
@@ -218,7 +227,7 @@ class Trace:
     def _run(self, root, args, kwargs):
         global _tracing_thread
         collects = gc.isenabled()
-        with Signals() as signals:
+        with Signals() as self._signals:
             try:
                 gc.disable()            # what it calls back is no part of the run
                 self._patch_all()
@@ -227,7 +236,7 @@ class Trace:
                     self._reads.meet(value)
                 self._reads_function(vars(root))
                 self._reads.start()
-                with signals.allowed():
+                with self._signals.allowed():
                     try:
                         result = root._run_eagerly(*args, **kwargs)
                     except (TraceError, Deferred):
@@ -620,6 +629,7 @@ class Trace:
 
     def _invoke(self, original, handle, inputs, keys, values, out, *kinds):
         """Every operator passes here."""
+        self._signals.check()
         op, traced = tape.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
