@@ -1,5 +1,6 @@
 """python -m chapters: list the book's sections, run them, make notebooks and a site of them."""
 import argparse
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -8,10 +9,10 @@ import sys
 
 import nbformat
 
-from chapters.execute import (
+from .execute import (
     BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute)
-from chapters.notes import noted
-from chapters.sections import ROOT, UnknownSection, all_sections, find
+from .notes import noted
+from .sections import CHECKOUT, ROOT, UnknownSection, all_sections, find
 
 
 def devices(text):
@@ -92,12 +93,15 @@ def write_plain(section, folder, spec=None):
 
 
 def run(args):
-    """Run sections; `run` shows what the cells print, `notebook` only what was written."""
+    """Run sections; `run` shows what the cells print, `notebook` only what was written. Return the
+    exit status where nothing could run."""
     sections = find(*args.sections)
     if args.command == 'notebook' and args.to:
         for section in sections:
             print(os.path.relpath(write_plain(section, args.to, args.install)))
-        return
+        return None
+    if need_mxnet():
+        return 2
     for section in sections:                    # before anything is run
         check_devices(section, args.devices)
     for section in sections:
@@ -110,10 +114,15 @@ def run(args):
                               devices=args.devices)
         for path in figures + write_pages(section, nb):
             print(os.path.relpath(path))
+    return None
 
 
 def gallery(args):
     """Build the site of sections and say where it is; return the exit status."""
+    if not CHECKOUT:
+        print('the gallery is made in a checkout of the repository, which has the regression too: '
+              'make gallery', file=sys.stderr)
+        return 2
     try:
         from chapters.gallery import cache, pages
         import furo, myst_nb, sphinx  # noqa: E401, F401
@@ -129,16 +138,34 @@ def gallery(args):
     return 0
 
 
-def main(argv=None):
-    """Return the exit status: 0, 1 where a cell failed, 2 for a bad call, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(prog='python -m chapters', description=__doc__)
+def need_mxnet():
+    """Install MXNet where there is none, and say so; return the exit status.
+
+    pip cannot have brought it (see d2l_mxnet), and without it nothing runs.
+    """
+    import d2l_mxnet
+
+    if importlib.util.find_spec('mxnet'):
+        return 0
+    print(f'There is no MXNet here, so this installs it first: {sys.executable} -m d2l_mxnet',
+          file=sys.stderr)
+    return d2l_mxnet.main([])
+
+
+def main(argv=None, prog='python -m chapters', others=()):
+    """Return the exit status: 0, 1 where a cell failed, 2 for a bad call, 130 for Ctrl-C.
+
+    prog: how the command is called. others: modules that it runs too, name -> module.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__.replace('python -m chapters', prog))
     commands = parser.add_subparsers(dest='command', required=True)
     commands.add_parser('list', help='number, title, data sets, whether a GPU helps')
     for name, text in (('run', 'run sections and show what they print'),
                        ('notebook', 'executed notebooks and HTML pages')):
         command = commands.add_parser(name, help=text)
         command.add_argument('sections', nargs='+', metavar='SECTION',
-                             help='as in the book: 6.6; a chapter: 6; or all')
+                             help='as in the book: 6.6; a chapter: 6; words of a title: softmax; '
+                                  'or all')
         command.add_argument('--quick', action='store_true',
                              help='shrink the constants of chapters/quick.toml: seconds, not hours')
         command.add_argument('--devices', type=devices, default=(), metavar='cpu,cpu',
@@ -153,6 +180,8 @@ def main(argv=None):
     command.add_argument('sections', nargs='*', default=['all'], metavar='SECTION')
     command.add_argument('--quick', action='store_true', help='as of run')
     command.add_argument('--jobs', type=int, help='sections at a time; default: one a core')
+    for name in others:
+        commands.add_parser(name, help=f'as python -m {others[name]}', add_help=False)
     args = parser.parse_args(argv)
     if args.command == 'notebook' and args.to and (args.quick or args.devices):
         parser.error('--to runs nothing, so there is nothing for --quick and --devices to do')

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import base64
 import os
+import pathlib
 import re
 import shutil
 import sys
@@ -14,14 +15,16 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from tqdm import tqdm
 from traitlets.config import Config
 
-from chapters.sections import ROOT, python_only
+from .sections import CHECKOUT, ROOT, python_only
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-BUILD = ROOT.parent / 'build'
+# a wheel's modules are not written to: there, cells run and results lie in the reader's folder
+HOME = CHECKOUT or pathlib.Path.cwd() / 'd2l-book'
+BUILD = HOME / 'build'
 QUICK_SAMPLE_SIZE = '300'           # training images of a sample data set in quick runs
 CURVES = 'application/vnd.d2l.curves+json'
 IMAGES = {'image/svg+xml': 'svg', 'image/png': 'png'}
@@ -176,6 +179,16 @@ def check_devices(section, devices):
             f"{','.join(['cpu'] * section.gpus)} lets CPU contexts stand for them")
 
 
+def working_folder(section):
+    """The folder in which the cells of a Section run; ../img and, once fetched, ../data lie there."""
+    if CHECKOUT:
+        return section.path.parent
+    folder = HOME / section.path.parent.name
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(ROOT / 'img', HOME / 'img', dirs_exist_ok=True)
+    return folder
+
+
 def execute(section, quick=False, echo=False, progress=None, devices=(), folder=None):
     """Run a Section in a fresh kernel; return the executed notebook and the figures' paths.
 
@@ -204,7 +217,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
     client = _Client(nb, section, folder, echo, bar, devices, timeout=None,
                      kernel_name='python3', extra_arguments=KERNEL_OPTIONS,
                      config=Config({'KernelManager': {'transport': 'ipc', 'ip': f'{sockets}/k'}}),
-                     resources={'metadata': {'path': str(section.path.parent)}},
+                     resources={'metadata': {'path': str(working_folder(section))}},
                      on_cell_execute=lambda cell, cell_index: setattr(client, 'at', cell_index),
                      on_cell_complete=lambda cell, cell_index: bar.update())
     try:

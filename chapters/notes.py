@@ -3,7 +3,7 @@ import difflib
 
 import nbformat
 
-from chapters.sections import Section
+from .sections import Section
 
 
 def changed_lines(section, nb):
