@@ -58,6 +58,8 @@ setup(
                 'sphinx'],                      # reads every docstring, as the gallery's does
         # beside which ci.bench times MXNet; there is none for Python 3.9
         'bench': ['torch==2.13.0; python_version >= "3.10"'],
-        'gallery': ['furo', 'myst-nb', 'selenium', 'sphinx'],
+        # a copy button on each listing, cards on the front page
+        'gallery': ['furo', 'myst-nb', 'selenium', 'sphinx', 'sphinx-copybutton', 'sphinx-design'],
+        'lab': ['jupyterlab>=4'],               # `d2l lab`
     },
 )
