@@ -9,6 +9,7 @@ import sys
 
 import nbformat
 
+from . import lab as lab_module
 from .execute import (
     BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute)
 from .notes import noted
@@ -87,7 +88,7 @@ def write_plain(section, folder, spec=None):
     path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(nb, path)
-    if (ROOT / 'img').exists():
+    if (ROOT / 'img').exists() and not (folder / 'img').exists():
         shutil.copytree(ROOT / 'img', folder / 'img', dirs_exist_ok=True)
     return path
 
@@ -115,6 +116,18 @@ def run(args):
         for path in figures + write_pages(section, nb):
             print(os.path.relpath(path))
     return None
+
+
+def lab(args):
+    """Open JupyterLab on the sections as notebooks; return the exit status."""
+    lab_module.check()
+    if need_mxnet():
+        return 2
+    folder = (args.to or lab_module.FOLDER).resolve()
+    there = lab_module.prepare(all_sections(), folder, args.data, write_plain)
+    print(f'{os.path.relpath(folder)}: {args.data} data'
+          + (f'; {there} notebooks were there and stay as they are' if there else ''), flush=True)
+    return lab_module.start(folder, args.data, ['--no-browser'] * args.no_browser)
 
 
 def gallery(args):
@@ -176,6 +189,13 @@ def main(argv=None, prog='python -m chapters', others=()):
     command.add_argument('--install', metavar='SPEC',
                          help='with --to: begin each with a cell that installs d2l-mxnet from SPEC, '
                               'what pip takes: a URL, a wheel, a path')
+    command = commands.add_parser('lab', help='JupyterLab on the sections as notebooks')
+    command.add_argument('--data', choices=('real', 'sample'),
+                         default=os.environ.get('D2L_DATA', 'real'),
+                         help='on which data they run; default: as D2L_DATA says, else real')
+    command.add_argument('--to', type=pathlib.Path, metavar='DIR',
+                         help=f'the folder of the notebooks; default: {os.path.relpath(lab_module.FOLDER)}')
+    command.add_argument('--no-browser', action='store_true', help='print the address only')
     command = commands.add_parser('gallery', help='a web site of executed sections')
     command.add_argument('sections', nargs='*', default=['all'], metavar='SECTION')
     command.add_argument('--quick', action='store_true', help='as of run')
@@ -188,11 +208,11 @@ def main(argv=None, prog='python -m chapters', others=()):
     if args.command == 'notebook' and args.install and not args.to:
         parser.error('--install goes with --to: here everything is installed')
     try:
-        return {'list': list_sections, 'gallery': gallery}.get(args.command, run)(args) or 0
+        return {'list': list_sections, 'gallery': gallery, 'lab': lab}.get(args.command, run)(args) or 0
     except CellFailed as err:
         print(err, file=sys.stderr)
         return 1
-    except (UnknownSection, QuickError, DevicesMissing) as err:
+    except (UnknownSection, QuickError, DevicesMissing, lab_module.LabMissing) as err:
         print(f'{parser.prog}: {err}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
