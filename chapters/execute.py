@@ -176,7 +176,8 @@ def check_devices(section, devices):
         raise DevicesMissing(
             f'section {section.number} needs {section.gpus} GPUs, and there '
             f"{'is' if found == 1 else 'are'} {found}: --devices "
-            f"{','.join(['cpu'] * section.gpus)} lets CPU contexts stand for them")
+            f"{','.join(['cpu'] * section.gpus)} lets CPU contexts stand for them, and in a "
+            f'notebook `import d2l; d2l.device.stand_in({section.gpus})`')
 
 
 def working_folder(section):
