@@ -9,10 +9,9 @@ import sys
 
 import nbformat
 
-from . import lab as lab_module
+from . import lab as lab_module, notes
 from .execute import (
     BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute)
-from .notes import noted
 from .sections import CHECKOUT, ROOT, UnknownSection, all_sections, find
 
 
@@ -38,7 +37,7 @@ def write_pages(section, nb):
     ran; return their paths."""
     from nbconvert import HTMLExporter      # half a second, needed only here
 
-    folder, nb = BUILD / section.number, noted(section, nb)
+    folder, nb = BUILD / section.number, notes.noted(section, nb)
     notebook, page = folder / f'{section.number}.ipynb', folder / f'{section.number}.html'
     nbformat.write(nb, notebook)
     html, _ = HTMLExporter().from_notebook_node(
@@ -72,17 +71,22 @@ install({spec!r})
 del install'''
 
 
-def write_plain(section, folder, spec=None):
+def write_plain(section, folder, spec=None, data=None):
     """Write the notebook without outputs to folder/<chapter>/; return its path.
 
     As in the repository, ../data and ../img lie beside the chapters: so img/ goes with it.
-    spec: what pip takes; the notebook then begins with a cell that installs it.
+    spec: what pip takes; the notebook then begins with a cell that installs it. data: 'real' or
+    'sample', which the first cell and the metadata then name.
     """
-    nb = section.notebook
+    nb = notes.introduced(section.notebook,
+                          notes.before(section, lambda earlier: notes.beside(earlier, '.ipynb')),
+                          lab_module.DATA[data] if data and section.data else '')
     if spec:
         nb.cells.insert(0, nbformat.v4.new_code_cell(INSTALL.format(spec=spec)))
     nb.metadata = {'kernelspec': {'name': 'python3', 'display_name': 'Python 3',
                                   'language': 'python'}, 'language_info': {'name': 'python'}}
+    if data:
+        nb.metadata['d2l'] = {'data': data}
     for i, cell in enumerate(nb.cells):
         cell.id = f'cell-{i}'                           # the same in every run
     path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
@@ -113,8 +117,9 @@ def run(args):
               flush=True)
         nb, figures = execute(section, quick=args.quick, echo=args.command == 'run',
                               devices=args.devices)
+        marks = ['sample data'] * ('sample' in notes.data_of(section, nb)) + ['quick'] * args.quick
         for path in figures + write_pages(section, nb):
-            print(os.path.relpath(path))
+            print(os.path.relpath(path) + (f" ({', '.join(marks)})" if marks else ''))
     return None
 
 

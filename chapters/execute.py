@@ -245,6 +245,6 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
         bar.close()
         shutil.rmtree(sockets, ignore_errors=True)
     nb.metadata['d2l'] = {'data': 'sample' if client.said_sample else env.get('D2L_DATA', 'real'),
-                          'said': client.said_sample, 'devices': len(devices)}
+                          'said': client.said_sample, 'devices': len(devices), 'quick': quick}
     return nb, [path for i, cell in enumerate(nb.cells) if cell.cell_type == 'code'
                 for path in client.save_figures(i, cell.outputs)]

@@ -50,14 +50,14 @@ def prepare(sections, folder, data, write):
     """Write the notebooks of Sections that are not in the folder yet, and the index; return how many
     were there. A notebook that is there is the reader's: it is left as it is.
 
-    write: called with a Section and the folder, writes its notebook.
+    write: called with a Section, the folder and data=, writes its notebook.
     """
     there = 0
     for section in sections:
         if (folder / section.path.parent.name / f'{section.path.stem}.ipynb').exists():
             there += 1
         else:
-            write(section, folder)
+            write(section, folder, data=data)
     nbformat.write(index(sections, data), folder / INDEX)
     if CHECKOUT and folder == FOLDER and not os.path.lexists(folder / 'data'):
         (ROOT / 'data').mkdir(exist_ok=True)

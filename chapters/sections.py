@@ -54,6 +54,11 @@ class Section:
         return self.notebook.cells[0].metadata.get('gpus', 0)
 
     @property
+    def needs(self):
+        """Numbers of the earlier sections that this one builds on."""
+        return self.notebook.cells[0].metadata.get('needs', [])
+
+    @property
     def own(self):
         """Whether the listings are ours: the book's section has none."""
         return self.notebook.cells[0].metadata.get('own', False)

@@ -61,8 +61,9 @@ def note(section, nb):
 
 def section_page(section, nb):
     """The notebook of a page: the executed one, with how it ran below its title."""
-    cells = list(nb.cells)
-    text = note(section, nb)
+    nb = notes.introduced(notes.figures_marked(nb), notes.before(
+        section, lambda earlier: notes.beside(earlier, '.ipynb')))
+    cells, text = list(nb.cells), note(section, nb)
     if text:
         cells.insert(1, nbformat.v4.new_markdown_cell(
             f'````{{admonition}} How this page ran\n:class: how\n{text}\n````', id='how-it-ran'))
