@@ -3,6 +3,7 @@ import argparse
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -41,9 +42,19 @@ def write_pages(section, nb):
     notebook, page = folder / f'{section.number}.ipynb', folder / f'{section.number}.html'
     nbformat.write(nb, notebook)
     html, _ = HTMLExporter().from_notebook_node(
-        nb, {'metadata': {'name': f'{section.number} {section.title}'}})
-    page.write_text(html, encoding='utf-8')
+        notes.for_pages(nb), {'metadata': {'name': f'{section.number} {section.title}'}})
+    page.write_text(local(html), encoding='utf-8')
     return [notebook, page]
+
+
+def local(html):
+    """A page of nbconvert without what it would load from other hosts: no cell needs it."""
+    for pattern in (r'<script src="https?://[^"]*"></script>',
+                    r'<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->',
+                    r'<script type="module">(?:(?!</script>).)*?mermaid.*?'
+                    r'<!-- End of mermaid configuration -->'):
+        html = re.sub(pattern, '', html, flags=re.S)
+    return html
 
 
 INSTALL = '''\

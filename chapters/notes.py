@@ -2,6 +2,7 @@
 import datetime
 import difflib
 import os
+import re
 
 import nbformat
 
@@ -69,6 +70,31 @@ def introduced(nb, *paragraphs):
     first = nb.cells[0].copy()
     first.source = '\n\n'.join([first.source, *filter(None, paragraphs)])
     nb.cells = [first, *nb.cells[1:]]
+    return nb
+
+
+MATHEMATICS = [(r'\\ell', 'ℓ'), (r'\\times', '×'), (r'_(\w)', r'<sub>\1</sub>'),
+               (r'(?<![\w<>])([a-z])(?![\w>])', r'*\1*')]
+
+
+def without_tex(text):
+    """Markdown with its few formulas between dollars as plain characters, so that no page needs a
+    renderer of mathematics, which would come from another host."""
+    def plain(match):
+        formula = match[1]
+        for pattern, character in MATHEMATICS:
+            formula = re.sub(pattern, character, formula)
+        return formula
+    return re.sub(r'\$([^$\n]+)\$', plain, text)
+
+
+def for_pages(nb):
+    """A copy of a notebook whose Markdown has no formulas."""
+    nb = nb.copy()
+    nb.cells = [cell.copy() for cell in nb.cells]
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown':
+            cell.source = without_tex(cell.source)
     return nb
 
 

@@ -208,6 +208,7 @@ def test_what_is_said_of_numbers_stands_in_the_notebook_on_the_page_and_in_the_t
     for cell in drawn:
         said = ''.join(out.text for out in cell.outputs if out.output_type == 'stream')
         assert fetch.NOTICE in said and (notes.QUICK in said) == quick
+    assert not re.search(r'<(?:script|link|img)[^>]*(?:src|href)="?https?:|import\(.https?:', page)
     # the cell that fetched says it too
     assert page.count(fetch.NOTICE) == 3 and page.count(notes.QUICK) == (2 if quick else 0)
 

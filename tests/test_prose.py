@@ -69,3 +69,17 @@ def test_bare_headings_are_found(tmp_path):
     path = tmp_path / 's.py'
     path.write_text('# %% [markdown]\n# # 9.9 x\n#\n# Text.\n\n# %% [markdown]\n# ## A\n\n# %%\nx = 1\n')
     assert bare(Section('9.9', path).notebook) == ['## A']
+
+
+@pytest.mark.parametrize('tex, plain', [
+    (r'Defining $\ell_2$ Norm Penalty', 'Defining ℓ<sub>2</sub> Norm Penalty'),
+    (r'6.4.3 $1 \times 1$ Convolutional Layer', '6.4.3 1 × 1 Convolutional Layer'),
+    ('Markov Models and $n$-grams', 'Markov Models and *n*-grams'), ('5 $ here', '5 $ here')])
+def test_formulas_become_characters(tex, plain):
+    assert notes.without_tex(tex) == plain
+
+
+def test_no_page_needs_a_renderer_of_mathematics():
+    for section in SECTIONS:
+        for cell in notes.for_pages(section.notebook).cells:
+            assert cell.cell_type == 'code' or not re.search(r'[$\\]', cell.source), section.number
