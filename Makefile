@@ -1,4 +1,5 @@
 # make demo: train the LeNet of section 6.6 on sample data    make test: the whole test suite
+# make lab: JupyterLab on the sections as notebooks; DATA=sample: on sample data
 # make gallery: the book as a web site, build/gallery/html    make test-gallery: that, in Chromium
 # All make .venv first; PYTHON=/path/to/python3.12 chooses another Python (3.9 to 3.14).
 
@@ -13,10 +14,13 @@ VENV := $(ENV)/bin/python
 PIP := $(VENV) -m pip install --disable-pip-version-check -c constraints.txt
 BUILD ?= cpu
 
-.PHONY: demo test test-part test-cu112 test-colab lib gallery test-gallery clean
+.PHONY: demo lab test test-part test-cu112 test-colab lib gallery test-gallery clean
 
 demo: $(ENV)/installed
 	D2L_DATA=sample $(VENV) -m chapters run 6.6
+
+lab: $(ENV)/lab
+	$(VENV) -m chapters lab $(if $(DATA),--data $(DATA))
 
 test: $(ENV)/installed
 	$(VENV) -m pytest
@@ -51,6 +55,10 @@ test-gallery: gallery
 
 $(ENV)/gallery: $(ENV)/installed
 	$(PIP) -e '.[dev,gallery]'
+	touch $@
+
+$(ENV)/lab: $(ENV)/installed
+	$(PIP) -e '.[dev,lab]'
 	touch $@
 
 $(ENV)/installed: setup.py d2l_finder.py d2l_mxnet.py constraints.txt

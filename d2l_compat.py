@@ -294,9 +294,18 @@ def dummies_are_numbers(pandas):
 
 @lasting('pandas')
 def means_of_numbers(pandas):
-    """2.2: the mean of a table with words is that of its numbers; a TypeError since pandas 2."""
+    """2.2: the mean of a table with words is that of its numbers; a FutureWarning of pandas 1.5, a
+    TypeError since pandas 2."""
     mean = pandas.DataFrame.mean
+
+    @functools.wraps(mean)
+    def quiet_mean(self, *args, **kwargs):
+        with warnings.catch_warnings():
+            if typed():         # of what pandas 2 does, which the repair takes back
+                warnings.filterwarnings('ignore', '.*numeric_only', FutureWarning)
+            return mean(self, *args, **kwargs)
     if release(pandas) < (2, 0):
+        pandas.DataFrame.mean = quiet_mean
         return
 
     @functools.wraps(mean)
@@ -426,6 +435,60 @@ def figures_take_arrays(module):
         if isinstance(method, types.FunctionType) and (
                 name in vars(axes) and name[0] != '_' or name.startswith('set_')):
             setattr(axes, name, with_numpys(method))
+
+
+NO_SET_NP = 'Say npx.set_np() after the imports (from mxnet import npx), as the book does.'
+# what MXNet says, whether it does so without set_np() only, and what helps
+CURES = [
+    ('GPU is not enabled|is not implemented for GPU|invalid device ordinal', False,
+     'There is no such GPU here, and python -m d2l.device says why: d2l.try_gpu() gives the CPU then, '
+     'and d2l.device.stand_in(2) lets CPU contexts stand for two GPUs, gpu(0) and gpu(1).'),
+    ('inferring shapes failed|can only accept legacy ndarrays', True, NO_SET_NP),
+    ('there must be one NDArray or one Symbol in the input', False,
+     'The input is no array of MXNet: np.array(X), with `from mxnet import np`, makes one of it.'),
+    ('cannot save mxnet.numpy.ndarray using mxnet.ndarray.save', False,
+     'net.save_parameters(path) saves parameters, and net.load_parameters(path) reads them.'),
+    ("Imread: Check failed: file.is_open", False,
+     'The path starts from the working folder, os.getcwd(); the pictures of the book are shipped as '
+     "'../img/cat1.jpg' and the like, and found after `import d2l`."),
+]
+
+
+def cured(said):
+    """What MXNet says of an error, with a last line that says what helps, where that is known."""
+    from mxnet.util import is_np_array
+
+    for pattern, legacy, cure in CURES:
+        if re.search(pattern, said) and not (legacy and is_np_array()):
+            return f'{said.rstrip()}\nd2l: {cure}'
+    return said
+
+
+@lasting('mxnet')
+def errors_say_the_cure(mxnet):
+    """An error of MXNet ends with a line that begins with "d2l:" where it is known what helps: no
+    npx.set_np(), no GPU, an array of NumPy, and the like."""
+    def saying(kind):
+        class Cured(kind):
+            def __new__(cls, said='', *more):
+                return kind(cured(said) if isinstance(said, str) else said, *more)
+        return Cured
+
+    last_error = mxnet.base.get_last_ffi_error
+
+    @functools.wraps(last_error)
+    def get_last_ffi_error():
+        error = last_error()
+        said = error.args[0] if error.args and isinstance(error.args[0], str) else None
+        if said:
+            error.args = (cured(said), *error.args[1:])
+        return error
+    for name in 'mxnet.base', 'mxnet._ffi._ctypes.function':
+        if hasattr(sys.modules.get(name), 'get_last_ffi_error'):
+            sys.modules[name].get_last_ffi_error = get_last_ffi_error
+    # these raise and never catch them, but for the deprecated save_params
+    mxnet.gluon.block.ValueError = saying(ValueError)
+    mxnet.ndarray.register.TypeError = mxnet.ndarray.utils.TypeError = saying(TypeError)
 
 
 @lasting('mxnet.contrib.text.embedding')

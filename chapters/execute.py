@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import base64
 import os
+import pathlib
 import re
 import shutil
 import sys
@@ -14,14 +15,16 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from tqdm import tqdm
 from traitlets.config import Config
 
-from chapters.sections import ROOT, python_only
+from .sections import CHECKOUT, ROOT, python_only
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-BUILD = ROOT.parent / 'build'
+# a wheel's modules are not written to: there, cells run and results lie in the reader's folder
+HOME = CHECKOUT or pathlib.Path.cwd() / 'd2l-book'
+BUILD = HOME / 'build'
 QUICK_SAMPLE_SIZE = '300'           # training images of a sample data set in quick runs
 CURVES = 'application/vnd.d2l.curves+json'
 IMAGES = {'image/svg+xml': 'svg', 'image/png': 'png'}
@@ -173,7 +176,18 @@ def check_devices(section, devices):
         raise DevicesMissing(
             f'section {section.number} needs {section.gpus} GPUs, and there '
             f"{'is' if found == 1 else 'are'} {found}: --devices "
-            f"{','.join(['cpu'] * section.gpus)} lets CPU contexts stand for them")
+            f"{','.join(['cpu'] * section.gpus)} lets CPU contexts stand for them, and in a "
+            f'notebook `import d2l; d2l.device.stand_in({section.gpus})`')
+
+
+def working_folder(section):
+    """The folder in which the cells of a Section run; ../img and, once fetched, ../data lie there."""
+    if CHECKOUT:
+        return section.path.parent
+    folder = HOME / section.path.parent.name
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(ROOT / 'img', HOME / 'img', dirs_exist_ok=True)
+    return folder
 
 
 def execute(section, quick=False, echo=False, progress=None, devices=(), folder=None):
@@ -204,7 +218,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
     client = _Client(nb, section, folder, echo, bar, devices, timeout=None,
                      kernel_name='python3', extra_arguments=KERNEL_OPTIONS,
                      config=Config({'KernelManager': {'transport': 'ipc', 'ip': f'{sockets}/k'}}),
-                     resources={'metadata': {'path': str(section.path.parent)}},
+                     resources={'metadata': {'path': str(working_folder(section))}},
                      on_cell_execute=lambda cell, cell_index: setattr(client, 'at', cell_index),
                      on_cell_complete=lambda cell, cell_index: bar.update())
     try:
@@ -231,6 +245,6 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
         bar.close()
         shutil.rmtree(sockets, ignore_errors=True)
     nb.metadata['d2l'] = {'data': 'sample' if client.said_sample else env.get('D2L_DATA', 'real'),
-                          'said': client.said_sample, 'devices': len(devices)}
+                          'said': client.said_sample, 'devices': len(devices), 'quick': quick}
     return nb, [path for i, cell in enumerate(nb.cells) if cell.cell_type == 'code'
                 for path in client.save_figures(i, cell.outputs)]

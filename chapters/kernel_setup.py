@@ -10,14 +10,9 @@ def _setup(shell, devices):
 
     d2l_finder.install()        # as its .pth file does where d2l-mxnet is installed
     if devices:
-        import d2l  # noqa: F401        # sets MXNet's engine first
-        import mxnet
+        import d2l
 
-        def gpu(device_id=0):
-            return mxnet.cpu(device_id + 1)     # cpu(0) is the CPU itself
-
-        for module in (mxnet, mxnet.context, mxnet.npx):
-            module.gpu, module.num_gpus = gpu, lambda: devices
+        d2l.device.stand_in(devices)
 
     def curves(figure):
         """Last point of each labelled line of the first axes, and where the x axis ends."""

@@ -1,9 +1,14 @@
-"""How an executed section ran, in words: which data, what was shrunken."""
+"""What a page says besides its section: what comes before it, and how it ran."""
+import datetime
 import difflib
+import os
+import re
 
 import nbformat
 
-from chapters.sections import Section
+from .sections import Section, find
+
+QUICK = 'd2l: quick, with shrunken constants'       # below each figure of a run with --quick
 
 
 def changed_lines(section, nb):
@@ -34,15 +39,96 @@ def how_it_ran(section, nb, data):
     if lines:
         parts.append('Shrunken, to run in seconds (`-` as printed, `+` as run here):\n\n'
                      + '\n'.join(['```diff', *lines, '```']))
+    seconds = took(nb)
+    if seconds is not None:
+        parts.append(f'The cells took {seconds:.0f} s on this machine ({os.cpu_count()} CPU cores).')
     return parts
 
 
-def noted(section, nb):
-    """A copy of an executed notebook that says below its title how it ran."""
+def before(section, address):
+    """A sentence with links to the sections that a Section builds on, or ''.
+
+    address: called with an earlier Section, returns where it is, or None for no link.
+    """
+    links = []
+    for number in section.needs:
+        earlier, = find(number)
+        text, to = f'{number} {earlier.title}', address(earlier)
+        links.append(f'[{text}]({to})' if to else text)
+    listed = ' and '.join([', '.join(links[:-1]), links[-1]] if len(links) > 1 else links)
+    return f'Builds on {listed}.' if links else ''
+
+
+def beside(section, suffix):
+    """The address of a Section's page as seen from another's: they lie in folders of chapters."""
+    return f'../{section.path.parent.name}/{section.path.stem}{suffix}'
+
+
+def introduced(nb, *paragraphs):
+    """A copy of a notebook whose first cell ends with these paragraphs; an empty one is left out."""
     nb = nb.copy()
-    text = '\n\n'.join(how_it_ran(section, nb, data_of(section, nb)))
-    if text:
-        quoted = '\n'.join(f'> {line}'.rstrip() for line in text.split('\n'))
-        cell = nbformat.v4.new_markdown_cell(quoted, id='how-it-ran')
-        nb.cells = [nb.cells[0], cell, *nb.cells[1:]]
+    first = nb.cells[0].copy()
+    first.source = '\n\n'.join([first.source, *filter(None, paragraphs)])
+    nb.cells = [first, *nb.cells[1:]]
     return nb
+
+
+MATHEMATICS = [(r'\\ell', 'ℓ'), (r'\\times', '×'), (r'_(\w)', r'<sub>\1</sub>'),
+               (r'(?<![\w<>])([a-z])(?![\w>])', r'*\1*')]
+
+
+def without_tex(text):
+    """Markdown with its few formulas between dollars as plain characters, so that no page needs a
+    renderer of mathematics, which would come from another host."""
+    def plain(match):
+        formula = match[1]
+        for pattern, character in MATHEMATICS:
+            formula = re.sub(pattern, character, formula)
+        return formula
+    return re.sub(r'\$([^$\n]+)\$', plain, text)
+
+
+def for_pages(nb):
+    """A copy of a notebook whose Markdown has no formulas."""
+    nb = nb.copy()
+    nb.cells = [cell.copy() for cell in nb.cells]
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown':
+            cell.source = without_tex(cell.source)
+    return nb
+
+
+def has_figure(cell):
+    """Whether an executed cell shows a figure."""
+    return any(kind.startswith('image/') for out in cell.get('outputs', [])
+               for kind in out.get('data', {}))
+
+
+def figures_marked(nb):
+    """A copy of an executed notebook that says below each figure that constants were shrunken, where
+    they were. (Of sample data the kernel has said it: see d2l.data.fetch.)"""
+    nb = nb.copy()
+    nb.cells = [cell.copy() for cell in nb.cells]
+    for cell in nb.cells:
+        if nb.metadata['d2l'].get('quick') and has_figure(cell):
+            cell.outputs = [*cell.outputs, nbformat.v4.new_output('stream', name='stderr',
+                                                                  text=QUICK + '\n')]
+    return nb
+
+
+def took(nb):
+    """How long the cells of an executed notebook took together, in seconds; None if it is not known."""
+    times = [cell.metadata['execution'] for cell in nb.cells
+             if cell.cell_type == 'code' and 'execution' in cell.metadata]
+    spans = [[datetime.datetime.fromisoformat(time[name].replace('Z', '+00:00'))
+              for name in ('iopub.execute_input', 'shell.execute_reply')] for time in times
+             if {'iopub.execute_input', 'shell.execute_reply'} <= time.keys()]
+    return sum((end - start).total_seconds() for start, end in spans) if spans else None
+
+
+def noted(section, nb):
+    """A copy of an executed notebook, for build/<number>/, that says in its first cell what it builds
+    on and how it ran, and below its figures what they must not be taken for."""
+    text = '\n\n'.join(how_it_ran(section, nb, data_of(section, nb)))
+    quoted = '\n'.join(f'> {line}'.rstrip() for line in text.split('\n')) if text else ''
+    return introduced(figures_marked(nb), before(section, lambda earlier: None), quoted)

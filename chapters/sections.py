@@ -8,6 +8,9 @@ import re
 import jupytext
 
 ROOT = pathlib.Path(__file__).resolve().parent
+CHECKOUT = ROOT.parent if (ROOT.parent / 'setup.py').exists() else None     # else a wheel's modules
+# where a section has no listing in the book, besides the gaps between those that have
+WITHOUT_CODE = {'1': 'all', '8': ('8.7',), '9': ('9.8',), '18': 'all'}
 
 
 class UnknownSection(ValueError):
@@ -51,6 +54,11 @@ class Section:
         return self.notebook.cells[0].metadata.get('gpus', 0)
 
     @property
+    def needs(self):
+        """Numbers of the earlier sections that this one builds on."""
+        return self.notebook.cells[0].metadata.get('needs', [])
+
+    @property
     def own(self):
         """Whether the listings are ours: the book's section has none."""
         return self.notebook.cells[0].metadata.get('own', False)
@@ -75,20 +83,47 @@ def all_sections(root=ROOT):
     return sorted(found, key=lambda section: _order(section.number))
 
 
+def has_no_code(name):
+    """Whether this is the number of a section or chapter of the book that has no listing, so that
+    none is here: '18.1', '3.4', '18'."""
+    if not re.fullmatch(r'\d+(\.\d+)?', name):
+        return False
+    chapter, _, minor = name.partition('.')
+    beyond = WITHOUT_CODE.get(chapter, ())
+    here = [_order(section.number)[1] for section in all_sections()
+            if section.number.split('.')[0] == chapter]
+    return beyond == 'all' or name in beyond or bool(minor) and bool(here) \
+        and 0 < int(minor) < max(here) and int(minor) not in here
+
+
+def _hits(name, sections):
+    """The numbers that a name stands for, in the book's order. sections: number -> Section."""
+    hits = [n for n in sections if name in ('all', n, n.split('.')[0])]
+    if hits or not re.search('[a-z]', name, re.I):
+        return hits
+    words = re.findall(r'\w+', name.lower())
+    return [n for n, section in sections.items()
+            if all(re.search(rf'\b{word}', section.title.lower()) for word in words)]
+
+
 def find(*wanted):
-    """Sections for names as in the book: '6.6', a chapter '6', or 'all'; in the book's order.
+    """Sections for names as in the book: '6.6', a chapter '6', 'all', or words of a title such as
+    'softmax'; in the book's order.
 
     Raises UnknownSection, naming the nearest ones, before anything is run.
     """
     sections = {section.number: section for section in all_sections()}
     numbers = set()
     for name in wanted:
-        hits = [n for n in sections if name in ('all', n, n.split('.')[0])]
+        hits = _hits(name, sections)
         if not hits:
             chapters = list(dict.fromkeys(n.split('.')[0] for n in sections))
             near = ([n for n in sections if n.split('.')[0] == name.split('.')[0]]
                     or difflib.get_close_matches(name, [*sections, *chapters], 5, 0.3) or chapters)
-            raise UnknownSection(f"there is no section '{name}' here; the nearest: "
+            what = 'chapter' if name in WITHOUT_CODE else 'section'
+            said = f"{what} {name} of the book has no code, so there is nothing to run" \
+                if has_no_code(name) else f"there is no section '{name}' here"
+            raise UnknownSection(f"{said}; the nearest: "
                                  f"{', '.join(near)} (python -m chapters list shows all)")
         numbers.update(hits)
     return [sections[number] for number in sorted(numbers, key=_order)]

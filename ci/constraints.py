@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).parents[1]
-EXTRAS = ['dev', 'gallery', 'bench']
+EXTRAS = ['dev', 'gallery', 'lab', 'bench']
 PARTS = (('3.9', "python_full_version < '3.12'", ['--constraints', 'ci/oldest.txt']),
          ('3.12', "python_full_version >= '3.12'", []))
 HEAD = '''# Every exact version, transitive ones too: MXNet is not among them, `python -m d2l_mxnet` installs it.

@@ -1,4 +1,4 @@
-"""The README's tables, from what they speak of: `python -m ci.readme`, `--check` fails when stale."""
+"""The README's tables and figures, from what they speak of: `python -m ci.readme`, `--check` fails when stale."""
 import argparse
 import difflib
 import sys
@@ -19,17 +19,20 @@ CHAPTERS = {
     16: 'Generative Adversarial Networks', 17: 'Appendix: Mathematics for Deep Learning'}
 
 
-def chapters_table():
-    """A row a chapter: its sections that have landed, and how much stands as printed."""
+def chapters_sentence():
+    """How many sections are here, and how much of them stands as printed."""
     numbers, landed = list(verbatim.printed_lines()), all_sections()
-    yield '| chapter | sections here | listings to the letter | statements as printed |'
-    yield '|---|---|---|---|'
-    for chapter, title in [*CHAPTERS.items(), ('', 'all')]:
-        wanted = [number for number in numbers if chapter in ('', int(number.split('.')[0]))]
-        here = [section for section in landed if section.number in wanted]
-        cells = ((len(here), len(wanted)), *verbatim.figures(here))
-        yield (f"| {f'{chapter} {title}'.strip()} | "
-               + ' | '.join(f'{right} of {total}' for right, total in cells) + ' |')
+    here = [section for section in landed if section.number in numbers]
+    letters, code = verbatim.figures(here)
+    yield (f'Of the {len(numbers)} sections of the book that have code, {len(here)} are here: '
+           f'{letters[0]} of {letters[1]} listings')
+    yield f'stand to the letter, and {code[0]} of {code[1]} statements as printed. {_own(landed)}'
+
+
+def _own(sections):
+    """Which sections are ours."""
+    own = [section.number for section in sections if section.own]
+    return f"Ours are {', '.join(own[:-1])} and {own[-1]}."
 
 
 def deviations_list():
@@ -61,7 +64,7 @@ def outputs_sentence():
     yield 'where numbers hang on the data, an unseeded shuffle or a clock (`ci/outputs.toml`).'
 
 
-BLOCKS = {'chapters': chapters_table, 'repairs': repairs_table, 'deviations': deviations_list,
+BLOCKS = {'chapters': chapters_sentence, 'repairs': repairs_table, 'deviations': deviations_list,
           'outputs': outputs_sentence, 'effects': patches.table}
 
 

@@ -54,6 +54,8 @@ def _lock(path):
 def _locked(folder):
     """A new folder, and the descriptor that locks it. On a file system without locks it is one that
     nobody removes."""
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f'there is no folder {folder}: os.makedirs({str(folder)!r}) makes it')
     while True:
         new = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
         lock = _lock(new)

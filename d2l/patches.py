@@ -321,6 +321,70 @@ def _collect_less():
     DataLoader.__init__ = init
 
 
+# ---- files
+def pictures():
+    """The folder of the pictures that the book's listings read as ../img/..., as they are shipped:
+    beside d2l in a checkout, in the package d2l_chapters of a wheel."""
+    beside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for package in 'chapters', 'd2l_chapters':
+        folder = os.path.join(beside, package, 'img')
+        if os.path.isdir(folder):
+            return folder
+    return os.path.join(beside, 'd2l_chapters', 'img')
+
+
+def _find_pictures():
+    from mxnet import image
+
+    original = image.imread
+
+    @functools.wraps(original)
+    def imread(filename, *args, **kwargs):
+        if isinstance(filename, (str, os.PathLike)):
+            folder, name = os.path.split(os.fspath(filename))
+            shipped = os.path.join(pictures(), name)
+            if os.path.basename(folder) == 'img' and not os.path.exists(filename) \
+                    and os.path.isfile(shipped):
+                print(f'd2l: there is no {filename} here; this is the one shipped with the book: '
+                      f'{shipped}', file=sys.stderr)
+                filename = shipped
+        return original(filename, *args, **kwargs)
+    image.imread = image.image.imread = imread
+
+
+def _load_a_lone_layer():
+    """save_parameters writes the names of a layer's own Parameters, and load_parameters takes a file
+    whose names have no dot for one of an older format."""
+    from mxnet import gluon, npx
+    from mxnet.base import MXNetError
+
+    original = gluon.Block.load_parameters
+
+    @functools.wraps(original)
+    def load_parameters(self, filename, ctx=None, allow_missing=False, ignore_extra=False,
+                        cast_dtype=False, dtype_source='current'):
+        own, loaded = self._collect_params_with_prefix(), {}
+        if own and not any('.' in name for name in own) and os.path.isfile(filename) \
+                and npx.is_np_array():
+            try:
+                loaded = npx.load(filename)
+            except MXNetError:                  # the original says it
+                pass
+        if not isinstance(loaded, dict) or not loaded or not own.keys() & loaded.keys():
+            return original(self, filename, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
+        for name in own.keys() - loaded.keys():
+            if not allow_missing:
+                raise AssertionError(f"Parameter '{name}' is missing in file '{filename}': "
+                                     'allow_missing=True ignores that')
+        for name in loaded.keys() - own.keys():
+            if not ignore_extra:
+                raise ValueError(f"'{filename}' has a Parameter '{name}', which this "
+                                 f'{type(self).__name__} has not: ignore_extra=True ignores that')
+        for name in own.keys() & loaded.keys():
+            own[name]._load_init(loaded[name], ctx, cast_dtype=cast_dtype, dtype_source=dtype_source)
+    gluon.Block.load_parameters = load_parameters
+
+
 # ---- the rest
 def _fetch():
     from d2l.data import fetch
@@ -346,6 +410,10 @@ def _copy_compiled():
 AFTER = [
     Effect(_fetch, 'how Gluon fetches data sets, word vectors and pretrained parameters',
            'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins'),
+    Effect(_find_pictures, "`image.imread('../img/cat1.jpg')`", 'finds the pictures of the book that '
+           'are shipped with it, where there is no such file, and says so'),
+    Effect(_load_a_lone_layer, '`load_parameters` of a layer alone', 'MXNet cannot read what its '
+           '`save_parameters` wrote'),
     Effect(_update_faster, 'how MXNet\'s SGD and Adam update on a CPU', 'the same operators, called '
            'straight: faster (`d2l/updates.py`)'),
     Effect(_copy_compiled, '`copy.copy` of a Block', 'the copy of a compiled one would compute with the '

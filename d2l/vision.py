@@ -5,6 +5,7 @@ graph; `from_gluoncv` runs that graph operator by operator on the book's arrays,
 """
 import concurrent.futures
 import ctypes
+import difflib
 import functools
 import importlib
 import inspect
@@ -54,9 +55,14 @@ def from_gluoncv(name, **kwargs):
     fetch parameters of a part of the network by default, `pretrained_base=False` keeps it from that.
     The Block has Gluon-CV's parameters under Gluon-CV's names, learns, and compiles with
     `d2l.hybridize`. It takes pictures (B, 3, H, W), and not the targets that some networks take in
-    training. Raises ValueError for a name that Gluon-CV does not know.
+    training. Raises ValueError, with the nearest names, for one that Gluon-CV does not know.
     """
     model_zoo = import_gluoncv().model_zoo
+    known = list(model_zoo.get_model_list())
+    if name.lower() not in known:
+        near = difflib.get_close_matches(name.lower(), known, 5, .3) or known[:5]
+        raise ValueError(f'Gluon-CV has no network {name!r}; the nearest of its {len(known)}: '
+                         f"{', '.join(near)}")
     with warnings.catch_warnings(), np_array(False), np_shape(False):
         warnings.simplefilter('ignore')             # what it calls, it names old
         return OlderBlock(model_zoo.get_model(name, **kwargs))

@@ -6,6 +6,7 @@ import sys
 
 os.environ['D2L_DATA'] = 'sample'                   # before d2l and any kernel: nothing is fetched
 os.environ.setdefault('MPLBACKEND', 'agg')
+os.environ.setdefault('D2L_FIGURES', '')             # no files of figures where tests run
 
 import warnings  # noqa: E402
 

@@ -47,9 +47,10 @@ CASES = {
     ''',
     'means_of_numbers': '''
         import pandas, warnings
-        warnings.simplefilter('ignore')
+        warnings.simplefilter('error')
         table = pandas.DataFrame({'a': [1., 3.], 'b': ['x', 'y']})
         assert dict(table.mean()) == {'a': 2.}
+        warnings.simplefilter('ignore')
         try:
             table.mean(numeric_only=False)
         except TypeError:
@@ -121,6 +122,14 @@ CASES = {
         gluon.utils.requests.get = refuse
         assert len(text.embedding.create('glove', embedding_root=root,
                                          pretrained_file_name='glove.6B.50d.txt')) > 1000
+    ''',
+    'errors_say_the_cure': '''
+        import mxnet
+        from mxnet import np
+        try:
+            mxnet.nd.save('nowhere', np.ones(3))
+        except TypeError as err:
+            assert 'net.save_parameters(path)' in str(err)
     ''',
     'np_semantics_are_on': '''
         import threading, d2l
@@ -373,3 +382,54 @@ def test_pandas_4_will_lack_an_option():
     pandas = pytest.importorskip('pandas', minversion='3.0')
     with pytest.warns(match='infer_string'):
         pandas.set_option('future.infer_string', False)
+
+
+FORGOTTEN = ['np.zeros(())', 'x = np.arange(4)\nx.attach_grad()\nwith autograd.record():\n    2 * np.dot(x, x)',
+             'net = gluon.nn.Dense(2)\nnet.initialize()\nnet(np.ones((2, 3)))']
+
+
+@pytest.mark.parametrize('code', FORGOTTEN, ids=['zeros', 'dot', 'net'])
+def test_who_forgets_set_np_is_told(python, code):
+    done = python('-c', f'import d2l_finder\nd2l_finder.install()\nfrom mxnet import autograd, gluon, np\n'
+                        f'{code}')
+    assert done.returncode == 1
+    assert done.stderr.strip().split('\n')[-1].startswith('d2l: Say npx.set_np() after the imports')
+
+
+MISTAKES = {
+    'gpu': ('np.ones(3, ctx=npx.gpu(0))', 'd2l.device.stand_in(2)'),
+    'copy to a GPU': ('np.ones(3).copyto(npx.gpu(1))', 'd2l.device.stand_in(2)'),
+    'a net on GPUs': ('net.initialize(ctx=[npx.gpu(0), npx.gpu(1)], force_reinit=True)',
+                      'd2l.device.stand_in(2)'),
+    'numpy, eager': ('net(numpy.ones((2, 3)))', 'np.array(X)'),
+    'numpy, compiled': ('d2l.hybridize(net)(numpy.ones((2, 3)))', 'np.array(X)'),
+    'saving parameters': ('net.collect_params().save("x.params")', 'net.save_parameters(path)'),
+    'a picture': ('mxnet.image.imread("nowhere.jpg")', 'os.getcwd()'),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_an_error_ends_with_what_helps(mistake, tmp_path, monkeypatch):
+    import numpy
+    from mxnet import gluon, np, npx
+
+    import d2l
+
+    if 'GPU' in mistake.upper() and npx.num_gpus() > 1:
+        pytest.skip('there are GPUs here')
+    monkeypatch.chdir(tmp_path)
+    net = gluon.nn.Dense(2, in_units=3)
+    net.initialize()
+    code, cure = MISTAKES[mistake]
+    with pytest.raises(Exception) as err:
+        exec(code, {'d2l': d2l, 'mxnet': mxnet, 'net': net, 'np': np, 'npx': npx, 'numpy': numpy})
+    last = str(err.value).strip().split('\n')[-1]
+    assert last.startswith('d2l: ') and cure in last
+
+
+def test_another_error_is_left_as_it_is():
+    from mxnet import np
+
+    with pytest.raises(mxnet.base.MXNetError) as err:
+        np.zeros((2, 3)).reshape(7, 7)
+    assert 'd2l:' not in str(err.value)

@@ -1,5 +1,6 @@
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import nbformat
 import pytest
 
 from chapters import __main__ as cli
-from chapters import execute
+from chapters import execute, notes
 from chapters.sections import Section, all_sections
 from d2l.data import fetch
 
@@ -146,18 +147,70 @@ def test_the_notebook_and_the_page_say_sample_data_and_quick(section, monkeypatc
     assert any(out.output_type == 'stream' and out.name == 'stderr'
                and out.text == f'{fetch.NOTICE}\n' for out in cell.outputs)
     notebook, page = cli.write_pages(made, nb)
-    for text in nbformat.read(notebook, 4).cells[1].source, page.read_text():
+    written = nbformat.read(notebook, 4)
+    assert written.metadata.d2l.data == 'sample' and written.metadata.d2l.quick is True
+    for text in written.cells[0].source, page.read_text():
         assert 'sample data' in text and 'fra-eng' in text and 'say nothing about the real data' in text
         assert 'num_epochs = 1' in text and 'Shrunken' in text
-    assert len(nb.cells) == 2
 
 
-def test_a_run_of_real_constants_without_data_has_no_note(section, monkeypatch, tmp_path):
+def test_a_run_of_real_constants_without_data_says_only_what_it_took(section, monkeypatch, tmp_path):
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
     made = section(PRINTING)
     nb, _ = execute.execute(made)
     notebook, _ = cli.write_pages(made, nb)
-    assert len(nbformat.read(notebook, 4).cells) == len(nb.cells)
+    first, *others = nbformat.read(notebook, 4).cells
+    assert re.fullmatch(r'# 99.2 A section that prints\n\n> The cells took \d+ s on this machine .*',
+                        first.source)
+    assert [cell.outputs for cell in others] == [cell.outputs for cell in nb.cells[1:]]
+
+
+FIGURES = '''\
+# %% [markdown] data=["fra-eng"]
+# # 15.1 A section with figures in several cells
+
+# %%
+# %matplotlib inline
+import d2l
+num_epochs = 10
+path = d2l.download('fra-eng')
+
+# %%
+d2l.plot([1, 2], [3, 4])
+
+# %%
+animator = d2l.Animator(legend=['loss'], xlim=[0, 2])
+for i in range(3):
+    animator.add(i, [i])
+
+# %%
+print('no figure')
+'''
+
+
+@pytest.mark.parametrize('quick', [False, True])
+def test_what_is_said_of_numbers_stands_in_the_notebook_on_the_page_and_in_the_terminal(
+        section, monkeypatch, tmp_path, capsys, quick):
+    """In the first cell, in the metadata, beside every figure, and on each line that names a file."""
+    monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
+    monkeypatch.setattr(execute, 'quick_constants', lambda number: ({'num_epochs': '1'}, {}))
+    monkeypatch.setattr(cli, 'find', lambda *names: [section(FIGURES, '15.1')])
+    assert cli.main(['run', '15.1', *['--quick'] * quick]) == 0
+    files = [line for line in capsys.readouterr().out.splitlines() if 'build/15.1/' in line]
+    assert len(files) == 4 and all(
+        line.endswith(' (sample data, quick)' if quick else ' (sample data)') for line in files)
+    nb = nbformat.read(tmp_path / 'build' / '15.1' / '15.1.ipynb', 4)
+    assert nb.metadata.d2l.data == 'sample' and nb.metadata.d2l.quick == quick
+    assert 'sample data' in nb.cells[0].source and ('Shrunken' in nb.cells[0].source) == quick
+    page = (tmp_path / 'build' / '15.1' / '15.1.html').read_text()
+    drawn = [cell for cell in nb.cells if notes.has_figure(cell)]
+    assert len(drawn) == 2
+    for cell in drawn:
+        said = ''.join(out.text for out in cell.outputs if out.output_type == 'stream')
+        assert fetch.NOTICE in said and (notes.QUICK in said) == quick
+    assert not re.search(r'<(?:script|link|img)[^>]*(?:src|href)="?https?:|import\(.https?:', page)
+    # the cell that fetched says it too
+    assert page.count(fetch.NOTICE) == 3 and page.count(notes.QUICK) == (2 if quick else 0)
 
 
 @pytest.mark.parametrize('source, constants, shrunken', [

@@ -286,3 +286,11 @@ def test_files_are_readable(exported):
 def test_onto_a_context(exported):
     loaded = load_exported(exported, ctx=npx.cpu(1))
     assert loaded(randn(4, 6, ctx=npx.cpu(1))).ctx == npx.cpu(1)
+
+
+@pytest.mark.parametrize('save', [export, export_onnx])
+def test_a_folder_that_is_not_there_is_said_in_one_line(save, tmp_path):
+    with pytest.raises(FileNotFoundError) as err:
+        save(ready(dense_net(), randn(2, 4)), str(tmp_path / 'nowhere' / 'net'), randn(2, 4))
+    assert str(err.value) == (f"there is no folder {tmp_path / 'nowhere'}: "
+                              f"os.makedirs('{tmp_path / 'nowhere'}') makes it")

@@ -1,6 +1,7 @@
 import json
 import re
 import runpy
+import subprocess
 import sys
 import types
 
@@ -9,6 +10,8 @@ import pytest
 import d2l
 import d2l_cuda
 import d2l_mxnet
+from chapters import __main__ as cli
+from chapters.sections import ROOT, all_sections
 from conftest import REPO
 
 CONSTRAINTS = (REPO / 'constraints.txt').read_text()
@@ -219,11 +222,93 @@ def test_what_is_no_module_is_installed_too(monkeypatch):
     said = {}
     monkeypatch.setattr('setuptools.setup', said.update)
     runpy.run_path(str(REPO / 'setup.py'))
-    named = {path for package, patterns in said['package_data'].items() for pattern in patterns
-             for path in REPO.joinpath(*package.split('.')).glob(pattern)}
+    named = {package: {path for pattern in patterns for path in REPO.joinpath(
+        said['package_dir'].get(package, package.replace('.', '/'))).glob(pattern)}
+        for package, patterns in said['package_data'].items()}
+    chapters = named.pop('d2l_chapters')
     assert set(said['py_modules']) == {path.stem for path in REPO.glob('d2l_*.py')}
-    assert named == {path for path in (REPO / 'd2l').rglob('*.*')
-                     if path.suffix not in ('.py', '.pyc')}
+    assert set.union(*named.values()) == {path for path in (REPO / 'd2l').rglob('*.*')
+                                          if path.suffix not in ('.py', '.pyc')}
+    assert {section.path for section in all_sections()} | {ROOT / 'quick.toml'} \
+        | set((ROOT / 'img').glob('*.jpg')) == chapters
+
+
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """A folder with what the wheel holds."""
+    pytest.importorskip('setuptools')
+    folder = tmp_path_factory.mktemp('wheel')
+    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder), 'build',
+                    '--build-base', str(folder / 'base'), '--build-lib', str(folder / 'lib')],
+                   cwd=REPO, check=True, capture_output=True)
+    return folder / 'lib'
+
+
+@pytest.fixture
+def command(wheel, python, tmp_path):
+    """Run the command d2l of the wheel, in an empty folder."""
+    def run(*args, **options):
+        return python('-c', 'import sys, d2l_chapters.command as c; sys.exit(c.main())', *args,
+                      cwd=tmp_path, env={'PYTHONPATH': str(wheel)}, **options)
+    return run
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_wheel_has_no_name_that_is_not_ours(wheel):
+    assert all(path.name.startswith('d2l') for path in wheel.iterdir())
+    assert not (wheel / 'd2l_chapters' / 'gallery').exists()
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_command_of_the_wheel_lists_the_sections(command):
+    done = command('list')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        section.number for section in all_sections()]
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_command_of_the_wheel_runs_a_section_and_writes_where_the_reader_is(
+        command, wheel, tmp_path):
+    before = {path for path in wheel.rglob('*') if '__pycache__' not in path.parts}
+    done = command('run', '2.5', '--quick')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('2.5 Automatic Differentiation')
+    assert done.stdout.endswith('d2l-book/build/2.5/2.5.ipynb\nd2l-book/build/2.5/2.5.html\n')
+    assert (tmp_path / 'd2l-book/build/2.5/2.5.html').exists()
+    assert (tmp_path / 'd2l-book/img/cat1.jpg').exists()
+    assert {path for path in wheel.rglob('*') if '__pycache__' not in path.parts} == before
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_command_of_the_wheel_writes_notebooks_with_their_pictures(command, tmp_path):
+    assert command('notebook', '13.1', '--to', 'books').returncode == 0
+    assert {path.suffix for path in (tmp_path / 'books').rglob('*.*')} == {'.ipynb', '.jpg'}
+
+
+@pytest.mark.xdist_group('wheel')
+@pytest.mark.parametrize('args, status, says', [
+    (('run', '18.1'), 2, 'd2l: section 18.1 of the book has no code'),
+    (('gallery',), 2, 'a checkout of the repository'),
+    (('launch', '-n', '1'), 2, 'which SCRIPT?')])
+def test_the_command_says_what_it_cannot(command, args, status, says):
+    done = command(*args)
+    assert done.returncode == status and says in done.stderr
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_command_says_which_devices_there_are(command):
+    done = command('device')
+    assert done.returncode == 0 and 'MXNet' in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize('status', [0, 1])
+def test_mxnet_is_installed_where_there_is_none(monkeypatch, capsys, status):
+    calls = []
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    monkeypatch.setattr(d2l_mxnet, 'main', lambda args: calls.append(args) or status)
+    assert cli.need_mxnet() == status and calls == [[]]
+    assert capsys.readouterr().err.endswith('-m d2l_mxnet\n')
 
 
 @pytest.mark.skipif(sys.version_info < (3, 9), reason='d2l needs 3.9')

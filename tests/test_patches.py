@@ -266,3 +266,63 @@ def test_another_value_is_an_error(monkeypatch):
     monkeypatch.setenv('D2L_PATCH', 'off')
     with pytest.raises(ValueError, match="D2L_PATCH is 'off': say 0"):
         patches.enabled()
+
+
+# --- files
+
+@pytest.mark.parametrize('name', ['cat1.jpg', 'catdog.jpg', 'pikachu.jpg', 'rainier.jpg',
+                                  'autumn_oak.jpg'])
+def test_the_books_pictures_are_found_from_any_folder_and_said(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert mxnet.image.imread(f'../img/{name}').shape[2] == 3
+    said = capsys.readouterr().err
+    assert said.startswith(f'd2l: there is no ../img/{name} here') and said.count('\n') == 1
+
+
+def test_a_readers_own_picture_is_taken_first(tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    (tmp_path / 'img').mkdir()
+    Image.new('RGB', (3, 2)).save(tmp_path / 'img' / 'cat1.jpg')
+    monkeypatch.chdir(tmp_path / 'img')
+    assert mxnet.image.imread('../img/cat1.jpg').shape == (2, 3, 3)
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('path', ['cat1.jpg', '../img/nobody.jpg', '../other/cat1.jpg'])
+def test_no_other_picture_is_found(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(mxnet.base.MXNetError):
+        mxnet.image.imread(path)
+
+
+LAYERS = {'Dense': lambda: nn.Dense(2), 'Conv2D': lambda: nn.Conv2D(2, 3), 'BatchNorm': nn.BatchNorm,
+          'Embedding': lambda: nn.Embedding(5, 3), 'LSTM': lambda: mxnet.gluon.rnn.LSTM(3)}
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_a_layer_alone_reads_what_it_saved(kind, tmp_path):
+    shape = {'Conv2D': (1, 2, 5, 5), 'Embedding': (1, 2), 'LSTM': (2, 1, 4)}.get(kind, (2, 4))
+    X, path = np.random.uniform(0, 1, size=shape), str(tmp_path / 'layer.params')
+    one, other = LAYERS[kind](), LAYERS[kind]()
+    one.initialize(mxnet.init.Normal(1))
+    Y = one(X)
+    one.save_parameters(path)
+    other.load_parameters(path)
+    assert (other(X) == Y).all()
+
+
+def test_a_layer_alone_says_what_is_missing_or_too_much(tmp_path):
+    path = str(tmp_path / 'layer.params')
+    bare, full = nn.Dense(2, in_units=3, use_bias=False), nn.Dense(2, in_units=3)
+    for layer in bare, full:
+        layer.initialize()
+    bare.save_parameters(path)
+    with pytest.raises(AssertionError, match="'bias' is missing"):
+        full.load_parameters(path)
+    full.load_parameters(path, allow_missing=True)
+    full.save_parameters(path)
+    with pytest.raises(ValueError, match="a Parameter 'bias'"):
+        bare.load_parameters(path)
+    bare.load_parameters(path, ignore_extra=True)
+    assert (bare.weight.data() == full.weight.data()).all()

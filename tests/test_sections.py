@@ -15,7 +15,25 @@ def test_find_takes_sections_chapters_and_all():
     assert find('all') == all_sections()
 
 
-@pytest.mark.parametrize('name, near', [('6.7', '6.6'), ('66', '6'), ('6.66', '6.6'), ('lenet', '6'),
+@pytest.mark.parametrize('name, numbers', [
+    ('softmax', ['3.6', '3.7']), ('lenet', ['6.6']), ('LeNet', ['6.6']), ('Word2vec Dataset', ['14.3'])])
+def test_find_takes_words_of_a_title(name, numbers):
+    assert [section.number for section in find(name)] == numbers
+
+
+@pytest.mark.parametrize('name', ['18.1', '18', '1', '1.1', '3.4', '8.7', '9.8', '14.1', '12.4'])
+def test_what_has_no_code_in_the_book_is_said_to_have_none(name):
+    with pytest.raises(UnknownSection, match=f'{name} of the book has no code'):
+        find(name)
+
+
+@pytest.mark.parametrize('name', ['0.2', '2.8', '20', '19.9', '6.0', 'nope', '3.4.1'])
+def test_what_the_book_does_not_have_is_not_said_to_have_no_code(name):
+    with pytest.raises(UnknownSection, match='there is no section'):
+        find(name)
+
+
+@pytest.mark.parametrize('name, near', [('6.7', '6.6'), ('66', '6'), ('6.66', '6.6'), ('lenett', '6'),
                                         ('3.4', '3.3'), ('', '6')])
 def test_an_unknown_section_is_answered_with_the_nearest(name, near):
     with pytest.raises(UnknownSection, match='list') as err:

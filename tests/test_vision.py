@@ -5,6 +5,7 @@ from mxnet import init, np, npx
 from mxnet.gluon import nn
 from scipy.signal import convolve2d
 
+import d2l
 from ci import networks, witness
 from d2l.data.samples import cifar10, hotdog, voc2012
 
@@ -159,3 +160,11 @@ def test_transposed_convolution_from_scratch():
 def test_train_ch13_has_the_batches_that_it_wants(pictures, batch_size):
     """It plots five times an epoch, and divides by a fifth of the number of batches."""
     assert pictures // batch_size >= 5
+
+
+def test_an_unknown_network_of_gluoncv_is_answered_with_the_nearest():
+    with pytest.raises(ValueError) as err:
+        d2l.from_gluoncv('resnet18v1')
+    assert 'resnet18_v1' in str(err.value) and '\n' not in str(err.value)
+    with pytest.raises(ValueError, match='no network \'nope\''):
+        d2l.from_gluoncv('nope')

@@ -3,6 +3,10 @@
 #
 # Everything that a network reads, learns and predicts is an array. This
 # section makes some, computes with them and takes them apart.
+#
+# Start here: nothing earlier is needed, and every later section computes with
+# these arrays. Look at the shapes, which say more than the values do, and at
+# the last pair of addresses, which differ where memory was taken anew.
 
 # %% [markdown]
 # ## 2.1.1 Getting Started

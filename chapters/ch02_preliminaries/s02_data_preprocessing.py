@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["2.1"]
 # # 2.2 Data Preprocessing
 #
 # Real data come with words and gaps. pandas turns a small csv file of houses
 # into numbers, and those become arrays.
+#
+# Every chapter with a table of real data, such as the house prices of chapter
+# 4, begins with these three steps. Look at how the missing room number and
+# the missing alley turn into numbers, and at the type of the arrays in the
+# end.
 
 # %% [markdown]
 # ## 2.2.1 Reading the Dataset

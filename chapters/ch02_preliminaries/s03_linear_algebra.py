@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["2.1"]
 # # 2.3 Linear Algebra
 #
 # From single numbers to tensors, and the few operations on them that deep
 # learning is made of.
+#
+# Layers are products of matrices, and losses are norms, so these few
+# operations come back in each chapter. Look at which axis a sum removes, and
+# compare the shape before and after each line.
 
 # %% [markdown]
 # ## 2.3.1 Scalars

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["2.1", "2.3"]
 # # 2.4 Calculus
 #
 # What a derivative is, in numbers and in a picture; and the plotting
 # functions that the rest of the book uses.
+#
+# Training follows derivatives, and the plotting functions that are saved here
+# draw nearly every figure of the book. Look at the printed slopes as the step
+# shrinks: they approach 2, the slope of the tangent line in the figure.
 
 # %% [markdown]
 # ## 2.4.1 Derivatives and Differentiation

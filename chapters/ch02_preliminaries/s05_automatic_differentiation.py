@@ -1,7 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["2.3", "2.4"]
 # # 2.5 Automatic Differentiation
 #
 # MXNet records what is computed and works out the gradients by itself.
+#
+# Nobody derives the gradient of a network by hand, and this is the machinery
+# that does it instead. Look at the comparisons with gradients that are known
+# by other means: they are True in every element.
 
 # %% [markdown]
 # `autograd` is the module that records and differentiates.

@@ -1,7 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["2.1"]
 # # 2.6 Probability
 #
 # Throwing a die many times, and watching the frequencies settle.
+#
+# Initial weights, minibatches and dropout are all drawn at random, so a
+# reader should have seen how far a frequency can lie from its probability. In
+# the figure, look at how the six curves first swing and then settle around
+# the dashed line; a second run draws others, and they settle as well.
 
 # %% [markdown]
 # ## 2.6.1 Basic Probability Theory

@@ -1,7 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["2.1"]
 # # 2.7 Documentation
 #
 # How to find out what a module offers and how a function is used.
+#
+# No book can print all that a library offers, so this is how to go on without
+# one. Look at the docstring that `help` prints, and at how its promise is
+# checked by one small call: a habit that is worth keeping in every later
+# chapter.
 
 # %% [markdown]
 # ## 2.7.1 Finding All the Functions and Classes in a Module

@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["2.3", "2.4"]
 # # 3.1 Linear Regression
 #
 # The simplest model, a weighted sum of the features, and why the squared
 # error is its natural loss.
+#
+# Nothing is trained yet: the section shows why computations are written for
+# whole arrays, and where the loss of the next two sections comes from. Look
+# at the two times, of which the second is far smaller, and at how the bells
+# move and widen with their mean and standard deviation.
 
 # %% [markdown]
 # ## 3.1.1 Basic Elements of Linear Regression

@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["2.5", "3.1"]
 # # 3.2 Linear Regression Implementation from Scratch
 #
 # Data, model, loss, optimizer and training loop, each written out with
 # nothing but arrays and `autograd`.
+#
+# Written without a framework, it shows everything that a framework does, and
+# each training loop of the book has its form. Look at the loss of each epoch,
+# which falls to the size of the noise, and at the two errors in the end: the
+# learned parameters lie close to the true ones.
 
 # %% [markdown]
 # What the section imports.

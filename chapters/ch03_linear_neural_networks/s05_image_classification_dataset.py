@@ -1,8 +1,13 @@
-# %% [markdown] data=["fashion_mnist"]
+# %% [markdown] data=["fashion_mnist"] needs=["2.1"]
 # # 3.5 The Image Classification Dataset (Fashion-MNIST)
 #
 # Seventy thousand small grey pictures of clothes in ten classes: fetched,
 # shown and read in minibatches.
+#
+# Fashion-MNIST is the data set of most networks up to chapter 7, small enough
+# for a CPU. Look at the pictures and their labels, and at the time of one
+# pass: a training epoch cannot be faster. On sample data the pictures are
+# drawn, not photographed, in the same shapes.
 
 # %% [markdown]
 # The section's imports, and vector graphics for the figures.

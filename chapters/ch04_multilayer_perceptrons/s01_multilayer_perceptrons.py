@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["2.4"]
 # # 4.1 Multilayer Perceptrons
 #
 # A hidden layer helps only with a nonlinear function behind it. Here are
 # three of them, with their slopes.
+#
+# Without such functions any stack of layers is one linear layer, so every
+# network from here on has one of them. Look at the second figure of each
+# pair, the slope: where it is nearly zero no gradient passes, which is why
+# the sigmoid was given up for deep networks.
 
 # %% [markdown]
 # What the section imports.

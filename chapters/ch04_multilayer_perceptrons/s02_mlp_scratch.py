@@ -1,7 +1,12 @@
-# %% [markdown] data=["fashion_mnist"]
+# %% [markdown] data=["fashion_mnist"] needs=["3.6", "4.1"]
 # # 4.2 Implementation of Multilayer Perceptron from Scratch
 #
 # One hidden layer of 256 units for Fashion-MNIST, written out.
+#
+# It is the first network with something hidden in it, and two matrices and a
+# maximum are all that it takes. Look at the accuracy beside that of the
+# linear classifier: the same ten epochs lead somewhat higher, and the loss
+# falls further. On sample data both rise as well.
 
 # %% [markdown]
 # The imports, and the minibatches.

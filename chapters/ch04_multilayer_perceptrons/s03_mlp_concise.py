@@ -1,7 +1,12 @@
-# %% [markdown] data=["fashion_mnist"]
+# %% [markdown] data=["fashion_mnist"] needs=["4.2", "3.7"]
 # # 4.3 Concise Implementation of Multilayer Perceptron
 #
 # The network of 4.2 in Gluon.
+#
+# Nothing is new here but the brevity, which is the point: from now on a
+# network is a list of layers, and only those of them that are new are written
+# out. Look for the same three curves as those of the scratch version; where
+# they differ, initialization and shuffling do.
 
 # %% [markdown]
 # What the section imports.

@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["3.3"]
 # # 4.4 Model Selection, Underfitting and Overfitting
 #
 # Polynomials of several degrees fitted to the same noisy points: one too
 # simple, one right, one with too much freedom.
+#
+# It shows, on data whose truth is known, what the curves of a bad fit look
+# like. Look at the gap between the two losses in each figure: both low, both
+# high, or one low and the other high, and at the coefficients that are
+# printed beside it.
 
 # %% [markdown]
 # ## 4.4.4 Polynomial Regression

@@ -1,8 +1,13 @@
-# %% [markdown] data=["fashion_mnist"]
+# %% [markdown] data=["fashion_mnist"] needs=["4.2"]
 # # 4.6 Dropout
 #
 # While training, drop hidden units at random, so that none can rely on
 # another.
+#
+# Dropout is the remedy against overfitting that belongs to the network
+# itself, and later chapters use it from AlexNet to the Transformer. In the
+# first prints look at what is zero and what has doubled; in the figures, at
+# training and test accuracy, which stay close together.
 
 # %% [markdown]
 # ## 4.6.4 Implementation from Scratch

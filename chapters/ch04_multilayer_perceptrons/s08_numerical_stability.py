@@ -1,7 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["2.5", "4.1"]
 # # 4.8 Numerical Stability and Initialization
 #
 # Products of many numbers vanish or explode; so do gradients.
+#
+# This explains why initialization is a topic at all, and why deep networks
+# could not be trained for so long. In the figure, look at where the gradient
+# of the sigmoid vanishes; in the print, at the elements after a hundred
+# random matrices have been multiplied, many orders of magnitude larger than
+# those of a single one.
 
 # %% [markdown]
 # ## 4.8.1 Vanishing and Exploding Gradients

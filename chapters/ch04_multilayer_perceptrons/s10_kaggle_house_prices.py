@@ -1,8 +1,13 @@
-# %% [markdown] data=["kaggle_house_train", "kaggle_house_test"]
+# %% [markdown] data=["kaggle_house_train", "kaggle_house_test"] needs=["2.2", "3.3"]
 # # 4.10 Predicting House Prices on Kaggle
 #
 # A whole competition: fetch the data, clean them, choose a model by cross-
 # validation, write a submission.
+#
+# It is the first section that works like practice: raw data in, a file to
+# submit out. Look at the number of columns before and after the categories
+# are spread out, and at the two errors of the cross-validation, whose
+# distance says how much the model overfits.
 
 # %% [markdown]
 # ## 4.10.1 Downloading and Caching Datasets

@@ -1,9 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["4.3"]
 # # 5.1 Layers and Blocks
 #
 # A layer, a group of layers and a whole model are all a `Block`: something
 # with parameters and a `forward`. We start from a two-layer perceptron built
 # with `nn.Sequential` and then build such blocks by hand.
+#
+# Every architecture of the later chapters is written in this way. Look at the
+# shape that each block returns, and at how a block within a block needs no
+# further care.
 
 # %%
 from mxnet import np, npx

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["5.1"]
 # # 5.2 Parameter Management
 #
 # How to look at the parameters of a network, set them and share them, on a
 # perceptron with one hidden layer.
+#
+# Initializing, inspecting and sharing parameters is what one does when a
+# network does not learn. Look at the names, which say where in the network a
+# parameter belongs, and at the shapes.
 
 # %%
 from mxnet import init, np, npx

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["5.2"]
 # # 5.3 Deferred Initialization
 #
 # Networks so far were built without their input sizes. Gluon leaves such
 # sizes open and settles them when the first data arrives.
+#
+# It explains why parameters have no values before the first call, a surprise
+# to nearly everyone. Look at the prints before and after data have passed:
+# the unknown lengths become known.
 
 # %% [markdown]
 # ## 5.3.1 Instantiating a Network

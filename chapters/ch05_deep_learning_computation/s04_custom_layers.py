@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["5.2"]
 # # 5.4 Custom Layers
 #
 # Layers that Gluon does not provide are written as blocks: first one without
 # parameters, then one with.
+#
+# What a framework lacks can be written in a few lines, gradients included.
+# Look at the mean after the first layer, zero up to rounding, and at the
+# parameters of the second.
 
 # %% [markdown]
 # ## 5.4.1 Layers without Parameters

@@ -1,7 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["5.2"]
 # # 5.5 File I/O
 #
 # Saving arrays and trained parameters to files, and reading them back.
+#
+# What took hours to train should outlive the process. Look at the comparison
+# in the end: the network that was read from the file computes exactly what
+# the saved one does.
 
 # %% [markdown]
 # ## 5.5.1 Loading and Saving ndarrays

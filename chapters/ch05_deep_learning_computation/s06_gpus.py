@@ -1,9 +1,13 @@
-# %% [markdown] gpu=true
+# %% [markdown] gpu=true needs=["5.1"]
 # # 5.6 GPUs
 #
 # Arrays and networks live on a device. This section moves them between
 # devices; on a machine without a GPU `try_gpu` gives the CPU, and every cell
 # still runs.
+#
+# Deep learning left the CPU long ago, and mistakes about where arrays lie are
+# the commonest. Look at the context printed with each array, which says where
+# it lies.
 
 # %% [markdown]
 # The GPUs of the machine, their memory and what uses it. Without a driver the

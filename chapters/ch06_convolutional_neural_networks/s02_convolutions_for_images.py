@@ -1,7 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["5.4"]
 # # 6.2 Convolutions for Images
 #
 # The operation behind a convolutional layer, on single images and by hand.
+#
+# This is the operation that the networks for images are made of, small enough
+# here to check by hand. Look at the output beside the edges of the input, and
+# at the kernel that is learned from them: it nearly is the one that made
+# them.
 
 # %% [markdown]
 # ## 6.2.1 The Cross-Correlation Operator

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["6.2"]
 # # 6.3 Padding and Stride
 #
 # Two ways to choose the size of the output: rows and columns of zeros around
 # the input, and steps of more than one pixel.
+#
+# Each network for images chooses these two numbers in each layer. Look only
+# at the shapes: padding keeps them, strides divide them, and the formula of
+# the book predicts them.
 
 # %% [markdown]
 # ## 6.3.1 Padding

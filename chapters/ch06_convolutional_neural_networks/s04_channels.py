@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["6.2"]
 # # 6.4 Multiple Input and Output Channels
 #
 # Images and hidden layers have several channels. The kernel grows with them:
 # an axis for the input channels and one for the output channels.
+#
+# Colour pictures have three channels, and hidden layers have hundreds. Look
+# at how the shape of the kernel grows by an axis each time, and at the last
+# comparison, where a convolution of size 1 is a matrix product.
 
 # %% [markdown]
 # ## 6.4.1 Multiple Input Channels

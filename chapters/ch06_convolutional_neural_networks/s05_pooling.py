@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["6.3", "6.4"]
 # # 6.5 Pooling
 #
 # Pooling summarizes a window by one number. It makes the output smaller and
 # less sensitive to where exactly something is.
+#
+# After a convolution has found something, pooling makes it matter less where.
+# Look at the maximum and the mean of the same window, and at the number of
+# channels, which pooling leaves alone.
 
 # %% [markdown]
 # ## 6.5.1 Maximum Pooling and Average Pooling

@@ -1,8 +1,13 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["3.6", "6.4", "6.5"]
 # # 6.6 Convolutional Neural Networks (LeNet)
 #
 # The first network of the book that puts convolutions, pooling and dense
 # layers together, trained on Fashion-MNIST.
+#
+# The printed shapes are worth a look: height and width fall, channels rise.
+# In the figure both accuracies rise after a slow start, which the sigmoid is
+# to blame for. On sample data the curve has the same form, and its heights
+# say nothing about the real pictures.
 
 # %% [markdown]
 # ## 6.6.1 LeNet

@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["6.6"]
 # # 7.1 Deep Convolutional Neural Networks (AlexNet)
 #
 # The network that made convolutional networks the standard for images:
 # LeNet's plan, deeper and far wider.
+#
+# Look at the shapes again, and at how many parameters the dense layers hold.
+# The real settings are meant for a GPU and take long on a CPU; the curve
+# rises faster than that of LeNet.
 
 # %% [markdown]
 # ## 7.1.1 Learning Feature Representation

@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["7.1"]
 # # 7.2 Networks Using Blocks (VGG)
 #
 # A deep network as a repetition of one block, with a few numbers that say how
 # often and how wide.
+#
+# Look at the five blocks, each of which halves height and width and at most
+# doubles the channels. It is the slowest network up to here, so the book
+# trains one with a quarter of the channels.
 
 # %% [markdown]
 # ## 7.2.1 VGG Blocks

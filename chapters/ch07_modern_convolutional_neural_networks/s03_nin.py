@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["7.2"]
 # # 7.3 Network in Network (NiN)
 #
 # A network without dense layers: 1 x 1 convolutions do their work at each
 # pixel, and an average over all pixels ends it.
+#
+# Dense layers held most of the parameters of AlexNet and VGG, and here are
+# none. Look at the last shapes: ten channels, averaged, are the ten classes.
+# In the figure the accuracy may stay low for some time before it rises.
 
 # %% [markdown]
 # ## 7.3.1 NiN Blocks

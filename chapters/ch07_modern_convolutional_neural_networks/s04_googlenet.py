@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["7.3"]
 # # 7.4 Networks with Parallel Concatenations (GoogLeNet)
 #
 # Instead of choosing a window size, this network uses several side by side
 # and concatenates their outputs.
+#
+# Look at the sum of the channels of the four paths, which is what the next
+# block gets. In the figure, compare the height that is reached with that of
+# the networks before, at less computation.
 
 # %% [markdown]
 # ## 7.4.1 Inception Blocks

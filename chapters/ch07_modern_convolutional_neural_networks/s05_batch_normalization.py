@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["6.6"]
 # # 7.5 Batch Normalization
 #
 # Intermediate values are standardized over each minibatch, then scaled and
 # shifted by learned numbers, which lets deep networks learn faster.
+#
+# Nearly every later network for images has this layer. Look at the curve
+# beside that of plain LeNet: the learning rate is larger, and the accuracy
+# rises at once; and at the learned scale and shift.
 
 # %% [markdown]
 # ## 7.5.1 Training Deep Networks

@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["7.5"]
 # # 7.6 Residual Networks (ResNet)
 #
 # Blocks that add their input to their output, so that a deeper network can
 # always do at least what a shallower one does.
+#
+# It is the network of the computer vision chapter as well. Look at how the
+# shape changes from module to module, and at the training accuracy, which
+# comes close to 1 while the test accuracy falls behind.
 
 # %% [markdown]
 # ## 7.6.1 Function Classes

@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["7.6"]
 # # 7.7 Densely Connected Networks (DenseNet)
 #
 # Where ResNet adds, DenseNet concatenates: each layer sees the outputs of all
 # layers before it.
+#
+# Look at the channels: each block adds some, each transition halves them. In
+# the figure, compare both accuracies with those of ResNet, whose idea this
+# network takes further.
 
 # %% [markdown]
 # ## 7.7.1 Function Decomposition

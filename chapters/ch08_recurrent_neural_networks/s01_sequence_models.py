@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["4.3"]
 # # 8.1 Sequence Models
 #
 # A series of numbers is predicted from the few numbers before each one, and
 # then much further ahead, to see how quickly the errors pile up.
+#
+# It shows the trap of all that follows: predicting one step from true values
+# is easy, feeding predictions back is not. Look at where the curve of the
+# multistep predictions parts from the sine.
 
 # %% [markdown]
 # ## 8.1.1 Statistical Tools

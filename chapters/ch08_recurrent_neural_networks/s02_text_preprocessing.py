@@ -1,8 +1,12 @@
-# %% [markdown] data=["time_machine"]
+# %% [markdown] data=["time_machine"] needs=["2.2"]
 # # 8.2 Text Preprocessing
 #
 # From a text file to a list of integers: read the lines, split them into
 # tokens, number the tokens.
+#
+# Every network for text begins with these few functions. Look at the most
+# frequent tokens, and at how a line of text becomes a list of indices and
+# back.
 
 # %% [markdown]
 # ## 8.2.1 Reading the Dataset

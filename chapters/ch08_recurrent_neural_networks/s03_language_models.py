@@ -1,8 +1,12 @@
-# %% [markdown] data=["time_machine"]
+# %% [markdown] data=["time_machine"] needs=["8.2"]
 # # 8.3 Language Models and the Dataset
 #
 # What counting words can tell about a text and where it fails, and two ways
 # to cut a long text into minibatches for a recurrent network.
+#
+# A recurrent network sees its text in these minibatches. Look at how the
+# frequencies fall along nearly straight lines when both axes are logarithmic,
+# and at how `Y` is `X` moved on by one token.
 
 # %% [markdown]
 # ## 8.3.1 Estimating a Language Model

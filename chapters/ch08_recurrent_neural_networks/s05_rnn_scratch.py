@@ -1,8 +1,13 @@
-# %% [markdown] data=["time_machine"] gpu=true
+# %% [markdown] data=["time_machine"] gpu=true needs=["8.3"]
 # # 8.5 Implementation of Recurrent Neural Networks from Scratch
 #
 # A language model on characters, built from arrays: the network, prediction,
 # gradient clipping and the training loop that the next sections use too.
+#
+# Before training the predicted text is noise, after it there are words. Look
+# at the perplexity, which falls towards 1, where the next character would be
+# certain; on sample data the text is generated, and easier to learn than the
+# book of Wells.
 
 # %%
 # %matplotlib inline

@@ -1,8 +1,13 @@
-# %% [markdown] data=["time_machine"] gpu=true
+# %% [markdown] data=["time_machine"] gpu=true needs=["8.5", "8.6"]
 # # 9.1 Gated Recurrent Units (GRU)
 #
 # Gates let a recurrent network decide, unit by unit, what to keep and what to
 # forget. First from scratch, then with Gluon's layer.
+#
+# Gates are how a network keeps something over many steps. Look at the
+# equations, line for line in the code, and at the perplexity in the end,
+# beside that of the plain network; the predictions have more words that
+# exist.
 
 # %% [markdown]
 # ## 9.1.1 Gating the Hidden State

@@ -1,8 +1,12 @@
-# %% [markdown] data=["time_machine"] gpu=true
+# %% [markdown] data=["time_machine"] gpu=true needs=["9.1"]
 # # 9.2 Long Short Term Memory (LSTM)
 #
 # A memory cell beside the hidden state, and three gates: one writes to it,
 # one clears it, one reads it.
+#
+# The LSTM is the oldest answer to vanishing gradients and still common. Look
+# at the state, which has two parts here, and at the perplexity beside that of
+# the GRU, to which it is close.
 
 # %% [markdown]
 # ## 9.2.1 Gated Memory Cells

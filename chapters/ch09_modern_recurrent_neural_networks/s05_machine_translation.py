@@ -1,8 +1,13 @@
-# %% [markdown] data=["fra-eng"]
+# %% [markdown] data=["fra-eng"] needs=["8.2"]
 # # 9.5 Machine Translation and the Dataset
 #
 # English sentences with their French translations, from the text file to
 # minibatches of padded integer arrays.
+#
+# Two languages have two vocabularies, and sentences have different lengths,
+# so both are padded. Look at the first minibatch, its padding and its valid
+# lengths; on sample data the sentences are put together from a small
+# dictionary.
 
 # %%
 import d2l

@@ -1,7 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["5.1"]
 # # 9.6 Encoder-Decoder Architecture
 #
 # Three base classes for networks that turn one sequence into another.
+#
+# Nothing runs here, and nothing is printed: three classes fix the names and
+# arguments that translation, attention and the Transformer share. Look at
+# which of the methods is left open in each, for those are the ones that the
+# next sections write; `init_state` is the door between the two halves.
 
 # %% [markdown]
 # ## 9.6.1 Encoder

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["9.7"]
 # # 10.1 Attention Mechanisms
 #
 # An attention layer answers a query with an average of its values, weighted
 # by how well each value's key fits the query.
+#
+# Attention is the part that the Transformer is made of. Look at the weights
+# of the keys beyond the valid length: they are zero, so the result is the
+# mean of what is left.
 
 # %%
 import math

@@ -1,8 +1,13 @@
-# %% [markdown] data=["fra-eng"] gpu=true
+# %% [markdown] data=["fra-eng"] gpu=true needs=["10.1", "9.7"]
 # # 10.2 Sequence to Sequence with Attention Mechanisms
 #
 # The translator of 9.7, whose decoder now looks back at the source before
 # each word.
+#
+# Instead of one last state, the decoder now sees all states of the encoder,
+# and looks anew at each step. Look at the loss beside that of the network
+# without attention, and at the translations, which forget less of a long
+# sentence.
 
 # %%
 import d2l

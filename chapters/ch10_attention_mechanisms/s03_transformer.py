@@ -1,8 +1,12 @@
-# %% [markdown] data=["fra-eng"] gpu=true
+# %% [markdown] data=["fra-eng"] gpu=true needs=["10.2"]
 # # 10.3 Transformer
 #
 # A translator without recurrence: attention moves information between the
 # words, and all words of a sentence are handled at once.
+#
+# Without recurrence all steps are computed at once. Look at the shapes, which
+# each block leaves as they are, at the picture of the positional encoding,
+# and at the loss per token and the translations in the end.
 
 # %%
 import d2l

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["2.4"]
 # # 11.1 Optimization and Deep Learning
 #
 # What an optimizer is asked for, what one wants of it, and three things that
 # get in its way.
+#
+# The chapter is about how to find a minimum, and this shows what can go
+# wrong. In the figures, look at the place where the slope is zero without
+# there being a minimum.
 
 # %% [markdown]
 # ## 11.1.1 Optimization and Estimation

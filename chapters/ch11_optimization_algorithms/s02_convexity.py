@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["11.1"]
 # # 11.2 Convexity
 #
 # The functions for which optimization is easy: what they look like and what
 # follows from it.
+#
+# Where a function is convex, what follows can be proved. Look at the chords,
+# the dashed lines: they lie above the curve of a convex function, and below
+# it somewhere for any other.
 
 # %% [markdown]
 # ## 11.2.1 Basics

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["11.2"]
 # # 11.3 Gradient Descent
 #
 # Walk downhill: with steps of a fixed size, in one dimension and in two, and
 # with steps that know the curvature.
+#
+# Every optimizer of the chapter changes something in this one. Look at the
+# path over the contours, and compare a learning rate that is too small, right
+# and too large.
 
 # %% [markdown]
 # ## 11.3.1 Gradient Descent in One Dimension

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["11.3"]
 # # 11.4 Stochastic Gradient Descent
 #
 # Gradients with noise, as from single examples, and learning rates that fall
 # so that the noise dies down.
+#
+# Networks are never trained on all the data at once. Look at the end of each
+# path, which does not rest while the learning rate stays the same, and does
+# when it falls at the right pace.
 
 # %%
 # %matplotlib inline

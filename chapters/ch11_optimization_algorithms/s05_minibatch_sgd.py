@@ -1,8 +1,12 @@
-# %% [markdown] data=["airfoil"]
+# %% [markdown] data=["airfoil"] needs=["11.4", "3.2"]
 # # 11.5 Minibatch Stochastic Gradient Descent
 #
 # Between one example at a time and all of them at once: what is fast on a
 # computer, and what it does to training.
+#
+# The functions for the airfoil data are saved for the next five sections.
+# Look at the last figure: loss over time, where neither one example nor all
+# of them at once does best.
 
 # %% [markdown]
 # ## 11.5.1 Vectorization and Caches

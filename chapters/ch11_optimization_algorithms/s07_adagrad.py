@@ -1,7 +1,11 @@
-# %% [markdown] data=["airfoil"]
+# %% [markdown] data=["airfoil"] needs=["11.6"]
 # # 11.7 Adagrad
 #
 # A learning rate for each parameter, smaller where gradients have been large.
+#
+# Rare words and clicks have gradients that come seldom, and one rate for all
+# does not suit them. Look at how the path turns towards the minimum and slows
+# down; a larger rate helps here, unlike before.
 
 # %% [markdown]
 # ## 11.7.1 Sparse Features and Learning Rates

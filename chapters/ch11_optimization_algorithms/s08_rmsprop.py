@@ -1,7 +1,11 @@
-# %% [markdown] data=["airfoil"]
+# %% [markdown] data=["airfoil"] needs=["11.7"]
 # # 11.8 RMSProp
 #
 # Adagrad with a sum that forgets, so that the learning rate need not fall.
+#
+# Forgetting is what keeps Adagrad from coming to a halt. Look at the weights
+# in the first figure, which fall exponentially, and at the path in the
+# valley, which reaches the minimum.
 
 # %% [markdown]
 # ## 11.8.1 The Algorithm

@@ -1,8 +1,13 @@
-# %% [markdown] data=["airfoil"]
+# %% [markdown] data=["airfoil"] needs=["11.8"]
 # # 11.9 Adadelta
 #
 # RMSProp without a learning rate: steps as large as the last ones were, on
 # average.
+#
+# No learning rate is left to choose, only how fast to forget. Look at the
+# loss on the airfoils, which falls to the level of the other optimizers of
+# the chapter, with the listing as with Gluon's version. It is less in use
+# than the others, and closes the line from Adagrad on.
 
 # %% [markdown]
 # ## 11.9.1 The Algorithm

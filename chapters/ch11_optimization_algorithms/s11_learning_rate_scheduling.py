@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true
+# %% [markdown] data=["fashion_mnist"] gpu=true needs=["11.10", "6.6"]
 # # 11.11 Learning Rate Scheduling
 #
 # A learning rate that changes during training: a few policies, each on the
 # same network.
+#
+# A good schedule is often worth more than another optimizer. Look at the
+# curve of each policy beside the training that it makes, above all at the gap
+# between training and test accuracy.
 
 # %% [markdown]
 # ## 11.11.1 Toy Problem

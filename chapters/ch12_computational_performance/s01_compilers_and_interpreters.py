@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["5.1"]
 # # 12.1 Compilers and Interpreters
 #
 # The same program, run line by line and compiled as a whole; and how Gluon
 # does either.
+#
+# It is what `d2l.hybridize` of this package does for any block. Look at the
+# two times of the same network, and at the print that is missing once the
+# network is compiled.
 
 # %% [markdown]
 # A program as one writes it: each line runs when it is reached.

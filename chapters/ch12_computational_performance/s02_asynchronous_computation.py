@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["12.1"]
 # # 12.2 Asynchronous Computation
 #
 # Python only hands out the work: MXNet does it in the background, and one
 # waits where a result is needed.
+#
+# It explains why a clock around one line of MXNet measures nothing, and why
+# errors come late. Look at the time with and without waiting, and at the
+# memory that is taken meanwhile.
 
 # %%
 import d2l, numpy, os, subprocess

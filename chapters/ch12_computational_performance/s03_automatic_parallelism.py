@@ -1,9 +1,13 @@
-# %% [markdown] gpu=true
+# %% [markdown] gpu=true needs=["12.2"]
 # # 12.3 Automatic Parallelism
 #
 # What does not depend on each other runs at the same time. Without a GPU
 # `try_gpu` gives the CPU, and both parts run there; that takes minutes, so
 # try `--quick`.
+#
+# The engine that runs behind Python finds out by itself what may overlap.
+# Look at the sum of the single times beside the time of both at once; on a
+# single CPU there is little to gain.
 
 # %%
 import d2l

@@ -1,9 +1,13 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true gpus=2
+# %% [markdown] data=["fashion_mnist"] gpu=true gpus=2 needs=["6.6", "12.3"]
 # # 12.5 Training on Multiple GPUs
 #
 # Each GPU gets its share of every minibatch; the gradients are added up. With
 # fewer than two GPUs `--devices cpu,cpu` lets CPU contexts stand for them,
 # and nothing gets faster.
+#
+# In a notebook without GPUs, `import d2l; d2l.device.stand_in(2)` at its top
+# lets CPU contexts stand for two. Look at the test accuracy, which is as high
+# as on one device.
 
 # %% [markdown]
 # ## 12.5.1 Splitting the Problem

@@ -1,9 +1,13 @@
-# %% [markdown] data=["fashion_mnist"] own=true
+# %% [markdown] data=["fashion_mnist"] own=true needs=["12.5"]
 # # 12.7 Parameter Servers
 #
 # The book has no listings here: these are ours. LeNet is trained by one
 # process, and then by two workers that share every minibatch over a parameter
 # server.
+#
+# It is the step from one machine to several. Look at the output of the
+# workers, in which each line names the process it comes from, and at the
+# parameters in the end, which agree with those of one process.
 
 # %% [markdown]
 # ## A Network

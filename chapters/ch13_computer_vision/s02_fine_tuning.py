@@ -1,11 +1,18 @@
-# %% [markdown] data=["hotdog", "resnet18_v2"] gpu=true
+# %% [markdown] data=["hotdog", "resnet18_v2"] gpu=true needs=["13.1"]
 # # 13.2 Fine Tuning
 #
 # A network trained on a large data set is trained on with a small one: all
 # layers but the last are taken over, the last one starts anew.
+#
+# Hardly anyone trains from nothing when a network trained on ImageNet is at
+# hand. Look at the accuracy of both networks after the same epochs; on sample
+# data the pretrained network has never seen a picture, and the comparison
+# says nothing.
 
 # %% [markdown]
 # ## 13.2.1 Hot Dog Recognition
+#
+# What the example imports.
 
 # %%
 # %matplotlib inline

@@ -1,7 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["3.5"]
 # # 13.3 Object Detection and Bounding Boxes
 #
 # Not only what is in a picture, but where.
+#
+# From here on a network says not only what is in a picture but where. Two
+# corners describe a box, and the functions that draw it are used up to the
+# end of the chapter. Look at both boxes in the figure: they should frame the
+# dog and the cat.
 
 # %%
 # %matplotlib inline

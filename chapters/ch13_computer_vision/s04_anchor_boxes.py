@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["13.3"]
 # # 13.4 Anchor Boxes
 #
 # Detectors place many boxes over the picture, predict for each what it holds,
 # and how it should be moved to fit.
+#
+# Detection begins with many guesses, of which few are kept. Look at the
+# number of boxes, the labels that they get from two true ones, and at how
+# many survive the suppression of overlapping ones.
 
 # %%
 # %matplotlib inline

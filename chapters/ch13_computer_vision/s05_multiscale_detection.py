@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["13.4"]
 # # 13.5 Multiscale Object Detection
 #
 # Anchor boxes around every pixel would be millions. Feature maps of different
 # sizes give few large boxes, and more of the small ones.
+#
+# Small things need many small boxes, large things few large ones, and this is
+# how to get both without boxes at each pixel. Look at the three figures:
+# fewer and larger boxes, spread evenly, whatever the size of the picture.
 
 # %%
 # %matplotlib inline

@@ -1,7 +1,12 @@
-# %% [markdown] data=["pikachu"]
+# %% [markdown] data=["pikachu"] needs=["13.3"]
 # # 13.6 The Object Detection Dataset (Pikachu)
 #
 # A small set for detection: one yellow mouse a picture.
+#
+# It is the data of the next section: one yellow creature in each picture, and
+# a box around it. Look at the shape of the labels, a class and four numbers
+# between 0 and 1 for each box, and at the ten pictures in the end. On sample
+# data the creature is drawn, and the backgrounds are plain.
 
 # %% [markdown]
 # ## 13.6.1 Downloading the Dataset
@@ -54,6 +59,8 @@ batch.data[0].shape, batch.label[0].shape
 
 # %% [markdown]
 # ## 13.6.3 Demonstration
+#
+# Ten pictures, each with the box of its label.
 
 # %%
 imgs = (batch.data[0][0:10].transpose(0, 2, 3, 1)) / 255

@@ -1,8 +1,12 @@
-# %% [markdown] data=["pikachu"] gpu=true
+# %% [markdown] data=["pikachu"] gpu=true needs=["13.4", "13.5", "13.6"]
 # # 13.7 Single Shot Multibox Detection (SSD)
 #
 # Liu et al., 2016: one network predicts classes and offsets for the anchor
 # boxes of several feature maps.
+#
+# It is a whole detector in one section. Look at the shapes of anchors,
+# classes and offsets, at the two errors, both of which fall, and at the boxes
+# found in a picture that was not in the data.
 
 # %% [markdown]
 # ## 13.7.1 Model
@@ -175,6 +179,9 @@ print('output bbox preds:', bbox_preds.shape)
 # ## 13.7.2 Training
 #
 # ### Data Reading and Initialization
+#
+# The pictures of 13.6 in minibatches of 32, and a network with random
+# parameters.
 
 # %%
 batch_size = 32
@@ -215,6 +222,8 @@ def bbox_eval(bbox_preds, bbox_labels, bbox_masks):
 
 # %% [markdown]
 # ### Training the Model
+#
+# Each step computes anchors, labels for them, and the sum of both losses.
 
 # %%
 num_epochs, timer = 20, d2l.Timer()

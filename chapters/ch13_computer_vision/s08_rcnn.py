@@ -1,7 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["13.7"]
 # # 13.8 Region-based CNNs (R-CNNs)
 #
 # Networks that first propose regions, and then look into each of them.
+#
+# Two-stage detectors are slower and more exact. Look at the small example:
+# the maximum of each region, whatever its size, comes out in one shape, which
+# a dense layer can take.
 
 # %% [markdown]
 # ## 13.8.1 R-CNNs

@@ -1,7 +1,11 @@
-# %% [markdown] data=["voc2012"]
+# %% [markdown] data=["voc2012"] needs=["3.5", "13.3"]
 # # 13.9 Semantic Segmentation and the Dataset
 #
 # A class for every pixel.
+#
+# Each pixel has a class here, shown as a colour. Look at how pictures and
+# labels are cropped alike, for a pixel must keep its class; on sample data
+# shapes stand for the things.
 
 # %% [markdown]
 # ## 13.9.1 Image Segmentation and Instance Segmentation
@@ -10,6 +14,8 @@
 # class.
 #
 # ## 13.9.2 The Pascal VOC2012 Semantic Segmentation Dataset
+#
+# What the section imports.
 
 # %%
 # %matplotlib inline
@@ -179,6 +185,9 @@ for X, Y in train_iter:
 
 # %% [markdown]
 # ### Putting All Things Together
+#
+# One function that later sections call: it fetches, crops and batches both
+# parts.
 
 # %%
 # Saved in the d2l package for later use

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["6.3"]
 # # 13.10 Transposed Convolution
 #
 # A layer that makes height and width larger, as a convolution makes them
 # smaller.
+#
+# A network that answers for each pixel has to get its size back. Look at the
+# shapes: what a convolution halves, this doubles; and at the matrix, whose
+# transpose gives the operation its name.
 
 # %%
 from mxnet import np, npx, init

@@ -1,8 +1,12 @@
-# %% [markdown] data=["voc2012", "resnet18_v2"] gpu=true
+# %% [markdown] data=["voc2012", "resnet18_v2"] gpu=true needs=["13.9", "13.10", "13.2"]
 # # 13.11 Fully Convolutional Networks (FCN)
 #
 # Long et al., 2015: the features of a classifier, a class for each of their
 # points, and a transposed convolution back to the size of the picture.
+#
+# It joins the sections before: a pretrained network without its head, and one
+# large transposed convolution. Look at the accuracy over pixels, and at the
+# last figure: picture, prediction and truth.
 
 # %%
 # %matplotlib inline
@@ -93,6 +97,8 @@ net[-2].initialize(init=init.Xavier())
 
 # %% [markdown]
 # ## 13.11.3 Reading the Dataset
+#
+# Crops of 320 by 480 pixels, which a stride of 32 divides.
 
 # %%
 batch_size, crop_size = 32, (320, 480)
@@ -113,6 +119,9 @@ d2l.train_ch13(net, train_iter, test_iter, loss, trainer, num_epochs, ctx)
 
 # %% [markdown]
 # ## 13.11.5 Prediction
+#
+# The class of a pixel is the channel with the highest score; a colour shows
+# it.
 
 # %%
 def predict(img):

@@ -1,8 +1,13 @@
-# %% [markdown] data=["vgg19"] gpu=true
+# %% [markdown] data=["vgg19"] gpu=true needs=["13.2"]
 # # 13.12 Neural Style Transfer
 #
 # Gatys et al., 2016: a picture is trained until its features are those of one
 # picture, and their correlations those of another.
+#
+# Here the picture is trained and the network is not. Look at the three
+# losses, which are balanced by their weights, and at the picture that is
+# written in the end; a pretrained network is needed for it to look like
+# anything.
 
 # %% [markdown]
 # ## 13.12.1 Technique
@@ -10,6 +15,8 @@
 # A pretrained network, which does not change, tells content from style.
 #
 # ## 13.12.2 Reading the Content and Style Images
+#
+# One picture gives what is shown, the other how.
 
 # %%
 # %matplotlib inline
@@ -29,6 +36,9 @@ d2l.plt.imshow(style_img.asnumpy());
 
 # %% [markdown]
 # ## 13.12.3 Preprocessing and Postprocessing
+#
+# The network expects channels that are standardized as those of ImageNet; to
+# look at a result, that is undone.
 
 # %%
 rgb_mean = np.array([0.485, 0.456, 0.406])
@@ -96,6 +106,8 @@ def get_styles(image_shape, ctx):
 # ## 13.12.5 Defining the Loss Function
 #
 # ### Content Loss
+#
+# The mean squared difference of two feature maps.
 
 # %%
 def content_loss(Y_hat, Y):
@@ -170,6 +182,8 @@ def get_inits(X, ctx, lr, styles_Y):
 
 # %% [markdown]
 # ## 13.12.7 Training
+#
+# The loop of the other chapters, with one parameter: the picture.
 
 # %%
 def train(X, contents_Y, styles_Y, ctx, lr, num_epochs, lr_decay_epoch):

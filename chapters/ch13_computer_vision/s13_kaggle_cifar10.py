@@ -1,8 +1,12 @@
-# %% [markdown] data=["cifar10_tiny"] gpu=true
+# %% [markdown] data=["cifar10_tiny"] gpu=true needs=["13.1", "7.6"]
 # # 13.13 Image Classification (CIFAR-10) on Kaggle
 #
 # A competition from the files to the submission, here with its first thousand
 # pictures.
+#
+# A competition once more, with pictures in folders this time, of which the
+# listings use a small part. Look at the losses and accuracies of each epoch,
+# and at the file of predictions that Kaggle would take.
 
 # %%
 import collections
@@ -21,6 +25,8 @@ npx.set_np()
 # ## 13.13.1 Obtaining and Organizing the Dataset
 #
 # ### Downloading the Dataset
+#
+# A small part of the competition's pictures, unless `demo` is set to False.
 
 # %%
 # Saved in the d2l package for later use
@@ -141,6 +147,8 @@ transform_test = gluon.data.vision.transforms.Compose([
 
 # %% [markdown]
 # ## 13.13.3 Reading the Dataset
+#
+# A data set for each folder: to train, to validate, to test.
 
 # %%
 train_ds, valid_ds, train_valid_ds, test_ds = [
@@ -216,6 +224,9 @@ loss = gluon.loss.SoftmaxCrossEntropyLoss()
 
 # %% [markdown]
 # ## 13.13.5 Defining the Training Functions
+#
+# One epoch after another; the learning rate falls after every `lr_period` of
+# them.
 
 # %%
 def train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
@@ -249,6 +260,8 @@ def train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
 
 # %% [markdown]
 # ## 13.13.6 Training and Validating the Model
+#
+# A part of the examples is held back, and is scored after each epoch.
 
 # %%
 ctx, num_epochs, lr, wd = d2l.try_gpu(), 1, 0.1, 5e-4
@@ -259,6 +272,9 @@ train(net, train_iter, valid_iter, num_epochs, lr, wd, ctx, lr_period,
 
 # %% [markdown]
 # ## 13.13.7 Classifying the Testing Set and Submitting Results on Kaggle
+#
+# Once more with all examples; then the classes of the test set go into a
+# file.
 
 # %%
 net, preds = get_net(ctx), []

@@ -1,8 +1,12 @@
-# %% [markdown] data=["pikachu"] own=true
+# %% [markdown] data=["pikachu"] own=true needs=["13.6", "13.9"]
 # # 13.15 Gluon-CV
 #
 # Not from the book. Gluon-CV, the authors' library for this chapter's subjects,
 # where it is better than writing it oneself: networks, metrics, drawing.
+#
+# Look at the shapes that the networks return, at the difference between
+# compiled and eager predictions, which is zero, and at the two metrics, of
+# which one can check by hand what they should be.
 
 # %% [markdown]
 # ## 13.15.1 Networks

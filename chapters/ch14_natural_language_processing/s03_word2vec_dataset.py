@@ -1,8 +1,12 @@
-# %% [markdown] data=["ptb"]
+# %% [markdown] data=["ptb"] needs=["8.2"]
 # # 14.3 The Dataset for Word2vec
 #
 # From sentences to minibatches of centre words, their neighbours, and words
 # drawn by chance that stand against the neighbours.
+#
+# Word vectors are learned from pairs of words, true ones and drawn ones. Look
+# at how rare words stay and frequent ones are dropped, and at the shape of a
+# minibatch: centre, contexts and negatives, with masks.
 
 # %%
 import d2l

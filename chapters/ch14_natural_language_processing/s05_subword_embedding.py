@@ -1,8 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["14.4"]
 # # 14.5 Subword Embedding
 #
 # Words share parts: stems, endings, compounds. Vectors for the parts give
 # vectors for words never seen.
+#
+# Vectors for parts of words can serve words that were never seen. Look at the
+# pieces after so many merges, and at how new words are cut into them.
 
 # %% [markdown]
 # ## 14.5.1 fastText

@@ -1,8 +1,12 @@
-# %% [markdown] data=["glove"]
+# %% [markdown] data=["glove"] needs=["14.4"]
 # # 14.7 Finding Synonyms and Analogies
 #
 # Word vectors trained by others on billions of words, and two questions they
 # can answer.
+#
+# Somebody else trained on far more text, and the vectors are a file to load.
+# Look at the nearest words and the analogies; stand-ins of sample data
+# contain some of both, by construction.
 
 # %% [markdown]
 # ## 14.7.1 Using Pre-Trained Word Vectors

@@ -1,7 +1,11 @@
-# %% [markdown] data=["aclImdb"]
+# %% [markdown] data=["aclImdb"] needs=["8.2"]
 # # 14.8 Sentiment Analysis and the Dataset
 #
 # Reviews of films, and whether they praise or pan.
+#
+# Reviews and whether their writer was content: the data of the next two
+# sections. Look at the lengths, which the histogram shows and which are cut
+# or padded to one, and at the shape of a minibatch.
 
 # %%
 import d2l

@@ -1,8 +1,12 @@
-# %% [markdown] data=["SNLI"]
+# %% [markdown] data=["SNLI"] needs=["14.8"]
 # # 14.11 Natural Language Inference and the Dataset
 #
 # Pairs of sentences: does the second follow from the first, contradict it, or
 # neither?
+#
+# Whether one sentence follows from another needs a pair as input. Look at the
+# three classes, which are about equally frequent, and at the two arrays of a
+# minibatch.
 
 # %% [markdown]
 # ## 14.11.1 Natural Language Inference

@@ -1,8 +1,12 @@
-# %% [markdown] data=["ml-100k"]
+# %% [markdown] data=["ml-100k"] needs=["2.2"]
 # # 15.2 The MovieLens Dataset
 #
 # A hundred thousand ratings of films, and the two ways in which the coming
 # sections split and load them.
+#
+# All but the last networks of the chapter learn from this table of users,
+# films and stars. Look at how few of the possible ratings are there, and at
+# the histogram, which on the real data has its peak at four.
 
 # %%
 import d2l

@@ -1,8 +1,13 @@
-# %% [markdown] data=["ml-100k"] gpu=true
+# %% [markdown] data=["ml-100k"] gpu=true needs=["15.3"]
 # # 15.4 AutoRec: Rating Prediction with Autoencoders
 #
 # An autoencoder reads the known ratings of a film and fills in those it does
 # not know.
+#
+# An autoencoder that sees all ratings of a film and fills in those that are
+# missing. Look at the root mean squared error beside that of matrix
+# factorization; in training only ratings that exist count, which the sign in
+# `forward` sees to.
 
 # %% [markdown]
 # ## 15.4.1 Model

@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["15.3"]
 # # 15.5 Personalized Ranking for Recommender Systems
 #
 # Where one knows only what users chose, not what they disliked, a loss
 # compares pairs: the chosen item should score higher than the other.
+#
+# Clicks have no stars, so one can only say that what was chosen is better
+# than what was not. The two losses below are all that the section builds.
+# Look at what each of them compares: a pair of scores, and nothing else,
+# which is how they can train the networks of the next two sections.
 
 # %%
 from mxnet import gluon, np, npx

@@ -1,8 +1,12 @@
-# %% [markdown] data=["ml-100k"] gpu=true
+# %% [markdown] data=["ml-100k"] gpu=true needs=["15.5"]
 # # 15.6 Neural Collaborative Filtering for Personalized Ranking
 #
 # NeuMF: matrix factorization and a perceptron side by side, trained with the
 # loss of 15.5 to rank what a user chose above the rest.
+#
+# Two networks look at a user and a film in two ways and decide together. Look
+# at the hit rate and the AUC, which rise while the loss falls; the ranking
+# over all films takes most of the time.
 
 # %% [markdown]
 # ## 15.6.1 The NeuMF model

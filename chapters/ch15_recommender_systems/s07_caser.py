@@ -1,8 +1,12 @@
-# %% [markdown] data=["ml-100k"] gpu=true
+# %% [markdown] data=["ml-100k"] gpu=true needs=["15.6"]
 # # 15.7 Sequence-Aware Recommender Systems
 #
 # Caser reads the last few items that a user chose as an image, and adds what
 # the user likes in general.
+#
+# What somebody saw last says more than the average of all they saw. Look at
+# how the data are cut into sequences, and at the hit rate and the AUC in the
+# end.
 
 # %% [markdown]
 # ## 15.7.1 Model Architectures

@@ -1,8 +1,12 @@
-# %% [markdown] data=["ctr"]
+# %% [markdown] data=["ctr"] needs=["15.2"]
 # # 15.8 Feature-Rich Recommender Systems
 #
 # Beyond who chose what there are features: of users, of items, of the moment.
 # Advertisements, and whether they were clicked.
+#
+# In advertising there are dozens of features, each with many values. Look at
+# the fields and the number of values of each, which the next two sections
+# turn into vectors.
 
 # %%
 from collections import defaultdict

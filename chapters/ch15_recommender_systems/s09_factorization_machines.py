@@ -1,8 +1,12 @@
-# %% [markdown] data=["ctr"] gpu=true
+# %% [markdown] data=["ctr"] gpu=true needs=["15.8"]
 # # 15.9 Factorization Machines
 #
 # Linear regression, and for each pair of features the inner product of their
 # vectors.
+#
+# A sum over all pairs of features would be long, and a trick makes it linear.
+# Look at the accuracy beside the share of the commoner class, which a guess
+# would reach.
 
 # %% [markdown]
 # ## 15.9.1 2-Way Factorization Machines

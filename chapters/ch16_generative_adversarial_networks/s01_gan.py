@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["4.3"]
 # # 16.1 Generative Adversarial Networks
 #
 # Two networks play against each other: one makes examples, the other tells
 # them from true ones.
+#
+# Two networks play against each other, on data simple enough to see. Look at
+# the cloud of generated points, which moves onto the real one, and at the two
+# losses, which come to rest without reaching zero.
 
 # %%
 # %matplotlib inline

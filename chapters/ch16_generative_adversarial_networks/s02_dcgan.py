@@ -1,8 +1,12 @@
-# %% [markdown] data=["pokemon"] gpu=true
+# %% [markdown] data=["pokemon"] gpu=true needs=["16.1", "13.10", "7.5"]
 # # 16.2 Deep Convolutional Generative Adversarial Networks
 #
 # The same game with images: transposed convolutions draw small monsters,
 # convolutions judge them.
+#
+# The same game with pictures. Look at the shapes of a generator block, which
+# doubles its input, at the slopes of leaky ReLU, and at the generated
+# pictures, which are noise at first; on sample data they are drawn ones.
 
 # %%
 from mxnet import gluon, init, np, npx

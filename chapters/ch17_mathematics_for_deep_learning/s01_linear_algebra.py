@@ -1,8 +1,12 @@
-# %% [markdown] data=["fashion_mnist"]
+# %% [markdown] data=["fashion_mnist"] needs=["2.3"]
 # # 17.1 Geometry and Linear Algebraic Operations
 #
 # What vectors and matrices look like: angles, hyperplanes that separate two
 # classes, what a matrix does to space, and Einstein's way to write sums.
+#
+# Look at what a matrix does to angles and areas, at the mean pictures of two
+# classes, and at how far a plane between them classifies. The later sections
+# of the appendix use its vectors.
 
 # %% [markdown]
 # ## 17.1.1 Geometry of Vectors

@@ -1,9 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["17.1"]
 # # 17.2 Eigendecompositions
 #
 # Directions that a matrix only stretches, how to bound the factors without
 # computing them, and why they rule what happens when a matrix is applied
 # again and again.
+#
+# Look at the growth of a vector under a random matrix, again and again: it
+# settles at the size of the largest eigenvalue, which is why networks explode
+# or vanish.
 
 # %% [markdown]
 # ## 17.2.1 Finding Eigenvalues

@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["2.4"]
 # # 17.3 Single Variable Calculus
 #
 # Derivatives: how a function changes when its argument moves a little, the
 # rules that compute them, and the polynomials that follow from them.
+#
+# Look at the curve under the microscope: at each step it is nearer to a
+# straight line; and at how well Taylor's polynomials of higher degree follow
+# the function.
 
 # %% [markdown]
 # ## 17.3.1 Differential Calculus

@@ -1,9 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["17.3"]
 # # 17.4 Multivariable Calculus
 #
 # Gradients: how a loss changes when many weights move at once, how the chain
 # rule finds them from the output backwards, and the quadratic that comes
 # after the linear approximation.
+#
+# Look at the gradient beside the difference quotient, and at the derivative
+# that the chain rule gives, which agrees with that of `autograd`.
 
 # %% [markdown]
 # ## 17.4.1 Higher-Dimensional Differentiation

@@ -1,8 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["17.3"]
 # # 17.5 Integral Calculus
 #
 # Areas under curves and volumes under surfaces, as sums of ever thinner
 # slices.
+#
+# Look at the sums of slices beside the integral that they approach, and at
+# the area under a two-dimensional bell, which takes one more integral.
 
 # %% [markdown]
 # ## 17.5.1 Geometric Interpretation

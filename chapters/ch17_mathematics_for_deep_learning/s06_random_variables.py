@@ -1,7 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["17.5", "2.6"]
 # # 17.6 Random Variables
 #
 # Densities, means and variances, and how two random variables hang together.
+#
+# Look at the distribution functions, stairs for counts and curves for
+# measurements, and at the cloud of points, which tilts as the correlation
+# grows.
 
 # %% [markdown]
 # ## 17.6.1 Continuous Random Variables

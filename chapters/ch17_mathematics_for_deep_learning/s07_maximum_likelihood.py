@@ -1,8 +1,13 @@
-# %% [markdown]
+# %% [markdown] needs=["17.6", "2.5"]
 # # 17.7 Maximum Likelihood
 #
 # The parameters under which what was seen is most likely, and why one takes
 # the logarithm to find them.
+#
+# Most losses of the book are one idea: choose the parameters that make the
+# data likeliest. Look at the maximum of the curve, and at the gradient steps
+# on the logarithm, which arrive at the same place; the product of many
+# probabilities would be zero to a computer.
 
 # %% [markdown]
 # ## 17.7.1 The Maximum Likelihood Principle

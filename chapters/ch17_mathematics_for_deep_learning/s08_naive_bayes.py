@@ -1,8 +1,12 @@
-# %% [markdown] data=["mnist"]
+# %% [markdown] data=["mnist"] needs=["17.6"]
 # # 17.8 Naive Bayes
 #
 # A classifier made of counts alone, if one pretends that all pixels are
 # independent.
+#
+# Look at the picture of each class that counting pixels gives, at the
+# underflow, which logarithms cure, and at the accuracy, well above one in ten
+# without any gradient.
 
 # %%
 # %matplotlib inline

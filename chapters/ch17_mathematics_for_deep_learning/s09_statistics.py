@@ -1,8 +1,11 @@
-# %% [markdown]
+# %% [markdown] needs=["17.6"]
 # # 17.9 Statistics
 #
 # How good an estimate is, whether a difference is more than chance, and an
 # interval that holds the true value most of the time.
+#
+# Look at the estimate beside the true parameters, at the region in which a
+# test rejects, and at the confidence interval in the end.
 
 # %% [markdown]
 # ## 17.9.1 Evaluating and Comparing Estimators

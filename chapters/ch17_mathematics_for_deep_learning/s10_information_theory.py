@@ -1,8 +1,12 @@
-# %% [markdown]
+# %% [markdown] needs=["17.6"]
 # # 17.10 Information Theory
 #
 # How much an outcome tells, in bits, how far apart two distributions are, and
 # where the cross entropy loss comes from.
+#
+# Look at the entropies in bits or nats, at the distance between two
+# distributions, which is another from the other side, and at the cross
+# entropy, which is the loss of each classifier before.
 
 # %% [markdown]
 # ## 17.10.1 Information

@@ -1,4 +1,4 @@
-# %% [markdown] data=["fashion_mnist"] gpu=true own=true
+# %% [markdown] data=["fashion_mnist"] gpu=true own=true needs=["12.1"]
 # # 19.1 A Network that Outlives MXNet (Not in the Book)
 #
 # The listings are ours: the book ends with chapter 18. MXNet is no longer
@@ -6,6 +6,10 @@
 # is trained, written as an ONNX file, and run by ONNX Runtime in a process
 # that never imports MXNet. Both packages come with
 # `pip install -c constraints.txt '.[onnx]' onnxruntime`.
+#
+# It is ours, and the book ends before it. Look at the largest difference
+# between MXNet and ONNX Runtime, and at the file, which other programs can
+# run without Python or MXNet.
 
 # %% [markdown]
 # ## 19.1.1 Training

@@ -10,7 +10,9 @@ version = release = d2l.__version__
 html_title = project
 copyright = 'the developers of d2l on MXNet; of the listings: Zhang, Lipton, Li and Smola'
 
-extensions = ['myst_nb', 'sphinx.ext.autodoc']
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx_copybutton', 'sphinx_design']
+myst_enable_extensions = ['colon_fence']
+copybutton_selector = 'div.cell_input div.highlight pre, div.highlight-bash pre'
 nb_execution_mode = 'off'                   # chapters.execute executed them
 myst_heading_anchors = 3
 suppress_warnings = ['myst.header']         # a section may go from its title to ### at once

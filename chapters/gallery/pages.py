@@ -1,5 +1,6 @@
 """What Sphinx renders: a page a section, the contents, the API, the regression, how it all ran."""
 import functools
+import html
 import os
 import types
 
@@ -59,10 +60,25 @@ def note(section, nb):
     return '\n\n'.join(parts)
 
 
-def section_page(section, nb):
-    """The notebook of a page: the executed one, with how it ran below its title."""
-    cells = list(nb.cells)
-    text = note(section, nb)
+def drawn(out):
+    """Whether an output is no picture, or one of lines and text: a curve, not a photograph."""
+    data = out.get('data', {})
+    return '<image' not in data['image/svg+xml'] if 'image/svg+xml' in data \
+        else not any(kind.startswith('image/') for kind in data)
+
+
+def section_page(section, nb, sections=()):
+    """The notebook of a page: the executed one, with how it ran below its title, and links to those
+    of the sections that it builds on."""
+    numbers = {other.number for other in sections}
+    nb = notes.for_pages(notes.introduced(notes.figures_marked(nb), notes.before(
+        section, lambda earlier: notes.beside(earlier, '.ipynb')
+        if earlier.number in numbers else None),
+        f'{{download}}`This page as a notebook <{section.path.stem}.ipynb>`'))
+    for cell in filter(notes.has_figure, nb.cells):
+        if all(drawn(out) for out in cell.outputs):
+            cell.metadata = {**cell.metadata, 'mystnb': {'image': {'classes': 'drawn'}}}
+    cells, text = list(nb.cells), note(section, nb)
     if text:
         cells.insert(1, nbformat.v4.new_markdown_cell(
             f'````{{admonition}} How this page ran\n:class: how\n{text}\n````', id='how-it-ran'))
@@ -94,14 +110,74 @@ def contents_pages(sections):
                'statements as printed; a page names what differs on it, and why.')
     pages['index.md'] = (
         '# Dive into Deep Learning, run\n\n'
-        'The code of *Dive into Deep Learning* 0.7.1 on MXNet 1.9.1, section by section, with what '
-        'it prints and draws when it is run. The text is in the book; the sentences here are our '
-        f'own. {letters}\n\nA name such as `d2l.Residual` leads to the listing that defines it, and '
-        'the name in that listing to the [API](api), which says what it takes and gives: shapes, '
-        'units, errors. [How it ran](how-it-ran) says what was run on sample data, and '
-        'the [regression](regression) what every network computes.\n\n'
-        + toctree(front, 2) + toctree(['api', 'regression', 'speed', 'how-it-ran']))
+        'The code of [*Dive into Deep Learning*](https://d2l.ai) 0.7.1 on MXNet 1.9.1, section by '
+        'section, with what it prints and draws when it is run. The text is in the book; the '
+        f'sentences here are our own. {letters}\n\n'
+        + cards([('Type along', None, '', '`pip install .`, `python -m d2l_mxnet`, and the '
+                  "book's own first line: `import d2l`."),
+                 ('Run a section', None, '', '`d2l run 6.6` prints and draws what you see on '
+                  'these pages, `d2l lab` opens all of them in JupyterLab.'),
+                 ('Check every network', 'regression', '', '`python -m ci.regress` compares '
+                  'what each network computes with stored numbers.')], 3)
+        + '\n## Chapters\n\n' + cards(_chapter_cards(sections), 3)
+        + '\n## And besides\n\n'
+        + cards([('The API', 'api', '', 'What each name of `d2l` takes and gives: shapes, units, '
+                  'errors. A name such as `d2l.Residual` leads to the listing that defines it, and '
+                  'the name in that listing to here.'),
+                 ('The regression', 'regression', '', 'Every network in every mode, against stored '
+                  'numbers and other implementations.'),
+                 ('Speed', 'speed', '', 'What `python -m ci.bench` last measured.'),
+                 ('How it ran', 'how-it-ran', '', 'Which pages ran on sample data, and what was '
+                  'shrunken.')], 2)
+        + '\n## Contents\n\n' + toctree(front, 2)
+        + toctree(['api', 'regression', 'speed', 'how-it-ran']))
     return pages
+
+
+def cards(rows, columns):
+    """A grid of sphinx-design's cards: (title, page it leads to or None, picture or '', text)."""
+    text = [f'::::{{grid}} 1 2 {columns} {columns}', ':gutter: 2', '']
+    for title, page, picture, words in rows:
+        text += [f':::{{grid-item-card}} {title}']
+        text += [f':link: {page}', ':link-type: doc'] if page else []
+        text += [f':img-top: {picture}', f':img-alt: {title}'] if '.' in picture else []
+        text += ['', words, ':::']
+    return '\n'.join([*text, '::::', ''])
+
+
+def figure_of(sections):
+    """A figure that one of these Sections drew when it was run, as a path; None where none did.
+    Lines rather than photographs, and the later one: a chapter ends with what it is about."""
+    found = [path for section in sections
+             for path in sorted((cache.GALLERY / 'executed' / section.number).glob('[0-9]*.svg'))]
+    lines = [path for path in found if '<image' not in path.read_text()]
+    return (lines or found or [None])[-1]
+
+
+def _chapter_cards(sections):
+    """A card for each chapter: its title, its sections, a figure that they drew."""
+    rows = []
+    for chapter in dict.fromkeys(section.number.split('.')[0] for section in sections):
+        here = [section for section in sections if section.number.split('.')[0] == chapter]
+        name = docname(here[0]).split('/')[0]
+        title = CHAPTERS.get(int(chapter))
+        figure = figure_of(here)
+        rows.append((f'{chapter} {title}' if title else here[0].title,
+                     f'{name}/index' if title else docname(here[0]),
+                     f'cards/{name}.svg' if figure else '',
+                     ', '.join(section.title for section in here)))
+    return rows
+
+
+def card_figures(sections):
+    """Name -> text of the figures on the cards, beside the pages."""
+    found = {}
+    for section in sections:
+        chapter = section.number.split('.')[0]
+        figure = figure_of([other for other in sections if other.number.split('.')[0] == chapter])
+        if figure:
+            found[f'cards/{docname(section).split("/")[0]}.svg'] = figure.read_text()
+    return found
 
 
 def _entry(name):
@@ -144,6 +220,12 @@ def api_page(sections):
                             if page is None)
 
 
+def _error(row):
+    """A row's error as a cell shows it: 0, 2e-07, or a dash for a mode that there is not."""
+    error = (row or {}).get('error')
+    return '–' if error is None else '0' if error == 0 else f'{error:.0e}'
+
+
 def regression_page(sections, rows):
     """The largest error of every network in every mode, and INDEX.md."""
     pages = {section.number: docname(section) for section in sections}
@@ -160,12 +242,15 @@ def regression_page(sections, rows):
                             for mode, (name, _) in regress.WITNESSES.items())
              + ', and of MXNet in all others. 0 means: to the last bit. A dash is a mode that a '
              'network does not have.', '',
-             f"| network | section | {' | '.join(modes)} |", '|---' * (len(modes) + 2) + '|']
+             '```{raw} html', '<div class="table-wrapper"><table class="wide"><thead><tr>',
+             *(f'<th><span>{html.escape(mode)}</span></th>' for mode in ('network', 'section', *modes)),
+             '</tr></thead><tbody>']
     for name, by_mode in table.items():
-        cells = [f'{by_mode[mode]["error"]:.1e}'.replace('0.0e+00', '0')
-                 if by_mode.get(mode, {}).get('error') is not None else '–' for mode in modes]
         number = numbers[name]
-        lines.append(f"| {name} | [{number}](/{pages[number]}) | {' | '.join(cells)} |")
+        lines.append(f'<tr><td>{name}</td><td><a href="{pages[number]}.html">{number}</a></td>'
+                     + ''.join(f'<td data-label="{html.escape(mode)}">{_error(by_mode.get(mode))}</td>'
+                               for mode in modes) + '</tr>')
+    lines += ['</tbody></table></div>', '```']
     index = (cache.REPO / 'ci' / 'golden' / 'INDEX.md').read_text()
     kept = [line for line in index.split('\n')[2:]
             if not line.startswith('| ') or line.split(' | ')[1] in ('section', *pages)]
@@ -229,9 +314,9 @@ def build(sections, quick=False, jobs=None):
     notebooks = {section.number: cache.notebook(section) for section in sections}
     numbers = {section.number for section in sections}
     rows = cache.regression([network.name for network in NETWORKS if network.section in numbers])
-    texts = {f'{docname(section)}.ipynb': section_page(section, notebooks[section.number])
+    texts = {f'{docname(section)}.ipynb': section_page(section, notebooks[section.number], sections)
              for section in sections}
-    write({**texts, **contents_pages(sections), 'api.rst': api_page(sections),
+    write({**texts, **contents_pages(sections), **card_figures(sections), 'api.rst': api_page(sections),
            'regression.md': regression_page(sections, rows),
            'speed.md': speed_page(), 'how-it-ran.md': how_page(sections, notebooks, quick)})
     if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.ROOT / 'gallery'),

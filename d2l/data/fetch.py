@@ -245,33 +245,33 @@ def _say():
     print(NOTICE, file=sys.stderr)
     shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
     if hasattr(shell, 'kernel'):                    # Jupyter, where clear_output wipes it
-        _say_again_when_cleared(shell)
+        _say_beside_figures(shell)
 
 
-def _say_again_when_cleared(shell):
-    """Until its cell ends: before what is shown after a clear_output, say it again."""
+def _say_beside_figures(shell):
+    """From now on say it again before the first figure of each cell, and before what is shown after a
+    clear_output in a cell that has said it."""
     publisher = shell.display_pub
-    originals = {name: getattr(publisher, name) for name in ('clear_output', 'publish')}
-    cleared = False
+    original_clear, original_publish = publisher.clear_output, publisher.publish
+    said, cleared = True, False                     # in the cell that runs
 
     def clear_output(*args, **kwargs):
-        nonlocal cleared
-        cleared = True
-        originals['clear_output'](*args, **kwargs)
+        nonlocal said, cleared
+        cleared, said = cleared or said, False
+        original_clear(*args, **kwargs)
 
-    def publish(*args, **kwargs):
-        nonlocal cleared
-        if cleared:
-            cleared = False
+    def publish(data, *args, **kwargs):
+        nonlocal said
+        if not said and (cleared or any(kind.startswith('image/') for kind in data)):
+            said = True
             print(NOTICE, file=sys.stderr, flush=True)
-        originals['publish'](*args, **kwargs)
+        original_publish(data, *args, **kwargs)
 
-    def end(*_):
-        shell.events.unregister('post_run_cell', end)
-        for name in originals:
-            delattr(publisher, name)
+    def begin(*_):
+        nonlocal said, cleared
+        said = cleared = False
     publisher.clear_output, publisher.publish = clear_output, publish
-    shell.events.register('post_run_cell', end)
+    shell.events.register('pre_run_cell', begin)
 
 
 def _sample(url, path):

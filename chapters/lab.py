@@ -1,0 +1,80 @@
+"""JupyterLab on the sections as notebooks, with an index in the book's order: `d2l lab`."""
+import importlib.util
+import os
+import subprocess
+import sys
+
+import nbformat
+
+from .execute import HOME
+from .sections import CHECKOUT, ROOT
+
+FOLDER = HOME / 'build' / 'lab' if CHECKOUT else HOME       # a checkout's own files stay apart
+INDEX = 'index.ipynb'
+DATA = {
+    'real': 'The notebooks run on the **real data**, fetched from where the book has them when a cell '
+            'asks for them. `d2l lab --data sample` takes synthetic stand-ins instead.',
+    'sample': 'The notebooks run on **sample data**, synthetic stand-ins: numbers learned from them '
+              'say nothing about the real data. `d2l lab --data real` fetches the real ones.',
+}
+
+
+class LabMissing(RuntimeError):
+    """JupyterLab is not installed. The message names the command that installs it."""
+
+
+def index(sections, data):
+    """A notebook that links to the notebooks of Sections, in the book's order, and says on which
+    data they run: 'real' or 'sample'."""
+    lines, chapter = [], None
+    for section in sections:
+        folder = section.path.parent.name
+        if folder != chapter:
+            chapter = folder
+            lines += ['', f"## {section.number.split('.')[0]} "
+                          f"{folder.partition('_')[2].replace('_', ' ').capitalize()}", '']
+        notes = ', '.join([*section.data, *['a GPU helps'] * section.gpu,
+                           *[f'{section.gpus} GPUs'] * bool(section.gpus)])
+        lines.append(f'- [{section.number} {section.title}]({folder}/{section.path.stem}.ipynb)'
+                     + (f' ({notes})' if notes else ''))
+    nb = nbformat.v4.new_notebook(metadata={
+        'd2l': {'data': data}, 'language_info': {'name': 'python'},
+        'kernelspec': {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}})
+    nb.cells = [nbformat.v4.new_markdown_cell(text, id=name) for name, text in (
+        ('title', '# Dive into Deep Learning, to run'), ('data', DATA[data]),
+        ('sections', '\n'.join(lines).strip()))]
+    return nb
+
+
+def prepare(sections, folder, data, write):
+    """Write the notebooks of Sections that are not in the folder yet, and the index; return how many
+    were there. A notebook that is there is the reader's: it is left as it is.
+
+    write: called with a Section, the folder and data=, writes its notebook.
+    """
+    there = 0
+    for section in sections:
+        if (folder / section.path.parent.name / f'{section.path.stem}.ipynb').exists():
+            there += 1
+        else:
+            write(section, folder, data=data)
+    nbformat.write(index(sections, data), folder / INDEX)
+    if CHECKOUT and folder == FOLDER and not os.path.lexists(folder / 'data'):
+        (ROOT / 'data').mkdir(exist_ok=True)
+        (folder / 'data').symlink_to(ROOT / 'data')         # what `run` fetched is not fetched again
+    return there
+
+
+def check():
+    """Raise LabMissing where there is no JupyterLab."""
+    if importlib.util.find_spec('jupyterlab') is None:
+        cure = "make lab, or pip install -c constraints.txt -e '.[lab]'" if CHECKOUT \
+            else f'{sys.executable} -m pip install jupyterlab'
+        raise LabMissing(f'there is no JupyterLab here: {cure}')
+
+
+def start(folder, data, options=()):
+    """Run JupyterLab on the folder's index until it ends; return its exit status."""
+    command = [sys.executable, '-m', 'jupyterlab', str(folder / INDEX),
+               f'--ServerApp.root_dir={folder}', *options]
+    return subprocess.call(command, env={**os.environ, 'D2L_DATA': data})
