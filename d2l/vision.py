@@ -115,7 +115,8 @@ class OlderBlock(gluon.Block):
             for name, value in vars(block).items():
                 if type(value) in SCALARS:
                     found.append(value)
-                    if tracing():                   # d2l.hybridize notices what is read
+                    # d2l.hybridize notices what is read; a SymbolBlock's graph obeys no setting
+                    if tracing() and not isinstance(block, gluon.SymbolBlock):
                         getattr(block, name)
                 elif type(value) in (list, tuple, dict) and _is_plain(value):
                     found.append(repr(value))

@@ -11,6 +11,7 @@ import d2l
 from ci import networks, regress, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export_onnx, hybridize
+from d2l.data import fetch
 from tests.test_hybrid import Plain, branch, dense_net, randn, ready
 
 npx.set_np()
@@ -230,11 +231,36 @@ def test_the_file_is_valid_and_of_a_stated_version(path):
     assert model.opset_import[0].version == 17 and model.producer_name == 'd2l'
 
 
-def test_the_metadata_say_what_it_is(path):
-    export_onnx(compile(ready(dense_net(), W)), path, W)
+def residual():
+    return ready(d2l.Residual(3), randn(1, 3, 4, 4)), randn(1, 3, 4, 4)
+
+
+@pytest.mark.parametrize('made, used, section, wanted', [
+    (lambda: (compile(ready(dense_net(), W)), W), [], None, {'network': 'Sequential'}),
+    (lambda: (ready(dense_net(), W), W), ['sample'], '6.6',
+     {'network': 'Sequential', 'section': '6.6', 'data': 'sample'}),
+    (residual, ['real', 'sample'], '19.1',
+     {'network': 'Residual', 'section': '7.6', 'data': 'real, sample'}),
+    (lambda: (d2l.corr2d, *randn(2, 3, 3)), [], None, {'network': 'corr2d', 'section': '6.2'}),
+], ids=['alone', 'in a section', 'of the book', 'a function'])
+def test_the_metadata_say_what_it_is(made, used, section, wanted, path, monkeypatch):
+    monkeypatch.setattr(fetch, 'used', used)
+    monkeypatch.delenv('D2L_SECTION', raising=False)
+    if section:
+        monkeypatch.setenv('D2L_SECTION', section)
+    net, *X = made()
+    export_onnx(net, path, *X)
     model = onnx.load(path)
-    assert {p.key: p.value for p in model.metadata_props} == {'network': 'Sequential'}
+    assert {p.key: p.value for p in model.metadata_props} == wanted
     assert model.producer_version == d2l.__version__
+
+
+def test_which_data_are_asked_for_is_remembered(monkeypatch):
+    monkeypatch.setattr(fetch, 'used', [])
+    for source in 'sample', 'real', 'sample':
+        monkeypatch.setenv('D2L_DATA', source)
+        fetch._source()
+    assert fetch.used == ['sample', 'real']
 
 
 @pytest.mark.parametrize('network', [row for row in networks.GLUONCV if row.name in (
