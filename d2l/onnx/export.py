@@ -19,7 +19,7 @@ from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
-from . import detection, indexing       # noqa: F401: they register converters
+from . import detection, indexing, linalg       # noqa: F401: they register converters
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
