@@ -202,7 +202,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
     check_devices(section, devices)
     nb = section.notebook
     code = [cell for cell in nb.cells if cell.cell_type == 'code']
-    env = dict(os.environ)
+    env = dict(os.environ, D2L_SECTION=section.number)      # d2l.export_onnx writes it into files
     if quick:
         constants, variables = quick_constants(section.number)
         for cell, source in zip(code, shrink([cell.source for cell in code], constants)):

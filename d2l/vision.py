@@ -118,14 +118,14 @@ class OlderBlock(gluon.Block):
         """What a graph depends on: the plain attributes, the parts and the parameters of the network."""
         found, blocks = [], [self.net]
         for block in blocks:
-            for name, value in vars(block).items():
-                if type(value) in SCALARS:
-                    found.append(value)
-                    if tracing():                   # d2l.hybridize notices what is read
+            if isinstance(block, gluon.SymbolBlock):            # a graph, which obeys no setting
+                continue
+            for name, value in object.__getattribute__(block, '__dict__').items():
+                if _is_plain(value):
+                    found.append(value if type(value) in SCALARS else repr(value))
+                    if tracing():                               # d2l.hybridize notices what is read
                         getattr(block, name)
-                elif type(value) in (list, tuple, dict) and _is_plain(value):
-                    found.append(repr(value))
-            children = [*vars(block)['_children'].values()]
+            children = [*block._children.values()]
             found += children
             blocks += children
         return found

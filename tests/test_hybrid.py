@@ -206,6 +206,11 @@ NETS = {
     'casts and copies': (lambda: Plain(lambda self, X: (
         X.astype('float64').copy() * 2).astype('float32')), (randn(3, 2),)),
     'detach': (lambda: Plain(lambda self, X: X * X.detach() + X), (randn(3, 2),)),
+    'stacks': (lambda: Plain(lambda self, X: [f((a, a * 2)) for f in (np.hstack, np.vstack, np.dstack)
+                                              for a in (X.sum(), X[0], X[0] * X, X.reshape(3, 1, 2))]),
+               (randn(3, 2),)),
+    'one number': (lambda: Plain(lambda self, X: (X * self.scale[1], X[0] * X[0, 0], self.scale[0]),
+                                 scale=randn(2)), (randn(3, 2),)),
     'constants': (lambda: Plain(lambda self, X: X * np.arange(2) + np.ones((3, 2))), (randn(3, 2),)),
 }
 

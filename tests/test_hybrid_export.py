@@ -217,9 +217,40 @@ def test_another_length_is_refused(tmp_path):
 
 
 def test_a_constant_of_the_batch_size_is_refused(tmp_path):
-    net = Plain(lambda self, X: X * np.arange(X.shape[0]).reshape(-1, 1))
+    net = Plain(lambda self, X: X * np.arange(X.shape[0]).reshape(-1, 1) ** 2)
     with pytest.raises(ValueError, match='constant that depends on the size'):
         export(net, str(tmp_path / 'net'), randn(2, 3), other=randn(4, 3))
+
+
+ANY_SIZE = {        # functions of X, (batch, steps, 4), whose attributes or constants name these
+    'counts': lambda X: X * np.arange(X.shape[1]).reshape(-1, 1) + np.arange(
+        1, 2 * X.shape[0], 2, dtype='int32').reshape(-1, 1, 1),
+    'ones of steps': lambda X: X + np.ones((X.shape[1], 1)) * np.zeros((X.shape[0], 1, 1)),
+    'heads': lambda X: X.reshape(*X.shape[:2], 2, 2).transpose(0, 2, 1, 3).reshape(
+        X.shape[0], 2, X.shape[1] * 2),
+    'axes of one': lambda X: np.stack((X, X * 2))[1].reshape(X.shape[0], 1, X.shape[1], 4, 1),
+    'slices': lambda X: X[:X.shape[0], :X.shape[1], 3:],
+    'splits': lambda X: np.concatenate(np.split(np.concatenate((X, X * 2), axis=0), 2, axis=0), -1),
+    'token': lambda X: np.concatenate((np.broadcast_to(X[:1, :1] * 0 + 1, (X.shape[0], 1, 4)), X), 1),
+    'broadcasts': lambda X: np.broadcast_to(X.mean(axis=2, keepdims=True), (2, *X.shape)),
+    'one number': lambda X: X.sum(axis=2)[:, 0] * X.mean(),
+}
+
+
+@pytest.mark.parametrize('name', ANY_SIZE)
+def test_any_size(name, tmp_path):
+    function, path = ANY_SIZE[name], str(tmp_path / 'net')
+    export(function, path, randn(2, 3, 4), other=randn(3, 5, 4))
+    loaded = load_exported(path)
+    for batch, steps in (2, 3), (3, 5), (4, 7), (1, 2):
+        X = randn(batch, steps, 4, seed=steps)
+        assert same(loaded(X), function(X))
+
+
+def test_a_constant_of_another_length_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='constant that depends on the size'):
+        export(lambda X: np.concatenate((X, np.ones((2 * X.shape[0], 3)))), str(tmp_path / 'net'),
+               randn(2, 3), other=randn(4, 3))
 
 
 def test_any_batch_size_where_the_graph_meets_no_input(tmp_path):

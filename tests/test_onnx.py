@@ -1,4 +1,5 @@
 """d2l.export_onnx, with ONNX Runtime as the judge."""
+import os
 import sys
 
 import numpy as onp
@@ -11,6 +12,7 @@ import d2l
 from ci import networks, regress, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export_onnx, hybridize
+from d2l.data import fetch
 from tests.test_hybrid import Plain, branch, dense_net, randn, ready
 
 npx.set_np()
@@ -230,19 +232,76 @@ def test_the_file_is_valid_and_of_a_stated_version(path):
     assert model.opset_import[0].version == 17 and model.producer_name == 'd2l'
 
 
-def test_the_metadata_say_what_it_is(path):
-    export_onnx(compile(ready(dense_net(), W)), path, W)
+def residual():
+    return ready(d2l.Residual(3), randn(1, 3, 4, 4)), randn(1, 3, 4, 4)
+
+
+@pytest.mark.parametrize('made, used, section, wanted', [
+    (lambda: (compile(ready(dense_net(), W)), W), [], None, {'network': 'Sequential'}),
+    (lambda: (ready(dense_net(), W), W), ['sample'], '6.6',
+     {'network': 'Sequential', 'section': '6.6', 'data': 'sample'}),
+    (residual, ['real', 'sample'], '19.1',
+     {'network': 'Residual', 'section': '7.6', 'data': 'real, sample'}),
+    (lambda: (d2l.corr2d, *randn(2, 3, 3)), [], None, {'network': 'corr2d', 'section': '6.2'}),
+], ids=['alone', 'in a section', 'of the book', 'a function'])
+def test_the_metadata_say_what_it_is(made, used, section, wanted, path, monkeypatch):
+    monkeypatch.setattr(fetch, 'used', used)
+    monkeypatch.delenv('D2L_SECTION', raising=False)
+    if section:
+        monkeypatch.setenv('D2L_SECTION', section)
+    net, *X = made()
+    export_onnx(net, path, *X)
     model = onnx.load(path)
-    assert {p.key: p.value for p in model.metadata_props} == {'network': 'Sequential'}
+    assert {p.key: p.value for p in model.metadata_props} == wanted
     assert model.producer_version == d2l.__version__
 
 
-@pytest.mark.parametrize('network', [row for row in networks.GLUONCV if row.name in (
-    'gluoncv_mobilenet1.0', 'gluoncv_yolo3_mobilenet1.0_voc')], ids=lambda row: row.name)
+def test_which_data_are_asked_for_is_remembered(monkeypatch):
+    monkeypatch.setattr(fetch, 'used', [])
+    for source in 'sample', 'real', 'sample':
+        monkeypatch.setenv('D2L_DATA', source)
+        fetch._source()
+    assert fetch.used == ['sample', 'real']
+
+
+SLOW = pytest.mark.skipif('D2L_TEST_ALL' not in os.environ, reason='slow to build: D2L_TEST_ALL=1')
+CV_CLOSE = 1e-4                     # relative to the largest number
+FEW = 'gluoncv_resnet18_v1', 'gluoncv_mobilenet1.0'
+
+
+def agrees(path, net, *X):
+    """Whether ONNX Runtime finds what Gluon-CV's network does: detections as sets of rows, for those
+    of one score have no order."""
+    wanted, found = [a.asnumpy() for a in leaves(net(*X))], run(path, *X)
+    assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in wanted]
+    if len(wanted) > 1 and all(a.ndim == 3 for a in wanted):
+        found, wanted = ([onp.concatenate(parts, axis=-1)] for parts in (found, wanted))
+        found, wanted = ([rows[:, onp.lexsort(onp.round(rows[0, :, :2].T, 4))] for rows in parts]
+                         for parts in (found, wanted))
+    return all(onp.isfinite(b).all() and abs(a - b).max() <= CV_CLOSE * abs(b).max()
+               for a, b in zip(found, wanted))
+
+
+@pytest.mark.parametrize('network', [pytest.param(row, id=row.name, marks=[SLOW] * (
+    row.name not in FEW)) for row in networks.GLUONCV])
 def test_a_network_of_gluoncv(network, path):
     net, inputs = regress.prepared(network, networks.CPU)
+    for name, param in net.collect_params().items():
+        if name.endswith('_var'):           # some are filled with numbers that no variance has
+            param.set_data(np.abs(param.data()))
     export_onnx(net, path, *inputs)
-    assert close(run(path, *inputs), net(*inputs))
+    assert agrees(path, net, *inputs)
+
+
+def test_what_a_network_of_gluoncv_is_told_is_in_the_file(path):
+    net, inputs = regress.prepared(next(
+        row for row in networks.GLUONCV if 'yolo3' in row.name), networks.CPU)
+    net.reset_class(['mouse', 'snake'])
+    net.set_nms(nms_thresh=.4, nms_topk=20, post_nms=5)
+    export_onnx(net, path, *inputs)
+    assert agrees(path, net, *inputs)
+    classes, *_ = run(path, *inputs)
+    assert classes.shape == (1, 5, 1) and classes.max() == 1
 
 
 # ------------------------------------------------------------------ what cannot be
@@ -255,14 +314,14 @@ def random_around(self, X):
 
 
 def unknown(self, X):
-    return X + npx.erfinv(X)
+    return X.sum() + np.linalg.svd(X)[1]
 
 
 @pytest.mark.parametrize('forward, error, match', [
     (branch, TraceError, 'while np.abs'),
     (random_shift, NoConverter, r'_npi_uniform: File ".*test_onnx.py", line \d+, in random_shift'),
     (random_around, NoConverter, r'_npi_normal: File ".*test_onnx.py", line \d+, in random_around'),
-    (unknown, NoConverter, r'erfinv: File ".*test_onnx.py", line \d+, in unknown'),
+    (unknown, NoConverter, r'_npi_svd: File ".*test_onnx.py", line \d+, in unknown'),
     (lambda self, X: npx.softmax(X, length=X[:, 0].astype('int32'), use_length=True), NoConverter,
      'softmax with use_length'),
     (lambda self, X: npx.leaky_relu(X, act_type='rrelu')[0], NoConverter, 'act_type=rrelu'),
@@ -288,8 +347,8 @@ def test_a_layer_that_is_not_converted_as_it_is_set(layer, shape, match, path):
 
 def test_all_that_is_missing_is_said_at_once(path):
     with pytest.raises(NoConverter) as error:
-        export_onnx(lambda X: npx.erfinv(X) + npx.gammaln(X), path, W)
-    assert error.value.operators == ['erfinv', 'gammaln']
+        export_onnx(lambda X: np.linalg.svd(X)[1].sum() + np.linalg.pinv(X), path, W)
+    assert error.value.operators == ['_npi_pinv_scalar_rcond', '_npi_svd']
 
 
 @pytest.mark.parametrize('place', ['no such folder/net.onnx', ''])

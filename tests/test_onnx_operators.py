@@ -78,6 +78,10 @@ def positive(X):
     return np.abs(X) + 0.1
 
 
+def bits(X, dtype):
+    return np.floor(np.abs(X) * 40 if dtype == 'uint8' else X * 40).astype(dtype)
+
+
 def rounds(X):
     """Some numbers that are equal, and some 0."""
     return np.floor(X * 2)
@@ -176,6 +180,21 @@ FREE = {
         'bij,bjk->bik', X.reshape(-1, 2, 2), X.reshape(-1, 2, 2)), np.einsum('i...->...', X),
         np.einsum('bii->b', X.reshape(-1, 2, 2)), np.einsum('bhq,bhk,kc->bhqc', X.reshape(-1, 2, 2),
                                                             X.reshape(-1, 2, 2), W[:2])],
+    'of gamma': lambda X: [npx.gammaln(X), npx.gamma(X * 2), npx.gammaln(positive(X) * 20),
+                           npx.erfinv(np.tanh(X)), npx.erfinv(np.array([1, -1, 0, 0.999999]) + 0 * X)],
+    'polynomial': lambda X: [np.polyval(SHIFT, X), np.polyval(W[0], X[0])],
+    'bitwise': lambda X: [f(a, b) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor)
+                          for a, b in ((bits(X, kind), bits(X[:1] * 3, kind)) for kind in (
+                              'int32', 'int64', 'int8', 'uint8'))] + [
+        (X > 0) & (X < 1), (X > 0) | (X < -1), (X > 0) ^ (X > -1)],
+    'bitwise, numbers': lambda X: [bits(X, kind) & 5 for kind in ('int32', 'int8')] + [
+        bits(X, 'int32') | 6, bits(X, 'int64') ^ 3, ~bits(X, 'int32'), np.bitwise_not(
+            bits(X, 'uint8')), np.bitwise_not(X > 0)],
+    'lcm': lambda X: [np.lcm(bits(X, 'int32'), bits(X * 3, 'int32')), np.lcm(bits(X, 'int32'), 6)],
+    'percentile': lambda X: [np.percentile(X, np.array([10, 50]), axis=1), np.quantile(
+        X, 0.75, axis=1, keepdims=True)] + [np.percentile(X, 30, axis=1, interpolation=kind)
+            for kind in ('lower', 'higher', 'midpoint', 'nearest')],
+    'ediff1d': lambda X: [np.ediff1d(X), np.ediff1d(X, 1, 2), np.ediff1d(X, X[:1, :2], 9)],
     # choice and order
     'where': lambda X: [np.where(X > 0, X, W[0]), np.where(X > 0, 2.0, X), np.where(X > 0, X, -INF),
                         np.where(X > 0, 1.0, 0.0), np.where(rounds(X), X, 0),
@@ -263,7 +282,41 @@ def scored(X, n):
     return np.concatenate((np.floor(np.abs(rows[:, :1]) * 2), np.abs(rows[:, 1:2]), boxes), axis=-1)
 
 
+def definite(X):
+    """Matrices that have an inverse and a root."""
+    return npx.batch_dot(X, X, transpose_b=True) + np.eye(X.shape[-2])
+
+
 FIXED = {
+    'elimination': (lambda X: [np.linalg.inv(X), np.linalg.det(X), np.linalg.slogdet(X)], (3, 4, 4)),
+    'equations': (lambda X: [np.linalg.solve(X, X[:, :, :2] * 2), np.linalg.inv(X[0, 1:, 1:])],
+                  (3, 4, 4)),
+    'tensor equations': (lambda X: [np.linalg.tensorinv(X, 1), np.linalg.tensorsolve(
+        X, X[0, 0, 0] + np.arange(4))], (4, 2, 2)),
+    'rows exchanged': (lambda X: [np.linalg.det(X - X[:, :1, :1]), np.linalg.slogdet(X[:, ::-1])],
+                       (3, 4, 4)),
+    'cholesky': (lambda X: np.linalg.cholesky(definite(X)), (2, 4, 5)),
+    'diag': (lambda X: [f(x, k) for f, x in ((np.diag, X), (np.diag, X[0]), (np.diagflat, X))
+                        for k in (0, 1, -2)], (3, 4)),
+    'diag indices': (lambda X: [np.stack(np.diag_indices_from(X)), X + 1], (3, 3)),
+    'diff of all, percentiles': (lambda X: [np.percentile(X, 60), np.percentile(
+        X, np.array([5, 20]), axis=(0, 2), keepdims=True), np.percentile(X, 5, axis=-1)], (3, 4, 2)),
+    'pictures': (lambda X: [npx.image.to_tensor(X), npx.image.normalize(
+        X.transpose(2, 0, 1), (0.1, 0.2, 0.3), (2, 3, 4)), npx.image.normalize(
+        X.transpose(2, 0, 1), 0.5, 2), npx.image.flip_left_right(X),
+        npx.image.flip_top_bottom(X), npx.image.crop(X, 1, 2, 3, 2), npx.image.resize(
+        X, (7, 3))], (6, 4, 3)),      # of an odd number of rows MXNet leaves one as it lies in memory
+    'batch of pictures': (lambda X: [npx.image.to_tensor(X), npx.image.crop(X, 1, 2, 3, 2),
+                                     npx.image.resize(X, 9)], (2, 5, 6, 3)),
+    'roi pooling': (lambda X: npx.roi_pooling(X, np.array([[0, 1, 1, 5, 4], [1, 0, 0, 2, 2]]),
+                                              (2, 3), 0.5) + npx.roi_pooling(
+        X, np.array([[0, 1, 1, 5, 4], [1, 0, 0, 2, 2]]), (2, 3), 1.0), PICTURE),
+    **{f'detections {i}': (lambda X, attrs=attrs: npx.multibox_detection(
+        npx.softmax(X[:, :4], axis=1), X[:, 4:].reshape(2, -1), corners(randn(
+            1, 30, 4, seed=2) * 0.3), **attrs), (2, 8, 30))
+       for i, attrs in enumerate((
+           {}, {'threshold': 0.4}, {'nms_threshold': 0.2}, {'force_suppress': True, 'clip': False},
+           {'variances': (0.2, 0.2, 0.3, 0.3), 'nms_threshold': 0.7}))},
     'prelu': (nn.PReLU(in_channels=6), PICTURE), 'elu': (nn.ELU(0.3), PICTURE),
         'selu': (nn.SELU(), PICTURE),
     'gelu': (nn.GELU(), PICTURE), 'swish': (nn.Swish(), PICTURE),

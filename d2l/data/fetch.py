@@ -16,6 +16,7 @@ from d2l.data import contents, samples
 
 DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
 SOURCES = ('real', 'sample')
+used = []                           # those that this process has asked for data, in order
 RETRY_WAIT = 1                      # seconds between two attempts
 TIMEOUT = 30                        # seconds without an answer
 PATIENCE = 60                       # seconds for a CHUNK
@@ -69,6 +70,8 @@ def _source():
     source = os.environ.get('D2L_DATA', SOURCES[0])
     if source not in SOURCES:
         raise ValueError(f"D2L_DATA is '{source}': say {' or '.join(SOURCES)}")
+    if source not in used:
+        used.append(source)
     return source
 
 

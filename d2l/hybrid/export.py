@@ -1,4 +1,5 @@
 """Saving a compiled net as a graph that needs none of its Python, and loading it again."""
+import ast
 import collections
 import copy
 import itertools
@@ -19,8 +20,9 @@ from .trace import Graph
 from .tree import Tree, unflatten
 
 PLAIN = bool, int, float, str, type(None)      # what a result may hold beside arrays
+KEPT = -2                   # code of npx.reshape: an axis as it is
+_FEW_DIGITS = 'float16', 'int8', 'uint8', 'bool'     # of what cannot count far
 FREE = -1  # in a saved shape: any length
-_NEW_SHAPE = {'_np_reshape': 'newshape', '_npx_reshape': 'newshape', 'Reshape': 'shape'}
 
 
 def export(net, path, *args, other=None, epoch=0):
@@ -30,7 +32,9 @@ def export(net, path, *args, other=None, epoch=0):
     data0, data1, ... (the arrays in args, in order), and path-signature.json with their shapes and
     the SHA-256 of the files. An earlier export at path stays whole until all of the new one is
     written. A Parameter has its own name, and _1, _2 ... at its end where others had it before.
-    other: arguments of another batch size (a tuple, if several): the graph then takes any
+    other: arguments of another batch size, or of another length of any kind (a tuple, if several):
+        the graph then takes any. What these two show is taken for the rule, so let them differ by
+        as much as they will
 
     Raises TraceError for a net that cannot be traced, and ValueError where one graph will not do:
     for several lengths if `forward` counts steps, as in attention or a BiRNN.
@@ -188,39 +192,150 @@ def _hand_back(graph, program, sources):
 
 
 def _any_batch(graph, program, leaves, program2, leaves2):
-    """Change the graph of `program` so that it also computes what `program2` does, traced at another
-    batch size: where a reshape names the size, it infers it; where a constant repeats itself along
-    it, it is repeated as often as the input is long. Returns the sources."""
+    """Change the graph of `program` so that it also computes what `program2` does, traced at other
+    sizes: where an attribute names a size, it infers it; where a constant repeats itself along it, or
+    counts, it does so as often as the input is long. Returns the sources."""
     nodes, nodes2, sources = graph['nodes'], program2.graph['nodes'], dict(program.sources)
     if [(n['op'], n['inputs']) for n in nodes] != [(n['op'], n['inputs']) for n in nodes2]:
         raise ValueError('forward computes another graph for the other arguments: export each')
     shapes, shapes2 = _shapes(program, leaves), _shapes(program2, leaves2)
-    like = next(((n, str((axis,))) for n, (kind, i, *_) in sources.items() if kind == 'input'
-                 for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k),
-                None)
+    # the two lengths -> (an input, its axis) that has them
+    like = {(m, k): (n, axis) for n, (kind, i, *_) in reversed(sources.items()) if kind == 'input'
+            for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k}
+
+    def add(op, what, *inputs, **attrs):
+        """A new node; inputs: numbers of nodes. Returns its number."""
+        nodes.append({'op': op, 'name': f'{what} {len(nodes)}', 'attrs': {
+            key: str(value) for key, value in attrs.items()}, 'inputs': [[i, 0, 0] for i in inputs]})
+        return len(nodes) - 1
+
+    def replace(i, new, users):
+        """Let those nodes, and the results, have another in the place of one."""
+        for entries in [n['inputs'] for n in users] + [graph['heads']]:
+            entries[:] = [[new, *e[1:]] if e[0] == i and e[1] == 0 else e for e in entries]
     for i, (node, node2) in enumerate(zip(tuple(nodes), nodes2)):
         name, source = node['name'], sources.get(node['name'], ('',))
-        axes = [x for x, (m, n) in enumerate(zip(shapes[name], shapes2[node2['name']])) if m != n]
+        pairs = [*zip(shapes[name], shapes2[node2['name']])]
+        axes, users = [x for x, (m, n) in enumerate(pairs) if m != n], tuple(nodes)
+        at = {x: (users_at, axis) for x in axes for users_at, axis in [_place(nodes, like, pairs[x])]}
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
-            if node['op'] not in _NEW_SHAPE or len(axes) != 1:
+            given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
+                     for j, k, *_ in node['inputs']]
+            free = _FREED.get(node['op'], lambda *_: None)(node, node2, given[0], pairs)
+            if free is None or any(at[x][0] is None for x in free.get('axes', ())):
                 raise ValueError(f'{node["op"]} depends on the size, {node["attrs"]} is '
                                  f'{node2["attrs"]} for the other arguments: export each')
-            node['attrs'][_NEW_SHAPE[node['op']]] = str(tuple(
-                FREE if x in axes else n for x, n in enumerate(shapes[name])))
+            same_op = free.get('op', node['op']) == node['op']
+            node.update(op=free.get('op', node['op']),
+                        attrs={**(node['attrs'] if same_op else {}), **free['attrs']})
+            last = i
+            for x in free.get('axes', ()):          # one there, repeated
+                last = add('broadcast_like', 'spread', last, at[x][0], lhs_axes=(x,),
+                           rhs_axes=(at[x][1],))
+            for x in free.get('inserted', ()):
+                last = add('expand_dims', 'axis', last, axis=x)
+            replace(i, last, users)
         elif axes and source[0] in ('const', 'state'):
             values = [program.value(source, leaves).asnumpy(),
                       program2.value(program2.sources[node2['name']], leaves2).asnumpy()]
-            one = numpy.take(values[0], [0], axis=axes[0])
-            if not like or len(axes) != 1 or any((value != one).any() for value in values):
+            one = values[0][tuple(slice(0, 1) if x in axes else slice(None) for x in range(len(pairs)))]
+            repeats = all((value == one).all() for value in values)
+            steps = None if repeats or len(axes) > 1 else _steps(values, axes[0])
+            if any(place is None for place, _ in at.values()) or not repeats and (
+                    steps is None or program.value(sources[nodes[at[axes[0]][0]]['name']],
+                                                   leaves).dtype in _FEW_DIGITS):
                 raise ValueError(f'forward makes a constant that depends on the size, of shape '
                                  f'{values[0].shape} or {values[1].shape}: export each')
-            sources[name] = 'const', np.array(one, dtype=one.dtype)
-            for n in nodes:
-                n['inputs'] = [[len(nodes), 0, 0] if e[0] == i else e for e in n['inputs']]
-            at = [n['name'] for n in nodes].index(like[0])
-            nodes.append({'op': 'broadcast_like', 'name': f'spread {name}', 'inputs': [
-                [i, 0, 0], [at, 0, 0]], 'attrs': {'lhs_axes': f'({axes[0]},)', 'rhs_axes': like[1]}})
+            sources[name], new = ('const', np.array(one, dtype=one.dtype)), i
+            for x, (as_long, axis) in at.items():
+                new = add('broadcast_like', 'spread', new, as_long, lhs_axes=(x,), rhs_axes=(axis,))
+            if not repeats:
+                new = add('_contrib_arange_like', 'count', as_long, start=0, step=1, axis=axis)
+                new = add('Cast', 'cast', new, dtype=one.dtype)
+                new = add('_npi_multiply_scalar', 'steps', new, scalar=steps)
+                new = add('_np_reshape', 'shape', new, newshape=tuple(
+                    -1 if x == axes[0] else 1 for x in range(one.ndim)))
+                new = add('_npi_add', 'sum', new, i)
+            replace(i, new, users)
     return sources
+
+
+def _place(nodes, like, pair):
+    """The number of the node of the input that has these two lengths, and its axis; None for none."""
+    name, axis = like.get(pair, (None, None))
+    return next((i for i, node in enumerate(nodes) if node['name'] == name), None), axis
+
+
+def _steps(values, axis):
+    """The number by which two constants rise along an axis, the only one of theirs, or None."""
+    first, longest = values[0].reshape(-1), max((v.reshape(-1) for v in values), key=len)
+    if any(v.size != v.shape[axis] for v in values) or first.dtype.kind not in 'fiu' or min(
+            v.size for v in values) < 2:
+        return None
+    step = (first[1] - first[0]).item()
+    counted = first[0] + numpy.arange(len(longest)).astype(first.dtype) * first.dtype.type(step)
+    return step if all((v.reshape(-1) == counted[:v.size]).all() for v in values) else None
+
+
+# What an operator's attributes are where they name no size. Each is a function of the node at both
+# sizes, and of the pairs of lengths of its input and of its result; it returns None where there are
+# none, or {'attrs': the new ones, 'op': another operator, 'axes': of the result, where it is 1 long,
+# 'inserted': axes of the result that it lacks}
+def _freed_reshape(node, node2, given, pairs):
+    if given and [p for p in given if p != (1, 1)] == [p for p in pairs if p != (1, 1)]:
+        gone = tuple(x for x, pair in enumerate(given) if pair == (1, 1))
+        return {'op': '_np_squeeze' if gone else '_copy', 'attrs': {'axis': str(gone)} if gone else {},
+                'inserted': [x for x, pair in enumerate(pairs) if pair == (1, 1)]}
+    same = [x for x, pair in enumerate(pairs) if given and pairs[:x + 1] == given[:x + 1]]
+    free = [x for x, (m, n) in enumerate(pairs) if m != n and x not in same]
+    if len(free) > 1:
+        return None
+    legacy = node['op'] == 'Reshape'
+    kept = max([x + 1 for x in same if pairs[x][0] != pairs[x][1]], default=0)
+    shape = tuple((0 if legacy else KEPT) if x < kept else FREE if x in free else m
+                  for x, (m, n) in enumerate(pairs))
+    attrs = {'shape' if legacy else 'newshape': str(shape)}
+    if node['op'] != '_np_reshape':
+        attrs['reverse'] = 'False'
+    return {'op': '_npx_reshape' if kept and not legacy else node['op'], 'attrs': attrs}
+
+
+def _freed_slice(node, node2, given, pairs):
+    ends, ends2 = ([*x] if isinstance(x, (tuple, list)) else [x] for x in (
+        ast.literal_eval(n['attrs']['end']) for n in (node, node2)))
+    rest, rest2 = ({**n['attrs'], 'end': None} for n in (node, node2))
+    if not given or rest != rest2 or any(
+            m != n and (m, n) != pair for m, n, pair in zip(ends, ends2, given)):
+        return None
+    return {'attrs': {'end': str(tuple(m if m == n else None for m, n in zip(ends, ends2)))}}
+
+
+def _freed_split(node, node2, given, pairs):
+    axis = int(node['attrs'].get('axis', 1))
+    for n, side in (node, 0), (node2, 1):
+        starts = ast.literal_eval(n['attrs']['indices'])
+        starts = [*starts] if isinstance(starts, (tuple, list)) else [starts]
+        length = given[axis][side] if given else 0
+        if not length or starts != [*range(0, length, max(length // len(starts), 1))]:
+            return None
+    return {'attrs': {'indices': '()', 'sections': str(len(starts))}}
+
+
+def _freed_broadcast(node, node2, given, pairs):
+    if not given:
+        return None
+    given, keep = [(1, 1)] * (len(pairs) - len(given)) + given, (
+        0 if node['op'] == 'broadcast_to' else KEPT)
+    free = [x for x, (m, n) in enumerate(pairs) if m != n and given[x] != (m, n)]
+    if any(given[x] != (1, 1) for x in free):
+        return None
+    return {'attrs': {'shape': str(tuple(1 if x in free else keep if m != n else m
+                                         for x, (m, n) in enumerate(pairs)))}, 'axes': free}
+
+
+_FREED = {'_np_reshape': _freed_reshape, '_npx_reshape': _freed_reshape, 'Reshape': _freed_reshape,
+          'slice': _freed_slice, '_split_v2': _freed_split, '_npi_broadcast_to': _freed_broadcast,
+          'broadcast_to': _freed_broadcast}
 
 
 def _shapes(program, leaves):

@@ -130,6 +130,15 @@ def copyto_to_cast(graph, dtypes):
         if node['op'] == '_copyto' else node for node in graph['nodes']])
 
 
+def reshape_to_numbers(graph):
+    """Make a Reshape to no axes, which `X[0]` of a vector leaves on the tape, one of np: in a graph
+    MXNet takes it for one that names no shape."""
+    return dict(graph, nodes=[
+        dict(node, op='_np_reshape', attrs={'newshape': '()'})
+        if node['op'] == 'Reshape' and node['attrs'].get('shape') == '[]' else node
+        for node in graph['nodes']])
+
+
 def holding(flags, graph, statistics):
     """The flags of CachedOp that hold for a graph: of BatchNorm's running statistics, static_shape
     would say that they are only read, and they race."""

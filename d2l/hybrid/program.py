@@ -63,7 +63,7 @@ class Program:
             graph = json.loads(mxnet.sym.Group([*heads, *trace.random, *inputs]).tojson())
             if trace.random:
                 graph = passes.draw_in_graph(graph, trace.draws, len(heads), len(trace.random))
-            graph = passes.copyto_to_cast(graph, trace.dtypes)
+            graph = passes.reshape_to_numbers(passes.copyto_to_cast(graph, trace.dtypes))
             self.graph = self.runs = passes.keep_random_order(graph)
             if optimize and self.ctx.device_type == 'cpu':      # the rules are for its kernels
                 found = trace.find([node['name'] for node in graph['nodes'] if node['op'] == 'null'])

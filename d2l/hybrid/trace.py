@@ -54,6 +54,12 @@ _FORBIDDEN = {  # function of MXNet's library -> what a forward that calls it do
     'MXInvokeCachedOpEx': 'runs a graph that was compiled or loaded before'}
 # operators whose result has as many elements as the values of their inputs say
 _DYNAMIC = re.compile('_boolean_mask$|nonzero$|_unique$|_npi_delete$|_npi_bincount$')
+# operators whose shapes MXNet cannot infer in a graph -> the same by others
+_REPLACED = {
+    '_npi_hstack': lambda arrays: np.concatenate(
+        [a if a.ndim else a.reshape(1) for a in arrays], axis=int(arrays[0].ndim > 1)),
+    '_npi_dstack': lambda arrays: np.concatenate([a if a.ndim > 2 else a.reshape(
+        *[1] * (2 - a.ndim), *a.shape, 1) for a in arrays], axis=2)}
 _REGISTERS = '_children', '_reg_params', '_forward_hooks', '_forward_pre_hooks'
 _FLAGS = [Tree().flatten(value) for value in (True, False, None)]
 # what a result may hold besides what was there before
@@ -646,6 +652,8 @@ class Trace:
         if traced and _DYNAMIC.search(op):
             raise self._error('makes an array whose shape depends on values',
                               'np.where, or a mask, keeps the shape. ' + EAGER)
+        if traced and op in _REPLACED and out is None:
+            return _REPLACED[op](inputs)
         run = functools.partial(original, handle, inputs, keys, values)
 
         def compute():

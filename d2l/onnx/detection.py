@@ -1,8 +1,9 @@
 """Converters of the operators for boxes in pictures: see operators.py."""
 import numpy as np
 
+from .graph import Value
 from .indexing import cut
-from .operators import NoConverter, operator
+from .operators import END, NoConverter, operator
 
 
 def _corners(g, boxes):
@@ -114,3 +115,101 @@ def roi_align(g, X, rois, *, pooled_size, spatial_scale, sample_ratio=-1, positi
                  sampling_ratio=max(sample_ratio, 0),
                  coordinate_transformation_mode='half_pixel' if aligned else 'output_half_pixel')
     return g.node('Where', g.node('Unsqueeze', there, [1, 2, 3]), out, g.constant(0, X.dtype))
+
+
+@operator('ROIPooling')
+def roi_pooling(g, X, rois, *, pooled_size, spatial_scale):
+    size = [pooled_size] * 2 if isinstance(pooled_size, int) else pooled_size
+    return g.node('MaxRoiPool', X, rois, pooled_shape=size, spatial_scale=spatial_scale)
+
+
+@operator('_contrib_MultiBoxDetection')
+def multibox_detection(g, scores, offsets, anchors, *, clip=True, threshold=0.01, background_id=0,
+                       nms_threshold=0.5, force_suppress=False, variances=(0.1, 0.1, 0.2, 0.2),
+                       nms_topk=-1):
+    """The boxes of 13.4 by falling score: (class, score, box), the class -1 for those that overlap a
+    better one, all -1 for those of too small a score."""
+    n, classes = scores.shape[2], scores.shape[1] - 1
+    if isinstance(n, str) or background_id or nms_topk > 0 or not 0 < nms_threshold <= 1:
+        raise NoConverter('_contrib_MultiBoxDetection of a free length, with nms_topk, or another '
+                          'background_id')
+    zero, missing = g.constant(0, 'float32'), g.constant(-1, 'float32')
+    of_classes = cut(g, scores, 1, 1, END)
+    best = g.node('ReduceMax', of_classes, axes=[1], keepdims=0)
+    ids = g.node('ArgMax', of_classes, axis=1, keepdims=0)
+    centers = _centers(g, anchors)
+    at, size = cut(g, centers, -1, 0, 2), cut(g, centers, -1, 2, 4)
+    moved = g.node('Mul', g.node('Reshape', offsets, [0, n, 4]), g.constant(variances, 'float32'))
+    at = g.node('Add', g.node('Mul', cut(g, moved, -1, 0, 2), size), at)
+    size = g.node('Mul', g.node('Exp', cut(g, moved, -1, 2, 4)), size)
+    boxes = _corners(g, g.node('Concat', at, size, axis=-1))
+    boxes = g.node('Clip', boxes, zero, g.constant(1, 'float32')) if clip else boxes
+    valid = g.node('GreaterOrEqual', best, g.constant(threshold, 'float32'))
+    best, order = g.node('TopK', g.node('Where', valid, best, g.constant(-np.inf, 'float32')), [n],
+                         axis=1, outputs=2)
+    valid = g.node('Greater', best, g.constant(-np.inf, 'float32'))
+    ids = g.node('GatherElements', ids, order, axis=1)
+    boxes = g.node('GatherND', boxes, g.node('Unsqueeze', order, [2]), batch_dims=1)
+    place = g.node('Where', valid, g.constant(np.arange(n, 0, -1)[None], 'float32'), zero)
+    by_class = g.node('Unsqueeze', place, [1])
+    if not force_suppress:                          # each class by itself
+        of_class = g.node('Equal', g.node('Unsqueeze', ids, [1]),
+                          g.constant(np.arange(classes)[None, :, None]))
+        by_class = g.node('Where', of_class, by_class, zero)
+    kept = g.node('NonMaxSuppression', boxes, by_class, g.constant(n),
+                  g.constant(nms_threshold, 'float32'), zero)
+    kept = g.node('Gather', kept, [0, 2], axis=1)
+    mask = g.node('ScatterND', g.node('Expand', zero, g.node('Shape', place)), kept, g.node(
+        'Expand', g.constant(1, 'float32'), g.node('Shape', g.node('Squeeze', cut(
+            g, kept, 1, 0, 1), [1]))))
+    ids = g.node('Where', g.node('Greater', mask, zero), g.cast(ids, 'float32'), missing)
+    rows = g.node('Concat', g.node('Unsqueeze', ids, [2]), g.node('Unsqueeze', best, [2]), boxes,
+                  axis=2)
+    return g.node('Where', g.node('Unsqueeze', valid, [2]), rows, missing)
+
+
+# ------------------------------------------------------------------ pictures, (..., H, W, 3)
+@operator('_image_to_tensor')
+def to_tensor(g, X):
+    n = len(X.shape)
+    out = g.node('Transpose', g.cast(X, 'float32'), perm=[*range(n - 3), n - 1, n - 3, n - 2])
+    return g.node('Div', out, g.constant(255, 'float32'))
+
+
+@operator('_image_normalize')
+def normalize(g, X, *, mean=(0,), std=(1,)):
+    """Of pictures (..., 3, H, W)."""
+    mean, std = (g.constant(np.resize(x, X.shape[-3])[:, None, None], X.dtype) for x in (
+        np.atleast_1d(mean), np.atleast_1d(std)))
+    return g.node('Div', g.node('Sub', X, mean), std)
+
+
+@operator('_image_flip_left_right')
+def flip_left_right(g, X):
+    return cut(g, X, len(X.shape) - 2, -1, -END, -1)
+
+
+@operator('_image_flip_top_bottom')
+def flip_top_bottom(g, X):
+    return cut(g, X, len(X.shape) - 3, -1, -END, -1)
+
+
+@operator('_image_crop')
+def crop(g, X, *, x, y, width, height):
+    n = len(X.shape)
+    return g.node('Slice', X, [y, x], [y + height, x + width], [n - 3, n - 2])
+
+
+@operator('_image_resize')
+def resize(g, X, *, size=(), keep_ratio=False, interp=1):
+    if X.dtype != 'float32' or interp != 1:         # OpenCV rounds bytes in its own way
+        raise NoConverter('_image_resize of another dtype than float32, or with another interp')
+    n = len(X.shape)
+    height, width = g.out[0].shape[-3:-1]
+    if isinstance(height, str) or isinstance(width, str):
+        raise NoConverter('_image_resize of a free length')
+    first, last = [*range(n - 3), n - 1, n - 3, n - 2], [*range(n - 3), n - 2, n - 1, n - 3]
+    X = Value(g.node('Transpose', X, perm=first), [X.shape[i] for i in first], X.dtype)
+    sizes = g.lengths(*((X, i) for i in range(n - 2)), height, width)
+    return g.node('Transpose', g.node('Resize', X, None, None, sizes, mode='linear',
+                                      coordinate_transformation_mode='half_pixel'), perm=last)

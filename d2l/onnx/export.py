@@ -3,6 +3,7 @@ import functools
 import inspect
 import json
 import os
+import re
 import tempfile
 
 import mxnet
@@ -11,13 +12,14 @@ from mxnet.ndarray import NDArray
 from mxnet.ndarray._internal import CachedOp
 
 from .. import files
+from ..data import fetch
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
 from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
-from . import detection, indexing       # noqa: F401: they register converters
+from . import detection, indexing, linalg       # noqa: F401: they register converters
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
@@ -35,8 +37,11 @@ def export_onnx(net, path, *example, other=None):
     The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
     the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
     does, and NoConverter, which says where `forward` calls it, for an operator that is not
-    converted. A file at path is replaced once the new one is complete and valid. Its metadata say
-    `network`, the name of the net's class or function, and the version of d2l.
+    converted. A file at path is replaced once the new one is complete and valid. Its metadata: the
+    producer is d2l, with its version; `network` is the name of the net's class or function;
+    `section`, where it is known, the section of the book that defines it, or else the one that
+    `python -m chapters` runs; `data`, unless this process has asked for none, is `real` or `sample`,
+    or both, in the order in which it did.
     """
     from .. import __version__                      # which is there once d2l is imported
     onnx = _onnx()
@@ -61,7 +66,7 @@ def export_onnx(net, path, *example, other=None):
     model = onnx.helper.make_model(graph, producer_name='d2l', ir_version=IR_VERSION,
                                    producer_version=__version__,
                                    opset_imports=[onnx.helper.make_opsetid('', OPSET)])
-    onnx.helper.set_model_props(model, {'network': _name(net)})
+    onnx.helper.set_model_props(model, _metadata(net))
     content = model.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
     files.write(path, content)
@@ -77,12 +82,26 @@ def _onnx():
     return onnx
 
 
-def _name(net):
-    """What a net is called where it is defined: that of its class, or of the function."""
+def _metadata(net):
+    """What a file says of its net: its name where it is defined, and where it and its data are from."""
     while isinstance(net, CompiledBlock):
         net = net._net
-    return type(net).__qualname__ if isinstance(net, gluon.Block) else getattr(
-        net, '__qualname__', type(net).__qualname__)
+    defined = type(net) if isinstance(net, gluon.Block) or not hasattr(
+        net, '__qualname__') else net
+    found = {'network': defined.__qualname__, 'data': ', '.join(fetch.used), 'section': _section(
+        defined) or os.environ.get('D2L_SECTION')}
+    return {key: text for key, text in found.items() if text}
+
+
+def _section(defined):
+    """The number of the section that saves a class or a function in d2l, or None."""
+    if defined.__module__ != 'd2l.book':
+        return None
+    lines, at = inspect.findsource(defined)
+    for line in reversed(lines[:at]):               # above each listing, the path of its section
+        found = re.match(r'# chapters/ch(\d+)_\w+/s(\d+)_\w+\.py$', line)
+        if found:
+            return '.'.join(str(int(number)) for number in found.groups())
 
 
 def signature(net):

@@ -182,6 +182,68 @@ def _diagonal(g, X, offset, axis1, axis2, keep):
     return g.node('Einsum', X, equation=f'{"".join(letters)}->{rest}{letters[axis1] * keep}')
 
 
+@operator('_np_diag')
+def diag(g, X, *, k=0):
+    """The diagonal of a matrix, or a matrix with this diagonal."""
+    if len(X.shape) == 2:
+        return _diagonal(g, X, k, 0, 1, True)
+    if isinstance(X.shape[0], str):
+        raise NoConverter('_np_diag of a free length')
+    n = X.shape[0] + abs(k)
+    X = g.node('Unsqueeze', g.node('Pad', X, [0, abs(k)], g.constant(0, X.dtype)), [1 if k >= 0 else 0])
+    return g.node('Where', g.constant(np.eye(n, k=k), 'bool'), X, g.constant(0, g.out[0].dtype))
+
+
+@operator('_np_diagflat')
+def diagflat(g, X, *, k=0):
+    flat, _ = _flat(g, X, None)
+    return diag(g, flat, k=k)
+
+
+@operator('_npi_diag_indices_from')
+def diag_indices_from(g, X):
+    if isinstance(X.shape[0], str):
+        raise NoConverter('_npi_diag_indices_from of a free length')
+    return g.node('Identity', g.constant(np.stack(np.diag_indices(*X.shape[:1], len(X.shape))),
+                                         g.out[0].dtype))
+
+
+@operator('_npi_ediff1d')
+def ediff1d(g, X, *more, to_begin_arr_given=False, to_end_arr_given=False, to_begin_scalar=None,
+            to_end_scalar=None):
+    arrays, (flat, _) = iter(more), _flat(g, X, None)
+    ends = [[g.node('Reshape', next(arrays), [-1])] if given else [] if scalar is None else [
+        g.constant([scalar], X.dtype)] for given, scalar in (
+            (to_begin_arr_given, to_begin_scalar), (to_end_arr_given, to_end_scalar))]
+    parts = [*ends[0], diff(g, flat), *ends[1]]
+    return g.node('Concat', *parts, axis=0) if len(parts) > 1 else parts[0]
+
+
+@operator('_npi_percentile')
+def percentile(g, X, q=None, *, axis=None, interpolation='linear', keepdims=False, q_scalar=None):
+    """Between the two places in order that are nearest, as interpolation says."""
+    n = len(X.shape)
+    axes = [*range(n)] if axis is None else [a % n for a in (
+        [axis] if isinstance(axis, int) else axis)]
+    kept = [i for i in range(n) if i not in axes]
+    if any(isinstance(X.shape[i], str) for i in axes) or q is not None and q.data is None:
+        raise NoConverter('_npi_percentile over a free length, or whose q is no constant')
+    percent = np.asarray(q_scalar if q is None else q.data, 'float64')
+    length, dtype = int(np.prod([X.shape[i] for i in axes])), g.out[0].dtype
+    rows = g.node('Reshape', g.node('Transpose', X, perm=kept + axes), g.lengths(
+        *((X, i) for i in kept), length))
+    ordered, _ = g.node('TopK', g.cast(rows, dtype), [length], axis=-1, largest=0, outputs=2)
+    at = percent.reshape(-1) / 100 * (length - 1)
+    low, high = np.floor(at).astype(int), np.ceil(at).astype(int)
+    share = {'linear': at - low, 'lower': 0 * at, 'higher': 0 * at + 1, 'midpoint': 0 * at + 0.5,
+             'nearest': np.round(at) - low}[interpolation]
+    below, above = (g.node('Gather', ordered, g.constant(i), axis=-1) for i in (low, high))
+    out = g.node('Add', below, g.node('Mul', g.node('Sub', above, below), g.constant(share, dtype)))
+    out = g.node('Transpose', out, perm=[len(kept), *range(len(kept))])
+    shape = [(X, i) if i in kept else 1 for i in range(n) if i in kept or keepdims]
+    return g.node('Reshape', out, g.lengths(*percent.shape, *shape))
+
+
 @operator('Pad', '_npi_pad')
 def pad(g, X, *, mode='constant', pad_width, constant_value=0.0, reflect_type='even'):
     widths = np.array(pad_width).reshape(-1, 2)

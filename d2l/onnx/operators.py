@@ -281,6 +281,131 @@ def nan_to_num(g, X, *, copy=True, nan=0.0, posinf=None, neginf=None):
     return X
 
 
+@operator('gammaln')
+def gammaln(g, X):
+    """The logarithm of |gamma(x)|, by Lanczos's sum, in float64."""
+    return g.cast(_gammaln(g, g.cast(X, 'float64')), X.dtype)
+
+
+# of Lanczos's sum for g = 7
+_LANCZOS = [676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
+            12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7]
+
+
+def _gammaln(g, x):
+    number = functools.partial(g.constant, dtype='float64')
+    one, half, pi = number(1), number(0.5), number(np.pi)
+    mirrored = g.node('Less', x, half)              # gamma(x) gamma(1 - x) sin(pi x) = pi
+    z = g.node('Sub', g.node('Where', mirrored, g.node('Sub', one, x), x), one)
+    total = number(0.99999999999980993)
+    for i, factor in enumerate(_LANCZOS, 1):
+        total = g.node('Add', total, g.node('Div', number(factor), g.node('Add', z, number(i))))
+    t = g.node('Add', z, number(7.5))
+    log = g.node('Sub', g.node('Mul', g.node('Add', z, half), g.node('Log', t)), t)
+    log = g.node('Add', g.node('Add', log, g.node('Log', total)), number(np.log(2 * np.pi) / 2))
+    # of x - round(x), since pi x is not exact
+    rest = g.node('Sub', x, g.node('Round', x))
+    sine = g.node('Abs', g.node('Sin', g.node('Mul', pi, rest)))
+    return g.node('Where', mirrored, g.node('Sub', g.node('Log', g.node('Div', pi, sine)), log), log)
+
+
+@operator('gamma')
+def gamma(g, X):
+    x, two = g.cast(X, 'float64'), g.constant(2, 'float64')
+    size = g.node('Exp', _gammaln(g, x))
+    odd = g.node('Equal', g.node('Mod', g.node('Floor', x), two, fmod=1), g.constant(-1, 'float64'))
+    negative = g.node('And', odd, g.node('Less', x, g.constant(0, 'float64')))
+    return g.cast(g.node('Where', negative, g.node('Neg', size), size), X.dtype)
+
+
+# polynomials in w = -log(1 - x x), for small w and for large ones: M. Giles, Approximating the erfinv
+# function, 2012
+_ERFINV = [(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+            -0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
+           (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+            -0.0076224613, 0.00943887047, 1.00167406, 2.83297682)]
+
+
+@operator('erfinv')
+def erfinv(g, X):
+    number = functools.partial(g.constant, dtype=X.dtype)
+    one = number(1)
+    w = g.node('Neg', g.node('Log', g.node('Mul', g.node('Sub', one, X), g.node('Add', one, X))))
+    w = g.node('Max', w, number(0))
+    near = g.node('Less', w, number(5))
+    places = [g.node('Sub', w, number(2.5)), g.node('Sub', g.node('Sqrt', w), number(3))]
+    sums = [_horner(g, [number(factor) for factor in factors], place)
+            for factors, place in zip(_ERFINV, places)]
+    value = g.node('Mul', X, g.node('Where', near, *sums))
+    end = g.node('Equal', g.node('Abs', X), one)
+    return g.node('Where', end, g.node('Mul', X, number(np.inf)), value)
+
+
+def _horner(g, factors, x):
+    """A polynomial of x, the factor of the highest power first."""
+    total = factors[0]
+    for factor in factors[1:]:
+        total = g.node('Add', g.node('Mul', total, x), factor)
+    return total
+
+
+@operator('_npi_polyval')
+def polyval(g, p, X):
+    n = p.shape[0]
+    if isinstance(n, str):
+        raise NoConverter('_npi_polyval of a free number of factors')
+    factors = [g.node('Squeeze', g.node('Slice', p, [i], [i + 1], [0]), [0]) for i in range(n)]
+    return _horner(g, [g.node('Add', factors[0], filled(g, X, 0)), *factors[1:]], X)
+
+
+def _bitwise(op, g, a, b):
+    """Bit by bit, for ONNX has no such operators before its opset 18."""
+    dtype = g.out[0].dtype
+    if dtype == bool:
+        return g.node(op, *(_cast(g, x, bool) for x in (a, b)))
+    places = np.arange(8 * dtype.itemsize)
+    wide = 'uint64' if dtype.itemsize == 8 else 'uint32'
+    factors = [2 ** int(i) for i in places]
+    if dtype.kind == 'i':
+        factors[-1] = -factors[-1]
+    bits = [g.cast(g.node('Mod', g.node('BitShift', g.node('Unsqueeze', g.cast(
+        _cast(g, x, dtype), wide), [-1]), g.constant(places, wide), direction='RIGHT'),
+        g.constant(2, wide)), bool) for x in (a, b)]
+    bits = g.cast(g.node(op, *bits), 'int64')
+    return g.cast(g.node('ReduceSum', g.node('Mul', bits, factors), [-1], keepdims=0), dtype)
+
+
+for _name, _op in {'and': 'And', 'or': 'Or', 'xor': 'Xor'}.items():
+    operator(f'_npi_bitwise_{_name}')(lambda g, a, b, op=_op: _bitwise(op, g, a, b))
+    operator(f'_npi_bitwise_{_name}_scalar')(
+        lambda g, a, op=_op, *, scalar, is_int=True: _bitwise(op, g, a, int(scalar)))
+
+
+@operator('_npi_bitwise_not')
+def bitwise_not(g, X):
+    if X.dtype == bool:
+        return g.node('Not', X)
+    return g.cast(g.node('Sub', [-1 if X.dtype.kind == 'i' else 2 ** (8 * X.dtype.itemsize) - 1],
+                         g.cast(X, 'int64')), X.dtype)
+
+
+def _lcm(g, a, b):
+    """By Euclid's algorithm, as many steps as the largest numbers need."""
+    dtype = g.out[0].dtype
+    zero, one = g.constant(0, dtype), g.constant(1, dtype)
+    a, b = [g.node('Abs', _cast(g, x, dtype)) for x in (a, b)]
+    high, low = a, b
+    for _ in range(46 if dtype.itemsize <= 4 else 92):
+        done = g.node('Equal', low, zero)
+        rest = g.node('Mod', high, g.node('Where', done, one, low))
+        high, low = g.node('Where', done, high, low), g.node('Where', done, zero, rest)
+    return g.node('Mul', g.node('Div', a, g.node('Where', g.node('Equal', high, zero), one, high)), b)
+
+
+operator('_npi_lcm')(_lcm)
+operator('_npi_lcm_scalar')(lambda g, a, *, scalar, is_int=True: _lcm(g, a, int(scalar)))
+
+
 @operator('clip')
 def clip(g, X, *, a_min, a_max):
     return g.node('Clip', X, *(g.constant(a, g.out[0].dtype) for a in (a_min, a_max)))
