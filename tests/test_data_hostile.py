@@ -1,4 +1,5 @@
 """d2l.data against hostile archives and servers: never a wrong file, never a raw error, never a hang."""
+import gzip
 import hashlib
 import io
 import lzma
@@ -111,9 +112,54 @@ HOSTILE = {
     'zip, encrypted': ('.zip', encrypted), 'zip, LZMA': ('.zip', broken_lzma),
     'zip, a method of the future': ('.zip', lambda: with_method(99)),
     'zip, a name of NUL': ('.zip', lambda: bytearray(bytes(zipped()).replace(b'a/x', b'\0\0\0'))),
+    **{f'tar, a {name} of 32 MiB': ('.tar.gz', lambda kind=kind: gzip.compress(header(kind) + bytes(2 ** 25) + tar(
+        member('a/x')), 1)) for name, kind in {
+            'long name': tarfile.GNUTYPE_LONGNAME, 'long link': tarfile.GNUTYPE_LONGLINK,
+            'pax header': tarfile.XHDTYPE, 'global pax header': tarfile.XGLTYPE}.items()},
+    'tar, a sparse file of holes': ('.tar', lambda: sparse(2 ** 32)),
+    'tar, a sparse file of pax': ('.tar', lambda: tar(member('a/x', pax_headers={
+        'GNU.sparse.map': '0,1', 'GNU.sparse.size': '99'}), kind=tarfile.PAX_FORMAT)),
+    'tar, a file through a link': ('.tar', lambda: tar(
+        member('a', b'', type=tarfile.SYMTYPE, linkname='..'), member('a/x'))),
+    'tar, a hard link': ('.tar', lambda: tar(
+        member('a'), member('b', b'', type=tarfile.LNKTYPE, linkname='a'))),
+    'tar, a name of what is removed': ('.tar', lambda: tar(member('.d2l-new-abcdefgh/x'))),
+    'tar, a path of pax': ('.tar', lambda: tar(
+        member('a/x', pax_headers={'path': '../x'}), kind=tarfile.PAX_FORMAT)),
+    'zip, larger than it says': ('.zip', lambda: with_size(5)),
+    'zip, smaller than it says': ('.zip', lambda: with_size(2 ** 24)),
+    'zip, a link': ('.zip', lambda: with_mode(0o120777)), 'zip, a pipe': ('.zip', lambda: with_mode(0o010644)),
     'zip, a file and a folder': ('.zip', lambda: zipped(**{'x': b'1', 'x/y': b'2'})),
     'zip, a long name': ('.zip', lambda: zipped(**{'x' * 5000: b'1'})),
 }
+
+
+def header(kind, size=2 ** 25):
+    info = tarfile.TarInfo('x')
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse(size):
+    """A tar file of 2 KiB whose member has this size: a hole and no data."""
+    data = bytearray(header(tarfile.GNUTYPE_SPARSE, 0)) + bytes(1024)
+    data[483:495] = b'%011o\0' % size
+    check(data)
+    return data
+
+
+def with_size(size):
+    data = zipped(x=CONTENT)
+    at = data.find(b'PK\1\2') + 24
+    data[at:at + 4] = size.to_bytes(4, 'little')
+    return data
+
+
+def with_mode(mode):
+    data = zipped(x=b'..')
+    at = data.find(b'PK\1\2') + 38
+    data[at:at + 4] = (mode << 16).to_bytes(4, 'little')
+    return data
 
 
 def huge():
@@ -139,7 +185,7 @@ def attempt(tmp_path, ext, data):
     except ArchiveError:
         assert tree(target) == before
         return True
-    assert not [name for name in os.listdir(target) if name.startswith('.new-')]
+    assert not [name for name in os.listdir(target) if name.startswith(files.PREFIX)]
     return False
 
 
