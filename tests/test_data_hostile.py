@@ -303,6 +303,7 @@ def answer(status='200 OK', *headers, body=CONTENT):
         'latin-1') + body
 
 
+GZIPPED, ENDLESS = gzip.compress(CONTENT), b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'
 WRONG = {
     **{f'status {status}': answer(f'{status} X') for status in (
         201, 202, 203, 204, 205, 206, 207, 299, 300, 304, 305, 399, 400, 404, 418, 499, 600, 999)},
@@ -327,6 +328,18 @@ WRONG = {
     'chunks of letters': answer('200 OK', 'Transfer-Encoding: chunked', body=b'zz\r\nabc'),
     'chunks that end': answer('200 OK', 'Transfer-Encoding: chunked', body=b'5\r\nabc'),
     'no gzip': answer('200 OK', 'Content-Encoding: gzip'),
+    'gzip that ends': answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED[:-12]),
+    'nearly nothing of gzip': answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED[:12]),
+    'gzip in chunks': answer('200 OK', 'Transfer-Encoding: gzip, chunked', body=b'%x\r\n%b\r\n0\r\n\r\n' % (
+        len(GZIPPED), GZIPPED)),
+    'no length': ENDLESS + CONTENT[:100], 'no length, HTTP/1.0': b'HTTP/1.0 200 OK\r\n\r\n' + CONTENT[:100],
+    'no length, gzip': ENDLESS[:-2] + b'Content-Encoding: gzip\r\n\r\n' + GZIPPED[:-12],
+    'HTTP/0.9': CONTENT, 'chunks without an end': answer(
+        '200 OK', 'Transfer-Encoding: chunked', body=b'%x\r\n%b\r\n' % (len(CONTENT), CONTENT)),
+    'a negative chunk': answer('200 OK', 'Transfer-Encoding: chunked', body=b'-5\r\nabc'),
+    'switching protocols': answer('101 Switching Protocols'),
+    **{f'location {where}': answer('302 Found', f'Location: {where}') for where in (
+        'ftp://127.0.0.1/x', 'data:text/plain,x', '//', 'http:///x', '\\\\x\\y')},
 }
 
 
@@ -353,8 +366,28 @@ def test_a_wrong_answer_is_not_kept(name, tmp_path):
         refused(server, tmp_path)
 
 
+RIGHT = {
+    'no length': (ENDLESS + CONTENT, SHA1),
+    'gzip': (answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED), SHA1),
+    'chunks': (answer('200 OK', 'Transfer-Encoding: chunked', body=b'%x\r\n%b\r\n0\r\n\r\n' % (
+        len(CONTENT), CONTENT)), None),
+    'a length': (answer(), None),
+}
+
+
+@pytest.mark.parametrize('name', RIGHT)
+def test_a_right_answer_is_kept(name, tmp_path):
+    """One that does not say its end too, where the SHA-1 does."""
+    data, sha1 = RIGHT[name]
+    with Server(data) as server:
+        path = fetch.door(server.url, str(tmp_path / 'set.txt'), sha1_hash=sha1, retries=1)
+    with open(path, 'rb') as file:
+        assert file.read() == CONTENT
+
+
 DRIPS = {
     'of the body': [answer('200 OK', 'Content-Length: 100000', body=b''), *[b'x'] * 1000],
+    'of answers to wait for': [b'HTTP/1.1 100 Continue\r\n\r\n'] * 50,
     'of the headers': [b'HTTP/1.1 200 OK\r\n', *[b'X: y\r\n'] * 50], 'of one header': [b'H'] * 1000,
     'of chunks': [answer('200 OK', 'Transfer-Encoding: chunked', body=b''), *[b'1\r\nx\r\n'] * 1000],
 }
