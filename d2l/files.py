@@ -7,10 +7,12 @@ remove: those that it can lock.
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 
-PREFIX = '.new-'
+PREFIX = '.d2l-new-'
+OURS = re.compile(re.escape(PREFIX) + '[a-z0-9_]{8}')     # what mkdtemp makes of it: nobody else's
 
 
 @contextlib.contextmanager
@@ -30,13 +32,14 @@ def new_folder(folder):
 def _names(folder):
     """The names of temporary folders there; none where they cannot be read."""
     try:
-        return [name for name in os.listdir(folder) if name.startswith(PREFIX)]
+        return [name for name in os.listdir(folder) if OURS.fullmatch(name)]
     except OSError:
         return []
 
 
 def _lock(path):
-    """A descriptor that locks a folder; None if another process has locked it, or it is gone."""
+    """A descriptor that locks a folder; None where it is gone, or cannot be locked. Raises
+    BlockingIOError where another process has locked it."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -45,6 +48,9 @@ def _lock(path):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(lock), os.stat(path)):
             return lock
+    except BlockingIOError:
+        os.close(lock)
+        raise
     except OSError:
         pass
     os.close(lock)
@@ -58,7 +64,10 @@ def _locked(folder):
         raise FileNotFoundError(f'there is no folder {folder}: os.makedirs({str(folder)!r}) makes it')
     while True:
         new = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
-        lock = _lock(new)
+        try:
+            lock = _lock(new)
+        except BlockingIOError:         # of a process that takes it for abandoned
+            continue
         if lock is not None:
             return new, lock
         if os.path.isdir(new):
@@ -66,7 +75,10 @@ def _locked(folder):
 
 
 def _remove_abandoned(path):
-    lock = _lock(path)
+    try:
+        lock = _lock(path)
+    except BlockingIOError:
+        return
     if lock is not None:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)

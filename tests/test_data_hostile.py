@@ -1,4 +1,5 @@
 """d2l.data against hostile archives and servers: never a wrong file, never a raw error, never a hang."""
+import gzip
 import hashlib
 import io
 import lzma
@@ -111,9 +112,54 @@ HOSTILE = {
     'zip, encrypted': ('.zip', encrypted), 'zip, LZMA': ('.zip', broken_lzma),
     'zip, a method of the future': ('.zip', lambda: with_method(99)),
     'zip, a name of NUL': ('.zip', lambda: bytearray(bytes(zipped()).replace(b'a/x', b'\0\0\0'))),
+    **{f'tar, a {name} of 32 MiB': ('.tar.gz', lambda kind=kind: gzip.compress(header(kind) + bytes(2 ** 25) + tar(
+        member('a/x')), 1)) for name, kind in {
+            'long name': tarfile.GNUTYPE_LONGNAME, 'long link': tarfile.GNUTYPE_LONGLINK,
+            'pax header': tarfile.XHDTYPE, 'global pax header': tarfile.XGLTYPE}.items()},
+    'tar, a sparse file of holes': ('.tar', lambda: sparse(2 ** 32)),
+    'tar, a sparse file of pax': ('.tar', lambda: tar(member('a/x', pax_headers={
+        'GNU.sparse.map': '0,1', 'GNU.sparse.size': '99'}), kind=tarfile.PAX_FORMAT)),
+    'tar, a file through a link': ('.tar', lambda: tar(
+        member('a', b'', type=tarfile.SYMTYPE, linkname='..'), member('a/x'))),
+    'tar, a hard link': ('.tar', lambda: tar(
+        member('a'), member('b', b'', type=tarfile.LNKTYPE, linkname='a'))),
+    'tar, a name of what is removed': ('.tar', lambda: tar(member('.d2l-new-abcdefgh/x'))),
+    'tar, a path of pax': ('.tar', lambda: tar(
+        member('a/x', pax_headers={'path': '../x'}), kind=tarfile.PAX_FORMAT)),
+    'zip, larger than it says': ('.zip', lambda: with_size(5)),
+    'zip, smaller than it says': ('.zip', lambda: with_size(2 ** 24)),
+    'zip, a link': ('.zip', lambda: with_mode(0o120777)), 'zip, a pipe': ('.zip', lambda: with_mode(0o010644)),
     'zip, a file and a folder': ('.zip', lambda: zipped(**{'x': b'1', 'x/y': b'2'})),
     'zip, a long name': ('.zip', lambda: zipped(**{'x' * 5000: b'1'})),
 }
+
+
+def header(kind, size=2 ** 25):
+    info = tarfile.TarInfo('x')
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse(size):
+    """A tar file of 2 KiB whose member has this size: a hole and no data."""
+    data = bytearray(header(tarfile.GNUTYPE_SPARSE, 0)) + bytes(1024)
+    data[483:495] = b'%011o\0' % size
+    check(data)
+    return data
+
+
+def with_size(size):
+    data = zipped(x=CONTENT)
+    at = data.find(b'PK\1\2') + 24
+    data[at:at + 4] = size.to_bytes(4, 'little')
+    return data
+
+
+def with_mode(mode):
+    data = zipped(x=b'..')
+    at = data.find(b'PK\1\2') + 38
+    data[at:at + 4] = (mode << 16).to_bytes(4, 'little')
+    return data
 
 
 def huge():
@@ -139,7 +185,7 @@ def attempt(tmp_path, ext, data):
     except ArchiveError:
         assert tree(target) == before
         return True
-    assert not [name for name in os.listdir(target) if name.startswith('.new-')]
+    assert not [name for name in os.listdir(target) if name.startswith(files.PREFIX)]
     return False
 
 
@@ -257,6 +303,7 @@ def answer(status='200 OK', *headers, body=CONTENT):
         'latin-1') + body
 
 
+GZIPPED, ENDLESS = gzip.compress(CONTENT), b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n'
 WRONG = {
     **{f'status {status}': answer(f'{status} X') for status in (
         201, 202, 203, 204, 205, 206, 207, 299, 300, 304, 305, 399, 400, 404, 418, 499, 600, 999)},
@@ -281,6 +328,18 @@ WRONG = {
     'chunks of letters': answer('200 OK', 'Transfer-Encoding: chunked', body=b'zz\r\nabc'),
     'chunks that end': answer('200 OK', 'Transfer-Encoding: chunked', body=b'5\r\nabc'),
     'no gzip': answer('200 OK', 'Content-Encoding: gzip'),
+    'gzip that ends': answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED[:-12]),
+    'nearly nothing of gzip': answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED[:12]),
+    'gzip in chunks': answer('200 OK', 'Transfer-Encoding: gzip, chunked', body=b'%x\r\n%b\r\n0\r\n\r\n' % (
+        len(GZIPPED), GZIPPED)),
+    'no length': ENDLESS + CONTENT[:100], 'no length, HTTP/1.0': b'HTTP/1.0 200 OK\r\n\r\n' + CONTENT[:100],
+    'no length, gzip': ENDLESS[:-2] + b'Content-Encoding: gzip\r\n\r\n' + GZIPPED[:-12],
+    'HTTP/0.9': CONTENT, 'chunks without an end': answer(
+        '200 OK', 'Transfer-Encoding: chunked', body=b'%x\r\n%b\r\n' % (len(CONTENT), CONTENT)),
+    'a negative chunk': answer('200 OK', 'Transfer-Encoding: chunked', body=b'-5\r\nabc'),
+    'switching protocols': answer('101 Switching Protocols'),
+    **{f'location {where}': answer('302 Found', f'Location: {where}') for where in (
+        'ftp://127.0.0.1/x', 'data:text/plain,x', '//', 'http:///x', '\\\\x\\y')},
 }
 
 
@@ -307,8 +366,28 @@ def test_a_wrong_answer_is_not_kept(name, tmp_path):
         refused(server, tmp_path)
 
 
+RIGHT = {
+    'no length': (ENDLESS + CONTENT, SHA1),
+    'gzip': (answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED), SHA1),
+    'chunks': (answer('200 OK', 'Transfer-Encoding: chunked', body=b'%x\r\n%b\r\n0\r\n\r\n' % (
+        len(CONTENT), CONTENT)), None),
+    'a length': (answer(), None),
+}
+
+
+@pytest.mark.parametrize('name', RIGHT)
+def test_a_right_answer_is_kept(name, tmp_path):
+    """One that does not say its end too, where the SHA-1 does."""
+    data, sha1 = RIGHT[name]
+    with Server(data) as server:
+        path = fetch.door(server.url, str(tmp_path / 'set.txt'), sha1_hash=sha1, retries=1)
+    with open(path, 'rb') as file:
+        assert file.read() == CONTENT
+
+
 DRIPS = {
     'of the body': [answer('200 OK', 'Content-Length: 100000', body=b''), *[b'x'] * 1000],
+    'of answers to wait for': [b'HTTP/1.1 100 Continue\r\n\r\n'] * 50,
     'of the headers': [b'HTTP/1.1 200 OK\r\n', *[b'X: y\r\n'] * 50], 'of one header': [b'H'] * 1000,
     'of chunks': [answer('200 OK', 'Transfer-Encoding: chunked', body=b''), *[b'1\r\nx\r\n'] * 1000],
 }

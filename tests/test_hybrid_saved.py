@@ -4,12 +4,14 @@ import os
 import pathlib
 import random
 import re
+import threading
 
 import numpy as onp
 import pytest
 from mxnet import np, npx
 from mxnet.gluon import nn
 
+from d2l import files
 from d2l.hybrid import export, load_exported, saved
 from tests.test_hybrid import dense_net, randn, ready
 
@@ -65,6 +67,73 @@ def test_a_full_disk_loses_no_export(limit, path, python):
             sys.stderr.write(f'OSError {error}')""", path, limit)
     assert done.stderr.startswith('OSError'), done.stderr
     assert contents(path) == before and len(list(path.parent.iterdir())) == 3
+
+
+WRITERS, TURNS = 4, 25
+
+
+def test_exports_to_one_place_at_once_are_one_of_them(tmp_path):
+    """Each process that does so goes on; what is there in the end is whole, and of one of them."""
+    path, failed = str(tmp_path / 'net'), []
+
+    def write(number):
+        try:
+            for turn in range(TURNS):
+                with files.new_folder(tmp_path) as new:
+                    for end in ENDS:
+                        pathlib.Path(new, f'net-{end}').write_text(f'{number} {turn}')
+                    saved.publish(path, new)
+        except Exception as error:
+            failed.append(error)
+    writers = [threading.Thread(target=write, args=(i,)) for i in range(WRITERS)]
+    for step in 'start', 'join':
+        for writer in writers:
+            getattr(writer, step)()
+    assert not failed and sorted(os.listdir(tmp_path)) == sorted(f'net-{end}' for end in ENDS)
+    assert len({saved.content(path, end) for end in ENDS}) == 1
+
+
+@pytest.mark.parametrize('name', ['.new-thesis', '.d2l-new-thesis', '.d2l-new-THESIS_1', '.net.old'])
+def test_a_folder_of_the_readers_stays(name, path):
+    """Whatever it is called like: only what d2l's killed processes left is removed."""
+    (path.parent / name).mkdir()
+    (path.parent / name / 'all of it').write_text('work')
+    export(ready(dense_net(), randn(4, 6)), str(path), randn(4, 6))
+    assert (path.parent / name / 'all of it').read_text() == 'work'
+
+
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to be another user')
+def test_what_a_stranger_put_beside_an_export_is_not_obeyed(path, tmp_path, monkeypatch):
+    """In /tmp anybody can make the folder from which an export is completed."""
+    X = randn(4, 6)
+    wanted = load_exported(str(path))(X).asnumpy()
+    (tmp_path / 'theirs').mkdir()
+    net = ready(dense_net(), X)
+    shift(net, 1)
+    export(net, str(tmp_path / 'theirs' / 'net'), X)
+    os.rename(tmp_path / 'theirs', saved.pending(str(path)))
+    os.chown(saved.pending(str(path)), 12345, 12345)
+    assert (load_exported(str(path))(X).asnumpy() == wanted).all()
+    with pytest.raises(OSError, match='complete'):
+        export(net, str(path), X)
+    assert (load_exported(str(path))(X).asnumpy() == wanted).all()
+    os.chown(saved.pending(str(path)), 0, 0)            # one's own is
+    assert (load_exported(str(path))(X).asnumpy() == net(X).asnumpy()).all()
+
+
+@pytest.mark.parametrize('name', [
+    'with space', 'new\nline', 'ünï', 'e\u0301', '-x', '%s', 'a?b=c', 'a:b#c', 'sub/', 'sub/.', '..', '', b'bytes'],
+    ids=ascii)
+def test_an_export_is_where_its_name_says(name, tmp_path, monkeypatch):
+    """Its files are name-symbol.json and so on, as of HybridBlock.export; nothing is elsewhere."""
+    (tmp_path / 'here' / 'sub').mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / 'here')
+    net, X = ready(dense_net(), randn(4, 6)), randn(4, 6)
+    export(net, name, X)
+    assert (load_exported(name)(X).asnumpy() == net(X).asnumpy()).all()
+    found = [path for path in tmp_path.rglob('*') if path.is_file()]
+    assert sorted(map(str, found)) == sorted(
+        str(tmp_path / 'here' / f'{os.fsdecode(name)}-{end}') for end in ENDS)
 
 
 def test_several_epochs_of_a_net_are_one_export(tmp_path):

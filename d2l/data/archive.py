@@ -8,13 +8,32 @@ import zipfile
 
 from d2l import files
 
+LONGEST_HEADER = 2 ** 20        # bytes of a long name or a pax header, which tarfile holds in memory
+OF_THE_NEXT = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+               tarfile.SOLARIS_XHDTYPE)         # members that speak of the next one
+
 
 class ArchiveError(ValueError):
     """An archive that is damaged, of another kind, or that would write outside its folder."""
 
 
+class _Header(tarfile.TarInfo):
+    """A header of a tar file, of a size that can be read."""
+
+    @classmethod
+    def frombuf(cls, *args, **kwargs):
+        """As of TarInfo; tarfile calls it for each."""
+        header = super().frombuf(*args, **kwargs)
+        if header.type in OF_THE_NEXT and header.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f'it has a header of {header.size} bytes')
+        return header
+
+
 def _check_name(fname, name):
     parts = name.replace('\\', '/').split('/')
+    if any(part.startswith(files.PREFIX) for part in parts):
+        raise ArchiveError(f'{fname} holds {name}, and a name that begins with {files.PREFIX} is one of '
+                           'what d2l removes; nothing was extracted')
     if name.startswith(('/', '\\')) or '..' in parts or ':' in parts[0]:
         raise ArchiveError(f'{fname} would write outside its folder: {name}; nothing was extracted')
     if '\0' in name or not os.path.normpath(name).strip('./'):
@@ -41,8 +60,12 @@ def _members(fname, archive):
                     stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))
                    for info in archive.infolist()]
     else:
+        members = list(_tar_members(archive))
+        for name in (info.name for info in members if info.issparse()):
+            raise ArchiveError(f'{fname} holds a sparse file, of any size that it says: {name}; nothing was '
+                               'extracted')
         entries = [(info.name, info.size, info.isdir(), info.isreg() or info.isdir())
-                   for info in _tar_members(archive)]
+                   for info in members]
         _check_end(archive)
     for name, _, _, plain in entries:
         _check_name(fname, name)
@@ -73,7 +96,8 @@ def extract(fname, folder):
     if ext not in ('.zip', '.tar', '.gz', '.tgz'):
         raise ArchiveError(f'{fname}: only zip and tar files can be extracted')
     try:
-        with zipfile.ZipFile(fname) if ext == '.zip' else tarfile.open(fname) as archive:
+        with zipfile.ZipFile(fname) if ext == '.zip' else tarfile.open(
+                fname, tarinfo=_Header) as archive:
             sizes, folders = _members(fname, archive)
             opened = archive.open if ext == '.zip' else archive.extractfile
             paths = {name: os.path.join(folder, name) for name in sizes}
@@ -89,6 +113,8 @@ def extract(fname, folder):
                     os.makedirs(os.path.dirname(path), exist_ok=True)
                     with opened(name) as source, open(path, 'xb') as file:
                         shutil.copyfileobj(source, file)
+                        if file.tell() != sizes[name]:
+                            raise EOFError(f'{name} has {file.tell()} bytes for {sizes[name]}')
                 _move(new, folder, paths, folders)
     except OSError as err:
         if isinstance(err, gzip.BadGzipFile):

@@ -157,7 +157,7 @@ def _fetch(url, path, sha1, retries, verify_ssl):
         part = os.path.join(new, name)
         print(f'Downloading {path} from {source}...')
         try:
-            _try(lambda: _stream(pooch, source, part, verify_ssl), requests.exceptions, retries)
+            _try(lambda: _stream(pooch, source, part, sha1, verify_ssl), requests.exceptions, retries)
         except OSError as err:
             if not isinstance(err, requests.exceptions.RequestException):
                 raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
@@ -171,7 +171,7 @@ def _fetch(url, path, sha1, retries, verify_ssl):
         os.replace(part, path)
 
 
-def _stream(pooch, source, part, verify_ssl):
+def _stream(pooch, source, part, sha1, verify_ssl):
     """Fetch source into the file part. Raises what requests raises, and Timeout for a server that
     sends less than a CHUNK in PATIENCE seconds, a byte now and then."""
     import requests
@@ -191,17 +191,21 @@ def _stream(pooch, source, part, verify_ssl):
     def check(response, **_):
         """Take the whole file, with a status that says so, or nothing."""
         length = response.headers.get('content-length', '0')
-        if response.is_redirect or response.status_code == 200 and length.isascii() \
-                and length.isdigit():
+        if response.is_redirect:
             return
+        wrong = f'{response.status_code} {response.reason} for {source}, with the Content-Length {length}'
+        if response.status_code == 200 and length.isascii() and length.isdigit():
+            if sha1 or _says_its_end(response.headers):
+                return
+            wrong = (f'{source} sends a file whose end it does not say (it may be cut off), and no SHA-1 '
+                     'is known')
         response.close()
-        raise requests.exceptions.HTTPError(
-            f'{response.status_code} {response.reason} for {source}, with the Content-Length {length}',
-            response=response)
+        raise requests.exceptions.HTTPError(wrong, response=response)
 
     def run():
         try:
             pooch.HTTPDownloader(bar, CHUNK, timeout=TIMEOUT, verify=verify_ssl,
+                                 headers={'Accept-Encoding': 'identity'},
                                  hooks={'response': check})(source, part, None)
         except BaseException as err:
             failed.append(err)
@@ -226,6 +230,14 @@ def _stream(pooch, source, part, verify_ssl):
             bar.given_up = True
     if failed:
         raise failed[0]
+
+
+def _says_its_end(headers):
+    """Whether a file that is cut off would be noticed: where its bytes come as they are (of compressed
+    ones urllib3 takes what there is), and their number or that of each piece is said."""
+    pieces = headers.get('transfer-encoding', '').lower()
+    return headers.get('content-encoding', 'identity').lower() == 'identity' and (
+        pieces == 'chunked' or not pieces and 'content-length' in headers)
 
 
 def _try(fetch, errors, retries):

@@ -145,9 +145,9 @@ def _outputs(value, found):
 def _write(path, epoch, params, symbol, signature):
     """Write the files of an export. Parameters that were saved for other epochs of the same graph
     stay part of it."""
-    path = os.fspath(path)
-    folder, name = os.path.split(os.path.abspath(path))
-    with files.new_folder(folder) as new:
+    path = os.fsdecode(path)
+    folder, name = os.path.split(path)
+    with files.new_folder(os.path.abspath(folder)) as new:
         part = os.path.join(new, name)
         try:
             npx.save(f'{part}-{epoch}.params', params)
@@ -381,7 +381,7 @@ def load_exported(path, epoch=0, ctx=None):
     exports: their SHA-256 is not what the signature says. An export from before November 2026 has
     none, so its graph is checked, and a warning says that its numbers are not.
     """
-    path, seen = os.fspath(path), None
+    path, seen = os.fsdecode(path), None
     while True:
         ends = 'signature.json', 'symbol.json', f'{epoch:04d}.params'
         contents = [saved.content(path, end) for end in ends]

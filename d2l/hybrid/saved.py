@@ -6,12 +6,15 @@ are read here, and the graph is put together node by node with MXNet's functions
 """
 import ast
 import collections
+import contextlib
 import ctypes
+import errno
 import hashlib
 import json
 import math
 import os
 import re
+import stat
 import struct
 
 import mxnet
@@ -28,6 +31,7 @@ LIST, RESERVED, DENSE = 0x112, 0, 0     # of a list of arrays, and of one of the
 VERSIONS = 0xF993FAC9, 0xF993FACA       # of an array: without and with shapes of length 0
 DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
           if isinstance(kind, type)}
+TAKEN = errno.ENOTEMPTY, errno.EEXIST      # of a folder that is not empty
 LARGEST = 2 ** 31 - 1                   # elements of an array that MXNet counts right
 
 
@@ -38,17 +42,37 @@ class Damaged(ValueError):
 # ---- one export, in several files
 def pending(path):
     """The folder of an export whose files are complete, and not all at their place."""
-    folder, name = os.path.split(os.path.abspath(path))
+    folder, name = os.path.split(path)
     return os.path.join(folder, f'.{name}.complete')
 
 
+def _is_pending(path):
+    """Whether there is such a folder, made by this user, by root, or by whom the export or the folder
+    around it belongs to: in one that all can write to, such as /tmp, a stranger's is not obeyed."""
+    try:
+        found = os.lstat(pending(path))
+        owners = {0, os.geteuid(), os.stat(os.path.dirname(path) or '.').st_uid}
+        with contextlib.suppress(FileNotFoundError):
+            owners.add(os.stat(f'{path}-signature.json').st_uid)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid in owners
+
+
 def finish(path):
-    """Move to their place the files of an export that was killed while it did so."""
-    folder = pending(path)
-    if os.path.isdir(folder):
-        for name in os.listdir(folder):
-            os.replace(os.path.join(folder, name), os.path.join(os.path.dirname(folder), name))
-        os.rmdir(folder)
+    """Move to their place the files of an export that was killed while it did so. Another process may
+    do it too."""
+    if _is_pending(path):
+        folder = pending(path)
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(os.path.join(folder, name), os.path.join(os.path.dirname(path), name))
+        try:
+            os.rmdir(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, *TAKEN):
+                raise
 
 
 def publish(path, new):
@@ -56,16 +80,23 @@ def publish(path, new):
     readers obey from then on; then each is moved to its place."""
     for name in os.listdir(new):
         files.sync(os.path.join(new, name))
-    finish(path)
-    os.rename(new, pending(path))
+    while True:
+        finish(path)
+        try:
+            os.rename(new, pending(path))
+            break
+        except OSError as error:            # of another process's export, which then goes first
+            if error.errno not in TAKEN or os.path.lexists(pending(path)) and not _is_pending(path):
+                raise
     finish(path)
 
 
 def content(path, end):
     """The bytes of one file of the export at path. Raises FileNotFoundError, or Damaged."""
     name = f'{path}-{end}'
+    places = [os.path.join(pending(path), os.path.basename(name))] if _is_pending(path) else []
     try:
-        for place in os.path.join(pending(path), os.path.basename(name)), name:
+        for place in *places, name:
             try:
                 with open(place, 'rb') as file:
                     return file.read()
