@@ -140,7 +140,8 @@ def cards(rows, columns):
     for title, page, picture, words in rows:
         text += [f':::{{grid-item-card}} {title}']
         text += [f':link: {page}', ':link-type: doc'] if page else []
-        text += [f':img-top: {picture}', f':img-alt: {title}'] if '.' in picture else []
+        text += [f':img-top: {picture}', f':img-alt: {title}'] if picture else []
+        text += [':class-img-top: drawn'] if picture.startswith('cards/drawn') else []
         text += ['', words, ':::']
     return '\n'.join([*text, '::::', ''])
 
@@ -154,6 +155,12 @@ def figure_of(sections):
     return (lines or found or [None])[-1]
 
 
+def card_of(figure, folder):
+    """Where the figure of a chapter's card lies. Its name says whether its colours may be turned."""
+    kind = 'pictures' if '<image' in figure.read_text() else 'drawn'
+    return f'cards/{kind}-{folder}.svg'
+
+
 def _chapter_cards(sections):
     """A card for each chapter: its title, its sections, a figure that they drew."""
     rows = []
@@ -164,7 +171,7 @@ def _chapter_cards(sections):
         figure = figure_of(here)
         rows.append((f'{chapter} {title}' if title else here[0].title,
                      f'{name}/index' if title else docname(here[0]),
-                     f'cards/{name}.svg' if figure else '',
+                     card_of(figure, name) if figure else '',
                      ', '.join(section.title for section in here)))
     return rows
 
@@ -176,7 +183,7 @@ def card_figures(sections):
         chapter = section.number.split('.')[0]
         figure = figure_of([other for other in sections if other.number.split('.')[0] == chapter])
         if figure:
-            found[f'cards/{docname(section).split("/")[0]}.svg'] = figure.read_text()
+            found[card_of(figure, docname(section).split('/')[0])] = figure.read_text()
     return found
 
 
