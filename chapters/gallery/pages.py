@@ -119,7 +119,8 @@ def contents_pages(sections):
                   'these pages, `d2l lab` opens all of them in JupyterLab.'),
                  ('Check every network', 'regression', '', '`python -m ci.regress` compares '
                   'what each network computes with stored numbers.')], 3)
-        + '\n## Chapters\n\n' + cards(_chapter_cards(sections), 3)
+        + '\n## Chapters\n\nThe figures are as the sections drew them here: [How it ran](how-it-ran) says '
+        'which of them on sample data, and with which constants shrunken.\n\n' + cards(_chapter_cards(sections), 3)
         + '\n## And besides\n\n'
         + cards([('The API', 'api', '', 'What each name of `d2l` takes and gives: shapes, units, '
                   'errors. A name such as `d2l.Residual` leads to the listing that defines it, and '
