@@ -154,7 +154,7 @@ def gallery(args):
         return 2
     try:
         from chapters.gallery import cache, pages
-        import furo, myst_nb, sphinx  # noqa: E401, F401
+        import furo, myst_nb, sphinx, sphinx_copybutton, sphinx_design  # noqa: E401, F401
     except ModuleNotFoundError as err:
         print(f"{err}: pip install -c constraints.txt -e '.[dev,gallery]', or make gallery",
               file=sys.stderr)

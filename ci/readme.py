@@ -16,7 +16,8 @@ CHAPTERS = {
     9: 'Modern Recurrent Neural Networks', 10: 'Attention Mechanisms',
     11: 'Optimization Algorithms', 12: 'Computational Performance', 13: 'Computer Vision',
     14: 'Natural Language Processing', 15: 'Recommender Systems',
-    16: 'Generative Adversarial Networks', 17: 'Appendix: Mathematics for Deep Learning'}
+    16: 'Generative Adversarial Networks', 17: 'Appendix: Mathematics for Deep Learning',
+    19: 'Beyond the Book'}                  # ours
 
 
 def chapters_sentence():

@@ -13,6 +13,7 @@ from chapters.sections import all_sections, find
 
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 PHONE, DESKTOP = (390, 844), (1400, 1000)       # CSS pixels
+SIZES = [PHONE, (820, 1180), (1280, 800)]
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob('*.html'))
 
 pytestmark = [
@@ -89,6 +90,65 @@ def test_a_page_fits_a_phone(at, page):
     browser = at(page, PHONE)
     assert browser.execute_script('return document.documentElement.scrollWidth') <= PHONE[0]
     assert browser.execute_script("return document.querySelector('[role=main]').offsetWidth") > 0
+
+
+@pytest.mark.parametrize('page', PAGES)
+@pytest.mark.parametrize('size', SIZES, ids=lambda size: str(size[0]))
+def test_no_column_is_hidden(at, page, size):
+    """No table is wider than what shows it."""
+    hidden = at(page, size).execute_script(
+        "return Array.from(document.querySelectorAll('article table')).filter(table => {"
+        'const box = table.parentElement;'
+        "const clips = getComputedStyle(box).overflowX !== 'visible';"
+        'return table.getBoundingClientRect().right > innerWidth '
+        '|| clips && box.scrollWidth > box.clientWidth + 1; })'
+        '.map(table => table.textContent.trim().slice(0, 60))')
+    assert hidden == []
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_nothing_comes_from_another_host(at, site, page):
+    asked = at(page).execute_script(
+        "return performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert asked and [name for name in asked if not name.startswith((site, 'data:'))] == []
+
+
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_figures_follow_the_theme(browser, at, scheme):
+    """Lines turn their colours in the dark; photographs stay as they are."""
+    browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {
+        'features': [{'name': 'prefers-color-scheme', 'value': scheme}]})
+    try:
+        filters = {number: at(page_of(number)).execute_script(
+            "return Array.from(document.querySelectorAll('.cell_output img')).map("
+            'image => getComputedStyle(image).filter)') for number in ('2.4', '13.3')}
+    finally:
+        browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': []})
+    assert filters['2.4'] and all((text != 'none') == (scheme == 'dark') for text in filters['2.4'])
+    assert filters['13.3'] and set(filters['13.3']) == {'none'}
+
+
+def test_listings_have_a_copy_button_and_the_page_a_download(at):
+    browser = at(page_of('2.4'))
+    listings = browser.find_elements('css selector', '.cell_input div.highlight')
+    assert len(listings) > 3
+    assert len(browser.find_elements('css selector', '.cell_input button.copybtn')) == len(listings)
+    assert browser.find_elements('css selector', 'a.download[href$=".ipynb"]')
+
+
+def test_modules_do_not_look_like_links(at):
+    found = at(page_of('2.4')).execute_script(
+        "return Array.from(document.querySelectorAll('.highlight .nn')).map("
+        'name => getComputedStyle(name).textDecorationLine)')
+    assert found and set(found) == {'none'}
+
+
+def test_the_front_page_has_a_card_for_each_chapter(at):
+    cards = at('index.html').find_elements('css selector', '.sd-card')
+    titles = [card.find_element('css selector', '.sd-card-title').text for card in cards]
+    chapters = {section.number.split('.')[0] for section in all_sections()
+                if (SITE / page_of(section.number)).exists()}
+    assert {title.split()[0] for title in titles if title[0].isdigit()} | {'0'} == chapters | {'0'}
 
 
 @pytest.mark.parametrize('page', PAGES)

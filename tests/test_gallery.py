@@ -323,3 +323,50 @@ def test_a_build_that_ends_leaves_no_process(tmp_path, number):
         time.sleep(0.1)
     assert processes_of(mark) == []
     assert len(set(tmp_path.glob('executed/*/*.ipynb')) - done) <= 1     # the one that ran
+
+
+SVG = '<svg><path d="M0 0"/>{}</svg>'
+
+
+@pytest.mark.parametrize('inside, kind', [('', 'drawn'), ('<image href="data:..."/>', 'pictures')])
+def test_a_chapter_s_card_shows_what_a_section_drew(gallery, tmp_path, inside, kind):
+    sections = find('7.6', '7.7')
+    assert '![' not in pages.contents_pages(sections)['index.md']
+    assert pages.card_figures(sections) == {}
+    folder = tmp_path / 'executed' / '7.6'
+    folder.mkdir(parents=True)
+    (folder / '03.svg').write_text(SVG.format(inside))
+    name = f'cards/{kind}-ch07_modern_convolutional_neural_networks.svg'
+    assert pages.card_figures(sections) == {name: SVG.format(inside)}
+    text = pages.contents_pages(sections)['index.md']
+    assert f':img-top: {name}' in text and (':class-img-top: drawn' in text) == (kind == 'drawn')
+    assert ':::{grid-item-card} 7 Modern Convolutional Neural Networks' in text
+    assert 'sample data' in text.split('## Chapters')[1].split('::::')[0]
+
+
+def test_only_figures_without_pictures_turn_their_colours():
+    section = RESNET
+    nb = executed(section)
+    nb.metadata['d2l']['quick'] = False
+    first, second = [cell for cell in nb.cells if cell.cell_type == 'code'][:2]
+    for cell, inside in (first, ''), (second, '<image href="data:..."/>'):
+        cell.outputs = [nbformat.v4.new_output('display_data', {'image/svg+xml': SVG.format(inside)})]
+    page = nbformat.reads(pages.section_page(section, nb), 4)
+    marked = [cell.metadata.get('mystnb') for cell in page.cells if cell.cell_type == 'code'][:2]
+    assert marked == [{'image': {'classes': 'drawn'}}, None]
+
+
+def test_a_page_links_to_what_it_builds_on_where_that_is_on_the_site():
+    nb = executed(RESNET)
+    nb.metadata['d2l']['quick'] = False
+    link = '](../ch07_modern_convolutional_neural_networks/s05_batch_normalization.ipynb)'
+    assert link in pages.section_page(RESNET, nb, find('7'))
+    assert link not in pages.section_page(RESNET, nb, [RESNET])
+
+
+def test_the_regression_s_table_labels_every_cell():
+    rows = [{'network': 'lenet', 'mode': mode, 'error': error}
+            for mode, error in (('eager', 0.0), ('onnx', 2.5e-7))]
+    text = pages.regression_page(find('6.6'), [dict(row, status='ok', time=1) for row in rows])
+    assert '<td data-label="eager">0</td><td data-label="onnx">2e-07</td>' in text
+    assert 'href="ch06_convolutional_neural_networks/s06_lenet.html"' in text

@@ -119,7 +119,8 @@ def contents_pages(sections):
                   'these pages, `d2l lab` opens all of them in JupyterLab.'),
                  ('Check every network', 'regression', '', '`python -m ci.regress` compares '
                   'what each network computes with stored numbers.')], 3)
-        + '\n## Chapters\n\n' + cards(_chapter_cards(sections), 3)
+        + '\n## Chapters\n\nThe figures are as the sections drew them here: [How it ran](how-it-ran) says '
+        'which of them on sample data, and with which constants shrunken.\n\n' + cards(_chapter_cards(sections), 3)
         + '\n## And besides\n\n'
         + cards([('The API', 'api', '', 'What each name of `d2l` takes and gives: shapes, units, '
                   'errors. A name such as `d2l.Residual` leads to the listing that defines it, and '
@@ -140,7 +141,8 @@ def cards(rows, columns):
     for title, page, picture, words in rows:
         text += [f':::{{grid-item-card}} {title}']
         text += [f':link: {page}', ':link-type: doc'] if page else []
-        text += [f':img-top: {picture}', f':img-alt: {title}'] if '.' in picture else []
+        text += [f':img-top: {picture}', f':img-alt: {title}'] if picture else []
+        text += [':class-img-top: drawn'] if picture.startswith('cards/drawn') else []
         text += ['', words, ':::']
     return '\n'.join([*text, '::::', ''])
 
@@ -154,6 +156,12 @@ def figure_of(sections):
     return (lines or found or [None])[-1]
 
 
+def card_of(figure, folder):
+    """Where the figure of a chapter's card lies. Its name says whether its colours may be turned."""
+    kind = 'pictures' if '<image' in figure.read_text() else 'drawn'
+    return f'cards/{kind}-{folder}.svg'
+
+
 def _chapter_cards(sections):
     """A card for each chapter: its title, its sections, a figure that they drew."""
     rows = []
@@ -164,7 +172,7 @@ def _chapter_cards(sections):
         figure = figure_of(here)
         rows.append((f'{chapter} {title}' if title else here[0].title,
                      f'{name}/index' if title else docname(here[0]),
-                     f'cards/{name}.svg' if figure else '',
+                     card_of(figure, name) if figure else '',
                      ', '.join(section.title for section in here)))
     return rows
 
@@ -176,7 +184,7 @@ def card_figures(sections):
         chapter = section.number.split('.')[0]
         figure = figure_of([other for other in sections if other.number.split('.')[0] == chapter])
         if figure:
-            found[f'cards/{docname(section).split("/")[0]}.svg'] = figure.read_text()
+            found[card_of(figure, docname(section).split('/')[0])] = figure.read_text()
     return found
 
 
