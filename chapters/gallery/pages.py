@@ -9,7 +9,7 @@ import d2l
 from chapters import notes
 from chapters.execute import SAMPLE_LINE
 from chapters.gallery import cache
-from ci import build_lib, regress, verbatim
+from ci import build_lib, converters, regress, verbatim
 from ci.networks import NETWORKS
 from ci.readme import CHAPTERS
 
@@ -99,8 +99,9 @@ def contents_pages(sections):
         f'own. {letters}\n\nA name such as `d2l.Residual` leads to the listing that defines it, and '
         'the name in that listing to the [API](api), which says what it takes and gives: shapes, '
         'units, errors. [How it ran](how-it-ran) says what was run on sample data, and '
-        'the [regression](regression) what every network computes.\n\n'
-        + toctree(front, 2) + toctree(['api', 'regression', 'speed', 'how-it-ran']))
+        'the [regression](regression) what every network computes, and [which operators leave '
+        'MXNet](converters).\n\n'
+        + toctree(front, 2) + toctree(['api', 'regression', 'converters', 'speed', 'how-it-ran']))
     return pages
 
 
@@ -233,7 +234,8 @@ def build(sections, quick=False, jobs=None):
              for section in sections}
     write({**texts, **contents_pages(sections), 'api.rst': api_page(sections),
            'regression.md': regression_page(sections, rows),
-           'speed.md': speed_page(), 'how-it-ran.md': how_page(sections, notebooks, quick)})
+           'converters.md': converters.TABLE.read_text(), 'speed.md': speed_page(),
+           'how-it-ran.md': how_page(sections, notebooks, quick)})
     if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.ROOT / 'gallery'),
                '-d', str(cache.GALLERY / 'doctrees'), str(SOURCE), str(SITE)]):
         raise cache.GalleryError('Sphinx failed, see above: no site was built')
