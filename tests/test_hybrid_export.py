@@ -222,6 +222,29 @@ def test_a_constant_of_the_batch_size_is_refused(tmp_path):
         export(net, str(tmp_path / 'net'), randn(2, 3), other=randn(4, 3))
 
 
+EMPTY = {           # functions of X, (batch, 3, 4), in which there are arrays without numbers
+    'beginning': lambda X: np.concatenate([np.zeros((X.shape[0], 0, 4)), X], axis=1).sum(axis=1),
+    'of a vector': lambda X: np.concatenate([np.zeros(0), X.sum(axis=(1, 2))]),
+    'of an input': lambda X: np.concatenate([X[:, :0], X[:, 1:]], axis=1),
+    'result': lambda X: (X[0, :0], X * 2, np.zeros((0, 3))),
+    'sum': lambda X: X[:, :0].sum(axis=1) + X.max(),
+    'arithmetic': lambda X: np.concatenate([np.zeros((X.shape[0], 0, 4)) * 2 + X[:, :0], X], axis=1),
+    'product': lambda X: np.matmul(X[:, :, :0], X[:, :0, 1:3]) + X[:, :, :1],
+    'shape': lambda X: (X[0, :0].reshape(0, 2, 2), X + 1),
+}
+
+
+@pytest.mark.parametrize('name', EMPTY)
+def test_arrays_without_numbers(name, tmp_path):
+    function, path = EMPTY[name], str(tmp_path / 'net')
+    X, other = randn(2, 3, 4), randn(5, 3, 4)
+    assert same(compile(function, X)(X), function(X))
+    for more in {}, {'other': other}:
+        export(function, path, X, **more)
+        for x in (X, other) if more else (X,):
+            assert same(load_exported(path)(x), function(x))
+
+
 ANY_SIZE = {        # functions of X, (batch, steps, 4), whose attributes or constants name these
     'counts': lambda X: X * np.arange(X.shape[1]).reshape(-1, 1) + np.arange(
         1, 2 * X.shape[0], 2, dtype='int32').reshape(-1, 1, 1),
@@ -245,6 +268,13 @@ def test_any_size(name, tmp_path):
     for batch, steps in (2, 3), (3, 5), (4, 7), (1, 2):
         X = randn(batch, steps, 4, seed=steps)
         assert same(loaded(X), function(X))
+
+
+@pytest.mark.parametrize('function', [
+    lambda X: (X, np.ones(X.shape[0])), lambda X: (X * 2, X[:, :0])], ids=['ones', 'empty'])
+def test_a_result_that_is_a_constant_of_the_size_is_refused(function, tmp_path):
+    with pytest.raises(ValueError, match='returns a constant that depends on the size'):
+        export(function, str(tmp_path / 'net'), randn(2, 3), other=randn(4, 3))
 
 
 def test_a_constant_of_another_length_is_refused(tmp_path):

@@ -10,7 +10,7 @@ import d2l
 from chapters import notes
 from chapters.execute import SAMPLE_LINE
 from chapters.gallery import cache
-from ci import build_lib, regress, verbatim
+from ci import build_lib, converters, regress, verbatim
 from ci.networks import NETWORKS
 from ci.readme import CHAPTERS
 
@@ -127,11 +127,12 @@ def contents_pages(sections):
                   'the name in that listing to here.'),
                  ('The regression', 'regression', '', 'Every network in every mode, against stored '
                   'numbers and other implementations.'),
+                 ('Converters', 'converters', '', 'Which operators leave MXNet as ONNX.'),
                  ('Speed', 'speed', '', 'What `python -m ci.bench` last measured.'),
                  ('How it ran', 'how-it-ran', '', 'Which pages ran on sample data, and what was '
                   'shrunken.')], 2)
         + '\n## Contents\n\n' + toctree(front, 2)
-        + toctree(['api', 'regression', 'speed', 'how-it-ran']))
+        + toctree(['api', 'regression', 'converters', 'speed', 'how-it-ran']))
     return pages
 
 
@@ -326,7 +327,8 @@ def build(sections, quick=False, jobs=None):
              for section in sections}
     write({**texts, **contents_pages(sections), **card_figures(sections), 'api.rst': api_page(sections),
            'regression.md': regression_page(sections, rows),
-           'speed.md': speed_page(), 'how-it-ran.md': how_page(sections, notebooks, quick)})
+           'converters.md': converters.TABLE.read_text(), 'speed.md': speed_page(),
+           'how-it-ran.md': how_page(sections, notebooks, quick)})
     if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.ROOT / 'gallery'),
                '-d', str(cache.GALLERY / 'doctrees'), str(SOURCE), str(SITE)]):
         raise cache.GalleryError('Sphinx failed, see above: no site was built')

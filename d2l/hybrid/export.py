@@ -199,6 +199,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
     if [(n['op'], n['inputs']) for n in nodes] != [(n['op'], n['inputs']) for n in nodes2]:
         raise ValueError('forward computes another graph for the other arguments: export each')
     shapes, shapes2 = _shapes(program, leaves), _shapes(program2, leaves2)
+    inputs = [tuple(node['inputs']) for node in nodes]      # before any is replaced
     # the two lengths -> (an input, its axis) that has them
     like = {(m, k): (n, axis) for n, (kind, i, *_) in reversed(sources.items()) if kind == 'input'
             for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k}
@@ -220,7 +221,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         at = {x: (users_at, axis) for x in axes for users_at, axis in [_place(nodes, like, pairs[x])]}
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
-                     for j, k, *_ in node['inputs']]
+                     for j, k, *_ in inputs[i]]
             free = _FREED.get(node['op'], lambda *_: None)(node, node2, given[0], pairs)
             if free is None or any(at[x][0] is None for x in free.get('axes', ())):
                 raise ValueError(f'{node["op"]} depends on the size, {node["attrs"]} is '
@@ -257,6 +258,11 @@ def _any_batch(graph, program, leaves, program2, leaves2):
                     -1 if x == axes[0] else 1 for x in range(one.ndim)))
                 new = add('_npi_add', 'sum', new, i)
             replace(i, new, users)
+    for source, source2 in zip(program.outputs[:program.size], program2.outputs):
+        if source and source[0] == 'const' and not numpy.array_equal(
+                *(value.asnumpy() for _, value in (source, source2))):
+            raise ValueError('forward returns a constant that depends on the size, of shape '
+                             f'{source[1].shape} or {source2[1].shape}: export each')
     return sources
 
 

@@ -11,6 +11,7 @@ from .guards import MISSING, Guard
 from .trace import LOCK
 from .tree import ARRAY, builder
 
+VERSION = {'mxnet_version': ['int', 10901]}     # of a graph; without, MXNet says that it is an old one
 UNCHECKED = 'unchecked'     # optimize=UNCHECKED: without a proof
 
 
@@ -56,7 +57,7 @@ class Program:
         heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
         self.outputs = [None if name and not variable else trace.find([name])[name] if name else
                         ('const', o) for o, name, variable in entries]
-        self.graph, self.sources, self._thread = {'nodes': [], 'heads': []}, {}, None
+        self.graph, self.sources, self._thread = {'nodes': [], 'heads': [], 'attrs': VERSION}, {}, None
         self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
         if heads or trace.random:
             inputs = [s for *_, symbols in trace.draws.values() for s in symbols]

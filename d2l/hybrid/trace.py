@@ -167,6 +167,15 @@ def _is_number(structure):
     return what in (STATIC, BY) or what != IS and any(map(_is_number, parts[2:]))
 
 
+def _constant(array):
+    """An array, or, where it has no numbers, another one that depends on nothing: MXNet's graphs fail
+    on most of them."""
+    if array.size:
+        return array
+    new = np.empty(array.shape, dtype=array.dtype, ctx=array.ctx)
+    return new if isinstance(array, np.ndarray) else new.as_nd_ndarray()
+
+
 class Compiled(gluon.Block):
     """What `hybridize` and `compile` make; a trace of a larger net goes through it unseen."""
 
@@ -186,6 +195,7 @@ class Trace:
     def __init__(self, root, tree, structure, training, ctx):
         self.name = root._name_of_net()
         self.leaves, self.ctx, self._training, self._apart = tree.arrays, ctx, training, tree.apart
+        self._filled = all(array.size for array in self.leaves)     # else results may be empty, too
         self.mode = None            # the mode, if Python asked for it
         self.slots = []             # those that were read, in order
         self.contents = []          # (dict, slots of all that is in it)
@@ -626,6 +636,8 @@ class Trace:
 
     def _get_item(self, original, array, key):
         part = original(array, key)
+        if self._filled and not part.size and self._traced(array):
+            return _constant(part)
         self._parts |= {id(part)} - {id(array)}
         return part
 
@@ -654,6 +666,10 @@ class Trace:
                               'np.where, or a mask, keeps the shape. ' + EAGER)
         if traced and op in _REPLACED and out is None:
             return _REPLACED[op](inputs)
+        if traced and op == '_npi_concatenate' and out is None:
+            filled, axis = [a for a in inputs if a.size or self._traced(a)], attrs.get('axis', '0')
+            if len(filled) < len(inputs):
+                return np.concatenate(filled, axis=None if axis == 'None' else int(axis))
         run = functools.partial(original, handle, inputs, keys, values)
 
         def compute():
@@ -662,6 +678,8 @@ class Trace:
         result = out
         if out is None or not self._exchange(out, compute, traced):
             result = run(out, *kinds)
+        if traced and out is None and self._filled:
+            result = [_constant(r) for r in result] if isinstance(result, list) else _constant(result)
         results = result if isinstance(result, list) else [result]
         name, _ = tape.entry(results[0])
         if op == '_copyto' and traced:

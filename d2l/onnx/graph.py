@@ -32,6 +32,8 @@ class Graph:
         """
         name = f'{self.at}.{op}{len(self.nodes)}'
         names = [name] if outputs == 1 else [f'{name}.{i}' for i in range(outputs)]
+        while inputs and inputs[-1] is None:        # older ONNX Runtimes take no nameless one there
+            inputs = inputs[:-1]
         self.nodes.append(self.onnx.helper.make_node(
             op, [self._input(x) for x in inputs], names, name=name,
             **{key: value for key, value in attrs.items() if value is not None}))

@@ -1,0 +1,161 @@
+"""The converters to ONNX, counted: which operators of MXNet have one, and what tries it.
+
+    python -m ci.converters         # write ci/golden/CONVERTERS.md anew
+
+An operator counts if Python reaches it in np mode, by `mxnet.np`, `mxnet.npx` or a layer of Gluon,
+and if a compiled graph can hold it. All of it is read off the code: MXNet's registry and its Python
+sources, the table of converters, and the examples of the tests, which are converted.
+"""
+import collections
+import ctypes
+import importlib
+import pathlib
+import re
+import tempfile
+
+import mxnet
+from mxnet.base import _LIB, check_call, mx_uint, py_str
+
+import d2l
+from ci.regress import GOLDEN
+from d2l.hybrid import tape, trace
+from d2l.hybrid.saved import _arguments, _handle
+from d2l.onnx import export
+from d2l.onnx.operators import OPERATORS
+
+TABLE = GOLDEN / 'CONVERTERS.md'
+MOST = 0.1                          # of the operators that graphs can hold may be without a converter
+EXAMPLES = 'tests.test_onnx', 'tests.test_onnx_operators'
+PYTHON = pathlib.Path(mxnet.__file__).parent
+SOURCES = 'numpy', 'numpy_extension', 'ndarray/numpy', 'ndarray/numpy_extension'
+
+CONVERTED, NONE, DRAWS = 'converted', 'no converter', 'draws random numbers'
+CONSTANT = 'takes no array: its result is a constant of the graph'
+# why no graph holds an operator; tests/test_onnx_operators.py tries each of those with names
+SHAPELESS = 'the shape of its result depends on values'
+HELD_BY_NONE = {
+    'MXNet records it with no gradient': (
+        '_histogram', '_npi_copysign_scalar', '_npi_insert_scalar', '_npi_insert_slice',
+        '_npi_insert_tensor', '_npi_rcopysign_scalar'),
+    'a write, for which the graph has a choice': (
+        '_copyto', '_npi_boolean_mask_assign_scalar', '_npi_boolean_mask_assign_tensor',
+        '_scatter_set_nd', '_slice_assign', '_slice_assign_scalar'),
+    'the graph has the same by other operators': tuple(trace._REPLACED),
+    'Python asks for its value': ('_npi_share_memory',)}
+
+
+def _names():
+    """All names under which MXNet has operators."""
+    size, found = mx_uint(), ctypes.POINTER(ctypes.c_char_p)()
+    check_call(_LIB.MXListAllOpNames(ctypes.byref(size), ctypes.byref(found)))
+    return {py_str(found[i]) for i in range(size.value)}
+
+
+def reachable():
+    """{operator, as graphs name it: the first of the names by which Python reaches it}."""
+    names = _names()
+    text = '\n'.join(path.read_text() for folder in SOURCES
+                     for path in sorted((PYTHON / folder).glob('*.py')))
+    found = {name for name in names if name.startswith(('_np_', '_npx_'))}
+    found |= names & {f'_npi_{name}' for name in re.findall(r'\b_npi\.(\w+)', text)}
+    by_name = {}
+    for name in sorted(found):
+        by_name.setdefault(tape.op_name(_handle(name).value), name)
+    return by_name
+
+
+def status(op):
+    """CONVERTED, NONE, DRAWS, or why no graph holds the operator."""
+    if op in OPERATORS:
+        return CONVERTED
+    for why, operators in HELD_BY_NONE.items():
+        if op in operators:
+            return why
+    if trace._DYNAMIC.search(op):
+        return SHAPELESS
+    if tape.draws(op, {}) == tape.ALWAYS:
+        return DRAWS
+    return NONE if any('NDArray' in kind for kind in _arguments(op).values()) else CONSTANT
+
+
+def counted():
+    """{status: operators}, of those that count."""
+    found = collections.defaultdict(list)
+    for op in sorted(reachable()):
+        found[status(op)].append(op)
+    return found
+
+
+def examples():
+    """(test, its name, function or Block, arguments, others for a free batch or None) of each example
+    of the tests."""
+    from tests.test_hybrid import randn, ready
+
+    for name in EXAMPLES:
+        module = importlib.import_module(name)
+        for example, function in module.FREE.items():
+            yield name, example, function, randn(3, 4), randn(5, 4)
+        for example, (net, shape) in module.FIXED.items():
+            X = randn(*shape)
+            yield name, example, ready(net, X) if hasattr(net, 'collect_params') else net, X, None
+
+
+def tried():
+    """{operator: (the operators of ONNX that it becomes, the examples that do so)}."""
+    found = {op: (set(), {}) for op in OPERATORS}
+    convert, example = export.convert, None
+
+    def watched(g, op, attrs, inputs):
+        before = len(g.nodes)
+        names = convert(g, op, attrs, inputs)
+        found[op][0].update(node.op_type for node in g.nodes[before:])
+        found[op][1][example] = None
+        return names
+    export.convert = watched
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for module, name, net, X, other in examples():
+                example = f'{name} ({module.rpartition(".")[2]})'
+                d2l.export_onnx(net, pathlib.Path(folder, 'net.onnx'), X, other=other)
+    finally:
+        export.convert = convert
+    return found
+
+
+def table(examples):
+    """The text of CONVERTERS.md; examples: what `tried` found."""
+    found, names = counted(), reachable()
+    held = sum(len(found[key]) for key in (CONVERTED, NONE, DRAWS))
+    lines = [HEAD.format(
+        names=len(names), held=held, converted=len(found[CONVERTED]), others=len(OPERATORS) - len(
+            found[CONVERTED]), without=len(found[NONE]), part=100 * len(found[NONE]) / held,
+        draws=len(found[DRAWS]), draw=100 * len(found[DRAWS]) / held)]
+    lines += ['## Without a converter', '']
+    for key, operators in found.items():
+        if key != CONVERTED:
+            lines.append(f"- {key}: {', '.join(f'`{op}`' for op in operators)}")
+    lines += ['', '## Converters', '', '| operator | in Python | operators of ONNX | tried by |',
+              '|---|---|---|---|']
+    for op, (nodes, tests) in sorted(examples.items()):
+        first, more = next(iter(tests), 'nothing'), len(tests) - 1
+        lines.append(f"| `{op}` | {f'`{names[op]}`' if op in names else '–'} | "
+                     f"{', '.join(sorted(nodes)) or '–'} | {first}{f', {more} more' * (more > 0)} |")
+    return '\n'.join(lines) + '\n'
+
+
+HEAD = """\
+# Converters to ONNX
+
+Made by `python -m ci.converters` from MXNet's registry, the converters of `d2l/onnx`, and the examples
+that try them (`tests/test_onnx.py`, `tests/test_onnx_operators.py`).
+
+Python reaches {names} operators in np mode. A compiled graph can hold {held} of them: {converted} have a
+converter, {without} ({part:.1f} %) have none, and {draws} ({draw:.1f} %) draw random numbers, which a file
+of ONNX would not draw as MXNet does. {others} more converters are of the older operators, which
+Gluon-CV's networks hold.
+"""
+
+
+if __name__ == '__main__':
+    TABLE.write_text(table(tried()))
+    print(f'wrote {TABLE}')
