@@ -7,7 +7,7 @@ from mxnet import autograd, np, npx
 from mxnet.util import np_array, np_shape
 
 import d2l
-from ci import numbers, regress
+from ci import modes, numbers, stored
 from ci.networks import GLUONCV
 from d2l import vision
 
@@ -37,9 +37,9 @@ def older(net, X):
 @pytest.mark.parametrize('row', ROWS)
 def test_the_same_to_the_last_bit(row):
     """Eager as stored; compiled and Gluon-CV's own as eager."""
-    net, (X,) = regress.prepared(row, npx.cpu())
+    net, (X,) = modes.prepared(row, npx.cpu())
     record = numbers.predict(net, (X,))
-    error, bar = regress.check(row, 'eager', record)
+    error, bar = stored.check(row, 'eager', record)
     assert error <= bar
     assert set(numbers.errors(record, numbers.record_outputs(older(net, X))).values()) == {0.0}
     compiled = numbers.predict(d2l.hybridize(net), (X,))

@@ -8,7 +8,7 @@ from mxnet import gluon, np, npx
 from mxnet.gluon import nn, rnn
 
 import d2l
-from ci import networks, regress, runtime
+from ci import modes, networks, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export_onnx, hybridize
 from tests.test_hybrid import Plain, branch, dense_net, randn, ready
@@ -147,7 +147,7 @@ ANY_BATCH = {'mlp': [0], 'lenet': [0], 'batch_norm_scratch': [0], 'resnet18': [0
 
 @pytest.mark.parametrize('name', ANY_BATCH)
 def test_network_for_any_batch_size(name, tmp_path):
-    net, inputs = regress.prepared(BY_NAME[name], networks.CPU)
+    net, inputs = modes.prepared(BY_NAME[name], networks.CPU)
 
     def of_size(n):
         axes = iter(ANY_BATCH[name])
@@ -240,7 +240,7 @@ def test_the_metadata_say_what_it_is(path):
 @pytest.mark.parametrize('network', [row for row in networks.GLUONCV if row.name in (
     'gluoncv_mobilenet1.0', 'gluoncv_yolo3_mobilenet1.0_voc')], ids=lambda row: row.name)
 def test_a_network_of_gluoncv(network, path):
-    net, inputs = regress.prepared(network, networks.CPU)
+    net, inputs = modes.prepared(network, networks.CPU)
     export_onnx(net, path, *inputs)
     assert close(run(path, *inputs), net(*inputs))
 
