@@ -85,14 +85,20 @@ def check(network, mode, record, old=None, device='cpu'):
     return max(found.values(), default=0.0), bar(network, mode, device)
 
 
-def gradients_witnessed(network, record):
-    """What NumPy finds of the gradients in a record, to be stored with them; ValueError where it
-    finds others; {} for a network that is not trained, or that has a reason in `no_gradients`."""
+def gradients_found(network, record):
+    """What NumPy finds of the gradients in a record; {} for a network that is not trained, or that
+    has a reason in `no_gradients`."""
     if network.predict_only or network.no_gradients:
         return {}
     net, inputs = prepared(network, npx.cpu())
-    found = gradients.witnessed(net, inputs, network.smooth, record)
-    errors = gradients.errors({**record, **found})
+    return gradients.witnessed(net, inputs, network.smooth, record)
+
+
+def gradients_witnessed(network, record):
+    """What NumPy finds of the gradients in a record, to be stored with them; ValueError where it
+    finds others."""
+    found = gradients_found(network, record)
+    errors = gradients.errors({**record, **found}) if found else onp.zeros(0)
     if not errors.max(initial=0) <= GRADIENTS_BAR:
         of = onp.array([*record.get('gradient names', []), 'an input', 'an input', 'an input'])
         names = of[:len(found['witness groups'])][found['witness groups'] == errors.argmax()]

@@ -1,8 +1,8 @@
+import contextlib
 import dataclasses
 import functools
 import json
 import os
-import types
 from xml.etree import ElementTree
 
 import numpy as onp
@@ -257,37 +257,73 @@ def test_without_a_gpu_the_commands_say_so(monkeypatch, capsys):
 
 
 @pytest.fixture
-def gpu_errors(monkeypatch, tmp_path):
-    """Let ci.spread measure these errors on a GPU, and write to a copy of the tolerances."""
-    def measure(errors):
-        out = json.dumps({name: {'prediction': error} for name, error in errors.items()})
-        monkeypatch.setattr(spread.subprocess, 'run', lambda *args, **kwargs:
-                            types.SimpleNamespace(stdout=out))
-        spread.main(list(errors), 'gpu')
+def measure(monkeypatch, tmp_path):
+    """Let ci.spread find these errors, {name: error}, and write to a copy of the tolerances."""
+    def measure(errors, device, **kwargs):
+        def ask(child, name):
+            if isinstance(errors[name], Exception):
+                raise errors[name]
+            return {'prediction': errors[name]}
+        monkeypatch.setattr(spread, 'ask', ask)
+        spread.main(list(errors), device, **kwargs)
         return json.loads(copy.read_text())
 
     copy = tmp_path / 'tolerances.json'
     copy.write_text(stored.TOLERANCES.read_text())
     monkeypatch.setattr(stored, 'TOLERANCES', copy)
     monkeypatch.setattr(regress, 'context', lambda device: npx.cpu())
+    monkeypatch.setattr(spread, 'process', lambda *args: contextlib.nullcontext())
     return measure
 
 
-def test_tolerances_of_a_gpu_are_measured_first(gpu_errors, capsys):
+def test_what_was_measured_before_a_stop_is_kept(measure):
+    with pytest.raises(RuntimeError, match='ended'):
+        measure({'linreg': 1e-5, 'mlp': 2e-5, 'lenet': RuntimeError('ended')}, 'cpu')
+    assert stored.tolerance('linreg', 'prediction') == pytest.approx(1e-4)
+    assert stored.tolerance('mlp', 'prediction') == pytest.approx(2e-4)
+    found = measure({'linreg': 9e-5, 'mlp': 9e-5, 'lenet': 3e-5}, 'cpu', start='lenet')
+    assert [found['spread'][name]['prediction'] for name in ('linreg', 'mlp', 'lenet')] == \
+        [1e-5, 2e-5, 3e-5]
+
+
+def test_numbers_too_far_apart_have_no_tolerance(measure, capsys):
+    assert measure({'lenet': 3e-3}, 'cpu')['spread']['lenet'] == {}
+    assert 'lenet: prediction lies 0.003 apart' in capsys.readouterr().err
+    assert stored.tolerance('lenet', 'prediction') == stored.FLOOR
+
+
+def test_a_process_measures_what_it_is_asked():
+    with spread.process(0, spread.VARIATIONS[0], 'cpu') as child:
+        found = spread.ask(child, 'linreg')
+        assert set(found) == {'prediction', 'training', 'optimized prediction',
+                              'optimized training'}
+        child.kill()
+        with pytest.raises((RuntimeError, BrokenPipeError)):
+            spread.ask(child, 'linreg')
+
+
+def test_drawings_are_tried():
+    found = list(spread.draws(['mlp'], range(2)))
+    assert [(network.name, draw) for network, draw, *_ in found] == [('mlp', 0), ('mlp', 1)]
+    assert all(0 < error < spread.LIMIT and 0 < witness < stored.GRADIENTS_BAR
+               for *_, error, witness in found)
+
+
+def test_tolerances_of_a_gpu_are_measured_first(measure, capsys):
     before = json.loads(stored.TOLERANCES.read_text())
     assert regress.main(['lenet', '--device', 'gpu']) == regress.CANNOT_CHECK
     assert 'python -m ci.spread --device gpu lenet' in capsys.readouterr().err
-    assert gpu_errors({'lenet': 3e-5}) == {**before, 'spread on a GPU': {
+    assert measure({'lenet': 3e-5}, 'gpu') == {**before, 'spread on a GPU': {
         'lenet': {'prediction': 3e-5}}}
-    gpu_errors({'linreg': 1e-5})                    # the others stay
+    measure({'linreg': 1e-5}, 'gpu')                # the others stay
     assert stored.tolerance('lenet', 'prediction', 'gpu') == 10 * 3e-5
     assert stored.tolerance('lenet', 'prediction') < 1e-5
 
 
-def test_a_gpu_that_computes_something_else_has_no_tolerance(gpu_errors):
+def test_a_gpu_that_computes_something_else_has_no_tolerance(measure):
     before = stored.TOLERANCES.read_text()
     with pytest.raises(SystemExit, match='computes something else: lenet'):
-        gpu_errors({'lenet': 2e-3, 'linreg': 1e-5})
+        measure({'lenet': 2e-3, 'linreg': 1e-5}, 'gpu')
     assert stored.TOLERANCES.read_text() == before
 
 
