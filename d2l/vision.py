@@ -112,14 +112,18 @@ class OlderBlock(gluon.Block):
         """What a graph depends on: the plain attributes, the parts and the parameters of the network."""
         found, blocks = [], [self.net]
         for block in blocks:
-            for name, value in vars(block).items():
+            # d2l.hybridize notices what is read; it refuses what runs a SymbolBlock, which has its
+            # graph for good (the features of SSD, whose graph is taken into that of the network)
+            fixed = isinstance(block, gluon.SymbolBlock)
+            held = object.__getattribute__(block, '__dict__') if fixed else vars(block)
+            for name, value in held.items():
                 if type(value) in SCALARS:
                     found.append(value)
-                    if tracing():                   # d2l.hybridize notices what is read
+                    if tracing() and not fixed:
                         getattr(block, name)
                 elif type(value) in (list, tuple, dict) and _is_plain(value):
                     found.append(repr(value))
-            children = [*vars(block)['_children'].values()]
+            children = [*held['_children'].values()]
             found += children
             blocks += children
         return found
