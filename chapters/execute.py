@@ -110,6 +110,7 @@ class _Client(nbclient.NotebookClient):
         self.section, self.folder, self.echo, self.bar = section, folder, echo, bar
         self.devices = devices
         self.said_sample = False                    # whether a cell said that it uses sample data
+        self.ends = {}                              # number of a listing -> where its curves end
         self.at = None                              # index of the cell that runs
         self.listing = {}                           # cell index -> number of the listing
         for i, cell in enumerate(nb.cells):
@@ -132,7 +133,10 @@ class _Client(nbclient.NotebookClient):
     def output(self, outs, msg, display_id, cell_index):
         content = msg['content']
         data = content.get('data', {})
-        self._progress(data.pop(CURVES, None))
+        curves = data.pop(CURVES, None)
+        if curves:
+            self.ends[self.listing[cell_index]] = curves['last']
+        self._progress(curves)
         out = super().output(outs, msg, display_id, cell_index)
         if msg['msg_type'] == 'stream':
             self.said_sample |= SAMPLE_LINE in content['text']
@@ -245,6 +249,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
         bar.close()
         shutil.rmtree(sockets, ignore_errors=True)
     nb.metadata['d2l'] = {'data': 'sample' if client.said_sample else env.get('D2L_DATA', 'real'),
-                          'said': client.said_sample, 'devices': len(devices), 'quick': quick}
+                          'said': client.said_sample, 'devices': len(devices), 'quick': quick,
+                          'ends': client.ends}
     return nb, [path for i, cell in enumerate(nb.cells) if cell.cell_type == 'code'
                 for path in client.save_figures(i, cell.outputs)]

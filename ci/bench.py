@@ -94,7 +94,7 @@ class Workload:
 
     def filled(self):
         """The net with its parameters filled, inputs and targets of the book's sizes."""
-        network, = regress.select([self.network], None)
+        network, = regress.select([self.network])
         net, inputs = dataclasses.replace(network, inputs=self.inputs, **self.changes).filled()
         if self.frozen:
             getattr(net, self.frozen).collect_params().setattr('grad_req', 'null')

@@ -65,6 +65,7 @@ class Network:
     listing: int                # names are taken as they stand after this listing
     net: str                    # what is tested, an expression over the section's names
     inputs: tuple               # Arrays, nested in tuples and lists as the network takes them
+    draw: int = 0               # which drawing of them: one where no ReLU is within rounding of 0
     inside: str = ''            # a function of that listing in whose body the network is built
     given: tuple = ()           # (name, source) pairs that stand for data or arguments
     arrays: str = ''            # a function network's parameters: global names, or 'model.params'
@@ -73,6 +74,7 @@ class Network:
     eager_only: str = ''        # why it does not compile
     constants: str = ''         # why its Constants are not filled
     no_witness: str = ''        # why neither ONNX Runtime nor NumPy computes it
+    no_gradients: str = ''      # why NumPy does not witness its gradients
     predict_only: str = ''      # why it cannot be trained as it is written
     cpu_only: str = ''          # why it cannot be on a GPU as it is written
 
@@ -108,11 +110,11 @@ class Network:
 
     def example(self, ctx=CPU):
         """The inputs, drawn; the same nesting as `inputs`."""
-        count = iter(range(100))
+        count, again = iter(range(100)), f', draw {self.draw}' if self.draw else ''
 
         def draw(spec):
             if isinstance(spec, Array):
-                return spec.draw(f'{self.name} input {next(count)}').as_in_ctx(ctx)
+                return spec.draw(f'{self.name} input {next(count)}{again}').as_in_ctx(ctx)
             return type(spec)(draw(sub) for sub in spec) if isinstance(spec, (tuple, list)) \
                 else spec
         return tuple(draw(spec) for spec in self.inputs)
@@ -303,19 +305,19 @@ NETWORKS = [
     Network('lenet', '6.6', 0, 'net', (floats(2, 1, 28, 28),)),
     # chapter 7
     Network('alexnet', '7.1', 0, 'net', (floats(1, 1, 224, 224),)),
-    Network('vgg', '7.2', 4, 'net', (floats(1, 1, 224, 224),)),
-    Network('nin', '7.3', 1, 'net', (floats(1, 1, 224, 224),)),
+    Network('vgg', '7.2', 4, 'net', (floats(1, 1, 224, 224),), draw=1),
+    Network('nin', '7.3', 1, 'net', (floats(1, 1, 224, 224),), draw=1),
     Network('inception', '7.4', 0, 'Inception(64, (96, 128), (16, 32), 32)',
             (floats(2, 192, 12, 12),)),
-    Network('googlenet', '7.4', 6, 'net', (floats(2, 1, 96, 96),)),
+    Network('googlenet', '7.4', 6, 'net', (floats(2, 1, 96, 96),), draw=1),
     Network('batch_norm_scratch', '7.5', 2, 'net', (floats(4, 1, 28, 28),)),
     Network('batch_norm', '7.5', 5, 'net', (floats(4, 1, 28, 28),)),
     Network('residual', '7.6', 0, 'Residual(3)', (floats(4, 3, 6, 6),)),
     Network('residual_strided', '7.6', 2, 'blk', (floats(4, 3, 6, 6),)),
-    Network('resnet18', '7.6', 6, 'net', (floats(2, 1, 96, 96),)),
+    Network('resnet18', '7.6', 6, 'net', (floats(2, 1, 96, 96),), draw=3),
     Network('dense_block', '7.7', 2, 'blk', (floats(4, 3, 8, 8),)),
     Network('transition_block', '7.7', 4, 'blk', (floats(4, 23, 8, 8),)),
-    Network('densenet', '7.7', 7, 'net', (floats(2, 1, 96, 96),)),
+    Network('densenet', '7.7', 7, 'net', (floats(2, 1, 64, 64),)),
     # chapter 8
     Network('sequence_mlp', '8.1', 1, 'get_net()', (floats(16, 4),)),
     Network('rnn_scratch', '8.5', 7, 'model', (tokens(28, 2, 5), (floats(2, 512),)),
@@ -374,16 +376,16 @@ NETWORKS = [
     Network('multi_gpu_lenet', '12.5', 1,
             'lambda X: lenet(X, [W1, b1, W2, b2, W3, b3, W4, b4])', (floats(2, 1, 28, 28),),
             arrays='W1, b1, W2, b2, W3, b3, W4, b4'),
-    Network('multi_gpu_resnet18', '12.6', 1, 'resnet18(10)', (floats(2, 1, 28, 28),)),
+    Network('multi_gpu_resnet18', '12.6', 1, 'resnet18(10)', (floats(2, 1, 28, 28),), draw=6),
     # chapter 13
-    Network('cifar10_resnet18', '13.1', 15, 'net', (floats(2, 3, 32, 32),)),
-    Network('finetune', '13.2', 7, 'finetune_net', (floats(2, 3, 64, 64),)),
-    Network('finetune_scratch', '13.2', 10, 'scratch_net', (floats(2, 3, 64, 64),)),
+    Network('cifar10_resnet18', '13.1', 15, 'net', (floats(2, 3, 32, 32),), draw=1),
+    Network('finetune', '13.2', 7, 'finetune_net', (floats(2, 3, 64, 64),), draw=3),
+    Network('finetune_scratch', '13.2', 10, 'scratch_net', (floats(2, 3, 64, 64),), draw=1),
     Network('cls_predictor', '13.7', 0, 'cls_predictor(5, 10)', (floats(2, 8, 20, 20),)),
     Network('bbox_predictor', '13.7', 1, 'bbox_predictor(5)', (floats(2, 8, 20, 20),)),
     Network('down_sample_blk', '13.7', 5, 'down_sample_blk(10)', (floats(2, 3, 20, 20),)),
     Network('base_net', '13.7', 7, 'base_net()', (floats(2, 3, 64, 64),)),
-    Network('tiny_ssd', '13.7', 11, 'TinySSD(num_classes=1)', (floats(1, 3, 256, 256),)),
+    Network('tiny_ssd', '13.7', 11, 'TinySSD(num_classes=1)', (floats(1, 3, 128, 128),), draw=2),
     Network('trans_conv', '13.10', 1, 'trans_conv', (floats(2, 2), floats(2, 2)),
             predict_only=IN_PLACE),
     Network('transposed_conv', '13.10', 3, 'tconv', (floats(1, 1, 2, 2),)),
@@ -440,6 +442,8 @@ NETWORKS = [
 ]
 
 TARGETS = 'in training it takes targets beside the picture'
+FEW_VALUES = 'at this size its last BatchNorms see one to four values a channel in training: ' \
+             'what comes of them hangs on rounding'
 DROPOUT = 'its graph draws dropout in training'
 
 
@@ -454,11 +458,11 @@ def gluoncv(name, pixels, arguments='', **fields):
 # Gluon-CV has no deeplab_resnet50_voc ("not among the following model list").
 GLUONCV = [
     gluoncv('resnet18_v1', 64),
-    gluoncv('mobilenet1.0', 64),
-    gluoncv('ssd_512_resnet50_v1_voc', 128, ', pretrained_base=False'),
+    gluoncv('mobilenet1.0', 64, predict_only=FEW_VALUES),
+    gluoncv('ssd_512_resnet50_v1_voc', 128, ', pretrained_base=False', predict_only=FEW_VALUES),
     gluoncv('yolo3_mobilenet1.0_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
     gluoncv('faster_rcnn_resnet50_v1b_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
-    gluoncv('center_net_resnet18_v1b_voc', 96, ', pretrained_base=False'),
+    gluoncv('center_net_resnet18_v1b_voc', 96, ', pretrained_base=False', draw=3),
     gluoncv('fcn_resnet50_voc', 64, ', pretrained_base=False, crop_size=64',
             predict_only=DROPOUT),
     gluoncv('deeplab_resnet50_ade', 64, ', pretrained_base=False, crop_size=64',

@@ -1,9 +1,10 @@
 """What is stored of a network, and how two such records are compared.
 
 A record is a dict of small NumPy arrays. From a prediction: for each output its shape, its
-statistics (mean, standard deviation, least, greatest) and its values, or every k-th of a large
-one. From one training step with dropout switched off: the loss, the norm of each parameter's
-and each real input's gradient, and the norms of the running statistics after it.
+statistics (mean, standard deviation, least, greatest), its values (of a large one at positions
+from a frozen generator) and its summary. From one training step with dropout switched off: the
+loss, and the summaries of each Parameter's and each real input's gradient and of the running
+statistics after it. A summary is a norm, a sum and projections on vectors of +1 and -1.
 """
 import zlib
 
@@ -13,31 +14,84 @@ from mxnet.gluon import nn
 
 from ci.networks import fresh, leaves, structural
 
-MOST_VALUES = 512                   # of one output; larger ones are sampled: every k-th value
+MOST_VALUES = 512                   # of one output: of a larger one, at so many positions
+PROJECTIONS = 8                     # of one array, on vectors of +1 and -1
+BLOCK = 2 ** PROJECTIONS            # as many neighbours differ in the signs of their projections
 LOSS_SCALE = 'loss_scale'           # mean absolute term of the loss: what its error is measured by
+# entries that are summaries -> the entry that has the names of their arrays
+SUMMARIES = {'gradients': 'gradient names', 'input gradients': None,
+             'statistics': 'statistics names'}
+ZERO = 5e-6     # a gradient below so much of the largest is stored as zero, where a witness agrees
 
 
-def sample(array):
-    """All values of a small array as a vector, every k-th of a large one, k = size // 512."""
-    flat = array.reshape(-1)
-    return flat[::max(1, flat.size // MOST_VALUES)][:MOST_VALUES]
+def seeded(name):
+    """NumPy's frozen generator, seeded by a name."""
+    return onp.random.RandomState(zlib.crc32(name.encode()))
+
+
+def _signs(random, count):
+    """+1 and -1, (count, PROJECTIONS): within each BLOCK rows no two are the same."""
+    patterns = onp.concatenate([random.permutation(BLOCK) for _ in range(-(-count // BLOCK))])
+    return 1.0 - 2 * (patterns[:count, None] >> onp.arange(PROJECTIONS) & 1)
+
+
+def _factors(name, size):
+    """The vectors of a name as products: element i is rows[i // BLOCK] * columns[i % BLOCK]."""
+    random = seeded(f'signs of {name}')
+    columns = _signs(random, BLOCK)
+    return _signs(random, -(-size // BLOCK)), columns
+
+
+def direction(name, size, k=0):
+    """The vector of +1 and -1, of that size, of projection k of the array of that name."""
+    rows, columns = _factors(name, size)
+    return onp.kron(rows[:, k], columns[:, k])[:size]
+
+
+def summary(name, array):
+    """Norm, sum and PROJECTIONS projections of an array of any shape, float64.
+
+    The vectors of the projections are seeded by name; see `direction`.
+    """
+    flat = array.reshape(-1).astype('float64')
+    rows, columns = _factors(name, flat.size)
+    blocks = onp.zeros((len(rows), BLOCK))
+    blocks.reshape(-1)[:flat.size] = flat
+    return onp.array([onp.linalg.norm(flat), flat.sum(), *((blocks @ columns) * rows).sum(0)])
+
+
+def positions(name, size):
+    """Which values of the array of that name are stored: all, or MOST_VALUES drawn, in order."""
+    if size <= MOST_VALUES:
+        return onp.arange(size)
+    return onp.sort(seeded(f'positions in {name}').choice(size, MOST_VALUES, replace=False))
+
+
+def record_output(i, array):
+    """The entries of output i of a prediction, a NumPy array."""
+    name, wide = f'output{i}', array.astype('float64')
+    return {name: array.reshape(-1)[positions(name, array.size)],
+            f'{name} shape': onp.array(array.shape, 'int64'),
+            f'{name} statistics': onp.array([wide.mean(), wide.std(), wide.min(), wide.max()]),
+            f'{name} summary': summary(name, array)}
 
 
 def record_outputs(arrays):
     """The record of a prediction's outputs, an iterable of NumPy arrays."""
     record = {}
     for i, array in enumerate(arrays):
-        wide = array.astype('float64')
-        record[f'output{i}'] = sample(array)
-        record[f'output{i} shape'] = onp.array(array.shape, 'int64')
-        record[f'output{i} statistics'] = onp.array(
-            [wide.mean(), wide.std(), wide.min(), wide.max()])
+        record.update(record_output(i, array))
     return record
+
+
+def outputs_of(net, inputs):
+    """The outputs of one prediction, as NumPy arrays."""
+    return [out.asnumpy() for out in leaves(net(*fresh(inputs)))]
 
 
 def predict(net, inputs):
     """The record of one prediction."""
-    return record_outputs([out.asnumpy() for out in leaves(net(*fresh(inputs)))])
+    return record_outputs(outputs_of(net, inputs))
 
 
 def without_dropout(net):
@@ -50,6 +104,11 @@ def without_dropout(net):
     net.apply(switch)
 
 
+def loss_weights(i, shape):
+    """With what the loss multiplies output i: fixed numbers of 0.5 to 1.5, float32."""
+    return seeded(f'loss weights {i}').uniform(0.5, 1.5, shape).astype('float32')
+
+
 def loss_of(outputs):
     """A number that depends on every value of every output: their mean with fixed weights.
 
@@ -57,17 +116,17 @@ def loss_of(outputs):
     """
     total = scale = 0
     for i, out in enumerate(outputs):
-        random = onp.random.RandomState(zlib.crc32(f'loss weights {i}'.encode()))
-        weights = np.array(random.uniform(0.5, 1.5, out.shape).astype('float32'), ctx=out.ctx)
+        weights = np.array(loss_weights(i, out.shape), ctx=out.ctx)
         total = total + (out * weights).mean()
         scale = scale + np.abs(out * weights).mean()
     return total, scale
 
 
-def train(net, inputs, smooth):
-    """The record of one training step; the net keeps gradients and statistics.
+def step(net, inputs, smooth):
+    """One training step; the net keeps gradients and statistics.
 
     smooth: for each input array, whether it has a gradient.
+    Returns {'loss': number, LOSS_SCALE: number} and {key of SUMMARIES: {name: NumPy array}}.
     """
     params = structural(net)
     real = [a for a, has_gradient in zip(leaves(inputs), smooth) if has_gradient]
@@ -76,26 +135,65 @@ def train(net, inputs, smooth):
     with autograd.record():
         loss, scale = loss_of(list(leaves(net(*fresh(inputs)))))
     loss.backward()
-
-    def norms(of):
-        return onp.array([onp.linalg.norm(a.asnumpy().astype('float64')) for a in of])
     trained = {name: param for name, param in params.items() if param.grad_req != 'null'}
-    rest = {name: param for name, param in params.items() if param.grad_req == 'null'}
-    record = {'loss': onp.array([float(loss)]), LOSS_SCALE: onp.array([float(scale)])}
-    if trained:
-        record['gradient names'] = onp.array(list(trained))
-        record['gradients'] = norms(param.grad() for param in trained.values())
-    if real:
-        record['input gradients'] = norms(a.grad for a in real)
-    if rest:
-        record['statistics names'] = onp.array(list(rest))
-        record['statistics'] = norms(param.data() for param in rest.values())
+    return {'loss': float(loss), LOSS_SCALE: float(scale)}, {
+        'gradients': {name: param.grad().asnumpy() for name, param in trained.items()},
+        'input gradients': {f'input {i}': a.grad.asnumpy() for i, a in enumerate(real)},
+        'statistics': {name: param.data().asnumpy() for name, param in params.items()
+                       if name not in trained}}
+
+
+def record_step(losses, arrays):
+    """The record of a training step, of what `step` returns."""
+    record = {key: onp.array([value]) for key, value in losses.items()}
+    for key, named in arrays.items():
+        if named:
+            if SUMMARIES[key]:
+                record[SUMMARIES[key]] = onp.array(list(named))
+            record[key] = onp.array([summary(name, array) for name, array in named.items()])
     return record
 
 
+def train(net, inputs, smooth):
+    """The record of one training step: see `step`."""
+    return record_step(*step(net, inputs, smooth))
+
+
+def largest(record):
+    """The norm of the largest gradient of a record of a training step."""
+    return max([record[key][:, 0].max() for key in ('gradients', 'input gradients')
+                if key in record], default=0.0)
+
+
+def zeros(record):
+    """Which gradients of a record are zero but for rounding: {'gradients zero': array of bool}."""
+    return {f'{key} zero': record[key][:, 0] <= ZERO * largest(record)
+            for key in ('gradients', 'input gradients') if key in record}
+
+
+def references(key, stored):
+    """What the summaries of an entry are compared with: (rows, the scale of each row).
+
+    A scale is the row's own norm; of a gradient stored as zero the row is zeros, and its scale
+    the norm of the network's largest.
+    """
+    rows = stored[key]
+    zero = stored.get(f'{key} zero', onp.zeros(rows.shape[:-1], bool))
+    return onp.where(zero[..., None], 0, rows), onp.where(zero, largest(stored), rows[..., 0])
+
+
+def summary_errors(found, rows, scales):
+    """The largest difference of each summary, relative to its scale."""
+    return onp.abs(found - rows).max(-1) / onp.maximum(scales, 1e-30)
+
+
 def error(key, stored, found):
-    """The largest difference of one entry, relative to the largest stored number; inf where
-    they cannot be compared, or where a number is not finite."""
+    """The largest difference of one entry; inf where they cannot be compared, or where a number
+    is not finite.
+
+    Of values, relative to the largest stored one; of a summary, relative to its norm; of a
+    gradient stored as zero, its size relative to the largest gradient of the network.
+    """
     old, new = stored[key], found.get(key)
     if new is None or new.dtype != old.dtype or new.shape != old.shape:
         return float('inf')
@@ -103,8 +201,12 @@ def error(key, stored, found):
         return 0.0 if (old == new).all() else float('inf')
     if not onp.isfinite(new).all():
         return float('inf')
+    if not old.size:
+        return 0.0
+    if key in SUMMARIES or key.endswith(' summary'):
+        return float(summary_errors(new, *references(key, stored)).max())
     scale = stored[LOSS_SCALE] if key in ('loss', LOSS_SCALE) else old
-    return float(onp.abs(new - old).max() / max(onp.abs(scale).max(), 1e-30)) if old.size else 0.0
+    return float(onp.abs(new - old).max() / max(onp.abs(scale).max(), 1e-30))
 
 
 def errors(stored, found, keys=None):

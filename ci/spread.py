@@ -1,11 +1,21 @@
 """How far numbers of a network lie apart: `python -m ci.spread [NAME ...]`, ci/tolerances.json.
 
 Each network is computed, eager, compiled and optimized, in processes with one and with two
-threads, with oneDNN and without. Its spread is the largest relative difference from the stored
-numbers; ten times that is the tolerance of ci.regress. With names, only their rows are measured
-anew. `--device gpu` measures how far a GPU is from the stored numbers, which are the CPU's.
+threads, with oneDNN and without; and eager again with each number of its Parameters moved to a
+neighbour or not, at random, which stands for the rounding of other machines. Its spread is the
+largest relative difference from the stored numbers; ten times that is the tolerance of ci.regress.
+With names, only their rows are measured anew. Each row is written when it is measured, so that
+`--from NAME` goes on where a run was stopped. `--device gpu` measures how far a GPU is from the
+stored numbers, which are the CPU's.
+
+`--draws N` writes nothing: it prints how far the numbers of N drawings of a network's inputs lie
+apart where its Parameters are moved, and how far NumPy's gradients (ci/gradients.py), to choose its
+`draw` in ci/networks.py.
 """
 import argparse
+import concurrent.futures
+import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,66 +27,178 @@ from tqdm import tqdm
 VARIATIONS = [{'OMP_NUM_THREADS': '1'}, {'OMP_NUM_THREADS': '2'},
               {'OMP_NUM_THREADS': '2', 'MXNET_MKLDNN_ENABLED': '0'},
               {'OMP_NUM_THREADS': '1', 'DNNL_MAX_CPU_ISA': 'SSE41'}]
+MEASURED = ('eager', 'compiled', 'training', 'compiled training', 'optimized',
+            'optimized training')
 # ten times as much passes, and a parameter changed by 1 % must not
 GPU_LIMIT = 1e-3
-LIMIT = 0.01        # of the CPU: ten times as much would let anything pass
+LIMIT = 2.5e-3      # of the CPU: half of what passes at most (ci.stored.CEILING)
+SEEDS = range(len(VARIATIONS))      # of what moves Parameters
 
 
-def measure(names, device):
-    """Print the errors of this process as JSON: network -> part -> largest error."""
-    from mxnet import MXNetError
+def moved(network, ctx, seed):
+    """A network, each number of its Parameters moved to a neighbour or not, and its inputs."""
+    import numpy as onp
+    from mxnet import np
 
+    from ci import modes, networks
+
+    net, inputs = modes.prepared(network, ctx)
+    random = onp.random.RandomState(seed)
+    for param in networks.structural(net).values():
+        values = param.data().asnumpy()
+        if values.dtype.kind == 'f':
+            values += onp.spacing(values) * random.randint(-1, 2, values.shape).astype(values.dtype)
+            param.set_data(np.array(values, dtype=values.dtype))
+    return net, inputs
+
+
+def errors(network, ctx, seed):
+    """What this process finds of a network: part -> largest error."""
+    from ci import modes, numbers, stored
+
+    old, found = stored.stored(network), {}
+
+    def add(mode, record, *which):
+        error, _ = stored.check(network, mode, record, old)
+        for name in which:
+            found[name] = max(found.get(name, 0.0), error)
+    for mode, record, _ in modes.compute(network, ctx, MEASURED):
+        if isinstance(record, modes.Failure):   # recurrent layers without oneDNN, for one
+            print(f'{network.name}, {mode}: {record}', file=sys.stderr)
+        elif not isinstance(record, modes.Skip):
+            add(mode, record, stored.measured(mode))
+    if 'training' in found and ctx.device_type == 'cpu':
+        net, inputs = moved(network, ctx, seed)
+        add('eager', numbers.predict(net, inputs), 'prediction', 'optimized prediction')
+        add('training', numbers.train(net, inputs, network.smooth),
+            'training', 'optimized training')
+    return found
+
+
+def answer(device, seed):
+    """For each name of a network on standard input, print its `errors` as a line of JSON."""
     from ci import regress
 
-    spread, ctx = {}, regress.context(device)
-    for network in regress.select(names, None):
-        old, found = regress.stored(network), spread.setdefault(network.name, {})
+    ctx = regress.context(device)
+    for line in sys.stdin:
+        network, = regress.select([line.strip()])
+        print(json.dumps(errors(network, ctx, seed)), flush=True)
+
+
+@contextlib.contextmanager
+def process(seed, variation, device):
+    """A process that answers; it ends with the context."""
+    with subprocess.Popen([sys.executable, '-m', 'ci.spread', '--answer', str(seed), '--device',
+                           device], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                          env={'MXNET_STORAGE_FALLBACK_LOG_VERBOSE': '0', **os.environ,
+                               **variation}) as child:
         try:
-            for mode, record, _ in regress.compute(network, ctx, modes=regress.MODES[:regress.MODES.index('stock')]):
-                if not isinstance(record, regress.Skip):
-                    which = regress.measured(mode)
-                    error, _ = regress.check(network, mode, record, old)
-                    found[which] = max(found.get(which, 0.0), error)
-        except MXNetError as err:       # recurrent layers without oneDNN, for one
-            print(f'{network.name}: {str(err).splitlines()[-1]}', file=sys.stderr)
-    print(json.dumps(spread))
+            yield child
+        finally:
+            child.stdin.close()
 
 
-def main(names, device):
-    """Run all variations and write the largest errors of all."""
-    from ci.regress import ROWS, TOLERANCES, context
+def ask(child, name):
+    """What a process finds of the network named."""
+    child.stdin.write(f'{name}\n')
+    child.stdin.flush()
+    line = child.stdout.readline()
+    if not line:
+        raise RuntimeError(f'the process ended at {name}, status {child.wait()}')
+    return json.loads(line)
 
-    context(device)
-    total = {}
-    for variation in tqdm(VARIATIONS if device == 'cpu' else [{}], unit='variation', disable=None):
-        out = subprocess.run([sys.executable, '-m', 'ci.spread', '--measure', '--device', device,
-                              *names], check=True, env={**os.environ, **variation},
-                             stdout=subprocess.PIPE).stdout
-        for name, parts in json.loads(out).items():
-            for which, error in parts.items():
-                known = total.setdefault(name, {})
-                known[which] = max(known.get(which, 0.0), error)
-    rounded = {name: {which: float(f'{error:.2g}') for which, error in parts.items()
-                      if error <= LIMIT} for name, parts in total.items()}
-    for name, parts in total.items():
-        for which in set(parts) - set(rounded[name]):
-            print(f'{name}: {which} lies {parts[which]:.1g} apart, too far for a tolerance: the '
-                  'smallest stands, and fails with other threads', file=sys.stderr)
-    far = [name for name, parts in total.items() if max(parts.values(), default=0) > GPU_LIMIT]
-    if device == 'gpu' and far:
-        raise SystemExit(f"nothing was written, the GPU computes something else: {', '.join(far)}")
+
+def write(key, spread):
+    """Put rows into the table of tolerances, in the order of the registry; other rows stay."""
+    from ci.stored import ROWS, TOLERANCES
+
     table = json.loads(TOLERANCES.read_text())
-    key = 'spread' if device == 'cpu' else 'spread on a GPU'
-    known = {**(table.get(key, {}) if names else {}), **rounded}
+    known = {**table.get(key, {}), **spread}
     table.update({'variations': VARIATIONS, key: {
         network.name: known[network.name] for network in ROWS if network.name in known}})
     TOLERANCES.write_text(json.dumps(table, indent=1) + '\n')
 
 
+def main(names, device, jobs=1, start=None):
+    """Run all variations, so many at a time, and write the largest errors of all."""
+    from ci.regress import context, select
+
+    context(device)
+    rows, spread = select(names), {}
+    if start:
+        first, = select([start])
+        rows = rows[rows.index(first):]
+    with contextlib.ExitStack() as stack:
+        children = [stack.enter_context(process(seed, variation, device)) for seed, variation
+                    in enumerate(VARIATIONS if device == 'cpu' else [{}])]
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(jobs))
+        for network in tqdm(rows, unit='network', disable=None):
+            total = {}
+            for parts in pool.map(ask, children, [network.name] * len(children)):
+                for which, error in parts.items():
+                    total[which] = max(total.get(which, 0.0), error)
+            spread[network.name] = {which: float(f'{error:.2g}') for which, error
+                                    in total.items() if device == 'gpu' or error <= LIMIT}
+            for which in set(total) - set(spread[network.name]):
+                print(f'{network.name}: {which} lies {total[which]:.1g} apart, too far for a '
+                      f'tolerance: choose another `draw` with --draws', file=sys.stderr, flush=True)
+            if device == 'cpu':
+                write('spread', {network.name: spread[network.name]})
+    if device == 'gpu':
+        far = [name for name, parts in spread.items()
+               if max(parts.values(), default=0) > GPU_LIMIT]
+        if far:
+            raise SystemExit('nothing was written, the GPU computes something else: '
+                             + ', '.join(far))
+        write('spread on a GPU', spread)
+
+
+def draws(names, tried):
+    """Yield (network, draw, largest error where Parameters are moved, NumPy's of gradients) of each
+    drawing tried; of one that is beyond LIMIT, as far as it was measured, and 0."""
+    from mxnet import npx
+
+    from ci import gradients, modes, numbers, regress, stored
+
+    def record(network, net, inputs):
+        trained = {} if network.predict_only else numbers.train(net, inputs, network.smooth)
+        return {**numbers.predict(net, inputs), **trained}
+
+    for network in regress.select(names):
+        for draw in tried:
+            drawn, error, witness = dataclasses.replace(network, draw=draw), 0.0, 0.0
+            first = record(drawn, *modes.prepared(drawn, npx.cpu()))
+            first.update(numbers.zeros(first))
+            for seed in SEEDS:
+                other = record(drawn, *moved(drawn, npx.cpu(), seed))
+                error = max(error, *numbers.errors(first, other, list(other)).values())
+                if error > LIMIT:
+                    break
+            else:
+                found = stored.gradients_found(drawn, first)
+                witness = float(gradients.errors({**first, **found}).max()) if found else 0.0
+            yield network, draw, error, witness
+
+
 if __name__ == '__main__':
-    parser = argparse.ArgumentParser(prog='python -m ci.spread', description=__doc__)
+    parser = argparse.ArgumentParser(prog='python -m ci.spread', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='NAME', help='default: all networks')
     parser.add_argument('--device', choices=['cpu', 'gpu'], default='cpu')
-    parser.add_argument('--measure', action='store_true', help='print the errors of this process')
+    parser.add_argument('--jobs', type=int, default=1, help='variations at a time')
+    parser.add_argument('--from', dest='start', metavar='NAME', help='go on from this network')
+    parser.add_argument('--draws', type=int, metavar='N', help='try drawings 0 to N - 1')
+    parser.add_argument('--answer', type=int, metavar='SEED',
+                        help='print the errors of this process, of networks on standard input')
     args = parser.parse_args()
-    (measure if args.measure else main)(args.names, args.device)
+    try:
+        if args.answer is not None:
+            answer(args.device, args.answer)
+        elif args.draws:
+            for network, draw, error, witness in draws(args.names, range(args.draws)):
+                print(f'{network.name}, draw={draw}: {error:.1e} apart, NumPy {witness:.1e}'
+                      + ' (as it is)' * (draw == network.draw), flush=True)
+        else:
+            main(args.names, args.device, args.jobs, args.start)
+    except LookupError as err:
+        parser.error(str(err))

@@ -1,7 +1,8 @@
 """An independent witness: a traced graph computed by NumPy and SciPy, in double precision.
 
 A function an operator, written from what the operator is defined to do and not from MXNet's
-code; predict mode only. An operator without one makes the network a network without witness.
+code. An operator without one makes the network a network without witness. Gradients have one in
+`Loss`: the graph of a training step, differentiated by central differences.
 """
 import ast
 import itertools
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import special
 
+TRAINING = 'training'               # an attribute that every operator is given
 OPERATORS = {}                      # name in the graph -> function(attrs, *inputs) -> array(s)
 
 
@@ -26,24 +28,39 @@ def operator(*names):
     return register
 
 
+def parsed(graph):
+    """The nodes of a symbol's JSON, with literal attributes, and its heads."""
+    return [(node['op'], node['name'],
+             {key: _literal(value) for key, value in node.get('attrs', {}).items()},
+             [tuple(entry[:2]) for entry in node['inputs']])
+            for node in graph['nodes']], [tuple(head[:2]) for head in graph['heads']]
+
+
+def wide(value):
+    """An array, float64 where it is floating point."""
+    value = np.asarray(value)
+    return value.astype('float64') if value.dtype.kind == 'f' else value
+
+
+def compute(op, attrs, inputs, training=False):
+    """The outputs of one operator, a list; NoWitness where no function here computes it."""
+    if op not in OPERATORS:
+        raise NoWitness(op)
+    out = OPERATORS[op]({**attrs, TRAINING: training}, *inputs)
+    return out if isinstance(out, (list, tuple)) else [out]
+
+
 def evaluate(graph, values):
     """Compute a symbol's JSON text; values: name -> array for each of its variables.
 
     Returns the list of its outputs, float64 where they are floating point.
     """
-    graph = json.loads(graph)
+    nodes, heads = parsed(json.loads(graph))
     results = []
-    for node in graph['nodes']:
-        if node['op'] == 'null':
-            value = np.asarray(values[node['name']])
-            results.append([value.astype('float64') if value.dtype.kind == 'f' else value])
-            continue
-        if node['op'] not in OPERATORS:
-            raise NoWitness(node['op'])
-        attrs = {key: _literal(value) for key, value in node.get('attrs', {}).items()}
-        out = OPERATORS[node['op']](attrs, *(results[i][k] for i, k, *_ in node['inputs']))
-        results.append(out if isinstance(out, (list, tuple)) else [out])
-    return [results[i][k] for i, k, *_ in graph['heads']]
+    for op, name, attrs, inputs in nodes:
+        results.append([wide(values[name])] if op == 'null' else
+                       compute(op, attrs, [results[i][k] for i, k in inputs]))
+    return [results[i][k] for i, k in heads]
 
 
 def _literal(text):
@@ -60,15 +77,25 @@ def _tuple(value, n):
 # ------------------------------------------------------------------ element by element
 _BINARY = {'add': np.add, 'subtract': np.subtract, 'multiply': np.multiply,
            'true_divide': np.true_divide, 'power': np.power, 'maximum': np.maximum,
-           'minimum': np.minimum, 'mod': np.mod}
+           'minimum': np.minimum, 'mod': np.mod, 'greater': np.greater, 'less': np.less,
+           'greater_equal': np.greater_equal, 'less_equal': np.less_equal, 'equal': np.equal,
+           'not_equal': np.not_equal}
 for _name, _function in _BINARY.items():
     operator(f'_npi_{_name}', f'_{_name}')(lambda attrs, a, b, f=_function: f(a, b))
     operator(f'_npi_{_name}_scalar', f'_{_name}_scalar')(
         lambda attrs, a, f=_function: f(a, attrs['scalar']))
     operator(f'_npi_r{_name}_scalar')(lambda attrs, a, f=_function: f(attrs['scalar'], a))
 
+# operators of the arrays before the book's: Gluon-CV's networks have them
+for _name, _function in {'add': np.add, 'sub': np.subtract, 'mul': np.multiply,
+                         'div': np.true_divide}.items():
+    operator(f'elemwise_{_name}', f'broadcast_{_name}')(lambda attrs, a, b, f=_function: f(a, b))
+for _name in ('relu', 'sigmoid'):
+    operator(_name)(lambda attrs, a, f=_name: _ACTIVATIONS[f](a))
+
 _UNARY = {'_npi_exp': np.exp, '_npi_log': np.log, '_npi_sqrt': np.sqrt, '_npi_tanh': np.tanh,
-          '_npi_square': np.square, '_npi_negative': np.negative, '_npi_absolute': np.abs,
+          '_npi_sign': np.sign, '_npi_square': np.square, '_npi_negative': np.negative,
+          '_npi_absolute': np.abs,
           '_npx_sigmoid': special.expit, '_npx_relu': lambda a: np.maximum(a, 0),
           '_np_copy': np.copy, '_copy': np.copy, 'BlockGrad': np.copy}
 for _name, _function in _UNARY.items():
@@ -92,13 +119,18 @@ def leaky_relu(attrs, X):
 
 @operator('Dropout')
 def dropout(attrs, X):
-    return X                                        # predict mode
+    return X        # in training too: the regression switches it off
 
 
 @operator('Cast')
 def cast(attrs, X):
     dtype = attrs['dtype']
     return X.astype('float64' if dtype.startswith('float') else dtype)
+
+
+@operator('clip')
+def clip(attrs, X):
+    return np.clip(X, attrs['a_min'], attrs['a_max'])
 
 
 @operator('_npi_where', 'where')
@@ -328,7 +360,11 @@ def multibox_prior(attrs, X):
 # ------------------------------------------------------------------ normalization, sequences
 @operator('BatchNorm')
 def batch_norm(attrs, X, gamma, beta, mean, var):
+    """In training, unless it uses the running statistics, with the mean and variance of X."""
     shape = [-1 if axis == attrs.get('axis', 1) % X.ndim else 1 for axis in range(X.ndim)]
+    if attrs[TRAINING] and not attrs.get('use_global_stats', False):
+        others = tuple(axis for axis, size in enumerate(shape) if size == 1)
+        mean, var = X.mean(others), X.var(others)
     gamma = np.ones_like(gamma) if attrs.get('fix_gamma', True) else gamma
     scale = gamma / np.sqrt(var + attrs.get('eps', 1e-3))
     return (X - mean.reshape(shape)) * scale.reshape(shape) + beta.reshape(shape)

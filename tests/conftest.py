@@ -51,7 +51,8 @@ def python():
 
 def pytest_terminal_summary(terminalreporter):
     """The report of the regression: printed numbers of the chapters, and the table of networks."""
-    from ci import networks, regress
+    from ci import modes, networks
+    from ci.report import table
 
     found = {REPORT_NETWORKS: [], REPORT_OUTPUTS: []}
     for reports in terminalreporter.stats.values():
@@ -66,6 +67,6 @@ def pytest_terminal_summary(terminalreporter):
     if found[REPORT_NETWORKS]:
         order = [network.name for network in networks.NETWORKS]
         found[REPORT_NETWORKS].sort(key=lambda row: (order.index(row[0]),
-                                                     regress.MODES.index(row[1])))
+                                                     list(modes.MODES).index(row[1])))
         terminalreporter.section('every network against its stored numbers')
-        terminalreporter.write_line('\n'.join(regress.table(found[REPORT_NETWORKS])))
+        terminalreporter.write_line('\n'.join(table(found[REPORT_NETWORKS])))

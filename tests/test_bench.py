@@ -38,5 +38,5 @@ def test_ways_take_turns():
 
 @pytest.mark.parametrize('workload', bench.WORKLOADS, ids=lambda workload: workload.network)
 def test_a_workload_is_a_row_of_the_registry_and_a_loss(workload):
-    assert bench.regress.select([workload.network], None)
+    assert bench.regress.select([workload.network])
     assert workload.loss in bench.LOSSES and workload.batch

@@ -1,13 +1,14 @@
 """d2l.from_gluoncv: Gluon-CV's networks compute in the book's arrays what they do in their own."""
 import os
 
+import mxnet
 import numpy as onp
 import pytest
-from mxnet import autograd, np, npx
+from mxnet import autograd, gluon, np, npx
 from mxnet.util import np_array, np_shape
 
 import d2l
-from ci import numbers, regress
+from ci import modes, numbers, stored
 from ci.networks import GLUONCV
 from d2l import vision
 
@@ -37,9 +38,9 @@ def older(net, X):
 @pytest.mark.parametrize('row', ROWS)
 def test_the_same_to_the_last_bit(row):
     """Eager as stored; compiled and Gluon-CV's own as eager."""
-    net, (X,) = regress.prepared(row, npx.cpu())
+    net, (X,) = modes.prepared(row, npx.cpu())
     record = numbers.predict(net, (X,))
-    error, bar = regress.check(row, 'eager', record)
+    error, bar = stored.check(row, 'eager', record)
     assert error <= bar
     assert set(numbers.errors(record, numbers.record_outputs(older(net, X))).values()) == {0.0}
     compiled = numbers.predict(d2l.hybridize(net), (X,))
@@ -115,6 +116,20 @@ def test_what_a_network_is_told_takes_effect(name, form):
     for mine, theirs in zip(net.collect_params().values(), direct.collect_params().values()):
         theirs.set_data(mine.data())
     assert all((a == b).all() for a, b in zip(direct(X), after))
+
+
+@pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')
+def test_a_part_that_is_a_graph_compiles():
+    """The features of SSD are a SymbolBlock, whose graph is taken into that of the network."""
+    x = mxnet.sym.var('data')
+    with np_array(False), np_shape(False):
+        part = gluon.SymbolBlock(mxnet.sym.Convolution(x, kernel=(3, 3), num_filter=2, name='c'), x)
+        older = gluon.nn.HybridSequential()
+        older.add(part, gluon.nn.Dense(3))
+    net, X = vision.OlderBlock(older), np.random.normal(size=(2, 3, 8, 8))
+    net.initialize()
+    out = net(X)
+    assert (d2l.hybridize(net)(X) == out).all()
 
 
 def test_the_graph_is_made_once():

@@ -9,7 +9,7 @@ from mxnet import gluon, np, npx
 from mxnet.gluon import nn, rnn
 
 import d2l
-from ci import networks, regress, runtime
+from ci import modes, networks, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export_onnx, hybridize
 from d2l.data import fetch
@@ -149,7 +149,7 @@ ANY_BATCH = {'mlp': [0], 'lenet': [0], 'batch_norm_scratch': [0], 'resnet18': [0
 
 @pytest.mark.parametrize('name', ANY_BATCH)
 def test_network_for_any_batch_size(name, tmp_path):
-    net, inputs = regress.prepared(BY_NAME[name], networks.CPU)
+    net, inputs = modes.prepared(BY_NAME[name], networks.CPU)
 
     def of_size(n):
         axes = iter(ANY_BATCH[name])
@@ -285,7 +285,7 @@ def agrees(path, net, *X):
 @pytest.mark.parametrize('network', [pytest.param(row, id=row.name, marks=[SLOW] * (
     row.name not in FEW)) for row in networks.GLUONCV])
 def test_a_network_of_gluoncv(network, path):
-    net, inputs = regress.prepared(network, networks.CPU)
+    net, inputs = modes.prepared(network, networks.CPU)
     for name, param in net.collect_params().items():
         if name.endswith('_var'):           # some are filled with numbers that no variance has
             param.set_data(np.abs(param.data()))
@@ -294,7 +294,7 @@ def test_a_network_of_gluoncv(network, path):
 
 
 def test_what_a_network_of_gluoncv_is_told_is_in_the_file(path):
-    net, inputs = regress.prepared(next(
+    net, inputs = modes.prepared(next(
         row for row in networks.GLUONCV if 'yolo3' in row.name), networks.CPU)
     net.reset_class(['mouse', 'snake'])
     net.set_nms(nms_thresh=.4, nms_topk=20, post_nms=5)

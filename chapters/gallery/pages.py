@@ -10,7 +10,7 @@ import d2l
 from chapters import notes
 from chapters.execute import SAMPLE_LINE
 from chapters.gallery import cache
-from ci import build_lib, converters, regress, verbatim
+from ci import build_lib, converters, report, stored, verbatim
 from ci.networks import NETWORKS
 from ci.readme import CHAPTERS
 
@@ -244,11 +244,11 @@ def regression_page(sections, rows):
     for row in rows:
         table.setdefault(row['network'], {})[row['mode']] = row
     lines = ['# Regression', '', '## Checked', '',
-             f'{regress.counts([row.values() for row in rows])} (`python -m ci.regress`). '
+             f'{report.counts([row.values() for row in rows])} (`python -m ci.regress`). '
              'The numbers are the largest relative errors against the stored numbers, which eager '
              'computed: of '
              + ', of '.join(f'{name} in the column {mode}'
-                            for mode, (name, _) in regress.WITNESSES.items())
+                            for mode, (name, _) in stored.WITNESSES.items())
              + ', and of MXNet in all others. 0 means: to the last bit. A dash is a mode that a '
              'network does not have.', '',
              '```{raw} html', '<div class="table-wrapper"><table class="wide"><thead><tr>',

@@ -1,0 +1,201 @@
+"""The modes in which every network is computed, each with the mode that it needs.
+
+A mode is a function of a Run that returns the record (ci/numbers.py) of what it computed. The net
+that it made stays in the Run, for the modes that need it.
+"""
+import dataclasses
+import os
+import pathlib
+import tempfile
+import time
+import warnings
+from typing import Callable
+
+from mxnet import MXNetError, gluon, npx
+
+import d2l
+from ci import numbers, runtime, witness
+from ci.networks import fresh, leaves
+
+NOT_CONVERTED = 'no converter to ONNX for '
+MODES = {}                                      # name -> Mode, in the order of the report
+
+
+class Skip(Exception):
+    """A mode that a network does not have, with the reason."""
+
+
+class Failure(Exception):
+    """A mode that raised an error, which this one names."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How a network is computed; `needs` names the mode that makes what this one uses."""
+    compute: Callable
+    needs: str = ''
+
+
+class Run:
+    """One network on one context; `nets` has for each mode so far its net and inputs."""
+
+    def __init__(self, network, ctx, folder):
+        self.network, self.ctx, self.nets = network, ctx, {}
+        self.path = os.path.join(folder, 'net')     # where it is exported to
+
+    def prepared(self):
+        """A new net, filled, and its inputs."""
+        return prepared(self.network, self.ctx)
+
+
+def prepared(network, ctx):
+    """The network filled, dropout off, and its inputs."""
+    net, inputs = network.filled(ctx)
+    numbers.without_dropout(net)
+    if network.training:
+        exec(network.training, net.names)
+    return net, inputs
+
+
+def mode(name, needs=''):
+    """Register the function that computes a mode."""
+    def register(compute):
+        MODES[name] = Mode(compute, needs)
+        return compute
+    return register
+
+
+def predicted(run, name, net, inputs):
+    """Keep the net of a mode, and return the record of its prediction."""
+    run.nets[name] = net, inputs
+    return numbers.predict(net, inputs)
+
+
+def trained(run, name):
+    """The record of a training step of the net of a mode."""
+    if run.network.predict_only:
+        raise Skip(run.network.predict_only)
+    return numbers.train(*run.nets[name], run.network.smooth)
+
+
+@mode('eager')
+def eager(run):
+    return predicted(run, 'eager', *run.prepared())
+
+
+@mode('compiled')
+def compiled(run):
+    if run.network.eager_only:
+        raise Skip(run.network.eager_only)
+    net, inputs = run.prepared()
+    return predicted(run, 'compiled', d2l.hybridize(net), inputs)
+
+
+@mode('compiled again', needs='compiled')
+def compiled_again(run):
+    return numbers.predict(*run.nets['compiled'])
+
+
+@mode('training', needs='eager')
+def training(run):
+    return trained(run, 'eager')
+
+
+@mode('compiled training', needs='compiled')
+def compiled_training(run):
+    return trained(run, 'compiled')
+
+
+@mode('optimized', needs='compiled')
+def optimized(run):
+    net, inputs = run.prepared()
+    return predicted(run, 'optimized', d2l.hybridize(net, optimize=True), inputs)
+
+
+@mode('optimized training', needs='optimized')
+def optimized_training(run):
+    return trained(run, 'optimized')
+
+
+def is_hybrid(net):
+    """Whether Gluon's own hybridize compiles all of it."""
+    blocks = []
+    net.apply(blocks.append)
+    return all(isinstance(block, (gluon.HybridBlock, gluon.nn.Sequential)) for block in blocks) \
+        and any(isinstance(block, gluon.HybridBlock) for block in blocks)
+
+
+@mode('stock')
+def stock(run):
+    net, inputs = run.prepared()
+    if not is_hybrid(net):
+        raise Skip("not a HybridBlock: Gluon's hybridize leaves it eager")
+    with warnings.catch_warnings():             # it would rather have HybridSequential
+        warnings.simplefilter('ignore', UserWarning)
+        net.hybridize()
+    return predicted(run, 'stock', net, inputs)
+
+
+@mode('stock training', needs='stock')
+def stock_training(run):
+    return trained(run, 'stock')
+
+
+@mode('exported', needs='compiled')
+def exported(run):
+    net, inputs = run.prepared()                # training has moved the statistics
+    d2l.export(d2l.hybridize(net), run.path, *fresh(inputs))
+    return numbers.predict(d2l.load_exported(run.path, ctx=run.ctx), list(leaves(inputs)))
+
+
+@mode('onnx', needs='exported')
+def onnx(run):
+    if run.network.no_witness:
+        raise Skip(run.network.no_witness)
+    net, inputs = run.prepared()
+    try:
+        d2l.export_onnx(net, f'{run.path}.onnx', *fresh(inputs))
+    except d2l.NoConverter as err:
+        raise Skip(f"{NOT_CONVERTED}{', '.join(err.operators)}; {err}") from None
+    return numbers.record_outputs(runtime.run(f'{run.path}.onnx', leaves(inputs)))
+
+
+@mode('witness', needs='exported')
+def witnessed(run):
+    if run.network.no_witness:
+        raise Skip(run.network.no_witness)
+    saved = npx.load(f'{run.path}-0000.params')     # a list where there is nothing in it
+    params = {name.partition(':')[2]: array.asnumpy() for name, array in dict(saved).items()}
+    params.update({f'data{i}': array.asnumpy()
+                   for i, array in enumerate(leaves(run.network.example()))})
+    try:
+        outputs = witness.evaluate(pathlib.Path(f'{run.path}-symbol.json').read_text(), params)
+    except witness.NoWitness as err:
+        raise Skip(f'NumPy has no {err} here') from None
+    return numbers.record_outputs([out.astype('float32') for out in outputs])
+
+
+def compute(network, ctx=None, modes=None):
+    """Yield (mode, record, Skip or Failure, seconds) for each of the modes named (default: all).
+
+    Among them a mode comes after the one that it needs.
+    """
+    ctx, results = ctx or npx.cpu(), {}
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(network, ctx, folder)
+        for name in modes or MODES:
+            start = time.time()
+            try:
+                if network.cpu_only and ctx != npx.cpu():
+                    raise Skip(network.cpu_only)
+                before = results.get(MODES[name].needs)
+                if isinstance(before, (Skip, Failure)):
+                    raise Skip(str(before) if isinstance(before, Skip)
+                               else f"needs what '{MODES[name].needs}' makes, which failed")
+                results[name] = MODES[name].compute(run)
+            except Skip as skip:
+                results[name] = skip
+            except (MXNetError, ValueError, RuntimeError, NotImplementedError) as err:
+                last = (str(err) or 'no message').splitlines()[-1]
+                results[name] = Failure(f'{type(err).__name__}: {last}')
+            yield name, results[name], time.time() - start
