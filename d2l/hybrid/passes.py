@@ -75,6 +75,72 @@ def _reached(nodes, entries, known):
     return found
 
 
+def parts(graph, apart=()):
+    """Cut a graph, in the order in which Python ran it, so that each part leads to the same outputs,
+    and at most one operator of it takes what is in `apart`: names of inputs, or what other parts
+    make. So gradients do not come to what led to an output that nobody used, where 0 times infinity
+    is NaN, and those from many parts are added up one after another, as eager does it.
+
+    Returns (parts, entries): of each part, its graph and {name of an input of it that is not one of
+    the graph: which that is, or the number of an entry}; of each entry that parts give, in order,
+    (node, output) in the graph
+    """
+    nodes, heads = graph['nodes'], [(i, k) for i, k, *_ in graph['heads']]
+    leads = [frozenset(at for at, (j, _) in enumerate(heads) if i == j) for i in range(len(nodes))]
+    for i, node in reversed([*enumerate(nodes)]):
+        for j, *_ in node['inputs']:
+            leads[j] |= leads[i]
+    found, home = [], {}                # lists of nodes; of each node, the number of its list
+    for i in sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
+                    key=lambda i: _time(nodes, i)):
+        taken = {(j, k) for j, k, *_ in nodes[i]['inputs']
+                 if j in home or nodes[j]['name'] in apart}
+        outside = {(j, k) for j, k in taken if home.get(j) != len(found) - 1}
+        if not found or leads[found[-1][-1]] != leads[i] or outside & used:
+            found.append([])
+            used, outside = set(), taken
+        used |= outside
+        found[-1].append(i)
+        home[i] = len(found) - 1
+    crossing = {(j, k) for i in home for j, k, *_ in nodes[i]['inputs']
+                if j in home and home[j] != home[i]} | {*heads}
+    entries, made = [], []
+    for at, part in enumerate(found):
+        new, places, inputs = [], {}, {}
+        for i in part:
+            taken = []
+            for j, k, *_ in nodes[i]['inputs']:
+                if home.get(j) == at:
+                    taken.append([places[j], k, 0])
+                elif j not in home and nodes[j]['name'] not in apart:       # statistics, constants
+                    if j not in places:
+                        places[j] = len(new)
+                        new.append(nodes[j])
+                    taken.append([places[j], 0, 0])
+                else:                   # each use is an input of its own
+                    name = f'{nodes[j]["name"]} {k} {len(new)}'
+                    inputs[name] = entries.index((j, k)) if j in home else nodes[j]['name']
+                    taken.append([len(new), 0, 0])
+                    new.append({'op': 'null', 'name': name, 'inputs': []})
+            places[i] = len(new)
+            new.append({'op': nodes[i]['op'], 'name': nodes[i]['name'],
+                        'attrs': nodes[i].get('attrs', {}), 'inputs': taken})
+        outputs = [(j, k) for j, k in sorted(crossing) if home.get(j) == at]
+        entries += outputs
+        made.append((keep_random_order(dict(
+            graph, nodes=new, heads=[[places[j], k, 0] for j, k in outputs],
+            arg_nodes=[i for i, node in enumerate(new) if node['op'] == 'null'])), inputs))
+    return made, entries
+
+
+def _time(nodes, i):
+    """When Python ran a node, for sorting; one that a pass has put in ran after its input."""
+    name = nodes[i]['name']
+    if name.startswith('node_'):
+        return int(name.split('_')[1]), 0
+    return _time(nodes, nodes[i]['inputs'][0][0])[0], 1
+
+
 def with_an_input(graph, name):
     """Give a graph that has no input one of this name, which no operator reads: a CachedOp runs on
     the device of its first."""
@@ -139,10 +205,12 @@ def holding(flags, graph, statistics):
 
 
 def reshape_by_copy(graph):
-    """Let reshapes copy near convolutions. In place, np.reshape keeps the order of numbers that
+    """Let no reshape to a number be oneDNN's, as that of `X[0]` on the tape is: its result cannot be
+    read. And let reshapes copy near convolutions. In place, np.reshape keeps the order of numbers that
     oneDNN chose for the result of one, or for a gradient, for other lengths: the next operator
     fails or crashes."""
-    nodes = [dict(node) for node in graph['nodes']]
+    nodes = [dict(node, op='_np_reshape', attrs={'newshape': '()'}) if node['op'] == 'Reshape'
+             and node['attrs'].get('shape') in ('[]', '()') else dict(node) for node in graph['nodes']]
     near = _oneDNNs_order(nodes)
     for node in [nodes[i] for i in near if nodes[i]['op'] in RESHAPES]:
         lengths = ast.literal_eval(node['attrs']['newshape'])
