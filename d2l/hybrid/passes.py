@@ -258,6 +258,19 @@ def inputs_of(graph, heads):
     return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
 
 
+def detached(graph):
+    """[(number of an output to which detached arrays come, {names of the inputs that come to it
+    otherwise})]."""
+    blocks = {i for i, node in enumerate(graph['nodes']) if node['op'] == 'BlockGrad'}
+    found = []
+    for k, head in enumerate(graph['heads']) if blocks else ():
+        reached = _reached(graph['nodes'], [head], blocks)
+        if not reached or blocks & {j for i in reached for j, *_ in graph['nodes'][i]['inputs']}:
+            found.append((k, {graph['nodes'][i]['name'] for i in reached
+                              if graph['nodes'][i]['op'] == 'null'}))
+    return found
+
+
 def _oneDNNs_order(nodes):
     """Indices of the nodes that may meet numbers in an order that oneDNN chose: those that a
     convolution's result comes to, and those that a gradient comes to from it or from them."""

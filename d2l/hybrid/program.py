@@ -101,8 +101,10 @@ class Part:
         text = json.dumps(graph)
         symbol = mxnet.sym.load_json(text)
         statistics = symbol.list_auxiliary_states()
-        flags, flows = passes.holding(dict(flags), graph, statistics), passes.inputs_of(
-            graph, graph['heads'][:self._flowing])
+        flags = passes.holding(dict(flags), graph, statistics)
+        if program.recorded:    # a Parameter of several parts has gradients now in its own array, now
+            flags.pop('static_shape', None)     # in one to be added up, and static_shape mixes them up
+        flows = passes.inputs_of(graph, graph['heads'][:self._flowing])
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
         # each call: a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
@@ -129,6 +131,12 @@ class Part:
                                  'copy there, weight.data(ctx=X.ctx)')
             if name in statistics:
                 self.statistics.append(values[at])
+        places = {name: at for at, name in enumerate(symbol.list_inputs())
+                  if sources[name][0] in ('input', 'state', 'cut')}
+        # (number of an output that detached arrays come to, places of what comes to it undetached)
+        self._detached = [(k, [places[name] for name in names if name in places])
+                          for k, names in passes.detached(self._graph)
+                          if not any(_learns(sources[name]) for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
         self._thread = _Thread(lambda: CachedOp(
             mxnet.sym.load_json(text).as_np_ndarray(), [*flags.items()]), values, constants)
@@ -151,7 +159,12 @@ class Part:
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
         results = self._thread.op(*values)
-        return results if type(results) is list else [results]
+        results = results if type(results) is list else [results]
+        if self._detached and autograd.is_recording():      # as in eager mode, no more than
+            for k, places in self._detached:                # what comes to it is it on the tape
+                if all(tape.symbol(values[at]) is None for at in places):
+                    results[k] = tape.detach(results[k])
+        return results
 
 
 class Program:

@@ -720,6 +720,8 @@ class Trace:
                                   'Give size and dtype instead of out. ' + EAGER)
             self._exchange(out, lambda: results[0], True)
             return out
+        if draws and not traced:        # of constants: not drawn here, but it is in a call
+            inputs = [self._on_tape(array) for array in inputs]
         if traced and _DYNAMIC.search(op):
             raise self._error('makes an array whose shape depends on values',
                               'np.where, or a mask, keeps the shape. ' + EAGER)
