@@ -59,9 +59,7 @@ def draw_in_graph(graph, draws, size, random):
     for i in unused:                # nor does a gradient, of zeros, come to what results need
         nodes[i]['inputs'] = [without_gradient(entry) if entry[0] in needed else entry
                               for entry in nodes[i]['inputs']]
-    # MXNet sorts them, and leaves out what no head needs
-    graph = dict(graph, nodes=nodes, heads=results)
-    return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
+    return _sorted(dict(graph, nodes=nodes, heads=results))
 
 
 def _reached(nodes, entries, known):
@@ -75,62 +73,96 @@ def _reached(nodes, entries, known):
     return found
 
 
-def parts(graph, apart=()):
+def parts(graph):
     """Cut a graph, in the order in which Python ran it, so that each part leads to the same outputs,
-    and at most one operator of it takes what is in `apart`: names of inputs, or what other parts
-    make. So gradients do not come to what led to an output that nobody used, where 0 times infinity
-    is NaN, and those from many parts are added up one after another, as eager does it.
+    and takes nothing that it gives. So gradients do not come to what led to an output that nobody
+    used, where 0 times infinity is NaN, and those of what crosses are all added up at once.
 
-    Returns (parts, entries): of each part, its graph and {name of an input of it that is not one of
-    the graph: which that is, or the number of an entry}; of each entry that parts give, in order,
-    (node, output) in the graph
+    Returns (parts, entries): of each part, its graph and {name of an input of it: the number of the
+    entry that it stands for}; of each entry that parts give, in order, (node, output) in the graph
     """
     nodes, heads = graph['nodes'], [(i, k) for i, k, *_ in graph['heads']]
     leads = [frozenset(at for at, (j, _) in enumerate(heads) if i == j) for i in range(len(nodes))]
     for i, node in reversed([*enumerate(nodes)]):
         for j, *_ in node['inputs']:
             leads[j] |= leads[i]
-    found, home = [], {}                # lists of nodes; of each node, the number of its list
-    for i in sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
-                    key=lambda i: _time(nodes, i)):
-        taken = {(j, k) for j, k, *_ in nodes[i]['inputs']
-                 if j in home or nodes[j]['name'] in apart}
-        outside = {(j, k) for j, k in taken if home.get(j) != len(found) - 1}
-        if not found or leads[found[-1][-1]] != leads[i] or outside & used:
-            found.append([])
-            used, outside = set(), taken
-        used |= outside
-        found[-1].append(i)
-        home[i] = len(found) - 1
-    crossing = {(j, k) for i in home for j, k, *_ in nodes[i]['inputs']
-                if j in home and home[j] != home[i]} | {*heads}
+    ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
+                 key=lambda i: _time(nodes, i))
+    crossing, before = {*heads}, None
+    while crossing != before:           # a cut makes others necessary
+        before, found, home = crossing, [], {}  # lists of nodes; of each node, which list it is in
+        for i in ran:
+            if not found or leads[found[-1][-1]] != leads[i] or any(
+                    (j, k) in crossing and home.get(j) == len(found) - 1
+                    for j, k, *_ in nodes[i]['inputs']):
+                found.append([])
+            found[-1].append(i)
+            home[i] = len(found) - 1
+        crossing = crossing | {(j, k) for i in ran for j, k, *_ in nodes[i]['inputs']
+                               if j in home and home[j] != home[i]}
     entries, made = [], []
     for at, part in enumerate(found):
         new, places, inputs = [], {}, {}
         for i in part:
-            taken = []
-            for j, k, *_ in nodes[i]['inputs']:
-                if home.get(j) == at:
-                    taken.append([places[j], k, 0])
-                elif j not in home and nodes[j]['name'] not in apart:       # statistics, constants
-                    if j not in places:
-                        places[j] = len(new)
-                        new.append(nodes[j])
-                    taken.append([places[j], 0, 0])
-                else:                   # each use is an input of its own
-                    name = f'{nodes[j]["name"]} {k} {len(new)}'
-                    inputs[name] = entries.index((j, k)) if j in home else nodes[j]['name']
-                    taken.append([len(new), 0, 0])
+            taken = [(j, k) for j, k, *_ in nodes[i]['inputs']]
+            for j, k in taken:
+                if (j, k) not in places and home.get(j) != at:
+                    name = nodes[j]['name']
+                    if j in home:
+                        name = f'{name} {k}'
+                        inputs[name] = entries.index((j, k))
+                    places[j, k] = len(new), 0
                     new.append({'op': 'null', 'name': name, 'inputs': []})
-            places[i] = len(new)
             new.append({'op': nodes[i]['op'], 'name': nodes[i]['name'],
-                        'attrs': nodes[i].get('attrs', {}), 'inputs': taken})
+                        'attrs': nodes[i].get('attrs', {}), 'inputs': [
+                            [*places.get((j, k), (places.get(j), k)), 0] for j, k in taken]})
+            places[i] = len(new) - 1
         outputs = [(j, k) for j, k in sorted(crossing) if home.get(j) == at]
         entries += outputs
         made.append((keep_random_order(dict(
             graph, nodes=new, heads=[[places[j], k, 0] for j, k in outputs],
             arg_nodes=[i for i, node in enumerate(new) if node['op'] == 'null'])), inputs))
     return made, entries
+
+
+def each_use_an_input(graph, names, ctx):
+    """Let each use of the inputs with these names be an input of its own, so that all gradients of
+    an array are added up at once outside of the graph, in eager's order: from the last use to the
+    first.
+
+    Returns the graph, to which an output may come before all others, and {name of an input: the name
+    that it had}
+    """
+    graph, uses = _sorted(graph), {}
+    nodes = [dict(node) for node in graph['nodes']]
+    for i, node in reversed([*enumerate(nodes)]):
+        for at, (j, *_) in enumerate(node['inputs']):
+            if nodes[j]['name'] in names and nodes[j]['op'] == 'null':
+                uses.setdefault(j, []).append((i, at))
+    old, order = {}, []
+    for j, found in sorted(uses.items()):
+        name = nodes[j]['name']
+        order.append(j)
+        for count, (i, at) in enumerate(found):
+            if count:
+                order.append(len(nodes))
+                nodes.append({'op': 'null', 'name': f'{name} use {count}', 'inputs': []})
+                old[nodes[-1]['name']] = name
+                inputs = [*nodes[i]['inputs']]
+                inputs[at] = [order[-1], 0, 0]
+                nodes[i]['inputs'] = inputs
+    heads = graph['heads']
+    if old:                 # inputs are ordered as they are met: here, first of all
+        heads = [[len(nodes), 0, 0], *heads]
+        nodes.append({'op': '_npi_zeros', 'name': 'inputs', 'inputs': [], 'control_deps': order,
+                      'attrs': {'shape': '(1,)', 'dtype': 'float32', 'ctx': str(ctx)}})
+    return _sorted(dict(graph, nodes=nodes, heads=heads, arg_nodes=[
+        i for i, node in enumerate(nodes) if node['op'] == 'null'])), old
+
+
+def _sorted(graph):
+    """A graph as MXNet sorts it, without what no output needs."""
+    return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
 
 
 def _time(nodes, i):

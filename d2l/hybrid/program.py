@@ -58,6 +58,11 @@ def fingerprint(piece, graph, sources, places):
             piece.question and (piece.question.how, piece.question.line))
 
 
+def _moves(source):
+    """Whether a source may be given a gradient."""
+    return source[0] in ('input', 'state', 'cut') or _learns(source)
+
+
 class _Thread(threading.local):
     """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call that
     is not recorded gives the CachedOp's memory free before its last operators are handed to the
@@ -82,6 +87,7 @@ class Part:
     def __init__(self, program, graph, sources, options, flowing=None, spare=None):
         self._program, self._graph, self._sources, self._spare = program, graph, sources, spare
         self._options, self._flowing, self._thread = options, flowing, None
+        self._skip = False          # the first output, which is there for the order of the inputs
 
     def bind(self, leaves, state, cut=()):
         """Make it ready; the arguments are those of the call for which that is."""
@@ -93,9 +99,13 @@ class Part:
             graph = proof.optimized(graph, arrays, {name for name in arrays if _learns(sources[name])},
                                     program.mode, flags, net, check=optimize != UNCHECKED)
         elif exact and not optimize:
-            # MXNet begins with gradients of outputs; what asks for a value comes before all the rest
-            graph = passes.no_common_subexpressions(
-                graph if program.question else passes.results_used_inside(graph))
+            if program.recorded:
+                graph, old = passes.each_use_an_input(
+                    graph, {name for name, source in sources.items() if _moves(source)}, program.ctx)
+                sources, self._skip = {**sources, **{n: sources[o] for n, o in old.items()}}, bool(old)
+            else:
+                graph = passes.results_used_inside(graph)
+            graph = passes.no_common_subexpressions(graph)
         graph = passes.with_an_input(
             passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
         text = json.dumps(graph)
@@ -159,10 +169,10 @@ class Part:
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
         results = self._thread.op(*values)
-        results = results if type(results) is list else [results]
+        results = results[self._skip:] if type(results) is list else [results]
         if self._detached and autograd.is_recording():      # as in eager mode, no more than
             for k, places in self._detached:                # what comes to it is it on the tape
-                if all(tape.symbol(values[at]) is None for at in places):
+                if not any(tape.recorded(values[at]) for at in places):
                     results[k] = tape.detach(results[k])
         return results
 
@@ -201,7 +211,7 @@ class Program:
         self.print = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
         self._parts = []
-        if self.question and self.recorded:
+        if self.recorded:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
             sources = {**self.sources, **(trace.find([trace.spare]) if piece.random else {})}
@@ -212,17 +222,13 @@ class Program:
 
     def _cut_apart(self, options, trace):
         """Make it of several parts: gradients come to those only whose outputs were used."""
-        apart = {name for name, source in self.sources.items()
-                 if source[0] in ('input', 'state', 'cut') or _learns(source)}
-        parts, entries = passes.parts(self.graph, apart)
-        for graph, origins in parts:
-            names = [node['name'] for node in graph['nodes'] if node['op'] == 'null']
-            sources = {name: origins.get(name, name) for name in names}
-            sources = {name: ('cut', self._first + origin) if isinstance(origin, int)
-                       else self.sources[origin] for name, origin in sources.items()}
-            if not sources:
-                sources = trace.find([trace.spare])
-            self._parts.append(Part(self, graph, sources, options, spare=trace.spare))
+        parts, entries = passes.parts(self.graph)
+        for graph, made in parts:
+            sources = {node['name']: ('cut', self._first + made[node['name']])
+                       if node['name'] in made else self.sources[node['name']]
+                       for node in graph['nodes'] if node['op'] == 'null'}
+            self._parts.append(Part(self, graph, sources or trace.find([trace.spare]), options,
+                                    spare=trace.spare))
         heads = [(i, k) for i, k, *_ in self.graph['heads']]
         self._places = [entries.index(heads[place]) if isinstance(place, int) else place
                         for place in self._places]
@@ -249,14 +255,9 @@ class Program:
     def ask(self, tree, state, cut, before):
         """Run it; append to `cut` what it leaves to those that follow, and to `before` (array, copy)
         of statistics as they were; return the answer."""
-        leaves, made = tree.arrays, [*cut]
-        for part in self._parts:
-            if part.ready(leaves, state, made).statistics and autograd.is_training():
-                with autograd.pause():
-                    before += [(array, array.copy()) for array in part.statistics]
-            made += part(leaves, state, made)
-        cut += [made[self._first + place] if isinstance(place, int)
-                else self.value(place, leaves, state, cut=cut) for place in self._places]
+        leaves, made = tree.arrays, self._run(tree.arrays, state, cut, before)
+        cut += [made[place] if source is None else self.value(source, leaves, state, cut=cut)
+                for place, source in zip(self._places, self.outputs)]
         try:
             return self.question.answer(cut[self._first])
         except (ValueError, OverflowError) as error:        # of infinity, say, no integer is made
@@ -267,19 +268,30 @@ class Program:
         return any(slot.get() is not slot.value for slot in self._data)
 
     def __call__(self, tree, state, cut=()):
-        leaves, results = tree.arrays, []
-        for part in self._parts:
-            results = part.ready(leaves, state, cut)(leaves, state, cut)
+        leaves, results = tree.arrays, self._run(tree.arrays, state, cut)
         if self.result is ARRAY and self.outputs == [None] and not self.changes:
-            return results[0]
-        results = iter(results)
-        results = iter([next(results) if s is None else self.value(s, leaves, state, True, cut)
-                        for s in self.outputs])
+            return results[self._places[0]]
+        results = iter([results[place] if source is None else self.value(
+            source, leaves, state, True, cut) for place, source in zip(self._places, self.outputs)])
         build = builder(results, [*tree.nodes, *state.nodes[:self._nodes]])
         result = build(self.result)
         if self.changes:
             self._change(build, results, build.made, state)
         return result
+
+    def _run(self, leaves, state, cut, before=None):
+        """The outputs of its parts, one after another; before: as in `ask`."""
+        if len(self._parts) == 1 and before is None:
+            part, = self._parts
+            return part.ready(leaves, state, cut)(leaves, state, cut)
+        made = [*cut]
+        for part in self._parts:
+            part.ready(leaves, state, made)
+            if part.statistics and before is not None and autograd.is_training():
+                with autograd.pause():
+                    before += [(array, array.copy()) for array in part.statistics]
+            made += part(leaves, state, made)
+        return made[len(cut):]
 
     def _change(self, build, results, nodes, state):
         """Change Python's state as the traced function did."""

@@ -684,8 +684,7 @@ class Trace:
 
     def _traced(self, array):
         """Does it depend on what may differ at the next call?"""
-        name, variable = tape.entry(array)
-        return name is not None and not (variable and name.startswith('null'))
+        return tape.recorded(array)
 
     # ---- operators
 
