@@ -73,8 +73,6 @@ def compute(network, ctx=None, modes=MODES):
         return trained('net')
 
     def compiled():
-        if network.eager_only:
-            raise Skip(network.eager_only)
         net, inputs = prepared(network, ctx)
         state['compiled'] = d2l.hybridize(net), inputs
         return numbers.predict(*state['compiled'])
@@ -109,6 +107,8 @@ def compute(network, ctx=None, modes=MODES):
 
     def exported():
         need('compiled')
+        if network.no_export:
+            raise Skip(network.no_export)
         net, inputs = prepared(network, ctx)        # training has moved the statistics
         d2l.export(d2l.hybridize(net), path, *fresh(inputs))
         state['exported'] = True
@@ -146,7 +146,7 @@ def compute(network, ctx=None, modes=MODES):
 
     def need(key):
         if key not in state:
-            raise Skip(network.eager_only or f'no {key} net')
+            raise Skip(network.no_export or f'no {key} net')
         return state[key]
 
     functions = (eager, compiled, compiled_again, training, compiled_training, optimized,
@@ -292,7 +292,7 @@ def index():
     text = INDEX_HEAD
     for network in ROWS:
         record = stored(network)
-        reason = network.eager_only or network.no_witness
+        reason = network.no_export or network.no_witness
         witness_name = f'none: {reason}' if reason else \
             ', '.join(name for name, _ in WITNESSES.values())
         for i in range(sum(key.endswith('shape') for key in record)):
