@@ -296,7 +296,9 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
                   changes lists, dicts, deques, sets and objects in place, those of the caller, too;
                   it writes into an array of an attribute, a global or a list.
     TraceError    It changes a number or a text that it read (a counter), or makes layers.
-    TraceError    It branches on values of arrays, or asks for them (`float`, `asnumpy`, `print`).
+    path          It asks an array of one element for `bool`, `int` or, of integers, `item()`: in
+                  `if`, `while`, `range`, an index.
+    TraceError    It asks for other values (`float`, `asnumpy`, `tolist`, `print`).
     TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
     TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
@@ -304,6 +306,14 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     trace only    It prints, logs, warns, sleeps, imports, asserts.
     run again     It raises an exception: the call runs eagerly, from its start.
     ============  ================================================================================
+
+    Paths: where `forward` asks for a value, the graph is cut. Each call runs the piece up to there,
+    and the answer says which piece is next, which takes the arrays that those before it have made;
+    an answer that did not come before is traced then, from its question on. So each way through the
+    code is a path of pieces, in training as well. Beyond 32 paths, or 100 questions in one call, the
+    net is eager from then on, and a warning shows the line. Each question waits for the arrays, as
+    in eager mode. A first call that raises, or initializes, once numbers were drawn draws them again.
+    No file holds such a net: `export` and `export_onnx` raise TraceError.
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with

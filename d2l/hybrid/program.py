@@ -210,7 +210,7 @@ class Program:
             self.changes = bool(trace.writes or trace.fills or trace.overwritten)
         self.print = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
-        self._parts = []
+        self._parts, self._only = [], None      # of a net that asks for nothing
         if self.recorded:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
@@ -218,7 +218,8 @@ class Program:
             flowing = sum(s is None for s in self.outputs[:self.size]) if not self.question else None
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
-                self._parts[0].bind(trace.leaves, self.guard.state)
+                self._only, = self._parts
+                self._only.bind(trace.leaves, self.guard.state)
 
     def _cut_apart(self, options, trace):
         """Make it of several parts: gradients come to those only whose outputs were used."""
@@ -268,7 +269,8 @@ class Program:
         return any(slot.get() is not slot.value for slot in self._data)
 
     def __call__(self, tree, state, cut=()):
-        leaves, results = tree.arrays, self._run(tree.arrays, state, cut)
+        leaves, only = tree.arrays, self._only
+        results = only(leaves, state, cut) if only else self._run(leaves, state, cut)
         if self.result is ARRAY and self.outputs == [None] and not self.changes:
             return results[self._places[0]]
         results = iter([results[place] if source is None else self.value(
@@ -281,9 +283,6 @@ class Program:
 
     def _run(self, leaves, state, cut, before=None):
         """The outputs of its parts, one after another; before: as in `ask`."""
-        if len(self._parts) == 1 and before is None:
-            part, = self._parts
-            return part.ready(leaves, state, cut)(leaves, state, cut)
         made = [*cut]
         for part in self._parts:
             part.ready(leaves, state, made)
