@@ -73,11 +73,13 @@ def _reached(nodes, entries, known):
     return found
 
 
-def parts(graph):
+def parts(graph, flowing, made_before):
     """Cut a graph, in the order in which Python ran it, so that each part leads to the same outputs,
     and takes nothing that it gives. So gradients do not come to what led to an output that nobody
-    used, where 0 times infinity is NaN, and those of what crosses are all added up at once.
+    used, where 0 times infinity is NaN, and those of what crosses are all added up at once, in
+    eager's order: that in which MXNet, from the loss on, meets what made and what used it.
 
+    flowing: names of inputs that may have gradients; made_before: of those that other graphs made
     Returns (parts, entries): of each part, its graph and {name of an input of it: the number of the
     entry that it stands for}; of each entry that parts give, in order, (node, output) in the graph
     """
@@ -86,6 +88,12 @@ def parts(graph):
     for i, node in reversed([*enumerate(nodes)]):
         for j, *_ in node['inputs']:
             leads[j] |= leads[i]
+    block, used = 0, False              # what is met before and after what others made
+    for i, node in enumerate(nodes):    # as MXNet meets them
+        if node['name'] in made_before and used:
+            block, used = block + 1, False
+        leads[i] = leads[i], block
+        used = used or any(nodes[j]['name'] in flowing for j, *_ in node['inputs'])
     ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
                  key=lambda i: _time(nodes, i))
     crossing, before = {*heads}, None

@@ -25,7 +25,8 @@ def taken(trace, piece):
     """(the graph of a piece, {name of an input: source}, for each of its outputs its place among
     those of the graph, or its source)."""
     places, heads, known = [], [], {}
-    for found in piece.outputs:
+    turn = bool(piece.question)     # no gradient comes to the question: MXNet does not meet it first
+    for found in [*piece.outputs[turn:], *piece.outputs[:turn]]:
         if not isinstance(found, Symbol):
             places.append(('const', found))
         elif found.get_children() is None:
@@ -34,6 +35,7 @@ def taken(trace, piece):
             entry = found.list_outputs()[0] if piece.question else len(heads)
             places.append(known.setdefault(entry, len(heads)))
             heads += [found] * (known[entry] == len(heads))
+    places = [*places[-turn:], *places[:-turn]] if turn else places
     graph = {'nodes': [], 'heads': []}
     if heads or piece.random:
         inputs = [s for *_, symbols in piece.draws.values() for s in symbols]
@@ -223,7 +225,9 @@ class Program:
 
     def _cut_apart(self, options, trace):
         """Make it of several parts: gradients come to those only whose outputs were used."""
-        parts, entries = passes.parts(self.graph)
+        parts, entries = passes.parts(
+            self.graph, {name for name, source in self.sources.items() if _moves(source)},
+            {name for name, source in self.sources.items() if source[0] == 'cut'})
         for graph, made in parts:
             sources = {node['name']: ('cut', self._first + made[node['name']])
                        if node['name'] in made else self.sources[node['name']]
