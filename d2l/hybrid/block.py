@@ -12,7 +12,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 from . import tape
 from .program import UNCHECKED, Program, fingerprint, taken
 from .trace import (
-    LOCK, Compiled, Deferred, Graph, Raised, TooMany, Trace, TraceError, tracing)
+    EAGER, LOCK, Compiled, Deferred, Graph, Raised, TooMany, Trace, TraceError, tracing)
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
@@ -99,8 +99,8 @@ class CompiledBlock(Compiled):
                 raise error.__cause__ from None
         if apart and program.question:
             raise program.question.error(
-                'asks for a value of an array, on which depends what it computes next, and a file '
-                'holds one graph', 'd2l.hybridize makes a graph for each answer. ')
+                'asks for a value of an array, and a file holds one graph, not one for each answer',
+                'np.where can choose, and a mask can end a loop.')
         return program, tree.arrays
 
     def _find(self, key):
@@ -145,7 +145,7 @@ class CompiledBlock(Compiled):
             for (program, _), piece in zip(path, trace.pieces):
                 if program.print != fingerprint(piece, *taken(trace, piece)):
                     raise program.question.error('computes something else up to here when it is '
-                                                 'traced again')
+                                                 'traced again', EAGER)
             programs = [Program(trace, piece, exact, optimize, flags)
                         for piece in trace.pieces[len(path):]]
             if not path:

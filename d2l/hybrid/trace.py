@@ -98,7 +98,7 @@ class Question:
         """Its line, as messages show it."""
         return place_of(self.line)[-1]
 
-    def error(self, what, cure=''):
+    def error(self, what, cure):
         """A TraceError at its line."""
         return error_at(self.line, what, cure)
 
@@ -138,7 +138,7 @@ def place_of(line):
 def error_at(line, what, cure):
     """A TraceError at a line."""
     file, number, place = place_of(line)
-    error = TraceError(f'forward {what}{place}\n{cure if cure.endswith(EAGER) else cure + EAGER}')
+    error = TraceError(f'forward {what}{place}\n{cure}')
     error.filename, error.lineno = file, number
     return error
 
@@ -343,7 +343,7 @@ class Trace:
             line = frame.f_code, frame.f_lineno
             if self._reads.stopped:             # where the run ended
                 line = self._reads.left or line
-        error = error_at(line, what, cure)
+        error = error_at(line, what, cure if cure.endswith(EAGER) else cure + EAGER)
         if not self.stopped:
             self._errors[of] = error
         return error
@@ -364,6 +364,9 @@ class Trace:
                 if variable and name in lost:
                     lost.remove(name)
                     self._sources[name] = 'const', array.as_in_ctx(self.ctx)
+        if lost:
+            raise self._error('uses a number that was drawn before a value was asked for, of which '
+                              'nothing was left then')
         return {name: self._sources[name] for name in names}
 
     # ---- what it reads of Python's state
