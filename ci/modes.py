@@ -85,8 +85,6 @@ def eager(run):
 
 @mode('compiled')
 def compiled(run):
-    if run.network.eager_only:
-        raise Skip(run.network.eager_only)
     net, inputs = run.prepared()
     return predicted(run, 'compiled', d2l.hybridize(net), inputs)
 
@@ -143,6 +141,8 @@ def stock_training(run):
 
 @mode('exported', needs='compiled')
 def exported(run):
+    if run.network.no_export:
+        raise Skip(run.network.no_export)
     net, inputs = run.prepared()                # training has moved the statistics
     d2l.export(d2l.hybridize(net), run.path, *fresh(inputs))
     return numbers.predict(d2l.load_exported(run.path, ctx=run.ctx), list(leaves(inputs)))

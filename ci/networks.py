@@ -71,7 +71,7 @@ class Network:
     arrays: str = ''            # a function network's parameters: global names, or 'model.params'
     layers: str = ''            # a Block whose layers a function takes as its last arguments
     training: str = ''          # statement that switches a scratch network's dropout off
-    eager_only: str = ''        # why it does not compile
+    no_export: str = ''         # why no file holds it: neither export nor ONNX
     constants: str = ''         # why its Constants are not filled
     no_witness: str = ''        # why neither ONNX Runtime nor NumPy computes it
     no_gradients: str = ''      # why NumPy does not witness its gradients
@@ -263,10 +263,10 @@ NETWORKS = [
     Network('layers_mlp', '5.1', 1, 'MLP()', (floats(2, 20),)),
     Network('layers_my_sequential', '5.1', 4, 'net', (floats(2, 20),)),
     Network('layers_fancy_mlp', '5.1', 5, 'FancyMLP()', (floats(2, 20),),
-            eager_only='branches on the values of an array', predict_only=IN_PLACE),
+            no_export='branches on the values of an array', predict_only=IN_PLACE),
     Network('layers_nest_mlp', '5.1', 7, 'NestMLP()', (floats(2, 20),)),
     Network('layers_chimera', '5.1', 7, 'chimera', (floats(2, 20),),
-            eager_only='holds a FancyMLP', predict_only=IN_PLACE),
+            no_export='holds a FancyMLP', predict_only=IN_PLACE),
     Network('parameters_sequential', '5.2', 0, 'net', (floats(2, 20),)),
     Network('parameters_rgnet', '5.2', 8, 'rgnet', (floats(2, 20),)),
     Network('parameters_shared', '5.2', 16, 'net', (floats(2, 20),)),

@@ -148,7 +148,7 @@ def index():
     text = INDEX_HEAD
     for network in ROWS:
         record = stored(network)
-        reason = network.eager_only or network.no_witness
+        reason = network.no_export or network.no_witness
         of_outputs = f'none: {reason}' if reason else \
             ', '.join(name for name, _ in WITNESSES.values())
         of_gradients = f'not trained: {network.predict_only}' if network.predict_only else \

@@ -25,7 +25,7 @@ NOT_EXACT = {
 
 @pytest.mark.parametrize('network', [
     pytest.param(network, id=network.name, marks=pytest.mark.xdist_group(network.name))
-    for network in NETWORKS if not network.eager_only])
+    for network in NETWORKS])
 def test_compiled_is_eager_to_the_last_bit(network):
     net, inputs = network.filled()
     wrt = [i for i, smooth in enumerate(network.smooth) if smooth]

@@ -83,9 +83,19 @@ def test_what_is_cpu_only_cannot_be_elsewhere(network):
 
 
 @pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in stored.WITNESSES)))
-def test_only_what_does_not_compile_lacks_a_witness(name, mode):
+def test_only_what_no_file_holds_lacks_a_witness(name, mode):
     record, _ = computed(name)[mode]
-    assert isinstance(record, modes.Skip) == bool(BY_NAME[name].eager_only), record
+    assert isinstance(record, modes.Skip) == bool(BY_NAME[name].no_export), record
+
+
+@pytest.mark.parametrize('export', [d2l.export, d2l.export_onnx])
+@pytest.mark.parametrize('network', [network for network in NETWORKS if network.no_export],
+                         ids=lambda network: network.name)
+def test_what_no_file_holds_cannot_be_exported(network, export, tmp_path):
+    net, inputs = network.filled()
+    with pytest.raises(d2l.TraceError, match='(?s)asks for a value.*<section 5.1>'):
+        export(net, str(tmp_path / 'net'), *inputs)
+    assert list(tmp_path.iterdir()) == []
 
 
 SAMPLE = ['linreg', 'lenet', 'inception', 'residual', 'batch_norm', 'lstm', 'mlp_attention',

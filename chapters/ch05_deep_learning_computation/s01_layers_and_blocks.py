@@ -160,4 +160,5 @@ chimera(x)
 #
 # Running Python at every call has its price. `nn.HybridBlock` and section
 # 12.1 show Gluon's answer; `d2l.hybridize` compiles blocks such as these as
-# they are written.
+# they are written. Where `FancyMLP` asks for a value, it cuts the graph, and
+# the answer decides which piece runs next, compiled like those before it.

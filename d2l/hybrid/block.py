@@ -10,8 +10,9 @@ from mxnet.context import Context, current_context
 from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 from . import tape
-from .program import UNCHECKED, Program
-from .trace import LOCK, Compiled, Deferred, Graph, Raised, Trace, TraceError, tracing
+from .program import UNCHECKED, Program, fingerprint, taken
+from .trace import (
+    EAGER, LOCK, Compiled, Deferred, Graph, Raised, TooMany, Trace, TraceError, tracing)
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
@@ -59,11 +60,16 @@ class CompiledBlock(Compiled):
             return self._run_eagerly(*args, **kwargs)
         try:
             key, tree = _signature(args, kwargs)
-            found = self._find(key) or self._make(key, tree)
+            found, cut = self._find(key) or self._make(key, tree), ()
+            if found[0].question:
+                *found, cut = self._follow(*found, key, tree)
         except Deferred:  # as in Gluon, the first call initializes
             return self._run_eagerly(*args, **kwargs)
         except Raised as error:
             found, raised = None, error.__cause__
+        except TooMany as error:
+            self._stay_eager(error)
+            return self._run_eagerly(*args, **kwargs)
         except TraceError as error:
             self._give_up(error)
             return self._run_eagerly(*args, **kwargs)
@@ -72,23 +78,30 @@ class CompiledBlock(Compiled):
             warnings.warn(f'{self._name_of_net()} ran eagerly: its trace raised {raised!r}')
             return result
         program, state = found
-        return program(tree, state)
+        return program(tree, state, cut)
 
     def program(self, *args, apart=False):
         """The Program for these arguments in predict mode, and the arrays among them.
 
+        Of a net that asks for values the first one, up to the question.
+
         apart: one for an export: each array is an input of its own, and a container of the user's
-        that is a result is taken apart, too
+        that is a result is taken apart, too. Raises TraceError where a value is asked for
         """
         key, tree = _signature(args, {}, apart)
         with autograd.pause():
             try:
-                return self._make(key, tree)[0], tree.arrays
+                program, _ = self._make(key, tree)
             except Deferred:
                 self._run_eagerly(*args)
-                return self._make(key, tree)[0], tree.arrays
+                program, _ = self._make(key, tree)
             except Raised as error:
                 raise error.__cause__ from None
+        if apart and program.question:
+            raise program.question.error(
+                'asks for a value of an array, and a file holds one graph, not one for each answer',
+                'np.where can choose, and a mask can end a loop.')
+        return program, tree.arrays
 
     def _find(self, key):
         """(program, state) for this signature and for Python's state as it is, or None."""
@@ -97,8 +110,25 @@ class CompiledBlock(Compiled):
             if state is not None:
                 return program, state
 
-    def _make(self, key, tree):
-        """(program, state), by a trace unless another thread was faster."""
+    def _follow(self, program, state, key, tree):
+        """Run the programs up to the last question: (the last program, its state, what was made)."""
+        path, cut, before = [], [], []
+        try:
+            while program.question:
+                path.append((program, program.ask(tree, state, cut, before)))
+                program, state = program.after(path[-1][1]) or self._make(key, tree, path)
+        except BaseException:       # the call begins anew, if at all
+            with autograd.pause():
+                for array, copied in reversed(before):
+                    copied.copyto(array)
+            raise
+        return program, state, cut
+
+    def _make(self, key, tree, path=()):
+        """(program, state), by a trace unless another thread was faster.
+
+        path: [(program, the answer to its question)]: of those that were run
+        """
         _, flags, exact, optimize, *_ = self._options
         leaves = tree.arrays
         if not npx.is_np_array():
@@ -108,17 +138,31 @@ class CompiledBlock(Compiled):
             raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
                              f'{[a.ctx for a in leaves]}; a graph runs on one')
         with LOCK:
-            found = self._find(key)
+            found = path[-1][0].after(path[-1][1]) if path else self._find(key)
             if found:
                 return found
-            trace = Trace(self, tree, key[0], autograd.is_training(), ctx)
-            program = Program(trace, exact, optimize, flags)
-            others = [p for p in self._programs.get(key, ()) if not p.dead()]
-            self._programs[key] = [program, *others]
-            if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
-                self._warn()
-                self._drop_oldest()
-        return program, program.guard.state
+            trace = Trace(self, tree, key[0], autograd.is_training(), ctx, [a for _, a in path])
+            for (program, _), piece in zip(path, trace.pieces):
+                if program.print != fingerprint(piece, *taken(trace, piece)):
+                    raise program.question.error('computes something else up to here when it is '
+                                                 'traced again', EAGER)
+            programs = [Program(trace, piece, exact, optimize, flags)
+                        for piece in trace.pieces[len(path):]]
+            if not path:
+                others = [p for p in self._programs.get(key, ()) if not p.dead()]
+                self._programs[key] = [programs[0], *others]
+                if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
+                    self._warn()
+                    self._drop_oldest()
+            chain = [*[program for program, _ in path[-1:]], *programs]
+            for program, answer, next in zip(chain, trace.answers[max(len(path) - 1, 0):], chain[1:]):
+                program.follow(answer, next)
+            first = path[0][0] if path else programs[0]
+            first.paths += not trace.stopped
+            if first.paths > MAX_PROGRAMS:
+                self._stay_eager(f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
+                                 f'{chain[0].question.place}')
+        return programs[0], programs[0].guard.state
 
     def _drop_oldest(self):
         """Forget the program that was made first."""
@@ -135,6 +179,14 @@ class CompiledBlock(Compiled):
             raise error
         vars(self)['forward'] = self._run_eagerly
         warnings.warn(f'{self._name_of_net()} runs eagerly: {error}', stacklevel=4)
+
+    def _stay_eager(self, why):
+        in_place, *_, own = self._options
+        if in_place:
+            _put_back(self._net, own)
+        else:
+            vars(self)['forward'] = self._run_eagerly
+        warnings.warn(f'{self._name_of_net()} runs eagerly from now on: {why}', stacklevel=4)
 
     def _warn(self):
         """Say once what changes between calls: the argument with most values among the keys."""
@@ -244,7 +296,9 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
                   changes lists, dicts, deques, sets and objects in place, those of the caller, too;
                   it writes into an array of an attribute, a global or a list.
     TraceError    It changes a number or a text that it read (a counter), or makes layers.
-    TraceError    It branches on values of arrays, or asks for them (`float`, `asnumpy`, `print`).
+    path          It asks an array of one element for `bool`, `int` or, of integers, `item()`: in
+                  `if`, `while`, `range`, an index.
+    TraceError    It asks for other values (`float`, `asnumpy`, `tolist`, `print`).
     TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
     TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
@@ -252,6 +306,14 @@ def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, s
     trace only    It prints, logs, warns, sleeps, imports, asserts.
     run again     It raises an exception: the call runs eagerly, from its start.
     ============  ================================================================================
+
+    Paths: where `forward` asks for a value, the graph is cut. Each call runs the piece up to there,
+    and the answer says which piece is next, which takes the arrays that those before it have made;
+    an answer that did not come before is traced then, from its question on. So each way through the
+    code is a path of pieces, in training as well. Beyond 32 paths, or 100 questions in one call, the
+    net is eager from then on, and a warning shows the line. Each question waits for the arrays, as
+    in eager mode. A first call that raises, or initializes, once numbers were drawn draws them again.
+    No file holds such a net: `export` and `export_onnx` raise TraceError.
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with

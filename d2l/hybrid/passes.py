@@ -59,9 +59,7 @@ def draw_in_graph(graph, draws, size, random):
     for i in unused:                # nor does a gradient, of zeros, come to what results need
         nodes[i]['inputs'] = [without_gradient(entry) if entry[0] in needed else entry
                               for entry in nodes[i]['inputs']]
-    # MXNet sorts them, and leaves out what no head needs
-    graph = dict(graph, nodes=nodes, heads=results)
-    return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
+    return _sorted(dict(graph, nodes=nodes, heads=results))
 
 
 def _reached(nodes, entries, known):
@@ -73,6 +71,114 @@ def _reached(nodes, entries, known):
             found.add(i)
             stack += [j for j, *_ in nodes[i]['inputs']]
     return found
+
+
+def parts(graph, flowing, made_before):
+    """Cut a graph, in the order in which Python ran it, so that each part leads to the same outputs,
+    and takes nothing that it gives. So gradients do not come to what led to an output that nobody
+    used, where 0 times infinity is NaN, and those of what crosses are all added up at once, in
+    eager's order: that in which MXNet, from the loss on, meets what made and what used it.
+
+    flowing: names of inputs that may have gradients; made_before: of those that other graphs made
+    Returns (parts, entries): of each part, its graph and {name of an input of it: the number of the
+    entry that it stands for}; of each entry that parts give, in order, (node, output) in the graph
+    """
+    nodes, heads = graph['nodes'], [(i, k) for i, k, *_ in graph['heads']]
+    leads = [frozenset(at for at, (j, _) in enumerate(heads) if i == j) for i in range(len(nodes))]
+    for i, node in reversed([*enumerate(nodes)]):
+        for j, *_ in node['inputs']:
+            leads[j] |= leads[i]
+    block, used = 0, False              # what is met before and after what others made
+    for i, node in enumerate(nodes):    # as MXNet meets them
+        if node['name'] in made_before and used:
+            block, used = block + 1, False
+        leads[i] = leads[i], block
+        used = used or any(nodes[j]['name'] in flowing for j, *_ in node['inputs'])
+    ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
+                 key=lambda i: _time(nodes, i))
+    crossing, before = {*heads}, None
+    while crossing != before:           # a cut makes others necessary
+        before, found, home = crossing, [], {}  # lists of nodes; of each node, which list it is in
+        for i in ran:
+            if not found or leads[found[-1][-1]] != leads[i] or any(
+                    (j, k) in crossing and home.get(j) == len(found) - 1
+                    for j, k, *_ in nodes[i]['inputs']):
+                found.append([])
+            found[-1].append(i)
+            home[i] = len(found) - 1
+        crossing = crossing | {(j, k) for i in ran for j, k, *_ in nodes[i]['inputs']
+                               if j in home and home[j] != home[i]}
+    entries, made = [], []
+    for at, part in enumerate(found):
+        new, places, inputs = [], {}, {}
+        for i in part:
+            taken = [(j, k) for j, k, *_ in nodes[i]['inputs']]
+            for j, k in taken:
+                if (j, k) not in places and home.get(j) != at:
+                    name = nodes[j]['name']
+                    if j in home:
+                        name = f'{name} {k}'
+                        inputs[name] = entries.index((j, k))
+                    places[j, k] = len(new), 0
+                    new.append({'op': 'null', 'name': name, 'inputs': []})
+            new.append({'op': nodes[i]['op'], 'name': nodes[i]['name'],
+                        'attrs': nodes[i].get('attrs', {}), 'inputs': [
+                            [*places.get((j, k), (places.get(j), k)), 0] for j, k in taken]})
+            places[i] = len(new) - 1
+        outputs = [(j, k) for j, k in sorted(crossing) if home.get(j) == at]
+        entries += outputs
+        made.append((keep_random_order(dict(
+            graph, nodes=new, heads=[[places[j], k, 0] for j, k in outputs],
+            arg_nodes=[i for i, node in enumerate(new) if node['op'] == 'null'])), inputs))
+    return made, entries
+
+
+def each_use_an_input(graph, names, ctx):
+    """Let each use of the inputs with these names be an input of its own, so that all gradients of
+    an array are added up at once outside of the graph, in eager's order: from the last use to the
+    first.
+
+    Returns the graph, to which an output may come before all others, and {name of an input: the name
+    that it had}
+    """
+    graph, uses = _sorted(graph), {}
+    nodes = [dict(node) for node in graph['nodes']]
+    for i, node in reversed([*enumerate(nodes)]):
+        for at, (j, *_) in enumerate(node['inputs']):
+            if nodes[j]['name'] in names and nodes[j]['op'] == 'null':
+                uses.setdefault(j, []).append((i, at))
+    old, order = {}, []
+    for j, found in sorted(uses.items()):
+        name = nodes[j]['name']
+        order.append(j)
+        for count, (i, at) in enumerate(found):
+            if count:
+                order.append(len(nodes))
+                nodes.append({'op': 'null', 'name': f'{name} use {count}', 'inputs': []})
+                old[nodes[-1]['name']] = name
+                inputs = [*nodes[i]['inputs']]
+                inputs[at] = [order[-1], 0, 0]
+                nodes[i]['inputs'] = inputs
+    heads = graph['heads']
+    if old:                 # inputs are ordered as they are met: here, first of all
+        heads = [[len(nodes), 0, 0], *heads]
+        nodes.append({'op': '_npi_zeros', 'name': 'inputs', 'inputs': [], 'control_deps': order,
+                      'attrs': {'shape': '(1,)', 'dtype': 'float32', 'ctx': str(ctx)}})
+    return _sorted(dict(graph, nodes=nodes, heads=heads, arg_nodes=[
+        i for i, node in enumerate(nodes) if node['op'] == 'null'])), old
+
+
+def _sorted(graph):
+    """A graph as MXNet sorts it, without what no output needs."""
+    return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
+
+
+def _time(nodes, i):
+    """When Python ran a node, for sorting; one that a pass has put in ran after its input."""
+    name = nodes[i]['name']
+    if name.startswith('node_'):
+        return int(name.split('_')[1]), 0
+    return _time(nodes, nodes[i]['inputs'][0][0])[0], 1
 
 
 def with_an_input(graph, name):
@@ -132,10 +238,10 @@ def copyto_to_cast(graph, dtypes):
 
 def reshape_to_numbers(graph):
     """Make a Reshape to no axes, which `X[0]` of a vector leaves on the tape, one of np: in a graph
-    MXNet takes it for one that names no shape."""
+    MXNet takes it for one that names no shape, or lets oneDNN do it, whose result cannot be read."""
     return dict(graph, nodes=[
         dict(node, op='_np_reshape', attrs={'newshape': '()'})
-        if node['op'] == 'Reshape' and node['attrs'].get('shape') == '[]' else node
+        if node['op'] == 'Reshape' and node['attrs'].get('shape') in ('[]', '()') else node
         for node in graph['nodes']])
 
 
@@ -197,6 +303,19 @@ def inputs_of(graph, heads):
             found.add(i)
             todo += [j for j, *_ in nodes[i]['inputs']]
     return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
+
+
+def detached(graph):
+    """[(number of an output to which detached arrays come, {names of the inputs that come to it
+    otherwise})]."""
+    blocks = {i for i, node in enumerate(graph['nodes']) if node['op'] == 'BlockGrad'}
+    found = []
+    for k, head in enumerate(graph['heads']) if blocks else ():
+        reached = _reached(graph['nodes'], [head], blocks)
+        if not reached or blocks & {j for i in reached for j, *_ in graph['nodes'][i]['inputs']}:
+            found.append((k, {graph['nodes'][i]['name'] for i in reached
+                              if graph['nodes'][i]['op'] == 'null'}))
+    return found
 
 
 def _oneDNNs_order(nodes):

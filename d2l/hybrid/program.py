@@ -1,14 +1,16 @@
 """A trace made into a program: its graph bound as MXNet's CachedOp, and what to feed it."""
+import hashlib
 import json
 import threading
 
 import mxnet
 from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
+from mxnet.symbol import Symbol
 
 from . import passes, proof, tape
 from .guards import MISSING, Guard
-from .trace import LOCK
+from .trace import LOCK, Raised
 from .tree import ARRAY, builder
 
 VERSION = {'mxnet_version': ['int', 10901]}     # of a graph; without, MXNet says that it is an old one
@@ -18,6 +20,51 @@ UNCHECKED = 'unchecked'     # optimize=UNCHECKED: without a proof
 def _learns(source):
     """Whether a source is a Parameter that learns."""
     return source[0] == 'param' and source[1].grad_req != 'null'
+
+
+def taken(trace, piece):
+    """(the graph of a piece, {name of an input: source}, for each of its outputs its place among
+    those of the graph, or its source)."""
+    places, heads, known = [], [], {}
+    turn = bool(piece.question)     # no gradient comes to the question: MXNet does not meet it first
+    for found in [*piece.outputs[turn:], *piece.outputs[:turn]]:
+        if not isinstance(found, Symbol):
+            places.append(('const', found))
+        elif found.get_children() is None:
+            places += trace.find([found.name]).values()
+        else:           # a question may leave an array under several names
+            entry = found.list_outputs()[0] if piece.question else len(heads)
+            places.append(known.setdefault(entry, len(heads)))
+            heads += [found] * (known[entry] == len(heads))
+    places = [*places[-turn:], *places[:-turn]] if turn else places
+    graph = {'nodes': [], 'heads': [], 'attrs': VERSION}
+    if heads or piece.random:
+        inputs = [s for *_, symbols in piece.draws.values() for s in symbols]
+        graph = json.loads(mxnet.sym.Group([*heads, *piece.random, *inputs]).tojson())
+        if piece.random:
+            graph = passes.draw_in_graph(graph, piece.draws, len(heads), len(piece.random))
+        graph = passes.keep_random_order(passes.reshape_to_numbers(
+            passes.copyto_to_cast(graph, trace.dtypes)))
+    return graph, trace.find(
+        [node['name'] for node in graph['nodes'] if node['op'] == 'null']), places
+
+
+def fingerprint(piece, graph, sources, places):
+    """What pieces of two traces have in common if they are the same, whatever nodes are called."""
+    def key(source):
+        kind, what, *i = source
+        if kind == 'const':
+            return kind, what.shape, what.dtype, hashlib.sha256(what.asnumpy().tobytes()).digest()
+        return kind, id(what) if kind == 'param' else what, *i
+    return (json.dumps([{**node, 'name': ''} for node in graph['nodes']]), json.dumps(graph['heads']),
+            [key(source) for source in sources.values()],
+            [place if isinstance(place, int) else key(place) for place in places],
+            piece.question and (piece.question.how, piece.question.line))
+
+
+def _moves(source):
+    """Whether a source may be given a gradient."""
+    return source[0] in ('input', 'state', 'cut') or _learns(source)
 
 
 class _Thread(threading.local):
@@ -33,117 +80,224 @@ class _Thread(threading.local):
             self.op = make()
 
 
-class Program:
-    """`program(tree, state)` computes what the traced function would of the arguments in a Tree, with
-    the state that `program.current()` gives while it is as the trace saw it.
+class Part:
+    """A graph bound as MXNet's CachedOp, and what to feed it: `part(leaves, state, cut)` gives the
+    list of its outputs. It is made ready by the first call, or by `bind`.
 
-    `graph` is the graph as it was traced (see passes.py), `runs` the one that computes, and
-    `sources` has for each name of its inputs what they stand for (see `Trace.find`). `outputs` has,
-    for each array of the result, None if it is the next output of the graph, or its source if it is
-    an input or depends on none.
+    program: which it is of; graph: as it was traced; sources: {name of an input: source}; options:
+    of `hybridize`, and the name of the net; flowing: of how many of the outputs gradients may come
+    spare: name of an input for a graph that has none
     """
 
-    def __init__(self, trace, exact, optimize, flags):
-        self.ctx, self.result, self.asks_mode = trace.ctx, trace.result, trace.mode is not None
-        self.mode = autograd.is_training() if optimize else trace.mode  # None: right in both
-        self.guard = Guard(trace)
-        if self.guard.now() is None:
-            raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
-                               'forward reads')
-        self.size, outputs, self._nodes = trace.size, trace.outputs, trace.nodes
-        self._writes, self._fills, self._overwritten = trace.writes, trace.fills, trace.overwritten
-        self.changes = bool(trace.writes or trace.fills or trace.overwritten)
-        entries = [(o, *tape.entry(o)) for o in outputs]
-        heads = [tape.symbol(o) for o, name, variable in entries if name and not variable]
-        self.outputs = [None if name and not variable else trace.find([name])[name] if name else
-                        ('const', o) for o, name, variable in entries]
-        self.graph, self.sources, self._thread = {'nodes': [], 'heads': [], 'attrs': VERSION}, {}, None
-        self._inputs, self._moving = [], []  # (place, number of the input), (place, source)
-        if heads or trace.random:
-            inputs = [s for *_, symbols in trace.draws.values() for s in symbols]
-            graph = json.loads(mxnet.sym.Group([*heads, *trace.random, *inputs]).tojson())
-            if trace.random:
-                graph = passes.draw_in_graph(graph, trace.draws, len(heads), len(trace.random))
-            graph = passes.reshape_to_numbers(passes.copyto_to_cast(graph, trace.dtypes))
-            self.graph = self.runs = passes.keep_random_order(graph)
-            if optimize and self.ctx.device_type == 'cpu':      # the rules are for its kernels
-                found = trace.find([node['name'] for node in graph['nodes'] if node['op'] == 'null'])
-                arrays = {name: self.value(source, trace.leaves) for name, source in found.items()}
-                self.runs = proof.optimized(
-                    self.graph, arrays, {name for name, s in found.items() if _learns(s)},
-                    self.mode, flags, trace.name, check=optimize != UNCHECKED)
-            elif exact and not optimize:
-                self.runs = passes.no_common_subexpressions(
-                    passes.results_used_inside(self.graph))
-            self.runs = passes.with_an_input(
-                passes.add_up_by_copy(passes.reshape_by_copy(self.runs)), trace.spare)
-            self._bind(trace, dict(flags))
-        self._data = [slot for slot in trace.slots if slot.name == '_data']
+    def __init__(self, program, graph, sources, options, flowing=None, spare=None):
+        self._program, self._graph, self._sources, self._spare = program, graph, sources, spare
+        self._options, self._flowing, self._thread = options, flowing, None
+        self._skip = False          # the first output, which is there for the order of the inputs
 
-    def _bind(self, trace, flags):
-        text = json.dumps(self.runs)
+    def bind(self, leaves, state, cut=()):
+        """Make it ready; the arguments are those of the call for which that is."""
+        exact, optimize, flags, net = self._options
+        program, graph, sources = self._program, self._graph, self._sources
+        if optimize and program.ctx.device_type == 'cpu':       # the rules are for its kernels
+            arrays = {name: program.value(source, leaves, state, cut=cut)
+                      for name, source in sources.items() if name != self._spare}
+            graph = proof.optimized(graph, arrays, {name for name in arrays if _learns(sources[name])},
+                                    program.mode, flags, net, check=optimize != UNCHECKED)
+        elif exact and not optimize:
+            if program.recorded:
+                graph, old = passes.each_use_an_input(
+                    graph, {name for name, source in sources.items() if _moves(source)}, program.ctx)
+                sources, self._skip = {**sources, **{n: sources[o] for n, o in old.items()}}, bool(old)
+            else:
+                graph = passes.results_used_inside(graph)
+            graph = passes.no_common_subexpressions(graph)
+        graph = passes.with_an_input(
+            passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
+        text = json.dumps(graph)
         symbol = mxnet.sym.load_json(text)
-        flags = passes.holding(flags, self.runs, symbol.list_auxiliary_states())
-        self.sources = trace.find(symbol.list_inputs())
+        statistics = symbol.list_auxiliary_states()
+        flags = passes.holding(dict(flags), graph, statistics)
+        if program.recorded:    # a Parameter of several parts has gradients now in its own array, now
+            flags.pop('static_shape', None)     # in one to be added up, and static_shape mixes them up
+        flows = passes.inputs_of(graph, graph['heads'][:self._flowing])
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
         # each call: a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
-        for at, source in enumerate(self.sources.values()):
+        self._inputs, self._moving = [], []     # (place, number of the input), (place, source)
+        # by which gradients come to what gave them; not if only what is written depends on them
+        self._flows, self.statistics = set(), []
+        for at, name in enumerate(symbol.list_inputs()):
+            source = sources[name]
             indices[_learns(source)].append(at)
             values.append(None)         # what moves
+            if name in flows:
+                self._flows.add(at)
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
                 continue
-            if source[0] == 'state':
+            if source[0] in ('state', 'cut'):
                 self._moving.append((at, source))
                 continue
-            values[at] = self.value(source)
+            values[at] = program.value(source)
             if not _learns(source):
                 constants.add(at)
-            if values[at].ctx != self.ctx:
-                raise ValueError(f'{source[1]} is not on {self.ctx}, as the inputs are: ask for the '
+            if values[at].ctx != program.ctx:
+                raise ValueError(f'{source[1]} is not on {program.ctx}, as the inputs are: ask for the '
                                  'copy there, weight.data(ctx=X.ctx)')
-        results = sum(source is None for source in self.outputs[:self.size])
-        flows = passes.inputs_of(self.runs, self.runs['heads'][:results])
-        # by which gradients come to what gave them; not if only what is written depends on them
-        self._flows = {at for at, name in enumerate(self.sources) if name in flows}
+            if name in statistics:
+                self.statistics.append(values[at])
+        places = {name: at for at, name in enumerate(symbol.list_inputs())
+                  if sources[name][0] in ('input', 'state', 'cut')}
+        # (number of an output that detached arrays come to, places of what comes to it undetached)
+        self._detached = [(k, [places[name] for name in names if name in places])
+                          for k, names in passes.detached(self._graph)
+                          if not any(_learns(sources[name]) for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
         self._thread = _Thread(lambda: CachedOp(
             mxnet.sym.load_json(text).as_np_ndarray(), [*flags.items()]), values, constants)
 
+    def ready(self, leaves, state, cut):
+        """The part itself, bound."""
+        if self._thread is None:
+            with LOCK:
+                if self._thread is None:
+                    self.bind(leaves, state, cut)
+        return self
+
+    def __call__(self, leaves, state, cut):
+        values = self._thread.values.copy()
+        for at, i in self._inputs:
+            values[at] = leaves[i]
+        for at, source in self._moving:
+            values[at] = what = self._program.value(source, leaves, state, cut=cut)
+            # what is left of an earlier call whose tape is gone cannot be fed
+            if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
+                values[at] = tape.detach(what)
+        results = self._thread.op(*values)
+        results = results[self._skip:] if type(results) is list else [results]
+        if self._detached and autograd.is_recording():      # as in eager mode, no more than
+            for k, places in self._detached:                # what comes to it is it on the tape
+                if not any(tape.recorded(values[at]) for at in places):
+                    results[k] = tape.detach(results[k])
+        return results
+
+
+class Program:
+    """`program(tree, state)` computes what the traced function would of the arguments in a Tree, with
+    the state that `program.current()` gives while it is as the trace saw it.
+
+    Where the function asks for a value, a program ends with that `question`, and `ask` runs it. The
+    next one is `after` the answer: it takes what those before it have made, `cut`.
+
+    `graph` is the graph as it was traced (see passes.py), and `sources` has for each name of its
+    inputs what they stand for (see `Trace.find`). `outputs` has, for each array of the result or
+    that is left, None if it is an output of the graph, or its source if it is an input or depends on
+    none.
+    """
+
+    def __init__(self, trace, piece, exact, optimize, flags):
+        self.ctx, self.asks_mode, self.question = trace.ctx, piece.mode is not None, piece.question
+        self.mode = autograd.is_training() if optimize else piece.mode  # None: right in both
+        asks = trace.asks
+        self.recorded = autograd.is_recording() if asks else None       # None: right for both
+        self.guard = Guard(piece)
+        if self.guard.now() is None:
+            raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
+                               'forward reads')
+        self._data = [slot for slot in piece.slots if slot.name == '_data']
+        self.graph, self.sources, places = taken(trace, piece)
+        self.outputs = [None if isinstance(place, int) else place for place in places]
+        options = exact, optimize, flags, trace.name
+        if self.question is None:
+            self.result, self.size, self._nodes = trace.result, trace.size, trace.nodes
+            self._writes, self._fills = trace.writes, trace.fills
+            self._overwritten = trace.overwritten
+            self.changes = bool(trace.writes or trace.fills or trace.overwritten)
+        self.print = asks and fingerprint(piece, self.graph, self.sources, places)
+        self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
+        self._parts, self._only = [], None      # of a net that asks for nothing
+        if self.recorded:
+            self._cut_apart(options, trace)
+        elif self.graph['heads']:
+            sources = {**self.sources, **(trace.find([trace.spare]) if piece.random else {})}
+            flowing = sum(s is None for s in self.outputs[:self.size]) if not self.question else None
+            self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
+            if not asks:
+                self._only, = self._parts
+                self._only.bind(trace.leaves, self.guard.state)
+
+    def _cut_apart(self, options, trace):
+        """Make it of several parts: gradients come to those only whose outputs were used."""
+        parts, entries = passes.parts(
+            self.graph, {name for name, source in self.sources.items() if _moves(source)},
+            {name for name, source in self.sources.items() if source[0] == 'cut'})
+        for graph, made in parts:
+            sources = {node['name']: ('cut', self._first + made[node['name']])
+                       if node['name'] in made else self.sources[node['name']]
+                       for node in graph['nodes'] if node['op'] == 'null'}
+            self._parts.append(Part(self, graph, sources or trace.find([trace.spare]), options,
+                                    spare=trace.spare))
+        heads = [(i, k) for i, k, *_ in self.graph['heads']]
+        self._places = [entries.index(heads[place]) if isinstance(place, int) else place
+                        for place in self._places]
+
     def current(self):
         """The state if all on which the trace relied is as it was, or None."""
-        if self.mode is not None and self.mode != autograd.is_training():
+        if self.mode is not None and self.mode != autograd.is_training() or (
+                self.recorded is not None and self.recorded != autograd.is_recording()):
             return None
         return self.guard.now()
+
+    def after(self, answer):
+        """(program, its state) of what follows an answer, or None if that has to be traced."""
+        for program in self._following.get(answer, ()):
+            state = program.current()
+            if state is not None:
+                return program, state
+
+    def follow(self, answer, program):
+        """Let a program follow an answer."""
+        others = [p for p in self._following.get(answer, ()) if not p.dead()]
+        self._following[answer] = [program, *others]
+
+    def ask(self, tree, state, cut, before):
+        """Run it; append to `cut` what it leaves to those that follow, and to `before` (array, copy)
+        of statistics as they were; return the answer."""
+        leaves, made = tree.arrays, self._run(tree.arrays, state, cut, before)
+        cut += [made[place] if source is None else self.value(source, leaves, state, cut=cut)
+                for place, source in zip(self._places, self.outputs)]
+        try:
+            return self.question.answer(cut[self._first])
+        except (ValueError, OverflowError) as error:        # of infinity, say, no integer is made
+            raise Raised from error
 
     def dead(self):
         """Whether arrays of a Parameter were replaced, so that it is of no more use."""
         return any(slot.get() is not slot.value for slot in self._data)
 
-    def __call__(self, tree, state):
-        leaves, results = tree.arrays, []
-        if self._thread:
-            values = self._thread.values.copy()
-            for at, i in self._inputs:
-                values[at] = leaves[i]
-            for at, source in self._moving:
-                values[at] = what = self.value(source, leaves, state)
-                # what is left of an earlier call whose tape is gone cannot be fed
-                if at not in self._flows or tape.symbol(what) is None:
-                    values[at] = tape.detach(what)
-            results = self._thread.op(*values)
-        if self.result is ARRAY and self.outputs == [None] and not self.changes \
-                and type(results) is not list:
-            return results
-        results = iter(results if isinstance(results, list) else [results])
-        results = iter([next(results) if s is None else self.value(s, leaves, state, True)
-                        for s in self.outputs])
+    def __call__(self, tree, state, cut=()):
+        leaves, only = tree.arrays, self._only
+        results = only(leaves, state, cut) if only else self._run(leaves, state, cut)
+        if self.result is ARRAY and self.outputs == [None] and not self.changes:
+            return results[self._places[0]]
+        results = iter([results[place] if source is None else self.value(
+            source, leaves, state, True, cut) for place, source in zip(self._places, self.outputs)])
         build = builder(results, [*tree.nodes, *state.nodes[:self._nodes]])
         result = build(self.result)
         if self.changes:
             self._change(build, results, build.made, state)
         return result
+
+    def _run(self, leaves, state, cut, before=None):
+        """The outputs of its parts, one after another; before: as in `ask`."""
+        made = [*cut]
+        for part in self._parts:
+            part.ready(leaves, state, made)
+            if part.statistics and before is not None and autograd.is_training():
+                with autograd.pause():
+                    before += [(array, array.copy()) for array in part.statistics]
+            made += part(leaves, state, made)
+        return made[len(cut):]
 
     def _change(self, build, results, nodes, state):
         """Change Python's state as the traced function did."""
@@ -167,11 +321,13 @@ class Program:
         arrays = {name: self.value(source, leaves) for name, source in sources.items()}
         return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
-    def value(self, source, leaves=(), state=None, hand_back=False):
+    def value(self, source, leaves=(), state=None, hand_back=False, cut=()):
         """The array that a source stands for, to be fed to the graph or handed back."""
         kind, what, *i = source
         if kind == 'input':
             return leaves[what]
+        if kind == 'cut':
+            return cut[what]
         if kind == 'param':
             return what._data[i[0]]
         if kind == 'state':

@@ -36,6 +36,12 @@ def entry(array):
     return (None, False) if found is None else (found.name, found.get_children() is None)
 
 
+def recorded(array):
+    """Whether the tape knows how `array` was made, or someone marked it: else it merely met one."""
+    name, variable = entry(array)
+    return name is not None and not (variable and name.startswith('null'))
+
+
 def mark(array):
     """Make `array`, not yet on the tape, a variable of the tape that wants no gradient."""
     gradient = detach(array)  # of no use, but MXNet asks for one

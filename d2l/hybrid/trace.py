@@ -11,6 +11,7 @@ import enum
 import functools
 import gc
 import inspect
+import itertools
 import linecache
 import math
 import random
@@ -64,6 +65,9 @@ _REGISTERS = '_children', '_reg_params', '_forward_hooks', '_forward_pre_hooks'
 _FLAGS = [Tree().flatten(value) for value in (True, False, None)]
 # what a result may hold besides what was there before
 _NAMED = type, types.ModuleType, types.BuiltinFunctionType, enum.Enum
+_QUESTIONS = {'__bool__': bool, '__int__': int, 'item': lambda value: value}
+MAX_QUESTIONS = 100         # of one call: each begins a graph
+_asnumpy = NDArray.asnumpy
 _tracing_thread = None
 
 
@@ -75,8 +79,75 @@ class Raised(Exception):
     """The function raised an exception of its own, the cause of this one."""
 
 
+class TooMany(Exception):
+    """It asks for more values than graphs are made for: the text of a warning."""
+
+
+class Asked(BaseException):
+    """It asks for a value that only a call can tell, so the trace ends."""
+
+
+class Question:
+    """What a `forward` asks an array of one element for.
+
+    how: the name of the method of the array; line: (code, number) of the user's code that asks
+    """
+
+    def __init__(self, how, line):
+        self.how, self.line = how, line
+
+    def answer(self, array):
+        """What it is answered: bool, int, or an element of an array of these."""
+        return _QUESTIONS[self.how](_asnumpy(array).item())
+
+    @property
+    def place(self):
+        """Its line, as messages show it."""
+        return place_of(self.line)[-1]
+
+    def error(self, what, cure):
+        """A TraceError at its line."""
+        return error_at(self.line, what, cure)
+
+
+class Piece:
+    """What a run computed from its start, or from a question, up to the next one or to its end.
+
+    outputs: symbols of the arrays of the result, or an array itself that is not on the tape; or, of
+    those that the next piece may need, the first being what `question` is about; random, draws: as
+    in Trace. The others are what was read of Python's state up to there
+    """
+
+    def __init__(self, trace, arrays, question=None):
+        symbols = map(tape.symbol, arrays)
+        self.outputs = [a if symbol is None else symbol for a, symbol in zip(arrays, symbols)]
+        self.question = question
+        self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
+        self.first = trace.crossed      # number of the first array that may cross the next question
+        self.slots, self.contents, self.sizes = [*trace.slots], [*trace.contents], [*trace.sizes]
+        self.types, self.kept, self.used = [*trace.types], [*trace.kept], dict(trace.used)
+
+
 class Deferred(Exception):
     """A Parameter has no shape yet: an eager call has to come first."""
+
+
+def place_of(line):
+    """(file, number, how a message shows it) of a line: (code, its number or a name it loads)."""
+    code, number = line
+    if isinstance(number, str):
+        number = line_of(code, number)
+    file = code.co_filename
+    return file, number, (f'\n  File "{file}", line {number}, in {code.co_name}\n'
+                          f'    {linecache.getline(file, number).strip()}')
+
+
+def error_at(line, what, cure):
+    """A TraceError at a line."""
+    file, number, place = place_of(line)
+    error = TraceError(f'forward {what}{place}\n{cure}')
+    error.filename, error.lineno = file, number
+    return error
 
 
 def users_line():
@@ -185,14 +256,19 @@ class Graph(gluon.Block):
 
 
 class Trace:
-    """One run of a function, and what it leaves: a graph on the tape, where its inputs come from, and
+    """One run of a function, and what it leaves: graphs on the tape, where their inputs come from, and
     what it did to Python's state.
+
+    Where the function asks for a value, a piece ends: its graph gives the array and all that is left
+    of the run, which is the input of the next one. If the run computes what a call does, it goes on
+    with its own value; if not (it draws nothing), it ends there, and has no result.
 
     root: whose run it is, a CompiledBlock; tree, structure: its arguments, taken apart
     training: what `autograd.is_training()` is to answer; ctx: where the graph is to run
+    answers: to its first questions
     """
 
-    def __init__(self, root, tree, structure, training, ctx):
+    def __init__(self, root, tree, structure, training, ctx, answers=()):
         self.name = root._name_of_net()
         self.leaves, self.ctx, self._training, self._apart = tree.arrays, ctx, training, tree.apart
         self._filled = all(array.size for array in self.leaves)     # else results may be empty, too
@@ -210,6 +286,11 @@ class Trace:
         self.draws, self.spare = {}, None
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
         self.used = {}              # number of an array of the state -> its kind
+        self.pieces, self.answers = [], [*answers]
+        self.stopped = False        # at a question
+        self.crossed = 0            # arrays that the pieces leave for those after them
+        self._left, self._looked = [], 0    # those, at the last question; how many were made then
+        self._true = True           # the arrays hold what they would in a call
         self._sources = {}          # name of a variable -> what it stands for
         self._inside = {}           # id of an array from outside -> (it, stand-in)
         self._made = {}             # id -> array, for each array made in the run
@@ -236,7 +317,11 @@ class Trace:
         self._tree.moving += self._arguments.moving
         with autograd.record(train_mode=False):  # draws no dropout, updates no statistics
             self._run(root, args, kwargs)
-        if self.random:             # the name of an input, for a graph that needs one
+        if not self.stopped:
+            self.pieces.append(Piece(self, self.outputs))
+        for piece in self.pieces:   # a class may get a __len__, say: no code names it
+            piece.sizes += [(namespace(c), len(vars(c))) for c in self._reads.classes.values()]
+        if any(piece.random for piece in self.pieces):  # an input's name, for a graph that needs one
             spare = np.zeros(1, ctx=ctx)
             self.spare = tape.entry(self._stand_in(spare, 'const', spare))[0]
 
@@ -255,16 +340,22 @@ class Trace:
                 with self._signals.allowed():
                     try:
                         result = root._run_eagerly(*args, **kwargs)
-                    except (TraceError, Deferred):
-                        raise
+                    except Asked:
+                        pass
+                    except (TraceError, Deferred, TooMany):
+                        if not self.stopped:
+                            raise
                     except Exception as error:
-                        raise Raised from error
+                        if not self.stopped:
+                            raise Raised from error
                 self._reads.stop()
                 for error in self._errors.values():  # even if it was caught
                     raise error
-                self._conclude(result)
+                if not self.stopped:
+                    self._conclude(result)
                 self._restore()
-                self._read_what_stayed()
+                if not self.stopped:
+                    self._read_what_stayed()
             finally:
                 _tracing_thread = None
                 try:
@@ -285,20 +376,20 @@ class Trace:
             line = frame.f_code, frame.f_lineno
             if self._reads.stopped:             # where the run ended
                 line = self._reads.left or line
-        code, number = line
-        if isinstance(number, str):
-            number = line_of(code, number)
-        file, cure = code.co_filename, cure if cure.endswith(EAGER) else cure + EAGER
-        error = self._errors[of] = TraceError(
-            f'forward {what}\n  File "{file}", line {number}, in {code.co_name}\n'
-            f'    {linecache.getline(file, number).strip()}\n{cure}')
-        error.filename, error.lineno = file, number
+        error = error_at(line, what, cure if cure.endswith(EAGER) else cure + EAGER)
+        if not self.stopped:
+            self._errors[of] = error
         return error
+
+    @property
+    def asks(self):
+        """Whether it asks for a value."""
+        return self.stopped or len(self.pieces) > 1
 
     def find(self, names):
         """{name: source} for variables of the tape. A source is ('input', i), ('param', Parameter, i),
-        ('state', i), the i-th array that the slots hold, or ('const', array) for an array made in the
-        run."""
+        ('state', i), the i-th array that the slots hold, ('const', array) for an array made in the
+        run, or ('cut', i), the i-th array that pieces before have made."""
         lost = set(names) - set(self._sources)
         for array in self._made.values() if lost else ():
             if array.handle:
@@ -306,6 +397,9 @@ class Trace:
                 if variable and name in lost:
                     lost.remove(name)
                     self._sources[name] = 'const', array.as_in_ctx(self.ctx)
+        if lost:
+            raise self._error('uses a number that was drawn before a value was asked for, of which '
+                              'nothing was left then')
         return {name: self._sources[name] for name in names}
 
     # ---- what it reads of Python's state
@@ -496,15 +590,16 @@ class Trace:
         self._fill(out, self._tree, self._tree.nodes, len(self._copies))
         arrays = out.arrays
         for array, stand_in in [*self._inside.values()]:
-            if tape.entry(stand_in)[0] not in self._sources:    # written into
+            source, = self._sources.get(tape.entry(stand_in)[0], ('',))[:1]
+            if source in ('', 'cut'):                           # written into
                 self.overwritten.append(self._arrays[id(array)][1])
-                arrays.append(stand_in)
+                # in an earlier piece: an array of its own, since others may be this one
+                arrays.append(mxnet.nd.identity(stand_in.as_nd_ndarray()).as_np_ndarray()
+                              if source else stand_in)
         self.outputs = [self._stand_in_of(a) for a in arrays]
 
     def _read_what_stayed(self):
         """What was assigned, perhaps, and is as it was: it may be another at the next call."""
-        for owner in self._reads.classes.values():     # it may get a __len__, say: no code names it
-            self.sizes.append((namespace(owner), len(vars(owner))))
         for slot in [slot for slot in self._slots.values() if not slot.read]:
             if not any(written is slot for written, _ in self.writes):
                 self._slot(slot.owner, slot.name, slot.what, True)
@@ -625,8 +720,7 @@ class Trace:
 
     def _traced(self, array):
         """Does it depend on what may differ at the next call?"""
-        name, variable = tape.entry(array)
-        return name is not None and not (variable and name.startswith('null'))
+        return tape.recorded(array)
 
     # ---- operators
 
@@ -651,7 +745,10 @@ class Trace:
         op, traced = tape.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
+        if self._training and (draws or op == 'BatchNorm'):
+            self._true = False
         if draws == tape.ALWAYS:
+            self._true = False
             draw = self._shuffle if op == '_shuffle' else self._draw
             results = draw(op, attrs, handle, inputs, kinds[0])
             if out is None:
@@ -661,6 +758,8 @@ class Trace:
                                   'Give size and dtype instead of out. ' + EAGER)
             self._exchange(out, lambda: results[0], True)
             return out
+        if draws and not traced:        # of constants: not drawn here, but it is in a call
+            inputs = [self._on_tape(array) for array in inputs]
         if traced and _DYNAMIC.search(op):
             raise self._error('makes an array whose shape depends on values',
                               'np.where, or a mask, keeps the shape. ' + EAGER)
@@ -768,14 +867,66 @@ class Trace:
         if not self._exchange(array, compute, isinstance(value, NDArray) and self._traced(value)):
             original(array, key, value)
 
-    # ---- what Python may not ask
+    # ---- what Python may ask
+
+    def _ask(self, how):
+        def hook(original, array, *args):
+            if not self._traced(array):
+                return original(array, *args)
+            array = self._stand_in_of(array)
+            discrete = how != 'item' or numpy.dtype(array.dtype).kind in 'biu'
+            if array.size != 1 or not discrete:     # MXNet's own error, or refused below
+                return original(array, *args)
+            frame = users_line()
+            return self._answer(Question(how, (frame.f_code, frame.f_lineno)), array)
+        return hook
+
+    def _answer(self, question, array):
+        """End a piece, and give the answer."""
+        if self.stopped:
+            raise Asked
+        if len(self.pieces) == MAX_QUESTIONS:
+            raise TooMany(f'a call asks for more than {MAX_QUESTIONS} values{question.place}')
+        left = [a for a in self._alive() if a is not array]
+        self.pieces.append(Piece(self, [array, *left], question))
+        self.random, self.draws = [], {}
+        if len(self.answers) < len(self.pieces):
+            source, *_ = self._sources.get(tape.entry(array)[0], ('',))
+            if not self._true and source not in ('input', 'param', 'state'):
+                self.stopped = True
+                self._errors = {of: e for of, e in self._errors.items() if of is None}
+                raise Asked
+            self.answers.append(question.answer(array))
+        for each in array, *left:       # a variable, from now on
+            if not tape.entry(each)[1]:
+                new = tape.mark(tape.detach(each))
+                self._sources[tape.entry(new)[0]] = 'cut', self.crossed
+                each.handle, new.handle = new.handle, each.handle
+            self.crossed += 1
+        return self.answers[len(self.pieces) - 1]
+
+    def _alive(self):
+        """The arrays that operators have made and the function may still use: those that something
+        refers to beside the notes of the trace."""
+        made = [*self._left, *itertools.islice(self._made.values(), self._looked, None)]
+        self._left = self._looked = None
+        notes = {0: object()}
+        known, = [sys.getrefcount(value) for value in [*notes.values()]]
+        self._left = [a for a in made if sys.getrefcount(a) > known]
+        self._looked = len(self._made)
+        return [a for a in self._left if self._traced(a) and not tape.entry(a)[1]]
 
     def _as_numpy(self, original, array):
         if self._traced(array):
             raise self._error('asks for the value of an array that depends on inputs or Parameters',
-                              'In a graph Python knows shapes, not values: no if, while, float(), '
-                              'print() or asnumpy() of it; np.where can choose. ' + EAGER)
+                              'In a graph Python knows shapes, not values, but for bool() and int() '
+                              'of one element: no float(), print() or asnumpy(). ' + EAGER)
         return original(array)
+
+    def _format(self, original, array, how):
+        if self._traced(array):
+            self._as_numpy(original, array)
+        return original(array, how)
 
     def _is_training(self, original, answer):
         self.mode = answer._obj.value = self._training
@@ -825,6 +976,9 @@ class Trace:
         self._patch_handles()
         for owner, name, hook in (
                 (NDArrayBase, '__init__', self._make_array), (NDArray, 'asnumpy', self._as_numpy),
+                *((owner, how, self._ask(how)) for owner in (NDArray, np.ndarray)
+                  for how in _QUESTIONS if how in vars(owner)),
+                (np.ndarray, '__format__', self._format),
                 (np.ndarray, 'detach', self._detach), (np.ndarray, '__getitem__', self._get_item),
                 (np.ndarray, '__setitem__', self._set_item),
                 (Parameter, '_check_and_get', self._check_and_get),
