@@ -662,6 +662,210 @@ class CrossAttention(nn.Block):
         return self.o(np.concatenate(np.split(npx.batch_dot(a, v), self.h, axis=0), axis=-1))
 
 
+class Capsule(nn.Block):
+    """Capsules whose routing goes by their agreement."""
+
+    def __init__(self, classes=3, size=4, rounds=3):
+        super().__init__()
+        self.rounds, self.primary = rounds, nn.Conv2D(8, 3, 2)
+        self.w = self.params.get('w', shape=(1, 18, classes, size, 4))
+
+    @staticmethod
+    def squash(s):
+        n2 = np.sum(s ** 2, axis=-1, keepdims=True)
+        return n2 / (1 + n2) * s / np.sqrt(n2 + 1e-8)
+
+    def forward(self, x):
+        u = self.primary(x)
+        u = self.squash(u.reshape(u.shape[0], -1, 4)).reshape(u.shape[0], -1, 1, 4, 1)
+        u_hat = np.squeeze(np.matmul(self.w.data(), u), axis=-1)
+        b = np.zeros_like(u_hat[..., :1])
+        for r in range(self.rounds):
+            v = self.squash((npx.softmax(b, axis=2) * u_hat).sum(axis=1, keepdims=True))
+            b = b + (u_hat * v).sum(axis=-1, keepdims=True)
+        return np.linalg.norm(v[:, 0], axis=-1)
+
+
+class MaskedAttention(nn.Block):
+    """Neither what comes later nor what is padding is seen."""
+
+    def __init__(self, dim=8, heads=2):
+        super().__init__()
+        self.h, self.d = heads, dim // heads
+        self.q, self.k, self.v = (nn.Dense(dim, flatten=False) for _ in range(3))
+
+    def forward(self, x, valid):
+        B, T, C = x.shape
+        q, k, v = (f(x).reshape(B, T, self.h, self.d).transpose((0, 2, 1, 3)) for f in (
+            self.q, self.k, self.v))
+        steps = np.arange(T)
+        pad = (np.expand_dims(steps, 0) < np.expand_dims(valid, 1)).astype('float32')
+        causal = (steps.reshape(1, -1) <= steps.reshape(-1, 1)).astype('float32')
+        mask = np.expand_dims(np.expand_dims(pad, 1), 1) * causal
+        a = npx.softmax(np.einsum('bhqd,bhkd->bhqk', q, k) * self.d ** -0.5 - (1 - mask) * 1e4)
+        return np.einsum('bhqk,bhkd->bhqd', a, v).transpose((0, 2, 1, 3)).reshape(B, T, C)
+
+
+class YOLO(nn.Block):
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.anchors = nn.Conv2D(14, 1), np.array([[1.0, 2.0], [2.5, 1.5]])
+
+    def forward(self, x):
+        B, _, H, W = x.shape
+        y = self.head(x).reshape(B, 2, 7, H, W).transpose(0, 3, 4, 1, 2)
+        gy, gx = np.meshgrid(np.arange(H), np.arange(W), indexing='ij')
+        grid = np.expand_dims(np.stack([gx, gy], axis=-1), 2)
+        xy = (npx.sigmoid(y[..., 0:2]) + grid) / np.array([W, H])
+        conf = npx.sigmoid(y[..., 4:5]) * npx.softmax(y[..., 5:])
+        return np.concatenate((xy, np.exp(y[..., 2:4]) * self.anchors, conf), axis=-1).reshape(
+            B, -1, 6)
+
+
+class Stacks(nn.Block):
+
+    def forward(self, x, y):
+        a, b, c = np.hstack((x, y)), np.vstack([x, y]), np.dstack((x, y))
+        m = x.mean(axis=1), x.std(axis=1)
+        return (a, b, c, np.hsplit(a, 2), np.vsplit(b[:2], 2), np.dsplit(c, 2), np.hstack(m),
+                np.dstack(m), np.append(x, y, axis=1), np.column_stack(m))
+
+
+class Neighbours(nn.Block):
+    """Edges to the nearest points."""
+
+    def __init__(self, k=2):
+        super().__init__()
+        self.k, self.d = k, nn.Dense(4, flatten=False)
+
+    def forward(self, x):
+        sq = (x ** 2).sum(axis=-1, keepdims=True)
+        dist = sq - 2 * npx.batch_dot(x, x, transpose_b=True) + sq.swapaxes(1, 2)
+        near = npx.topk(dist, axis=-1, k=self.k + 1, is_ascend=True)[..., 1:]
+        them = np.einsum('bnkm,bmd->bnkd', npx.one_hot(near, x.shape[1]), x)
+        center = np.repeat(np.expand_dims(x, 2), self.k, axis=2)
+        return npx.leaky_relu(self.d(np.concatenate((center, them - center), axis=-1))).max(axis=2)
+
+
+class Memory(nn.Block):
+    """Reads and writes by content."""
+
+    def __init__(self, m=4):
+        super().__init__()
+        self.k, self.b, self.e = nn.Dense(m), nn.Dense(1), nn.Dense(m, 'sigmoid')
+
+    def forward(self, x, memory):
+        k, beta = self.k(x), npx.activation(self.b(x), act_type='softrelu')
+        w = np.einsum('bm,bnm->bn', k, memory) / (np.linalg.norm(
+            k, axis=-1, keepdims=True) * np.linalg.norm(memory, axis=-1) + 1e-6)
+        w = npx.softmax(beta * w)
+        w = (np.roll(w, 1, axis=1) + w + np.roll(w, -1, axis=1)) / 3
+        erased = np.expand_dims(w, 2) * np.expand_dims(self.e(x), 1)
+        return npx.batch_dot(np.expand_dims(w, 1), memory).squeeze(1), memory * (1 - erased)
+
+
+class RelativeShift(nn.Block):
+
+    def forward(self, q, r):
+        s = np.einsum('bid,jd->bij', q, r)
+        B, T, J = s.shape
+        return np.concatenate([np.zeros((B, T, 1)), s], axis=-1).reshape(B, J + 1, T)[:, 1:].reshape(
+            B, T, J)
+
+
+class Beam(nn.Block):
+
+    def __init__(self):
+        super().__init__()
+        self.d = nn.Dense(6, flatten=False)
+
+    def forward(self, x, scores):
+        lp = npx.log_softmax(self.d(x)) + np.expand_dims(scores, -1)
+        best, idx = npx.topk(lp.reshape(lp.shape[0], -1), k=3, ret_typ='both')
+        return best, np.mod(idx.astype('int32'), 6)
+
+
+class Dueling(nn.Block):
+
+    def __init__(self):
+        super().__init__()
+        self.v, self.a = nn.Dense(1), nn.Dense(4)
+
+    def forward(self, x, action):
+        a = self.a(x)
+        q = self.v(x) + a - a.mean(axis=1, keepdims=True)
+        at = np.stack([np.arange(q.shape[0]), action]).astype('int32')
+        return npx.pick(q, action), q.argmax(axis=1), npx.gather_nd(q, at)
+
+
+class BiFPN(nn.Block):
+    """Weighs what it adds up by numbers that it learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = self.params.get('w', shape=(2,))
+        self.c, self.down = nn.Conv2D(4, 3, padding=1), nn.MaxPool2D(3, 2, 1)
+
+    def forward(self, p3, p4):
+        w = np.abs(self.w.data())
+        w = w / (w.sum() + 1e-4)
+        B, C, H, W = p4.shape
+        up = np.broadcast_to(p4.reshape(B, C, H, 1, W, 1), (B, C, H, 2, W, 2)).reshape(
+            B, C, 2 * H, 2 * W)
+        a = self.c(w[0] * p3 + w[1] * up)
+        return a, self.down(a) * w[1] + p4 * w[0]
+
+
+class Involution(nn.Block):
+
+    def __init__(self, k=3):
+        super().__init__()
+        self.k, self.w = k, nn.Conv2D(k * k, 1)
+
+    def forward(self, x):
+        B, C, H, W = x.shape
+        w = self.w(x).reshape(B, 1, self.k ** 2, H, W)
+        x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        patches = np.stack([x[:, :, a:a + H, b:b + W] for a in range(self.k) for b in range(
+            self.k)], axis=2)
+        return (w * patches).sum(axis=2)
+
+
+class Whitened(nn.Block):
+    """Inverses, determinants and roots of matrices that depend on the input."""
+
+    def forward(self, x):
+        g = npx.batch_dot(x, x, transpose_b=True) + 2 * np.eye(x.shape[1])
+        return (np.linalg.inv(g), np.linalg.det(g), np.linalg.cholesky(g), np.linalg.solve(g, x),
+                np.linalg.slogdet(g))
+
+
+class Spectrum(nn.Block):
+    """A short-time Fourier transform by products with matrices."""
+
+    def __init__(self, n=8):
+        super().__init__()
+        k = onp.outer(onp.arange(n), onp.arange(n)) * 2 * onp.pi / n
+        self.n, self.c, self.s = n, *(np.array(f(k), dtype='float32') for f in (onp.cos, onp.sin))
+
+    def forward(self, x):
+        frames = np.stack([x[:, t:t + self.n] for t in range(0, x.shape[1] - self.n + 1, 4)], axis=1)
+        frames = frames * np.hanning(self.n)
+        re, im = np.dot(frames, self.c), np.dot(frames, self.s)
+        return np.log1p(np.sqrt(re ** 2 + im ** 2)), np.arctan2(im, re + 1e-3)
+
+
+class Greedy(nn.Block):
+    """The best labels where they change."""
+
+    def forward(self, x):
+        best = np.argmax(x, axis=-1)
+        changes = np.concatenate((best[:, :1] == best[:, :1], best[:, 1:] != best[:, :-1]), axis=1)
+        keep = changes * (best != 0)
+        return np.where(keep, best, -np.ones_like(best)), (keep & (best > 1)).astype('float32')
+
+
 CASES = {
     'attention': (lambda: SelfAttention(8, 2), [f('B', 5, 8)]),
     'causal': (lambda: SelfAttention(8, 2, True), [f('B', 5, 8)]),
@@ -710,6 +914,20 @@ CASES = {
     'tcn': (TCN, [f('B', 3, 8)]),
     'stn': (STN, [f('B', 1, 4, 4)]),
     'cross attention': (CrossAttention, [f('B', 5, 3), f('B', 4, 6)]),
+    'capsule': (Capsule, [f('B', 1, 7, 7)]),
+    'masked attention': (MaskedAttention, [f('B', 5, 8), i(5, 'B')]),
+    'yolo': (YOLO, [f('B', 4, 3, 5)]),
+    'stacks': (Stacks, [f('B', 3), f('B', 3)]),
+    'neighbours': (Neighbours, [f('B', 6, 3)]),
+    'memory': (Memory, [f('B', 3), f('B', 5, 4)]),
+    'relative shift': (RelativeShift, [f('B', 4, 3), f(4, 3)]),
+    'beam': (Beam, [f('B', 2, 3), f('B', 2)]),
+    'dueling': (Dueling, [f('B', 5), i(4, 'B')]),
+    'bifpn': (BiFPN, [f('B', 4, 6, 6), f('B', 4, 3, 3)]),
+    'involution': (Involution, [f('B', 3, 5, 5)]),
+    'whitened': (Whitened, [f('B', 3, 4)]),
+    'spectrum': (Spectrum, [f('B', 20)]),
+    'greedy': (Greedy, [f('B', 6, 3)]),
 }
 
 

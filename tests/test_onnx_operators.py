@@ -115,6 +115,7 @@ FREE = {
     'compare integers': lambda X: [rounds(X).astype('int32') > 1, X.astype('int32') >= 0,
                                    X.astype('int64') == 0],
     'compare truth': lambda X: [(X > 0) == (X > 1), (X > 0) != (X > 1)],
+    'products of truth': lambda X: [(X > 0) * (X < 1), (X > 0) + (X < -1)],
     'mod': lambda X: [X % 0.7, X % SHIFT, 0.7 % X, X % -0.7, np.mod(rounds(X), 2),
                       (X * 5).astype('int32') % 3, 7 % (X * 5).astype('int32')],
     'hypot, copysign': lambda X: [np.hypot(X, SHIFT), np.copysign(X, SHIFT)],

@@ -69,7 +69,11 @@ def _cast(g, x, dtype):
     return g.cast(x, dtype) if isinstance(x, str) else g.constant(x, dtype)
 
 
+_OF_TRUTH = {'Mul': 'And', 'Add': 'Or', 'Max': 'Or', 'Min': 'And'}
+
+
 def _binary(op, g, a, b):
+    op = _OF_TRUTH.get(op, op) if g.out[0].dtype == bool else op
     return g.node(op, _cast(g, a, g.out[0].dtype), _cast(g, b, g.out[0].dtype))
 
 
