@@ -1,7 +1,6 @@
 """JupyterLab on the sections as notebooks, with an index in the book's order: `d2l lab`."""
 import importlib.util
 import os
-import subprocess
 import sys
 
 import nbformat
@@ -74,7 +73,7 @@ def check():
 
 
 def start(folder, data, options=()):
-    """Run JupyterLab on the folder's index until it ends; return its exit status."""
+    """Let JupyterLab take this process's place, on the folder's index: Ctrl-C is its own."""
     command = [sys.executable, '-m', 'jupyterlab', str(folder / INDEX),
                f'--ServerApp.root_dir={folder}', *options]
-    return subprocess.call(command, env={**os.environ, 'D2L_DATA': data})
+    os.execve(sys.executable, command, {**os.environ, 'D2L_DATA': data})

@@ -18,8 +18,8 @@ def started(monkeypatch):
     found = []
     monkeypatch.setattr(cli, 'all_sections', lambda: SECTIONS)
     monkeypatch.setattr(lab, 'check', lambda: None)
-    monkeypatch.setattr(lab.subprocess, 'call', lambda command, env: found.append(
-        (command, env['D2L_DATA'])) or 0)
+    monkeypatch.setattr(lab.os, 'execve', lambda path, command, env: found.append(
+        (command, env['D2L_DATA'])))
     return found
 
 
@@ -61,6 +61,6 @@ def test_what_a_reader_has_changed_stays(started, tmp_path, capsys):
     assert f'{len(SECTIONS)} notebooks were there' in capsys.readouterr().out
 
 
-def test_jupyterlabs_status_is_the_commands(started, tmp_path, monkeypatch):
-    monkeypatch.setattr(lab.subprocess, 'call', lambda command, env: 3)
-    assert cli.main(['lab', '--to', str(tmp_path)]) == 3
+def test_jupyterlab_gets_its_options(started, tmp_path):
+    assert cli.main(['lab', '--to', str(tmp_path), '--allow-root', '--', '--port=9999']) == 0
+    assert started[0][0][-2:] == ['--allow-root', '--port=9999']
