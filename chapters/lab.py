@@ -47,14 +47,17 @@ def index(sections, data):
 
 def prepare(sections, folder, data, write):
     """Write the notebooks of Sections that are not in the folder yet, and the index; return how many
-    were there. A notebook that is there is the reader's: it is left as it is.
+    were there. A notebook that is there is the reader's: it is left as it is, but for what its first
+    cell says of the data, where they are others now.
 
     write: called with a Section, the folder and data=, writes its notebook.
     """
     there = 0
     for section in sections:
-        if (folder / section.path.parent.name / f'{section.path.stem}.ipynb').exists():
+        path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
+        if path.exists():
             there += 1
+            _say_data(path, data)
         else:
             write(section, folder, data=data)
     nbformat.write(index(sections, data), folder / INDEX)
@@ -62,6 +65,19 @@ def prepare(sections, folder, data, write):
         (ROOT / 'data').mkdir(exist_ok=True)
         (folder / 'data').symlink_to(ROOT / 'data')         # what `run` fetched is not fetched again
     return there
+
+
+def _say_data(path, data):
+    """Let the first cell and the metadata of a notebook of ours name the data that it runs on now."""
+    try:
+        nb = nbformat.read(path, 4)
+        old = DATA[nb.metadata['d2l']['data']]
+    except (ValueError, KeyError):
+        return                          # a file that is not what this module wrote
+    if old != DATA[data] and nb.cells:
+        nb.cells[0].source = nb.cells[0].source.replace(old, DATA[data])
+        nb.metadata['d2l']['data'] = data
+        nbformat.write(nb, path)
 
 
 def check():
