@@ -143,7 +143,8 @@ def lab(args):
     there = lab_module.prepare(all_sections(), folder, args.data, write_plain)
     print(f'{os.path.relpath(folder)}: {args.data} data'
           + (f'; {there} notebooks were there and stay as they are' if there else ''), flush=True)
-    return lab_module.start(folder, args.data, ['--no-browser'] * args.no_browser)
+    return lab_module.start(folder, args.data, ['--no-browser'] * args.no_browser
+                            + ['--allow-root'] * args.allow_root + args.options)
 
 
 def gallery(args):
@@ -212,6 +213,8 @@ def main(argv=None, prog='python -m chapters', others=()):
     command.add_argument('--to', type=pathlib.Path, metavar='DIR',
                          help=f'the folder of the notebooks; default: {os.path.relpath(lab_module.FOLDER)}')
     command.add_argument('--no-browser', action='store_true', help='print the address only')
+    command.add_argument('--allow-root', action='store_true', help='as JupyterLab asks root to say')
+    command.add_argument('options', nargs='*', metavar='-- OPTION', help='options of JupyterLab')
     command = commands.add_parser('gallery', help='a web site of executed sections')
     command.add_argument('sections', nargs='*', default=['all'], metavar='SECTION')
     command.add_argument('--quick', action='store_true', help='as of run')

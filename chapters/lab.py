@@ -1,7 +1,6 @@
 """JupyterLab on the sections as notebooks, with an index in the book's order: `d2l lab`."""
 import importlib.util
 import os
-import subprocess
 import sys
 
 import nbformat
@@ -48,14 +47,17 @@ def index(sections, data):
 
 def prepare(sections, folder, data, write):
     """Write the notebooks of Sections that are not in the folder yet, and the index; return how many
-    were there. A notebook that is there is the reader's: it is left as it is.
+    were there. A notebook that is there is the reader's: it is left as it is, but for what its first
+    cell says of the data, where they are others now.
 
     write: called with a Section, the folder and data=, writes its notebook.
     """
     there = 0
     for section in sections:
-        if (folder / section.path.parent.name / f'{section.path.stem}.ipynb').exists():
+        path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
+        if path.exists():
             there += 1
+            _say_data(path, data)
         else:
             write(section, folder, data=data)
     nbformat.write(index(sections, data), folder / INDEX)
@@ -63,6 +65,19 @@ def prepare(sections, folder, data, write):
         (ROOT / 'data').mkdir(exist_ok=True)
         (folder / 'data').symlink_to(ROOT / 'data')         # what `run` fetched is not fetched again
     return there
+
+
+def _say_data(path, data):
+    """Let the first cell and the metadata of a notebook of ours name the data that it runs on now."""
+    try:
+        nb = nbformat.read(path, 4)
+        old = DATA[nb.metadata['d2l']['data']]
+    except (ValueError, KeyError):
+        return                          # a file that is not what this module wrote
+    if old != DATA[data] and nb.cells:
+        nb.cells[0].source = nb.cells[0].source.replace(old, DATA[data])
+        nb.metadata['d2l']['data'] = data
+        nbformat.write(nb, path)
 
 
 def check():
@@ -74,7 +89,7 @@ def check():
 
 
 def start(folder, data, options=()):
-    """Run JupyterLab on the folder's index until it ends; return its exit status."""
+    """Let JupyterLab take this process's place, on the folder's index: Ctrl-C is its own."""
     command = [sys.executable, '-m', 'jupyterlab', str(folder / INDEX),
                f'--ServerApp.root_dir={folder}', *options]
-    return subprocess.call(command, env={**os.environ, 'D2L_DATA': data})
+    os.execve(sys.executable, command, {**os.environ, 'D2L_DATA': data})

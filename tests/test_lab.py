@@ -18,8 +18,8 @@ def started(monkeypatch):
     found = []
     monkeypatch.setattr(cli, 'all_sections', lambda: SECTIONS)
     monkeypatch.setattr(lab, 'check', lambda: None)
-    monkeypatch.setattr(lab.subprocess, 'call', lambda command, env: found.append(
-        (command, env['D2L_DATA'])) or 0)
+    monkeypatch.setattr(lab.os, 'execve', lambda path, command, env: found.append(
+        (command, env['D2L_DATA'])))
     return found
 
 
@@ -61,6 +61,18 @@ def test_what_a_reader_has_changed_stays(started, tmp_path, capsys):
     assert f'{len(SECTIONS)} notebooks were there' in capsys.readouterr().out
 
 
-def test_jupyterlabs_status_is_the_commands(started, tmp_path, monkeypatch):
-    monkeypatch.setattr(lab.subprocess, 'call', lambda command, env: 3)
-    assert cli.main(['lab', '--to', str(tmp_path)]) == 3
+def test_notebooks_say_which_data_they_run_on_now(started, tmp_path):
+    path = tmp_path / 'ch03_linear_neural_networks' / 's06_softmax_regression_scratch.ipynb'
+    for data, other in ('sample', 'real'), ('real', 'sample'):
+        assert cli.main(['lab', '--to', str(tmp_path), '--data', data]) == 0
+        nb = nbformat.read(path, 4)
+        assert f'**{data} data**' in nb.cells[0].source and nb.metadata.d2l.data == data
+        assert f'**{other} data**' not in nb.cells[0].source
+        nb.cells[-1].source += '  # mine'
+        nbformat.write(nb, path)
+    assert nbformat.read(path, 4).cells[-1].source.endswith('  # mine  # mine')
+
+
+def test_jupyterlab_gets_its_options(started, tmp_path):
+    assert cli.main(['lab', '--to', str(tmp_path), '--allow-root', '--', '--port=9999']) == 0
+    assert started[0][0][-2:] == ['--allow-root', '--port=9999']

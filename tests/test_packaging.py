@@ -274,7 +274,8 @@ def test_the_command_of_the_wheel_runs_a_section_and_writes_where_the_reader_is(
     done = command('run', '2.5', '--quick')
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('2.5 Automatic Differentiation')
-    assert done.stdout.endswith('d2l-book/build/2.5/2.5.ipynb\nd2l-book/build/2.5/2.5.html\n')
+    assert done.stdout.endswith('d2l-book/build/2.5/2.5.ipynb (quick)\n'
+                                'd2l-book/build/2.5/2.5.html (quick)\n')
     assert (tmp_path / 'd2l-book/build/2.5/2.5.html').exists()
     assert (tmp_path / 'd2l-book/img/cat1.jpg').exists()
     assert {path for path in wheel.rglob('*') if '__pycache__' not in path.parts} == before
