@@ -302,12 +302,15 @@ def _sample(url, path):
     if not os.path.exists(path):
         with _new_file_folder(path) as new:
             part = os.path.join(new, file)
-            with open(part, 'wb') as f:
-                for piece in samples.pieces(name):
-                    if isinstance(piece, int):      # zeros: a hole in the file
-                        f.seek(piece, os.SEEK_CUR)
-                    else:
-                        f.write(piece)
-                f.truncate()
-            os.replace(part, path)
+            try:
+                with open(part, 'wb') as f:
+                    for piece in samples.pieces(name):
+                        if isinstance(piece, int):      # zeros: a hole in the file
+                            f.seek(piece, os.SEEK_CUR)
+                        else:
+                            f.write(piece)
+                    f.truncate()
+                os.replace(part, path)
+            except OSError as err:
+                raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
     return path
