@@ -261,7 +261,8 @@ def _say():
 
 
 def _say_again_when_cleared(shell):
-    """Until its cell ends: before what is shown after a clear_output, say it again."""
+    """Until its cell ends: before what is shown after a clear_output, say it again; at its end where
+    what came after was printed, not shown."""
     publisher = shell.display_pub
     originals = {name: getattr(publisher, name) for name in ('clear_output', 'publish')}
     cleared = False
@@ -279,6 +280,8 @@ def _say_again_when_cleared(shell):
         originals['publish'](*args, **kwargs)
 
     def end(*_):
+        if cleared:
+            print(NOTICE, file=sys.stderr, flush=True)
         shell.events.unregister('post_run_cell', end)
         for name in originals:
             delattr(publisher, name)
