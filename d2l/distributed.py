@@ -14,15 +14,19 @@ of them waits and another one does not come, because it has ended, or waits else
 progress for a minute (--limit of d2l.launch), all are ended, and the launcher says who waited for
 whom, and after how many steps.
 """
-import glob
 import json
 import os
+import re
 import shutil
 
 import numpy
-from mxnet import gluon, kvstore, nd, npx
+from mxnet import MXNetError, gluon, kvstore, nd, np, npx
 
+from d2l import files
+from d2l.hybrid import saved
 from d2l_group import member, server
+
+NET, OPTIMIZER, GROUP = 'net.params', 'optimizer.npz', 'group.json'     # the files of a checkpoint
 
 
 class _Servers(kvstore.KVStoreBase):
@@ -49,7 +53,7 @@ class _Servers(kvstore.KVStoreBase):
         """Hyperparameters and multipliers of Parameters that the servers do not know yet."""
         optimizer, found = self.optimizer, server.numbers(self.optimizer)
         if optimizer.lr_scheduler:
-            found['lr'] = optimizer.learning_rate
+            found['lr'] = server.number(optimizer.learning_rate)
         changed = {name: value for name, value in found.items()
                    if name not in self._sent or self._sent[name] != value}
         self._sent.update(changed)
@@ -62,6 +66,7 @@ class _Servers(kvstore.KVStoreBase):
 
     def _ask(self, requests):
         """Send every server a request, (command, buffers), and receive the answers of all."""
+        member.this.check()
         for channel, (command, buffers) in zip(member.this.servers, requests):
             try:
                 channel.send(command, *buffers)
@@ -232,14 +237,7 @@ class Trainer(gluon.Trainer):
                 raise RuntimeError('there is a trainer already: the servers number parameters from '
                                    '0, and a second one would train those of the first')
         found = self._found() if rank() == 0 else None
-        saved = None
-        if found:
-            with open(os.path.join(found, 'group.json')) as f:
-                saved = json.load(f)
-            if 'optimizer' not in saved:
-                raise ValueError(f'{found} was written by an earlier d2l, as pickles, which are '
-                                 'not read: begin in another folder')
-            _load(net, os.path.join(found, 'net.params'))
+        about = _read(found, net) if found else None
         self._init_kvstore()
         if _store():
             self._params_to_init = []
@@ -247,7 +245,7 @@ class Trainer(gluon.Trainer):
         else:
             self._init_params()
         if checkpoint:
-            self._resume(found, _share(saved))
+            self._resume(found, _share(about))
 
     def step(self, batch_size, ignore_stale_grad=False):
         """Update the parameters by the gradients of all workers, divided by batch_size.
@@ -258,6 +256,7 @@ class Trainer(gluon.Trainer):
         """
         if _store() is None:
             return super().step(batch_size, ignore_stale_grad)
+        batch_size = server.number(batch_size)
         used = {}
         for key, param in enumerate(self._params):
             if param.grad_req != 'null':
@@ -279,8 +278,9 @@ class Trainer(gluon.Trainer):
         """Write a checkpoint: parameters and the optimizer's state after so many epochs.
 
         All workers call it, at the same place. Rank 0 writes it into a new folder, which gets its
-        name when it is complete: a checkpoint is there as a whole or not at all. The one before
-        is removed. Only rank 0 reads and writes it, and any number of servers can go on from it.
+        name when it is complete: a checkpoint is there as a whole or not at all, and its files have
+        checksums. The one before is removed. Only rank 0 reads and writes it, and any number of
+        servers can go on from it. Raises OSError where it cannot be written.
         """
         if not self._checkpoint:
             raise ValueError('where to? trainer(..., checkpoint=FOLDER)')
@@ -289,16 +289,13 @@ class Trainer(gluon.Trainer):
         if rank() == 0:
             if os.path.exists(path):
                 raise ValueError(f'{path} is there already')
-            part = path + '.part'
-            shutil.rmtree(part, ignore_errors=True)     # of a run that was ended in between
-            os.makedirs(part)
-            self._net.save_parameters(os.path.join(part, 'net.params'))
             arrays, about = _store().states() if _store() else server.states_of(self._updating()[0])
-            numpy.savez(os.path.join(part, 'optimizer.npz'), **arrays)
-            with open(os.path.join(part, 'group.json'), 'w') as f:
-                json.dump({'epoch': epoch, 'optimizer': about}, f)
-            old = self._found()
-            os.rename(part, path)
+            os.makedirs(self._checkpoint, exist_ok=True)
+            with files.new_folder(os.path.dirname(path)) as new:
+                _write(new, self._net, arrays, {'epoch': epoch, 'optimizer': about}, path)
+                old = self._found()
+                os.rename(new, path)
+            os.chmod(path, 0o777 & ~_umask())
             if old:
                 shutil.rmtree(old)
         barrier()
@@ -309,35 +306,87 @@ class Trainer(gluon.Trainer):
 
     def _found(self):
         """The folder of the newest complete checkpoint, or None."""
-        folders = glob.glob(os.path.join(os.path.abspath(self._checkpoint), 'epoch-*[0-9]')) \
-            if self._checkpoint else []
-        return max(folders, key=lambda path: int(path.rpartition('-')[2]), default=None)
+        if not self._checkpoint or not os.path.exists(self._checkpoint):
+            return None
+        with os.scandir(os.path.abspath(self._checkpoint)) as entries:
+            epochs = {int(entry.name[len('epoch-'):]): entry.path for entry in entries
+                      if re.fullmatch('epoch-(0|[1-9][0-9]*)', entry.name) and entry.is_dir()}
+        return epochs[max(epochs)] if epochs else None
 
-    def _resume(self, folder, saved):
-        """Go on from what worker 0 has found in a folder; saved: what its group.json says."""
-        if saved is None:
+    def _resume(self, folder, about):
+        """Go on from what worker 0 has found in a folder; about: what its group.json says."""
+        if about is None:
             return
-        self.epoch = saved['epoch']
-        server.restore_numbers(self._optimizer, saved['optimizer'])
+        self.epoch = about['epoch']
+        server.restore_numbers(self._optimizer, about['optimizer'])
         if rank() == 0:
-            with numpy.load(os.path.join(folder, 'optimizer.npz'), allow_pickle=False) as found:
+            with numpy.load(os.path.join(folder, OPTIMIZER), allow_pickle=False) as found:
                 arrays = dict(found)
             if _store():
-                _store().restore(arrays, saved['optimizer'])
+                _store().restore(arrays, about['optimizer'])
             for i, updater in enumerate([] if _store() else self._updating()):
                 server.restore(updater, {key: param.list_data()[i].as_nd_ndarray() for key, param
-                                         in enumerate(self._params)}, arrays, saved['optimizer'])
+                                         in enumerate(self._params)}, arrays, about['optimizer'])
         barrier()
 
 
-def _load(net, path):
-    """Net's parameters from a file; its own load_parameters fails where net is a lone layer."""
-    params, loaded = net._collect_params_with_prefix(), npx.load(path)
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _write(folder, net, arrays, about, path):
+    """Write the files of a checkpoint that is to be at path: arrays and about of the optimizer."""
+    def place(name):
+        return os.path.join(folder, name)
+    try:
+        net.save_parameters(place(NET))
+        with open(place(NET), 'rb') as file:        # MXNet does not say where the disk is full
+            saved.read_params(file.read(), NET)
+    except (MXNetError, saved.Damaged) as error:
+        raise OSError(f'cannot write {path} ({error}): is the disk full? The checkpoint before it is as '
+                      'it was') from None
+    numpy.savez(place(OPTIMIZER), **arrays)
+    about['files'] = {}
+    for name in NET, OPTIMIZER:
+        with open(place(name), 'rb') as file:
+            about['files'][name] = saved.sha256(file.read())
+    about['fingerprint'] = saved.fingerprint(about)
+    with open(place(GROUP), 'w') as file:
+        json.dump(about, file)
+    for name in NET, OPTIMIZER, GROUP:
+        files.sync(place(name))
+
+
+def _read(folder, net):
+    """What a checkpoint says of its optimizer, once all its files are checked; sets net's parameters.
+    Raises ValueError for one that is damaged, put together of two, or of another net."""
+    contents = {}
+    for name in GROUP, NET, OPTIMIZER:
+        try:
+            with open(os.path.join(folder, name), 'rb') as file:
+                contents[name] = file.read()
+        except OSError as error:
+            if name == GROUP or b'"optimizer"' in contents[GROUP]:
+                raise saved.Damaged(f'{folder} is no whole checkpoint: {error}. Remove it, and the one '
+                                    'before it is used, or none') from None
+    about = saved.parsed(contents[GROUP], f'{folder}/{GROUP}')
+    if 'optimizer' not in about:
+        raise ValueError(f'{folder} was written by an earlier d2l, as pickles, which are not read: '
+                         'begin in another folder')
+    saved.require(about.get('fingerprint') == saved.fingerprint(about) and about.get('files') == {
+        name: saved.sha256(contents[name]) for name in (NET, OPTIMIZER)},
+        f'{folder} is damaged, or its files are of several checkpoints: the SHA-256 written in {GROUP} is '
+        'another. Remove it, and the one before it is used, or none')
+    path = os.path.join(folder, NET)
+    params, loaded = net._collect_params_with_prefix(), saved.read_params(contents[NET], path)
     if params.keys() != loaded.keys():
         raise ValueError(f"{path} is of another net: {', '.join(sorted(params.keys() ^ loaded))} "
                          'is not in both')
     for name, param in params.items():
-        param.set_data(loaded[name])
+        param.set_data(np.array(loaded[name], dtype=loaded[name].dtype))
+    return about
 
 
 def trainer(net, optimizer, optimizer_params=None, checkpoint=None, update_on_kvstore=True):

@@ -77,6 +77,7 @@ import itertools
 import math
 import os
 import queue
+import re
 import runpy
 import shlex
 import shutil
@@ -142,8 +143,11 @@ class Process:
 
 def read_hosts(path):
     """The hosts that a file names, a host a line; # begins a comment."""
-    with open(path) as f:
-        names = [line.partition('#')[0].strip() for line in f]
+    try:
+        with open(path) as f:
+            names = [line.partition('#')[0].strip() for line in f]
+    except (OSError, UnicodeError) as err:
+        raise LaunchError(f'{path} cannot be read: {err}') from None
     names = [name for name in names if name]
     if not names:
         raise LaunchError(f'{path} names no host: write one a line')
@@ -272,7 +276,8 @@ def lost(process):
         print(f'd2l.launch: {process.lines[-1].rstrip()}. All are ended.', file=sys.stderr,
               flush=True)
         return 1
-    how = f'killed by {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'
+    named = {number.value: number.name for number in signal.Signals}
+    how = f'killed by {named.get(-code, f"signal {-code}")}' if code < 0 else f'exit code {code}'
     print(f'd2l.launch: {process.name} died ({how}); the others are ended. Its last lines:',
           file=sys.stderr)
     print(''.join(f'    {line.rstrip()}\n' for line in process.lines) or '    (none)\n', end='',
@@ -299,16 +304,17 @@ def end(group):
 
 # In the processes of the group
 
-def standard_input(watched, folder):
+def standard_input(watched, folder, limit):
     """The group's key, from standard input, which is empty from then on, for the script.
 
     watched: end this process, and what it has started, when its launcher is gone: its end of
     standard input is closed. folder: of sockets, which is removed then; None where there is none.
+    limit: seconds in which the key has to come.
     """
     if os.isatty(0):
         raise LaunchError("--role reads the group's key from standard input, which is a terminal "
                           'here: see the text of d2l/launch.py')
-    key = messages.read_key(0)
+    key = messages.read_key(0, limit)
     hand = os.dup(0)
     os.set_inheritable(hand, False)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -335,9 +341,18 @@ def natural(name, least):
     """A whole number of the environment, which is taken out of it: MXNet's own ps-lite would wait
     for ever for what it does not find there."""
     text = os.environ.pop(name)
-    if not (text.isascii() and text.isdigit() and int(text) >= least):
-        raise LaunchError(f'{name}={text} has to be a whole number, {least} or more')
+    if not (re.fullmatch('[0-9]{1,6}', text) and int(text) >= least):
+        raise LaunchError(f'{name}={text[:99]} has to be a whole number, {least} or more')
     return int(text)
+
+
+def host(name):
+    """A host's name that can be looked up."""
+    try:
+        name.encode('idna')
+    except UnicodeError:
+        raise LaunchError(f'{name[:99]!r} is no name of a host') from None
+    return name
 
 
 def place():
@@ -360,7 +375,7 @@ def place():
     port = natural('DMLC_PS_ROOT_PORT', 1)
     if port > 65535:
         raise LaunchError(f'DMLC_PS_ROOT_PORT={port} is no port: 1 to 65535')
-    return (root, port), (os.environ.pop('DMLC_NODE_HOST'), 0), workers, servers, rank
+    return (host(root), port), (host(os.environ.pop('DMLC_NODE_HOST')), 0), workers, servers, rank
 
 
 def serve(key, address, listens, rank, watched, limit):
@@ -411,7 +426,8 @@ def work(script):
 def be(role, script, watched, limit):
     """Be one process of a group; return an exit status."""
     address, listens, workers, servers, rank = place()
-    key = standard_input(watched, os.path.dirname(address) if isinstance(address, str) else None)
+    key = standard_input(watched, os.path.dirname(address) if isinstance(address, str) else None,
+                         limit)
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))   # not d2l/ itself
     if role == 'scheduler':
         return scheduler.run(key, address, workers, servers, limit)

@@ -16,6 +16,7 @@ import threading
 import time
 import typing
 
+ALWAYS = {'use_global_stats': 'True'}   # of BatchNorm: the running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layouts of Pooling
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # by how many lengths the kernel has
 WAIT = 10.0                 # seconds for a turn
@@ -68,13 +69,14 @@ BEFORE = [
 
 # ---- operators for a number whose gradient is wrong: the number becomes an array
 def _repair_numbers():
-    from mxnet import np
+    from mxnet import np, util
     from mxnet.ndarray.numpy import _internal as imperative
     from mxnet.symbol.numpy import _internal as symbolic
     from mxnet.symbol.numpy import full_like
 
     def array(number, like):
-        return np.full((), number, dtype=like.dtype, ctx=like.ctx)
+        shape = () if util.is_np_shape() else (1,)          # there are no scalars without np semantics
+        return np.full(shape, number, dtype=like.dtype, ctx=like.ctx)
 
     def symbol(number, like):
         return full_like(like, number)
@@ -104,18 +106,75 @@ def _for_floats(original, module, make, repaired):
     return call
 
 
+# ---- the spread of numbers
+def _repair_spread():
+    """MXNet's var and std have no gradient: it is 0 everywhere."""
+    from mxnet.ndarray.numpy import _internal as imperative
+    from mxnet.symbol.numpy import _internal as symbolic
+
+    for of in imperative, symbolic:
+        of.var, of.std = _spread(of, of.var, lambda var: var), _spread(of, of.std, of.sqrt)
+
+
+def _spread(of, original, root):
+    """MXNet's function for what is no float, and else one that has its gradient too."""
+    @functools.wraps(original)
+    def call(a, axis=None, dtype=None, ddof=0, keepdims=False, out=None, **named):
+        if out is not None or named or 'float' not in str(dtype or getattr(a, 'dtype', 'float')) \
+                or 'float16' in (str(dtype), str(getattr(a, 'dtype', ''))) \
+                or not getattr(a, 'size', 1):
+            return original(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, out=out, **named)
+        a = a.astype(dtype) if dtype else a
+        away = a - of.mean(a, axis=axis, keepdims=True)
+        var = of.mean(away * away, axis=axis, keepdims=keepdims)
+        if ddof:
+            count = of.full_like(a, 1).sum(axis=axis, keepdims=keepdims)
+            var = var * count / (count - ddof)
+        return root(var)
+    return call
+
+
+def _repair_turns():
+    """The gradient of MXNet's rot90 is turned the wrong way where a turn does not undo itself."""
+    from mxnet.ndarray.numpy import _internal as imperative
+    from mxnet.symbol.numpy import _internal as symbolic
+
+    for of in imperative, symbolic:
+        of.rot90 = _turned(of, of.rot90)
+
+
+def _turned(of, original):
+    @functools.wraps(original)
+    def rot90(m, k=1, axes=(0, 1), **named):
+        axes = tuple(axes)
+        if named or len(axes) != 2 or axes[0] == axes[1] or k % 2 == 0:
+            return original(m, k=k, axes=axes, **named)
+        if k % 4 == 1:
+            return of.swapaxes(of.flip(m, axes[1]), axes[0], axes[1])
+        return of.flip(of.swapaxes(m, axes[0], axes[1]), axes[1])
+    return rot90
+
+
 # ---- drawing without replacement
 def _repair_choice():
-    from mxnet import np
+    from mxnet import np, sym
     from mxnet.ndarray.numpy import random
+    from mxnet.symbol.numpy import random as symbolic
 
-    original = random.choice
+    original, of_symbols = random.choice, symbolic.choice
+
+    @functools.wraps(of_symbols)
+    def choice_of_symbols(a, size=None, replace=True, p=None, ctx=None, out=None):
+        if not replace and p is None:           # weights need not add up to 1
+            p = sym.np.ones_like(a) if isinstance(a, sym.Symbol) else sym.np.ones((int(a),))
+        return of_symbols(a, size, replace, p, ctx, out)
+    symbolic.choice = choice_of_symbols
 
     @functools.wraps(original)
     def choice(a, size=None, replace=True, p=None, ctx=None, out=None):
-        if not replace and p is None:           # with weights MXNet draws right, and in random order
+        if not replace:                         # with weights MXNet draws right, and in random order
             count, ctx = (len(a), a.ctx) if isinstance(a, np.ndarray) else (int(a), ctx)
-            p = np.full(count, 1 / max(count, 1), ctx=ctx)
+            p = np.full(count, 1 / max(count, 1), ctx=ctx) if p is None else p
             drawn = math.prod(size) if isinstance(size, (tuple, list)) else 1 if size is None else size
             if drawn > count:
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
@@ -194,21 +253,32 @@ def _replace_cached_op(derive):
 TURN = Turn()
 
 
-# ---- max pooling, recorded in predict mode
-def _repair_pooling():
+# ---- max pooling and batch normalization, recorded in predict mode
+def _repair_predict_mode():
     """oneDNN's max pooling notes for its gradient where each maximum was, in training mode only. An
     operator called by itself does so then too; a graph pools by MXNet's own code, which it takes for
-    arrays whose channels come last."""
+    arrays whose channels come last.
+
+    Batch normalization computes in predict mode by the running statistics, and its gradient as if those
+    were the minibatch's, unless it is told to use them always."""
     from mxnet.base import _LIB, OpHandle, check_call
     from mxnet.ndarray import register
 
-    invoke, pooling = register._imperative_invoke, OpHandle()
-    check_call(_LIB.NNGetOpHandle(b'Pooling', ctypes.byref(pooling)))
-    pooling, predicts, train = pooling.value, _recorded_in_predict_mode(), _LIB.MXAutogradSetIsTraining
+    def handle_of(op):
+        found = OpHandle()
+        check_call(_LIB.NNGetOpHandle(op, ctypes.byref(found)))
+        return found.value
+
+    invoke, pooling, norm = register._imperative_invoke, handle_of(b'Pooling'), handle_of(b'BatchNorm')
+    predicts, train = _recorded_in_predict_mode(), _LIB.MXAutogradSetIsTraining
 
     def invoked(handle, *args):
-        if handle != pooling or not predicts():
+        if handle not in (pooling, norm) or not predicts():
             return invoke(handle, *args)
+        if handle == norm:
+            arrays, keys, values, *rest = args
+            attrs = {**dict(zip(keys, values)), **ALWAYS}
+            return invoke(handle, arrays, list(attrs), list(attrs.values()), *rest)
         before = ctypes.c_int()
         check_call(train(1, ctypes.byref(before)))
         try:
@@ -217,7 +287,7 @@ def _repair_pooling():
             check_call(train(0, ctypes.byref(before)))
     register._imperative_invoke = invoked
 
-    _replace_cached_op(functools.partial(_pooling_cached_op, predicts=predicts))
+    _replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
 
 
 def _recorded_in_predict_mode():
@@ -238,8 +308,9 @@ def _recorded_in_predict_mode():
     return asked
 
 
-def _pooling_cached_op(original, predicts):
-    """MXNet's CachedOp, with a second graph for record(train_mode=False) where it has max pooling."""
+def _predicting_cached_op(original, predicts):
+    """MXNet's CachedOp, with a second graph for record(train_mode=False) where it has max pooling or
+    batch normalization."""
     import mxnet
 
     class CachedOp(original):
@@ -254,7 +325,7 @@ def _pooling_cached_op(original, predicts):
                 return super().__call__(*args, **kwargs)
             if self._other is None:
                 (sym, flags), self._other = self._made_of, False
-                graph = pooling_last(json.loads(sym.tojson()))
+                graph = predicting(json.loads(sym.tojson()))
                 if graph:
                     other = mxnet.sym.load_json(json.dumps(graph))
                     self._other = original(other.as_np_ndarray() if self.is_np_sym else other, flags)
@@ -262,12 +333,16 @@ def _pooling_cached_op(original, predicts):
     return CachedOp
 
 
-def pooling_last(graph):
-    """A graph, as `Symbol.tojson` has it, with the channels last in each max pooling; None if it has
-    none that oneDNN computes."""
-    nodes, places = [], []              # of the new graph; where each old node is in it
+def predicting(graph):
+    """A graph, as `Symbol.tojson` has it, with the channels last in each max pooling and with running
+    statistics in each batch normalization; None if it has none of the first that oneDNN computes, and
+    none of the second."""
+    nodes, places, norms = [], [], 0    # of the new graph; where each old node is in it
     for node in graph['nodes']:
         node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
+        if node['op'] == 'BatchNorm':
+            node['attrs'] = {**node.get('attrs', {}), **ALWAYS}
+            norms += 1
         layout = _pooling_layout(node['op'], node.get('attrs', {}))
         if layout:
             nodes.append(_move_axis(node, 'last', '(1,)', '(-1,)', node['inputs']))
@@ -277,7 +352,7 @@ def pooling_last(graph):
         if layout:
             nodes.append(_move_axis(node, 'back', '(-1,)', '(1,)', [[len(nodes) - 1, 0, 0]]))
         places.append(len(nodes) - 1)
-    return None if len(nodes) == len(places) else dict(
+    return None if len(nodes) == len(places) and not norms else dict(
         nodes=nodes, heads=[[places[i], *rest] for i, *rest in graph['heads']],
         arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'],
         attrs=graph['attrs'])
@@ -424,8 +499,10 @@ AFTER = [
            'MXNet\'s engine may let them wait for each other for ever'),
     Effect(_repair_numbers, 'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and '
            '`np.arctan2(1, x)`', 'MXNet\'s operators for a number give those of other functions'),
-    Effect(_repair_pooling, 'the gradient of max pooling under `record(train_mode=False)`',
-           'MXNet\'s is what lies in memory'),
+    Effect(_repair_spread, 'the gradients of `np.var` and `np.std`', 'MXNet\'s are 0'),
+    Effect(_repair_turns, 'the gradient of `np.rot90`', 'MXNet\'s is turned the wrong way'),
+    Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
+           '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '
            'where k is n, and else few of the possible orders'),
 ]

@@ -88,10 +88,14 @@ class Member:
             last = now
             time.sleep(ALIVE)
 
-    def _tell(self, what, **more):
+    def check(self):
+        """Raise GroupError in another process: one that was forked has this one's connections."""
         if os.getpid() != self._pid:
             raise GroupError('a process that a worker has started is no worker itself: it cannot '
                              'train, save or wait for others')
+
+    def _tell(self, what, **more):
+        self.check()
         try:
             self._scheduler.send({'do': what, **more})
         except OSError:                                 # what _listen sees, too

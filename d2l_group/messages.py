@@ -11,6 +11,7 @@ import hmac
 import json
 import os
 import secrets
+import select
 import socket
 import stat
 import struct
@@ -43,11 +44,20 @@ def new_key():
     return secrets.token_hex(32)
 
 
-def read_key(fd):
-    """The key of a group from the first line of a file descriptor, as bytes."""
-    line = b''
+def read_key(fd, limit=60.0):
+    """The key of a group from the first line of a file descriptor, as bytes, for which it waits up to
+    `limit` seconds."""
+    line, deadline = b'', time.monotonic() + limit
     while not line.endswith(b'\n') and len(line) < 128:
-        byte = os.read(fd, 1)
+        try:
+            ready = select.select([fd], [], [], max(deadline - time.monotonic(), 0))[0]
+            byte = os.read(fd, 1) if ready else None
+        except OSError as err:
+            raise GroupError(f'standard input cannot be read ({err.strerror}), and its first line has to '
+                             "be the group's key") from None
+        if byte is None:
+            raise GroupError(f"the group's key has not come over standard input for {limit:g} s: see the "
+                             'text of d2l.launch')
         if not byte:
             break
         line += byte
@@ -119,7 +129,13 @@ class Channel:
         if not hmac.compare_digest(found.digest(), digest):
             raise Forged('a message has been altered')
         self._counts[1] += 1
-        return json.loads(text), data
+        try:
+            command = json.loads(text)
+        except (ValueError, RecursionError) as err:
+            raise Forged(f'a message is no JSON: {err}') from None
+        if not isinstance(command, dict):
+            raise Forged('a message is no command')
+        return command, data
 
     def close(self):
         """End the connection, also for a thread that waits for its next message."""

@@ -8,6 +8,7 @@ from d2l_group.messages import GroupError, Listener
 POLL = 0.2              # seconds between looks at who waits
 GRACE = 3.0             # seconds in which the launcher sees how a process died that just went
 GAP = 5.0               # seconds between two looks after which the scheduler itself was stopped
+ALONE = 60.0            # seconds at least in which the first process has to come
 STOPPED = 3             # exit status: the last line says why the group cannot go on
 
 
@@ -50,6 +51,7 @@ class Scheduler:
         self.limit, self._events = limit, queue.SimpleQueue()
         self._found = {'worker': [None] * workers, 'server': [None] * servers}
         self._begun = self._complete = False
+        self._alone = time.monotonic() + max(limit, ALONE)
         self._listener = Listener(address, key, 'scheduler', self._meet)
         self.address = self._listener.address
 
@@ -95,6 +97,9 @@ class Scheduler:
                 if all(worker.ended for worker in self._found['worker']):
                     return self._say({'do': 'bye'})
                 self._check(now)
+            elif not self._begun and now > self._alone:
+                raise GroupError(f'nobody has come for {max(self.limit, ALONE):g} s: were the others '
+                                 'started, with this address and this key?')
             elif self._begun and now - self._begun > self.limit:
                 raise GroupError(f"{', '.join(self._missing())} did not come within "
                                  f'{self.limit:g} s: were all started? Where that takes longer, '

@@ -33,11 +33,17 @@ def _is_number(value):
     return value is None or isinstance(value, (bool, int, float, str))
 
 
+def number(value):
+    """A number as JSON has it, of one of Python, NumPy or MXNet; anything else as it is."""
+    if isinstance(value, (numpy.generic, numpy.ndarray, mxnet.nd.NDArray)) and value.size == 1:
+        return (value.asnumpy() if isinstance(value, mxnet.nd.NDArray) else value).item()
+    return value
+
+
 def numbers(optimizer):
     """The hyperparameters of an optimizer, by name: numbers, texts, None."""
-    return {name: value.item() if isinstance(value, numpy.generic) else value
-            for name, value in vars(optimizer).items()
-            if name not in OWN and (_is_number(value) or isinstance(value, numpy.generic))}
+    found = {name: number(value) for name, value in vars(optimizer).items() if name not in OWN}
+    return {name: value for name, value in found.items() if _is_number(value)}
 
 
 def set_numbers(optimizer, found):
@@ -243,9 +249,11 @@ def serve(requests):
     while True:
         rank, channel, command, data = requests.get()
         do = command['do']
+        if do != 'join' and channels.get(rank) is not channel:
+            continue                        # it was refused
         if do == 'join':
-            if channels.setdefault(rank, channel) is not channel or command['server'] \
-                    != member.this.rank or rank not in range(member.this.num_workers):
+            if command['server'] != member.this.rank or rank not in range(member.this.num_workers) \
+                    or channels.setdefault(rank, channel) is not channel:
                 channel.close()             # there is such a worker already, or it means another
         elif do in ALONE:
             answer, parts = getattr(shard, do)(command, data)

@@ -1,10 +1,11 @@
 """Two workers train as one process does, and go on where they were stopped."""
 import os
+import random
 import re
 
 import numpy as onp
 import pytest
-from mxnet import np, npx
+from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 import train_small
@@ -218,3 +219,93 @@ def test_a_second_trainer_is_refused(monkeypatch):
 
 def test_one_process_is_worker_0_of_1():
     assert (distributed.rank(), distributed.num_workers()) == (0, 1)
+
+
+# Checkpoints, attacked
+
+def one_layer(value=0.5):
+    net = nn.Dense(3, in_units=4)
+    net.initialize()
+    net.weight.set_data(np.full((3, 4), value))
+    return net
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """The folder of a checkpoint of a trained layer, and its weight."""
+    net = one_layer()
+    trainer = distributed.trainer(net, 'adam', checkpoint=tmp_path / 'c')
+    with autograd.record():
+        l = net(np.ones((2, 4))).sum()
+    l.backward()
+    trainer.step(2)
+    trainer.save(1)
+    return tmp_path / 'c', net.weight.data().asnumpy()
+
+
+FLIPS = 40
+
+
+@pytest.mark.parametrize('name', ['net.params', 'optimizer.npz', 'group.json'])
+def test_a_flipped_bit_of_a_checkpoint_is_noticed(name, checkpoint):
+    """And a file that is cut off, empty, or not there."""
+    folder, weight = checkpoint
+    path, draw = folder / 'epoch-1' / name, random.Random(0)
+    good = path.read_bytes()
+    for number in range(FLIPS):
+        at = draw.randrange(len(good) * 8)
+        path.write_bytes(good[:at // 8] + bytes([good[at // 8] ^ 1 << at % 8]) + good[at // 8 + 1:])
+        with pytest.raises(ValueError, match='epoch-1.* is damaged|by an earlier d2l'):
+            distributed.trainer(one_layer(), 'adam', checkpoint=folder)
+    for data in good[:-1], good[:10], b'':
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match='epoch-1.* is damaged'):
+            distributed.trainer(one_layer(), 'adam', checkpoint=folder)
+    path.unlink()
+    with pytest.raises(ValueError, match='epoch-1 is no whole checkpoint'):
+        distributed.trainer(one_layer(), 'adam', checkpoint=folder)
+    path.write_bytes(good)
+    net = one_layer()
+    assert distributed.trainer(net, 'adam', checkpoint=folder).epoch == 1
+    assert (net.weight.data().asnumpy() == weight).all()
+
+
+def test_files_of_two_checkpoints_are_not_mixed(checkpoint):
+    folder, _ = checkpoint
+    old = (folder / 'epoch-1' / 'net.params').read_bytes()
+    net = one_layer()
+    trainer = distributed.trainer(net, 'adam', checkpoint=folder)
+    net.weight.set_data(np.zeros((3, 4)))
+    trainer.save(2)
+    (folder / 'epoch-2' / 'net.params').write_bytes(old)
+    with pytest.raises(ValueError, match='of several checkpoints'):
+        distributed.trainer(one_layer(), 'adam', checkpoint=folder)
+
+
+@pytest.mark.parametrize('name', ['run[1]', 'a*', '?', 'with space', 'new\nline', 'ünï'], ids=ascii)
+def test_a_checkpoint_is_found_whatever_its_folder_is_called(name, tmp_path):
+    distributed.trainer(one_layer(), 'sgd', checkpoint=tmp_path / name).save(3)
+    assert distributed.trainer(one_layer(), 'sgd', checkpoint=tmp_path / name).epoch == 3
+
+
+@pytest.mark.parametrize('name', ['epoch-x1', 'epoch-old-9', 'epoch-9 copy 2', 'epoch-09', 'my epoch-9'])
+def test_what_is_beside_a_checkpoint_is_none(name, checkpoint):
+    (checkpoint[0] / name).mkdir()
+    assert distributed.trainer(one_layer(), 'adam', checkpoint=checkpoint[0]).epoch == 1
+
+
+def test_a_full_disk_loses_no_checkpoint(tmp_path, python):
+    done = python('-W', 'ignore', '-c', """if True:
+        import os, resource, sys, d2l
+        from d2l import distributed
+        d2l.npx.set_np()
+        net = d2l.nn.Dense(100, in_units=100)
+        net.initialize()
+        trainer = distributed.trainer(net, 'sgd', checkpoint=sys.argv[1])
+        trainer.save(1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+        try:
+            trainer.save(2)
+        except OSError as error:
+            print(error, os.listdir(sys.argv[1]))""", tmp_path)
+    assert 'cannot write' in done.stdout and done.stdout.endswith("['epoch-1']\n"), done.stderr

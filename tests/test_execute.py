@@ -136,6 +136,13 @@ display.display(fig)
 '''
 
 
+def test_a_cell_that_clears_and_prints_says_sample_data_too(section):
+    source = SAMPLE[:SAMPLE.index('for i')] + 'for i in range(3):\n    display.clear_output(wait=True)\n    print(i)\n'
+    nb, _ = execute.execute(section(source))
+    said = ''.join(output['text'] for output in nb.cells[1].outputs)
+    assert said.count(fetch.NOTICE) == 1 and '2\n' in said and '1\n' not in said
+
+
 def test_the_notebook_and_the_page_say_sample_data_and_quick(section, monkeypatch, tmp_path):
     """Though clear_output wipes the cell that said it; and the cell says it again."""
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')

@@ -1,5 +1,7 @@
 """d2l_group: nobody gets in, nothing is forged, nothing hangs without a word."""
 import contextlib
+import hashlib
+import hmac
 import itertools
 import json
 import os
@@ -374,6 +376,7 @@ class Here:
     """A Member whose servers are Shards of this process."""
 
     rank, num_workers, steps = 0, 1, -1
+    check = staticmethod(lambda: None)
 
     def __init__(self, count):
         self.servers = [HereChannel() for _ in range(count)]
@@ -627,6 +630,7 @@ HANGS = {
     'sys.exit(256)': (1, 'worker 1 died'), 'sys.exit(-1)': (255, 'worker 1 died'),
     'sys.exit("")': (1, 'worker 1 died'), 'sys.exit(0.0)': (1, 'worker 1 died'),
     'sys.exit(True)': (1, 'worker 1 died'), 'sys.exit([])': (1, 'worker 1 died'),
+    'os.kill(os.getpid(), 40)': (168, 'killed by signal 40'),
     'os._exit(2 ** 40)': (1, 'OverflowError'), 'os.abort()': (134, 'killed by SIGABRT'),
     'os.kill(os.getpid(), signal.SIGTERM)': (143, 'killed by SIGTERM'),
     'raise KeyboardInterrupt': (1, 'KeyboardInterrupt'),
@@ -719,6 +723,111 @@ def test_unequal_numbers_of_minibatches_are_named(group, tmp_path, after):      
     assert f'worker 0 {where}' in said or after and 'worker 1 waits at a barrier' in said, said
     assert re.search('Unequal numbers of minibatches: worker [01] is at [34], worker [01] at [34]',
                      said) and popen.returncode == 1 and pids() == {}
+
+
+def test_a_child_of_a_worker_cannot_save(group, tmp_path):        # noqa: F811
+    """It has the worker's connections: a word on them, and the servers would refuse the worker's next."""
+    popen, pids = group(f'''{UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}").replace("(5, 3)", "(2, 2)")}
+import os, sys
+if distributed.rank() == 0:
+    if os.fork() == 0:
+        try:
+            trainer.save(1)
+        except RuntimeError as err:
+            print(err, flush=True)
+        os._exit(0)
+    os.wait()
+trainer.save(2)''')
+    said = popen.communicate(timeout=60)[0]
+    assert said.count('is no worker itself') == 1 and popen.returncode == 0, said
+    assert os.listdir(tmp_path / 'c') == ['epoch-2']
+
+
+@pytest.mark.parametrize('number', [3, onp.int64(3), onp.float32(3), onp.array(3.), 'np'])
+def test_numbers_of_any_library_reach_the_servers(servers, number):
+    """As a size of a minibatch, and as a learning rate."""
+    servers(1)
+    net, number = nn.Dense(1, in_units=1, use_bias=False), np.array(3.) if number == 'np' else number
+    net.initialize(init.Constant(0))
+    trainer = distributed.trainer(net, 'sgd', {'learning_rate': number})
+    for rate in number, number * 2:
+        trainer.set_learning_rate(rate)
+        with autograd.record():
+            l = net(np.ones((1, 1))).sum()
+        l.backward()
+        trainer.step(number)
+    assert net.weight.data().item() == -3
+
+
+@pytest.mark.parametrize('text', [b'5', b'[]', b'null', b'[' * 100000, b'{"a": ', b'\xff'])
+def test_what_is_no_command_is_refused(text):
+    """Also where its HMAC is right."""
+    with pair() as (first, second):
+        digest = hashlib.sha256(text).digest()
+        head = messages.HEAD.pack(0, len(text), 0, digest)
+        first._sock.sendall(head + hmac.digest(first._keys[0], head, 'sha256') + text)
+        with pytest.raises(messages.Forged):
+            second.receive()
+
+
+def test_messages_of_one_connection_are_none_of_another():
+    """Of the same processes with the same key: what is heard on one is refused on the other."""
+    heard = Recorded()
+    with pair() as (first, second), pair() as (third, fourth):
+        heard.family = first._sock.family
+        sock, first._sock = first._sock, heard
+        first.send({'do': 'step', 'n': 0}, b'abc')
+        first._sock = sock
+        third._sock.sendall(heard.bytes)
+        with pytest.raises(messages.Forged):
+            fourth.receive()
+
+
+def test_a_worker_of_anothers_rank_is_refused_and_not_heard(monkeypatch):
+    """Its requests that came with its joining do not take the place of the worker's own."""
+    class Channel:
+        def __init__(self):
+            self.sent, self.closed = [], False
+
+        def send(self, command, *data):
+            self.sent.append(command)
+
+        def close(self):
+            self.closed = True
+
+    class Done(Exception):
+        pass
+    monkeypatch.setattr(member, 'this', Here(0))
+    right, wrong, other = Channel(), Channel(), Channel()
+    arrays, data = server.pack({'0': onp.ones(2, 'float32')})
+    start = {'do': 'start', 'optimizer': {'name': 'sgd', 'numbers': {}}, 'arrays': arrays}
+    asked = iter([(7, other, {'do': 'join', 'server': 0}, b''), (0, right, {'do': 'join', 'server': 0}, b''),
+                  (0, wrong, {'do': 'join', 'server': 0}, b''), (0, wrong, {'do': 'no such'}, b''),
+                  (0, right, start, data[0].tobytes())])
+
+    class Requests:
+        def get(self):
+            try:
+                return next(asked)
+            except StopIteration:
+                raise Done from None
+    with pytest.raises(Done):
+        server.serve(Requests())
+    assert wrong.closed and other.closed and not right.closed
+    assert [command['do'] for command in right.sent] == ['weights'] and not wrong.sent + other.sent
+
+
+def test_a_key_that_does_not_come_and_a_group_that_nobody_joins_are_said(monkeypatch):
+    reads, writes = os.pipe()
+    with pytest.raises(messages.GroupError, match='has not come over standard input for 0.1 s'):
+        messages.read_key(reads, 0.1)
+    os.close(reads)
+    os.close(writes)
+    with pytest.raises(messages.GroupError, match='cannot be read'):
+        messages.read_key(reads, 0.1)
+    monkeypatch.setattr(scheduler, 'ALONE', 0.1)
+    with pytest.raises(messages.GroupError, match='nobody has come for 0.1 s'):
+        scheduler.Scheduler(KEY, (LOOPBACK, 0), 1, 1, 0.1).run()
 
 
 # A group on ports, attacked

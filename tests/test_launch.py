@@ -248,6 +248,8 @@ def test_another_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
     (['-n', '2'], 'which SCRIPT'), (['x.py'], '-n 2'), (['-n', '0', 'x.py'], '-n 2'),
     (['-n', '2', 'no/such.py'], 'there is no script no/such.py'),
     (['-n', '2', '--hosts', os.devnull, __file__], 'names no host'),
+    (['-n', '2', '--hosts', 'no/such', __file__], 'no/such cannot be read'),
+    (['-n', '2', '--hosts', sys.executable, __file__], 'cannot be read'),
     (['--role', 'server'], 'DMLC_PS_ROOT_URI, '),
     (['-n', '2', '--port', '99999', 'x.py'], 'no --port'),
     (['-n', '2', '--limit', '0', 'x.py'], 'number of seconds'),

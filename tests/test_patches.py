@@ -60,6 +60,10 @@ FUNCTIONS = {
     'where, broadcast': lambda m, x: m.where(m.expand_dims(x > 0, 0), m.expand_dims(x, 1), -1.),
     'arctan2(1, x)': lambda m, x: m.arctan2(1, x),
     'arctan2(x, 2)': lambda m, x: m.arctan2(x, 2.),
+    'var': lambda m, x: m.var(x, axis=1), 'var of all': lambda m, x: m.var(x) * x,
+    'std': lambda m, x: m.std(x, axis=0, keepdims=True), 'std, ddof': lambda m, x: m.std(x, axis=1, ddof=1),
+    'rot90': lambda m, x: m.rot90(x) * 2, 'rot90, back': lambda m, x: m.rot90(x, -1) * 2,
+    'rot90, twice': lambda m, x: m.rot90(x, 2, (1, 0)) * 2,
 }
 
 
@@ -165,18 +169,52 @@ def test_predict_mode_stays_predict_mode():
     assert (net[0].running_mean.data().asnumpy() == 0).all()
 
 
+@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
+@pytest.mark.parametrize('shape', [(2, 3), (2, 3, 4, 4)], ids=str)
+def test_gradient_of_batch_normalization_in_predict_mode(form, shape, tmp_path):
+    """It is linear in x there: gamma divided by the running deviation."""
+    net, random = nn.BatchNorm(in_channels=3), onp.random.RandomState(0)
+    net.initialize()
+    for name in 'gamma', 'running_mean', 'running_var':
+        getattr(net, name).set_data(np.array(random.rand(3) + 0.5, dtype='float32'))
+    x, made = randn(*shape), net
+    if form == "Gluon's":
+        net.hybridize()
+    elif form == 'compiled':
+        made = d2l.compile(net)
+    elif form == 'exported':
+        d2l.export(net, str(tmp_path / 'net'), x)
+        made = d2l.load_exported(str(tmp_path / 'net'))
+    wanted = made(x).asnumpy()
+    slope = (net.gamma.data() / np.sqrt(net.running_var.data() + 1e-5)).asnumpy()
+    Y, found = pooled_gradient(made, x, False)
+    upstream = onp.random.RandomState(1).randn(*shape)
+    assert onp.allclose(Y, wanted, atol=1e-6)
+    assert onp.allclose(found, upstream * slope.reshape(3, *[1] * (len(shape) - 2)), atol=1e-5)
+
+
 def test_a_graph_without_max_pooling_stays():
     x = mxnet.sym.var('x')
     average = mxnet.sym.Pooling(x, kernel=(2, 2), pool_type='avg')
-    assert patches.pooling_last(json.loads(average.tojson())) is None
+    assert patches.predicting(json.loads(average.tojson())) is None
 
 
 # ------------------------------------------------------------------ drawing
+def gluons_choice(made):
+    """A net that draws, as Gluon's hybridize compiles it; it is made once."""
+    if not made:
+        made.append(Hybrid(lambda np, x: np.random.choice(4, 4, replace=False) + 0 * x.sum()))
+        made[0].hybridize()
+    return made[0]
+
+
 @pytest.mark.parametrize('draw', [
     lambda: np.random.choice(4, 4, replace=False), lambda: np.random.choice(4, 2, False),
     lambda: np.random.choice(np.arange(4), size=(2,), replace=False),
+    lambda: np.random.choice(4, size=(2, 1), replace=False).reshape(-1),
     d2l.compile(lambda: np.random.choice(4, 2, replace=False)),
-], ids=['all', 'some', 'of an array', 'compiled'])
+    lambda draw=[]: gluons_choice(draw)(np.zeros(1)),
+], ids=['all', 'some', 'of an array', 'of a shape', 'compiled', "Gluon's"])
 def test_choice_without_replacement_is_uniform(draw):
     """Every order comes as often as any other, within five standard deviations."""
     mxnet.random.seed(0)
@@ -192,6 +230,17 @@ def test_choice_without_replacement_is_uniform(draw):
 def test_choice_of_too_many():
     with pytest.raises(ValueError, match='5 of 3 cannot be drawn without replacement'):
         np.random.choice(3, 5, replace=False)
+    with pytest.raises(ValueError, match='5 of 3 cannot be drawn without replacement'):
+        np.random.choice(3, 5, replace=False, p=np.array([0.3, 0.3, 0.4]))
+
+
+def test_where_without_np_semantics():
+    npx.reset_np()
+    try:
+        x = np.array([1., -2.])
+        assert np.where(x > 0, x, 7).tolist() == [1, 7] and np.arctan2(0, x).shape == (2,)
+    finally:
+        npx.set_np()
 
 
 # ------------------------------------------------------------------ garbage

@@ -264,8 +264,8 @@ def _say():
 
 
 def _say_beside_figures(shell):
-    """From now on say it again before the first figure of each cell, and before what is shown after a
-    clear_output in a cell that has said it."""
+    """From now on say it again before the first figure of each cell, before what is shown after a
+    clear_output in a cell that has said it, and at the end of such a cell that shows nothing more."""
     publisher = shell.display_pub
     original_clear, original_publish = publisher.clear_output, publisher.publish
     said, cleared = True, False                     # in the cell that runs
@@ -285,8 +285,13 @@ def _say_beside_figures(shell):
     def begin(*_):
         nonlocal said, cleared
         said = cleared = False
+
+    def end(*_):
+        if cleared and not said:
+            print(NOTICE, file=sys.stderr, flush=True)
     publisher.clear_output, publisher.publish = clear_output, publish
     shell.events.register('pre_run_cell', begin)
+    shell.events.register('post_run_cell', end)
 
 
 def _sample(url, path):
@@ -305,12 +310,15 @@ def _sample(url, path):
     if not os.path.exists(path):
         with _new_file_folder(path) as new:
             part = os.path.join(new, file)
-            with open(part, 'wb') as f:
-                for piece in samples.pieces(name):
-                    if isinstance(piece, int):      # zeros: a hole in the file
-                        f.seek(piece, os.SEEK_CUR)
-                    else:
-                        f.write(piece)
-                f.truncate()
-            os.replace(part, path)
+            try:
+                with open(part, 'wb') as f:
+                    for piece in samples.pieces(name):
+                        if isinstance(piece, int):      # zeros: a hole in the file
+                            f.seek(piece, os.SEEK_CUR)
+                        else:
+                            f.write(piece)
+                    f.truncate()
+                os.replace(part, path)
+            except OSError as err:
+                raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
     return path

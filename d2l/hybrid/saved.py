@@ -223,7 +223,14 @@ POSITIVE = {    # attributes that MXNet divides by, or loops for ever with
     'kernel', 'stride', 'dilate', 'num_group', 'num_groups', 'num_filter', 'num_hidden', 'num_args',
     'num_layers', 'state_size', 'num_outputs', 'block_size', 'input_dim', 'output_dim', 'depth',
     'num_arrays', 'num_weights', 'group_size', 'step_size', 'scale', 'sample_type'}
+COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 'sections'}
+MOST = 4096                             # that any of these counts
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
+# operators that no forward calls, and that end the process where they are not as MXNet makes them: of
+# gradients, with graphs inside, of sparse graphs, of sub-processes
+INTERNAL = re.compile('_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
+                      'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
+                      '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays|_npi_tensorsolve')
 
 
 def read_symbol(data, name):
@@ -298,6 +305,7 @@ def _operator(op, name, inputs, attrs, where):
     kinds = _arguments(op)
     require(kinds is not None, f'{where}: MXNet has no such operator')
     require('ptr' not in kinds.values(), f'{where} takes an address in memory')
+    require(not INTERNAL.fullmatch(op), f'{where} is none that a network calls')
     for key, text in attrs.items():
         require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
     handle = SymbolHandle()
@@ -334,7 +342,7 @@ def _fits(key, kind, text):
     real = () if kind and 'tuple of <' not in kind else (float, bool, str)
     return (all(type(n) in (int, *real) for n in numbers) and all(
         abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
-                                   or n == 0 and key == 'step')
+                                   or n == 0 and key == 'step' or n > MOST and key in COUNTS)
         for n in numbers if type(n) is not str))
 
 
@@ -366,7 +374,7 @@ def check_shapes(symbol, shapes, dtypes, name):
     try:
         _, found, _ = inside.infer_shape(**shapes)
         _, kinds, _ = inside.infer_type(**dtypes)
-    except mxnet.MXNetError as error:
+    except (mxnet.MXNetError, KeyError) as error:       # KeyError: of a dtype that Python does not know
         raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
     require(found is not None and kinds is not None,
             f'{name} is damaged: its shapes do not follow from those of its inputs')
