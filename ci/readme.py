@@ -5,7 +5,7 @@ import sys
 
 import d2l_compat
 from chapters.sections import ROOT, all_sections
-from ci import outputs, verbatim
+from ci import modes, outputs, regress, reproduce, stored, verbatim
 from d2l import patches
 
 README = ROOT.parent / 'README.md'
@@ -65,8 +65,27 @@ def outputs_sentence():
     yield 'where numbers hang on the data, an unseeded shuffle or a clock (`ci/outputs.toml`).'
 
 
+def regression_list():
+    """How much the regression computes, who witnesses it, and what its exit status says."""
+    rows = stored.ROWS
+    witnessed = [row for row in rows if not (row.predict_only or row.no_gradients)]
+    yield (f'- {len(rows)} networks in {len(modes.MODES)} modes. Of the '
+           f'{sum(not row.predict_only for row in rows)} that can be trained, NumPy finds the same '
+           f'gradients of {len(witnessed)}')
+    for row in rows:
+        if row.no_gradients and not row.predict_only:
+            yield f'- No witness of the gradients of `{row.name}`: {row.no_gradients}'
+    yield ('- Exit status: 0, all agree; '
+           f'{regress.FAILS}, a network fails, or has an operator that has no converter to ONNX; '
+           f'{regress.CANNOT_CHECK}, it could not be checked (an unknown name, no GPU, numbers or a '
+           'tolerance that were never stored)')
+    agree = reproduce.agreeing(reproduce.kept())
+    yield (f'- On the real Fashion-MNIST, {len(agree)} sections show what they show in the book: '
+           + ', '.join(agree))
+
+
 BLOCKS = {'chapters': chapters_sentence, 'repairs': repairs_table, 'deviations': deviations_list,
-          'outputs': outputs_sentence, 'effects': patches.table}
+          'outputs': outputs_sentence, 'regression': regression_list, 'effects': patches.table}
 
 
 def build(text):

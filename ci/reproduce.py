@@ -33,7 +33,8 @@ from ci import outputs
 HERE = pathlib.Path(__file__).parent / 'golden'
 RUNS, TABLE = HERE / 'reproduced.json', HERE / 'REPRODUCED.md'
 # what is known of a difference, which is then no failure
-KNOWN = {('17.1', 5): ' (NumPy finds the same as here, in double precision)'}
+KNOWN = {('3.6', 14): ' (of random parameters, before any training; near 0.1 is as it should be)',
+         ('17.1', 5): ' (NumPy finds the same as here, in double precision)'}
 SPREADS = 4                         # standard deviations that the book may be off
 FEWEST = 3                          # runs that make a spread
 AGREED = 'the same', 'agrees', 'on its axis'      # verdicts
@@ -129,11 +130,13 @@ def grouped(runs):
 
 
 def agreeing(runs):
-    """The sections all of whose listings have a verdict, and agree with the book."""
+    """The sections whose listings agree with the book, leaving out those that are KNOWN not to."""
     found = {key: verdict(said(*key), [entry['line'] for entry in entries])
              for key, entries in grouped(runs).items()}
-    return [section for section, listings in SECTIONS.items()
-            if all(found.get((section, listing)) in AGREED for listing in listings)]
+    asked = {section: [(section, listing) for listing in listings if (section, listing) not in KNOWN]
+             for section, listings in SECTIONS.items()}
+    return [section for section, keys in asked.items()
+            if keys and all(found.get(key) in AGREED for key in keys)]
 
 
 def table(runs):
