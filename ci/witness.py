@@ -122,6 +122,13 @@ def dropout(attrs, X):
     return X        # in training too: the regression switches it off
 
 
+@operator('_npi_uniform')
+def uniform(attrs):
+    """The middle of the interval for each: with dropout off nothing hangs on what is drawn (4.6's own
+    dropout draws, and keeps all); where something did, the numbers would not agree."""
+    return np.full(_tuple(attrs['size'], 1), (attrs['low'] + attrs['high']) / 2)
+
+
 @operator('Cast')
 def cast(attrs, X):
     dtype = attrs['dtype']
