@@ -290,3 +290,10 @@ def test_an_export_of_an_older_version_is_loaded_with_a_warning(path):
     with pytest.warns(UserWarning, match='before exports had checksums'):
         loaded = load_exported(str(path))
     assert onp.array_equal(loaded(randn(4, 6)).asnumpy(), wanted)
+
+
+@pytest.mark.parametrize('text, fits', [('int64', True), ('float32', True), ('int65', False),
+                                        ('__import__("os")', False), ('None', True)])
+def test_a_dtype_that_an_operator_leaves_is_a_dtype(text, fits):
+    """Gluon-CV's CenterNet says zeros_like(x, dtype='int64'), which MXNet does not declare."""
+    assert saved._fits('dtype', '', text) == fits
