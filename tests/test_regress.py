@@ -254,6 +254,7 @@ def test_tolerances_are_of_this_registry():
     # of Gluon-CV's, at least those that the tests compute
     assert set(BY_NAME) | set(FEW) <= set(table['spread']) <= {row.name for row in stored.ROWS}
     assert 'ci.spread' in table['generated']
+    assert set(spread.NEED_ONEDNN) <= {row.name for row in stored.ROWS}
 
 
 def test_without_a_gpu_the_commands_say_so(monkeypatch, capsys):
@@ -294,6 +295,18 @@ def test_what_was_measured_before_a_stop_is_kept(measure):
     found = measure({'linreg': 9e-5, 'mlp': 9e-5, 'lenet': 3e-5}, 'cpu', start='lenet')
     assert [found['spread'][name]['prediction'] for name in ('linreg', 'mlp', 'lenet')] == \
         [1e-5, 2e-5, 3e-5]
+
+
+def test_what_needs_onednn_is_not_measured_without_it(measure, monkeypatch):
+    monkeypatch.setattr(spread, 'process', lambda seed, variation, device:
+                        contextlib.nullcontext(variation))
+    asked = []
+    monkeypatch.setattr(spread, 'ask', lambda child, name: asked.append((name, child)) or {})
+    monkeypatch.setattr(spread, 'NEED_ONEDNN', {'linreg': 'say'})
+    spread.main(['linreg', 'mlp'], 'cpu')
+    assert [variation for name, variation in asked if name == 'mlp'] == spread.VARIATIONS
+    assert [variation for name, variation in asked if name == 'linreg'] == [
+        variation for variation in spread.VARIATIONS if 'MXNET_MKLDNN_ENABLED' not in variation]
 
 
 def test_numbers_too_far_apart_have_no_tolerance(measure, capsys):
