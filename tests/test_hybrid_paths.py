@@ -139,7 +139,7 @@ def early_exit(self, X):
 
 def about_a_draw(self, X):
     """Stochastic depth, as people write it, and a loop of unknown length."""
-    for _ in range(3):
+    for _ in range(2):
         if np.random.uniform() > 0.5:
             X = X + np.tanh(self.layer(X)) * np.random.normal(1.0, 0.1, X.shape)
     while np.random.uniform() > 0.5:
@@ -458,8 +458,9 @@ def test_more_than_32_paths():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         for n in range(32):
-            assert (net(INPUTS[0], np.array(n)).asnumpy() == forward(net, INPUTS[0], n).asnumpy()).all()
-        assert net(INPUTS[0], np.array(5)) is not None
+            expected = forward(net, INPUTS[0], n).asnumpy()
+            assert (net(INPUTS[0], np.array(n)).asnumpy() == expected).all()
+        net(INPUTS[0], np.array(5))
     with pytest.warns(UserWarning, match=r'(?s)Net runs eagerly from now on: it took more than 32 '
                       r'paths.*test_hybrid_paths.py.*for _ in range\(int\(n\)\)'):
         found = net(INPUTS[0], np.array(40))
@@ -698,7 +699,7 @@ def test_random_programs(lines, mode):
     scope = {'np': np, 'autograd': autograd}
     source = 'def forward(self, X, k):\n' + textwrap.indent('\n'.join(
         ['Y, Z, outs, n = X * 1, X * 1, [], X.max()', *lines, 'return Y + Z']), '    ')
-    exec(builtin_compile(source, '<random program>', 'exec'), scope)
+    exec(source, scope)
     inputs = [(X, np.array(k, dtype='int32')) for X, k in zip(INPUTS[:6], (0, 1, 2, 1, 0, 2))]
     found = []
     for prepare in (lambda net: net, hybridize):
@@ -714,4 +715,3 @@ def test_random_programs(lines, mode):
     assert_same(*found)
 
 
-builtin_compile = __builtins__['compile']
