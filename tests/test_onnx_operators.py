@@ -1,5 +1,6 @@
 """A converter for each operator of MXNet: what it writes, computed by ONNX Runtime,
         against MXNet."""
+import contextlib
 import ctypes
 import zlib
 
@@ -423,3 +424,6 @@ def test_no_graph_holds(op):
     else:
         with pytest.raises(error):
             d2l.compile(function, X)
+        for _ in range(3):                  # what MXNet raises late: it computes some of them not at all
+            with contextlib.suppress(MXNetError):
+                npx.waitall()
