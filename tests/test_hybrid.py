@@ -718,6 +718,28 @@ def test_static_shape_knows_the_mode():
     assert sum(map(len, fast._programs.values())) == 1
 
 
+@pytest.mark.parametrize('uses', ['212121', '121212', '3231', 'p1p1', '1p21', '0201'])
+@pytest.mark.parametrize('optimize', [False, True])
+def test_a_parameter_of_several_calls_and_then_of_one(uses, optimize):
+    """As a discriminator's is: of the real, of the fake, and then in the generator's step."""
+    found = []
+    for prepare in (lambda net: net, lambda net: hybridize(net, optimize=optimize)):
+        net = prepare(ready(nn.Dense(6), randn(4, 6)))
+        found.append([])
+        for i, use in enumerate(uses):
+            net.weight.grad()[:] = 7
+            Y = randn(4, 6, seed=i)
+            with autograd.record():
+                for _ in range(int(use) if use != 'p' else 1):
+                    Y = net(Y)
+                penalty = (net.weight.data() ** 2).sum() if use in 'p0' else 0
+                loss = (Y ** 2).sum() + penalty
+            loss.backward()
+            found[-1].append(net.weight.grad().asnumpy())
+    for eager, compiled in zip(*found):
+        assert onp.allclose(eager, compiled, rtol=1e-5, atol=1e-6)
+
+
 def test_backward_is_set_up_once(tmp_path):
     """MXNet sets it up anew when an array for a gradient is another, as those of constants are."""
     net, X = ready(dense_net(), randn(4, 6)), randn(4, 6)

@@ -68,7 +68,7 @@ def _moves(source):
 
 
 class _Thread(threading.local):
-    """What each thread has of its own: the CachedOp `op`, and `values` to be fed to it. A call that
+    """What each thread has of its own: CachedOps, and `values` to be fed to them. A call that
     is not recorded gives the CachedOp's memory free before its last operators are handed to the
     engine: another thread that took it then would mix its numbers with theirs. A random generator
     belongs to a thread, and so does a tape, on which each call puts the constants, Parameters that do
@@ -76,8 +76,15 @@ class _Thread(threading.local):
 
     def __init__(self, make, values, constants):
         self.values = [tape.detach(v) if i in constants else v for i, v in enumerate(values)]
-        with LOCK:
-            self.op = make()
+        self._make, self._ops = make, {}
+
+    def op(self, recorded):
+        """The CachedOp for calls that are recorded, or for others."""
+        found = self._ops.get(recorded)
+        if found is None:
+            with LOCK:
+                found = self._ops[recorded] = self._make(recorded)
+        return found
 
 
 class Part:
@@ -153,8 +160,13 @@ class Part:
                           for k, names in passes.detached(self._graph)
                           if not any(_learns(sources[name]) for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
-        self._thread = _Thread(lambda: CachedOp(
-            mxnet.sym.load_json(text).as_np_ndarray(), [*flags.items()]), values, constants)
+        # With static_shape, MXNet goes on to write the gradient of a Parameter where it wrote the first,
+        # and where several calls used it that was an array to be added up. That of data it asks for
+        self._learns = bool(indices[True]) and 'static_shape' in flags
+        recorded = dict(flags, param_indices=[], data_indices=[*range(len(values))])
+        self._thread = _Thread(lambda is_recorded: CachedOp(
+            mxnet.sym.load_json(text).as_np_ndarray(),
+            [*(recorded if is_recorded else flags).items()]), values, constants)
 
     def ready(self, leaves, state, cut):
         """The part itself, bound."""
@@ -173,7 +185,7 @@ class Part:
             # what is left of an earlier call whose tape is gone cannot be fed
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
-        results = self._thread.op(*values)
+        results = self._thread.op(self._learns and autograd.is_recording())(*values)
         results = results[self._skip:] if type(results) is list else [results]
         if self._detached and autograd.is_recording():      # as in eager mode, no more than
             for k, places in self._detached:                # what comes to it is it on the tape
