@@ -176,6 +176,8 @@ def _sorted(graph):
 def _time(nodes, i):
     """When Python ran a node, for sorting; one that a pass has put in ran after its input."""
     name = nodes[i]['name']
+    if nodes[i]['op'] == 'null':
+        return -1, 0
     if name.startswith('node_'):
         return int(name.split('_')[1]), 0
     return _time(nodes, nodes[i]['inputs'][0][0])[0], 1

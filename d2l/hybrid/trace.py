@@ -717,6 +717,7 @@ class Trace:
         if not any(found is held['_data'] for found in self.kept):
             self.kept.append(held['_data'])
             self._fixed(held, '_data', parameter.name)
+            self._slot(held, '_grad_req', f'{parameter.name}.grad_req', True)
 
     def _traced(self, array):
         """Does it depend on what may differ at the next call?"""
