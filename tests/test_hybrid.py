@@ -740,6 +740,23 @@ def test_a_parameter_of_several_calls_and_then_of_one(uses, optimize):
         assert onp.allclose(eager, compiled, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('reqs', [
+    ['write', 'null', 'write'], ['null', 'write', 'write'], ['write', 'add', 'null', 'add', 'write']])
+def test_a_layer_that_is_frozen_and_learns_again(reqs):
+    found = []
+    for prepare in (lambda net: net, hybridize):
+        net = prepare(ready(dense_net(), randn(4, 6)))
+        found.append([])
+        for i, req in enumerate(reqs):
+            net[0].weight.grad_req = req
+            with autograd.record():
+                loss = (net(randn(4, 6, seed=i)) ** 2).sum()
+            loss.backward()
+            found[-1] += [p.grad().asnumpy() for p in net.collect_params().values()
+                          if p.grad_req != 'null']
+    assert all((a == b).all() for a, b in zip(*found))
+
+
 def test_backward_is_set_up_once(tmp_path):
     """MXNet sets it up anew when an array for a gradient is another, as those of constants are."""
     net, X = ready(dense_net(), randn(4, 6)), randn(4, 6)

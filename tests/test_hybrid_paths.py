@@ -715,3 +715,30 @@ def test_random_programs(lines, mode):
     assert_same(*found)
 
 
+
+
+class Unused(nn.Block):
+    """Draws after a question what nothing uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, X):
+        if X.max() > 0:
+            X = X + 1
+        self.dropout(X)
+        self.dropout(np.ones(3))
+        return X * 2
+
+
+def test_an_unused_draw_after_a_question():
+    found = []
+    for net in Unused(), hybridize(Unused()):
+        mx.random.seed(1)
+        for sign in 1, -1, 1:
+            with autograd.record():
+                Y = net(sign * np.ones((2, 3)))
+            found.append((Y.asnumpy(), np.random.uniform().item()))
+    for (a, drawn), (b, drawn_too) in zip(found[:3], found[3:]):
+        assert (a == b).all() and drawn == drawn_too
