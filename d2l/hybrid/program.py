@@ -120,7 +120,7 @@ class Part:
             graph = passes.no_common_subexpressions(graph)
         graph = passes.with_an_input(
             passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
-        text = json.dumps(graph)
+        self.runs, text = graph, json.dumps(graph)
         symbol = mxnet.sym.load_json(text)
         statistics = symbol.list_auxiliary_states()
         flags = passes.holding(dict(flags), graph, statistics)
@@ -252,6 +252,11 @@ class Program:
         heads = [(i, k) for i, k, *_ in self.graph['heads']]
         self._places = [entries.index(heads[place]) if isinstance(place, int) else place
                         for place in self._places]
+
+    @property
+    def runs(self):
+        """The graph that computes, of a net that asks for no value."""
+        return self._only.runs if self._only else self.graph
 
     def current(self):
         """The state if all on which the trace relied is as it was, or None."""
