@@ -425,11 +425,8 @@ def test_no_graph_holds(op):
         program, _ = d2l.compile(function).program(X)
         assert op not in {node['op'] for node in program.graph['nodes']}
     else:
-        with pytest.raises((error, d2l.TraceError)):
-            compiled = d2l.compile(function)
-            compiled.program(X, apart=True)
-            compiled(X)
-            npx.waitall()
+        with pytest.raises(error):
+            d2l.compile(function).program(X, apart=True)    # as an export is traced
         for _ in range(3):                  # what MXNet raises late: it computes some of them not at all
             with contextlib.suppress(MXNetError):
                 npx.waitall()

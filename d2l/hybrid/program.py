@@ -167,14 +167,18 @@ class Part:
         self._thread = _Thread(lambda is_recorded: CachedOp(
             mxnet.sym.load_json(text).as_np_ndarray(),
             [*(recorded if is_recorded else flags).items()]), values, constants)
+        self._op()                      # here it says what it cannot do
 
-    def ready(self, leaves, state, cut):
-        """The part itself, bound."""
+    def _op(self):
+        """The CachedOp for a call as it is now."""
+        return self._thread.op(self._learns and autograd.is_recording())
+
+    def bind_once(self, leaves, state, cut):
+        """`bind`, unless it is bound."""
         if self._thread is None:
             with LOCK:
                 if self._thread is None:
                     self.bind(leaves, state, cut)
-        return self
 
     def __call__(self, leaves, state, cut):
         values = self._thread.values.copy()
@@ -185,7 +189,7 @@ class Part:
             # what is left of an earlier call whose tape is gone cannot be fed
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
-        results = self._thread.op(self._learns and autograd.is_recording())(*values)
+        results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
         if self._detached and autograd.is_recording():      # as in eager mode, no more than
             for k, places in self._detached:                # what comes to it is it on the tape
@@ -309,7 +313,7 @@ class Program:
         """The outputs of its parts, one after another; before: as in `ask`."""
         made = [*cut]
         for part in self._parts:
-            part.ready(leaves, state, made)
+            part.bind_once(leaves, state, made)
             if part.statistics and before is not None and autograd.is_training():
                 with autograd.pause():
                     before += [(array, array.copy()) for array in part.statistics]
