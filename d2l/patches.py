@@ -106,18 +106,20 @@ def _for_floats(original, module, make, repaired):
     return call
 
 
-# ---- the spread of numbers
-def _repair_spread():
+# ---- var and std
+def _repair_var_and_std():
     """MXNet's var and std have no gradient: it is 0 everywhere."""
     from mxnet.ndarray.numpy import _internal as imperative
     from mxnet.symbol.numpy import _internal as symbolic
 
     for of in imperative, symbolic:
-        of.var, of.std = _spread(of, of.var, lambda var: var), _spread(of, of.std, of.sqrt)
+        of.var = _with_gradient(of, of.var, lambda var: var)
+        of.std = _with_gradient(of, of.std, of.sqrt)
 
 
-def _spread(of, original, root):
-    """MXNet's function for what is no float, and else one that has its gradient too."""
+def _with_gradient(of, original, of_var):
+    """`original`, var or std, where there is no gradient or a number is too short to be squared, and
+    what makes it of means else. of: a module; of_var: a function from the variance to the result."""
     @functools.wraps(original)
     def call(a, axis=None, dtype=None, ddof=0, keepdims=False, out=None, **named):
         if out is not None or named or 'float' not in str(dtype or getattr(a, 'dtype', 'float')) \
@@ -130,20 +132,22 @@ def _spread(of, original, root):
         if ddof:
             count = of.full_like(a, 1).sum(axis=axis, keepdims=keepdims)
             var = var * count / (count - ddof)
-        return root(var)
+        return of_var(var)
     return call
 
 
-def _repair_turns():
+# ---- rot90
+def _repair_rot90():
     """The gradient of MXNet's rot90 is turned the wrong way where a turn does not undo itself."""
     from mxnet.ndarray.numpy import _internal as imperative
     from mxnet.symbol.numpy import _internal as symbolic
 
     for of in imperative, symbolic:
-        of.rot90 = _turned(of, of.rot90)
+        of.rot90 = _rot90(of, of.rot90)
 
 
-def _turned(of, original):
+def _rot90(of, original):
+    """MXNet's rot90 for half turns, and flips and swapped axes for a quarter; of: a module."""
     @functools.wraps(original)
     def rot90(m, k=1, axes=(0, 1), **named):
         axes = tuple(axes)
@@ -211,13 +215,11 @@ class Turn:
 
 def _take_turns():
     """Gradients of Parameters and running statistics are such arrays."""
-    from mxnet.base import _LIB, OpHandle, check_call
+    from mxnet.base import _LIB
     from mxnet.ndarray import register
 
     _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
-    invoke, norm = register._imperative_invoke, OpHandle()
-    check_call(_LIB.NNGetOpHandle(b'BatchNorm', ctypes.byref(norm)))
-    norm = norm.value
+    invoke, norm = register._imperative_invoke, _handle_of('BatchNorm')
 
     def invoked(handle, *args):
         return TURN.take(invoke, handle, *args) if handle == norm else invoke(handle, *args)
@@ -237,6 +239,15 @@ def _take_turns():
                 return super().__call__(*args, **kwargs)
         return CachedOp
     _replace_cached_op(with_turns)
+
+
+def _handle_of(op):
+    """The number by which MXNet's functions know an operator."""
+    from mxnet.base import _LIB, OpHandle, check_call
+
+    found = OpHandle()
+    check_call(_LIB.NNGetOpHandle(op.encode(), ctypes.byref(found)))
+    return found.value
 
 
 def _replace_cached_op(derive):
@@ -261,15 +272,10 @@ def _repair_predict_mode():
 
     Batch normalization computes in predict mode by the running statistics, and its gradient as if those
     were the minibatch's, unless it is told to use them always."""
-    from mxnet.base import _LIB, OpHandle, check_call
+    from mxnet.base import _LIB, check_call
     from mxnet.ndarray import register
 
-    def handle_of(op):
-        found = OpHandle()
-        check_call(_LIB.NNGetOpHandle(op, ctypes.byref(found)))
-        return found.value
-
-    invoke, pooling, norm = register._imperative_invoke, handle_of(b'Pooling'), handle_of(b'BatchNorm')
+    invoke, pooling, norm = register._imperative_invoke, *map(_handle_of, ('Pooling', 'BatchNorm'))
     predicts, train = _recorded_in_predict_mode(), _LIB.MXAutogradSetIsTraining
 
     def invoked(handle, *args):
@@ -502,8 +508,8 @@ AFTER = [
            'MXNet\'s engine may let them wait for each other for ever'),
     Effect(_repair_numbers, 'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and '
            '`np.arctan2(1, x)`', 'MXNet\'s operators for a number give those of other functions'),
-    Effect(_repair_spread, 'the gradients of `np.var` and `np.std`', 'MXNet\'s are 0'),
-    Effect(_repair_turns, 'the gradient of `np.rot90`', 'MXNet\'s is turned the wrong way'),
+    Effect(_repair_var_and_std, 'the gradients of `np.var` and `np.std`', 'MXNet\'s are 0'),
+    Effect(_repair_rot90, 'the gradient of `np.rot90`', 'MXNet\'s is turned the wrong way'),
     Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
            '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '

@@ -126,6 +126,18 @@ def pooled_gradient(net, X, train_mode):
     return y.asnumpy(), x.grad.asnumpy()
 
 
+def in_form(form, net, X, folder):
+    """A net as it is run in a form: eager, compiled, by Gluon's hybridize, or exported and loaded."""
+    if form == "Gluon's":
+        net.hybridize()
+    elif form == 'compiled':
+        d2l.hybridize(net)
+    elif form == 'exported':
+        d2l.export(net, str(folder / 'net'), X)
+        return d2l.load_exported(str(folder / 'net'))
+    return net
+
+
 @pytest.mark.filterwarnings('ignore:All children of this Sequential:UserWarning')
 @pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
 @pytest.mark.parametrize('name', POOLS)
@@ -139,12 +151,7 @@ def test_gradient_of_max_pooling_in_predict_mode(name, form, tmp_path):
         net.add(nn.HybridLambda(lambda F, X: X * 1), pool if isinstance(pool, nn.HybridBlock) else
                 nn.HybridLambda(lambda F, X: F.npx.pooling(X, kernel=(2, 2), stride=(1, 2))),
                 nn.HybridLambda(lambda F, X: X * 2))
-        net.hybridize()
-    elif form == 'compiled':
-        net = d2l.hybridize(net)
-    elif form == 'exported':
-        d2l.export(net, str(tmp_path / 'net'), X)
-        net = d2l.load_exported(str(tmp_path / 'net'))
+    net = in_form(form, net, X, tmp_path)
     Y, found = pooled_gradient(net, X, False)
     upstream = 2 * onp.random.RandomState(1).randn(*Y.shape)
     flat, values = onp.zeros(X.size), X.asnumpy().ravel()
@@ -177,14 +184,8 @@ def test_gradient_of_batch_normalization_in_predict_mode(form, shape, tmp_path):
     net.initialize()
     for name in 'gamma', 'running_mean', 'running_var':
         getattr(net, name).set_data(np.array(random.rand(3) + 0.5, dtype='float32'))
-    x, made = randn(*shape), net
-    if form == "Gluon's":
-        net.hybridize()
-    elif form == 'compiled':
-        made = d2l.compile(net)
-    elif form == 'exported':
-        d2l.export(net, str(tmp_path / 'net'), x)
-        made = d2l.load_exported(str(tmp_path / 'net'))
+    x = randn(*shape)
+    made = in_form(form, net, x, tmp_path)
     wanted = made(x).asnumpy()
     slope = (net.gamma.data() / np.sqrt(net.running_var.data() + 1e-5)).asnumpy()
     Y, found = pooled_gradient(made, x, False)
