@@ -6,8 +6,7 @@
 #
 # Gates are how a network keeps something over many steps. Look at the
 # equations, line for line in the code, and at the perplexity in the end,
-# beside that of the plain network; the predictions have more words that
-# exist.
+# beside that of the plain network.
 
 # %% [markdown]
 # ## 9.1.1 Gating the Hidden State

@@ -6,8 +6,7 @@
 #
 # Instead of one last state, the decoder now sees all states of the encoder,
 # and looks anew at each step. Look at the loss beside that of the network
-# without attention, and at the translations, which forget less of a long
-# sentence.
+# without attention, and at the translations.
 
 # %%
 import d2l

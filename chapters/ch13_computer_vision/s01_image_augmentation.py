@@ -6,7 +6,7 @@
 #
 # New pictures from old ones are the cheapest data there is. Look at the rows
 # of cats, each changed at random, and at the distance between training and
-# test accuracy, which augmentation narrows.
+# test accuracy.
 
 # %% [markdown]
 # ## 13.1.1 Common Image Augmentation Method

@@ -5,8 +5,8 @@
 # loss of 15.5 to rank what a user chose above the rest.
 #
 # Two networks look at a user and a film in two ways and decide together. Look
-# at the hit rate and the AUC, which rise while the loss falls; the ranking
-# over all films takes most of the time.
+# at the hit rate and the AUC beside the loss; to rank all films for each user
+# takes time as well.
 
 # %% [markdown]
 # ## 15.6.1 The NeuMF model

@@ -128,7 +128,8 @@ name = session.get_inputs()[0].name
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
-        length = min(int(self.headers['Content-Length']), 2**20)
+        length = int(self.headers['Content-Length'])
+        length = min(max(length, 0), 2**20)
         X = np.load(io.BytesIO(self.rfile.read(length)), allow_pickle=False)
         y_hat, = session.run(None, {name: X})
         answer = io.BytesIO()
