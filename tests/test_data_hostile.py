@@ -1,4 +1,5 @@
 """d2l.data against hostile archives and servers: never a wrong file, never a raw error, never a hang."""
+import gc
 import gzip
 import hashlib
 import io
@@ -349,6 +350,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr(fetch, 'RETRY_WAIT', 0)
     monkeypatch.setattr(fetch, 'TIMEOUT', 5)
     monkeypatch.setattr(fetch, 'PATIENCE', 2)
+    yield
+    gc.collect()    # the socket that requests left is complained of here, and in no other test
 
 
 def refused(server, tmp_path, sha1=None):

@@ -19,7 +19,7 @@ from chapters import execute
 from chapters.gallery import cache, conf, pages
 from chapters.execute import tomllib
 from chapters.sections import Section, all_sections, find
-from ci import verbatim
+from ci import report, verbatim
 
 RESNET, = find('7.6')
 SAMPLE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)\n'
@@ -365,8 +365,8 @@ def test_a_page_links_to_what_it_builds_on_where_that_is_on_the_site():
 
 
 def test_the_regression_s_table_labels_every_cell():
-    rows = [{'network': 'lenet', 'mode': mode, 'error': error}
+    rows = [dict(zip(report.KEYS, ('lenet', mode, error, 1e-5, 1.0, 'ok')))
             for mode, error in (('eager', 0.0), ('onnx', 2.5e-7))]
-    text = pages.regression_page(find('6.6'), [dict(row, status='ok', time=1) for row in rows])
+    text = pages.regression_page(find('6.6'), rows)
     assert '<td data-label="eager">0</td><td data-label="onnx">2e-07</td>' in text
     assert 'href="ch06_convolutional_neural_networks/s06_lenet.html"' in text

@@ -149,7 +149,7 @@ def test_training_that_wants_targets_says_so():
 
 
 def test_an_unknown_name():
-    with pytest.raises(ValueError, match='not among the following model list'):
+    with pytest.raises(ValueError, match='no network .resnet17_v1.; the nearest .*: resnet18_v1, '):
         d2l.from_gluoncv('resnet17_v1')
 
 

@@ -32,6 +32,7 @@ def export(net, path, *args, other=None, epoch=0):
     data0, data1, ... (the arrays in args, in order), and path-signature.json with their shapes and
     the SHA-256 of the files. An earlier export at path stays whole until all of the new one is
     written. A Parameter has its own name, and _1, _2 ... at its end where others had it before.
+
     other: arguments of another batch size, or of another length of any kind (a tuple, if several):
         the graph then takes any. What these two show is taken for the rule, so let them differ by
         as much as they will
