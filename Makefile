@@ -61,7 +61,7 @@ $(ENV)/lab: $(ENV)/installed
 	$(PIP) -e '.[dev,lab]'
 	touch $@
 
-$(ENV)/installed: setup.py d2l_finder.py d2l_mxnet.py constraints.txt
+$(ENV)/installed: pyproject.toml setup.py d2l_finder.py d2l_mxnet.py constraints.txt
 	@test -n '$(PYTHON)' || { echo 'd2l needs Python 3.9 to 3.14 with venv (on Debian and Ubuntu:' \
 		'apt install python3-venv), or say make PYTHON=/path/to/python3.12'; exit 1; }
 	$(PYTHON) -m venv $(ENV)

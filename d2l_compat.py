@@ -6,6 +6,7 @@ there is nothing to repair. What MXNet reads while it is imported is there only 
 stays is in LASTING, and `D2L_PATCH=0` leaves it away.
 """
 import functools
+import importlib
 import os
 import re
 import sys
@@ -189,7 +190,8 @@ def _numpy_with_old_names(numpy):
 
 @after('mxnet.ndarray.utils', 'mxnet.ndarray.sparse')
 def scipys_csr_matrix(module):
-    """MXNet asks whether an array is a scipy.sparse.csr.csr_matrix: deprecated, and gone in SciPy 2."""
+    """MXNet asks whether an array is a scipy.sparse.csr.csr_matrix: deprecated, and gone in SciPy
+    2."""
     for name in 'spsp', 'sp':
         sparse = vars(module).get(name)
         if isinstance(sparse, types.ModuleType):
@@ -260,8 +262,8 @@ def eigenvalues_are_real(numpy):
 
 @lasting('pandas')
 def pandas_reads_as_before(pandas):
-    """15.2: read_csv(path, sep), by position. 4.10: the word None is a word (for what a reader types
-    only), missing since pandas 2."""
+    """15.2: read_csv(path, sep), by position. 4.10: the word None is a word (for what a reader
+    types only), missing since pandas 2."""
     read_csv = pandas.read_csv
     if release(pandas) < (2, 0):
         return
@@ -441,15 +443,16 @@ NO_SET_NP = 'Say npx.set_np() after the imports (from mxnet import npx), as the 
 # what MXNet says, whether it does so without set_np() only, and what helps
 CURES = [
     ('GPU is not enabled|is not implemented for GPU|invalid device ordinal', False,
-     'There is no such GPU here, and python -m d2l.device says why: d2l.try_gpu() gives the CPU then, '
-     'and d2l.device.stand_in(2) lets CPU contexts stand for two GPUs, gpu(0) and gpu(1).'),
+     'There is no such GPU here, and python -m d2l.device says why: d2l.try_gpu() gives the CPU '
+     'then, and d2l.device.stand_in(2) lets CPU contexts stand for two GPUs, gpu(0) and gpu(1).'),
     ('inferring shapes failed|can only accept legacy ndarrays', True, NO_SET_NP),
     ('there must be one NDArray or one Symbol in the input', False,
      'The input is no array of MXNet: np.array(X), with `from mxnet import np`, makes one of it.'),
     ('cannot save mxnet.numpy.ndarray using mxnet.ndarray.save', False,
      'net.save_parameters(path) saves parameters, and net.load_parameters(path) reads them.'),
     ("Imread: Check failed: file.is_open", False,
-     'The path starts from the working folder, os.getcwd(); the pictures of the book are shipped as '
+     'The path starts from the working folder, os.getcwd(); the pictures of the book are shipped '
+     'as '
      "'../img/cat1.jpg' and the like, and found after `import d2l`."),
 ]
 
@@ -501,7 +504,8 @@ def word_vectors_come_through_the_hub(embedding):
     def first(cls, embedding_root, pretrained_file_name):
         setattr(owner, name, own)
         imported = 'd2l.data' in sys.modules
-        import d2l.data         # gives GloVe and FastText methods of their own
+        # it gives GloVe and FastText methods of their own; by name, for it lies above this module
+        importlib.import_module('d2l.data')
         get = own.__get__(None, cls) if imported else getattr(cls, name)
         return get(embedding_root, pretrained_file_name)
     if 'd2l.data' not in sys.modules:

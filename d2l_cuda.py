@@ -36,7 +36,8 @@ OLDEST = 11000                          # CUDA 11.0, as cuDriverGetVersion write
 NO_DRIVER = f'there is no NVIDIA driver (no {DRIVER})'
 GPU = 2                                 # MXNet's number for this type of device
 
-problem = None      # why mxnet-cu112 does without the driver; None where it uses one, or is not here
+# why mxnet-cu112 does without the driver; None where it uses one, or is not here
+problem = None
 
 
 @before('mxnet')
@@ -153,7 +154,8 @@ def stand_in():
     # a hash table of one bucket: a chain of all symbols
     text += struct.pack(f'<{4 + len(FUNCTIONS)}I', 1, 1 + len(FUNCTIONS), 1, 0, *numbers[1:], 0)
     text += names
-    tags = struct.pack('<14Q', 14, 1, 4, table, 5, strings, 6, symbols, 10, len(names), 11, 24, 0, 0)
+    tags = struct.pack('<14Q', 14, 1, 4, table, 5, strings, 6, symbols, 10, len(names), 11, 24, 0,
+                       0)
     header = struct.pack('<16sHHIQQQIHHHHHH', b'\x7fELF\x02\x01\x01', 3, 62, 1, 0, 64, 0, 0, 64, 56,
                          4, 0, 0, 0)
     for kind, flags, start, size in ((1, 5, 0, code + len(text)),   # load: read, execute
@@ -165,7 +167,8 @@ def stand_in():
 
 
 def _refuse_gpus():
-    """Let an array on a GPU raise: without a driver MXNet would end the process when it is freed."""
+    """Let an array on a GPU raise: without a driver MXNet would end the process when it is
+    freed."""
     from mxnet import base
 
     def checked(create, position):

@@ -80,7 +80,8 @@ def problem():
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            continue                    # importing it says so, or the system has it without metadata
+            # importing it says so, or the system has it without metadata
+            continue
         oldest, refused = (bound and numbers(bound) for bound in VERSIONS[name])
         if numbers(version) < oldest or refused and numbers(version) >= refused:
             return (f"d2l needs {requirement(name)}, and {version} is installed: "
@@ -102,8 +103,9 @@ def namesake():
         return None
     if 'MXNet 1.9.1' in (other['Summary'] or ''):       # an earlier one of this project
         return None
-    return (f"d2l {other['Version']} of PyPI is installed too, another package with the same files as "
-            f'{NAME}: pip uninstall -y d2l; {reinstall()}')
+    return (
+        f"d2l {other['Version']} of PyPI is installed too, another package with the same files as "
+        f'{NAME}: pip uninstall -y d2l; {reinstall()}')
 
 
 def reinstall():
@@ -153,8 +155,10 @@ def install(build):
     except importlib.metadata.PackageNotFoundError:
         return 0
     if numbers(numpy) >= (2,):
-        print(f"`pip check` now says that mxnet {MXNET} needs numpy<2.0.0 and graphviz<0.9.0. It runs "
-              f'with NumPy {numpy}: d2l_compat repairs it when it is imported.')
+        print(
+            f"`pip check` now says that mxnet {MXNET} needs numpy<2.0.0 and graphviz<0.9.0. It "
+            "runs "
+            f'with NumPy {numpy}: d2l_compat repairs it when it is imported.')
     return 0
 
 

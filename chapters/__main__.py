@@ -1,5 +1,6 @@
 """python -m chapters: list the book's sections, run them, make notebooks and a site of them."""
 import argparse
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -10,9 +11,9 @@ import sys
 
 import nbformat
 
-from . import lab as lab_module, notes
-from .execute import (
-    BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute)
+from . import lab as lab_module
+from . import notes
+from .execute import BUILD, CellFailed, DevicesMissing, QuickError, check_devices, execute
 from .sections import CHECKOUT, ROOT, UnknownSection, all_sections, find
 
 
@@ -34,9 +35,9 @@ def list_sections(args):
 
 
 def write_pages(section, nb):
-    """Write the executed notebook and one HTML page into build/<number>/, both with a note on how it
-    ran; return their paths."""
-    from nbconvert import HTMLExporter      # half a second, needed only here
+    """Write the executed notebook and one HTML page into build/<number>/, both with a note on how
+    it ran; return their paths."""
+    from nbconvert import HTMLExporter  # half a second, needed only here
 
     folder, nb = BUILD / section.number, notes.noted(section, nb)
     notebook, page = folder / f'{section.number}.ipynb', folder / f'{section.number}.html'
@@ -153,19 +154,9 @@ def gallery(args):
         print('the gallery is made in a checkout of the repository, which has the regression too: '
               'make gallery', file=sys.stderr)
         return 2
-    try:
-        from chapters.gallery import cache, pages
-        import furo, myst_nb, sphinx, sphinx_copybutton, sphinx_design  # noqa: E401, F401
-    except ModuleNotFoundError as err:
-        print(f"{err}: pip install -c constraints.txt -e '.[dev,gallery]', or make gallery",
-              file=sys.stderr)
-        return 2
-    try:
-        print(os.path.relpath(pages.build(find(*args.sections), args.quick, args.jobs)))
-    except cache.GalleryError as err:
-        print(err, file=sys.stderr)
-        return 1
-    return 0
+    # by its name: it is made of this package and of ci, which therefore do not import it
+    make = importlib.import_module('gallery').make
+    return make(find(*args.sections), args.quick, args.jobs)
 
 
 def need_mxnet():
@@ -187,7 +178,8 @@ def main(argv=None, prog='python -m chapters', others=()):
 
     prog: how the command is called. others: modules that it runs too, name -> module.
     """
-    parser = argparse.ArgumentParser(prog=prog, description=__doc__.replace('python -m chapters', prog))
+    parser = argparse.ArgumentParser(prog=prog,
+                                     description=__doc__.replace('python -m chapters', prog))
     commands = parser.add_subparsers(dest='command', required=True)
     commands.add_parser('list', help='number, title, data sets, whether a GPU helps')
     for name, text in (('run', 'run sections and show what they print'),
@@ -204,14 +196,15 @@ def main(argv=None, prog='python -m chapters', others=()):
     command.add_argument('--to', type=pathlib.Path, metavar='DIR',
                          help='run nothing: write notebooks without outputs into DIR, for Jupyter')
     command.add_argument('--install', metavar='SPEC',
-                         help='with --to: begin each with a cell that installs d2l-mxnet from SPEC, '
-                              'what pip takes: a URL, a wheel, a path')
+                         help='with --to: begin each with a cell that installs d2l-mxnet from '
+                              'SPEC, what pip takes: a URL, a wheel, a path')
     command = commands.add_parser('lab', help='JupyterLab on the sections as notebooks')
     command.add_argument('--data', choices=('real', 'sample'),
                          default=os.environ.get('D2L_DATA', 'real'),
                          help='on which data they run; default: as D2L_DATA says, else real')
     command.add_argument('--to', type=pathlib.Path, metavar='DIR',
-                         help=f'the folder of the notebooks; default: {os.path.relpath(lab_module.FOLDER)}')
+                         help='the folder of the notebooks; default: '
+                              f'{os.path.relpath(lab_module.FOLDER)}')
     command.add_argument('--no-browser', action='store_true', help='print the address only')
     command.add_argument('--allow-root', action='store_true', help='as JupyterLab asks root to say')
     command.add_argument('options', nargs='*', metavar='-- OPTION', help='options of JupyterLab')
@@ -227,7 +220,8 @@ def main(argv=None, prog='python -m chapters', others=()):
     if args.command == 'notebook' and args.install and not args.to:
         parser.error('--install goes with --to: here everything is installed')
     try:
-        return {'list': list_sections, 'gallery': gallery, 'lab': lab}.get(args.command, run)(args) or 0
+        command = {'list': list_sections, 'gallery': gallery, 'lab': lab}.get(args.command, run)
+        return command(args) or 0
     except CellFailed as err:
         print(err, file=sys.stderr)
         return 1

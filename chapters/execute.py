@@ -16,11 +16,7 @@ from tqdm import tqdm
 from traitlets.config import Config
 
 from .sections import CHECKOUT, ROOT, python_only
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml import tomllib
 
 # a wheel's modules are not written to: there, cells run and results lie in the reader's folder
 HOME = CHECKOUT or pathlib.Path.cwd() / 'd2l-book'
@@ -173,7 +169,7 @@ def check_devices(section, devices):
     """Raise DevicesMissing where a section needs GPUs that neither exist nor are stood for."""
     found = len(devices)
     if section.gpus and not devices:
-        import d2l                  # a second, needed only here; it finds the CUDA libraries
+        import d2l  # a second, needed only here; it finds the CUDA libraries
 
         found = d2l.npx.num_gpus()
     if found < section.gpus:
@@ -185,7 +181,8 @@ def check_devices(section, devices):
 
 
 def working_folder(section):
-    """The folder in which the cells of a Section run; ../img and, once fetched, ../data lie there."""
+    """The folder in which the cells of a Section run; ../img and, once fetched, ../data lie
+    there."""
     if CHECKOUT:
         return section.path.parent
     folder = HOME / section.path.parent.name

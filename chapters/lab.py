@@ -11,10 +11,10 @@ from .sections import CHECKOUT, ROOT
 FOLDER = HOME / 'build' / 'lab' if CHECKOUT else HOME       # a checkout's own files stay apart
 INDEX = 'index.ipynb'
 DATA = {
-    'real': 'The notebooks run on the **real data**, fetched from where the book has them when a cell '
-            'asks for them. `d2l lab --data sample` takes synthetic stand-ins instead.',
-    'sample': 'The notebooks run on **sample data**, synthetic stand-ins: numbers learned from them '
-              'say nothing about the real data. `d2l lab --data real` fetches the real ones.',
+    'real': 'The notebooks run on the **real data**, fetched from where the book has them when a '
+            'cell asks for them. `d2l lab --data sample` takes synthetic stand-ins instead.',
+    'sample': 'The notebooks run on **sample data**, synthetic stand-ins: numbers learned from '
+              'them say nothing about the real data. `d2l lab --data real` fetches the real ones.',
 }
 
 
@@ -46,9 +46,9 @@ def index(sections, data):
 
 
 def prepare(sections, folder, data, write):
-    """Write the notebooks of Sections that are not in the folder yet, and the index; return how many
-    were there. A notebook that is there is the reader's: it is left as it is, but for what its first
-    cell says of the data, where they are others now.
+    """Write the notebooks of Sections that are not in the folder yet, and the index; return how
+    many were there. A notebook that is there is the reader's: it is left as it is, but for what its
+    first cell says of the data, where they are others now.
 
     write: called with a Section, the folder and data=, writes its notebook.
     """
@@ -63,12 +63,14 @@ def prepare(sections, folder, data, write):
     nbformat.write(index(sections, data), folder / INDEX)
     if CHECKOUT and folder == FOLDER and not os.path.lexists(folder / 'data'):
         (ROOT / 'data').mkdir(exist_ok=True)
-        (folder / 'data').symlink_to(ROOT / 'data')         # what `run` fetched is not fetched again
+        # what `run` fetched is not fetched again
+        (folder / 'data').symlink_to(ROOT / 'data')
     return there
 
 
 def _say_data(path, data):
-    """Let the first cell and the metadata of a notebook of ours name the data that it runs on now."""
+    """Let the first cell and the metadata of a notebook of ours name the data that it runs on
+    now."""
     try:
         nb = nbformat.read(path, 4)
         old = DATA[nb.metadata['d2l']['data']]

@@ -41,7 +41,8 @@ def how_it_ran(section, nb, data):
                      + '\n'.join(['```diff', *lines, '```']))
     seconds = took(nb)
     if seconds is not None:
-        parts.append(f'The cells took {seconds:.0f} s on this machine ({os.cpu_count()} CPU cores).')
+        parts.append(
+            f'The cells took {seconds:.0f} s on this machine ({os.cpu_count()} CPU cores).')
     return parts
 
 
@@ -65,7 +66,8 @@ def beside(section, suffix):
 
 
 def introduced(nb, *paragraphs):
-    """A copy of a notebook whose first cell ends with these paragraphs; an empty one is left out."""
+    """A copy of a notebook whose first cell ends with these paragraphs; an empty one is left
+    out."""
     nb = nb.copy()
     first = nb.cells[0].copy()
     first.source = '\n\n'.join([first.source, *filter(None, paragraphs)])
@@ -105,8 +107,8 @@ def has_figure(cell):
 
 
 def figures_marked(nb):
-    """A copy of an executed notebook that says below each figure that constants were shrunken, where
-    they were. (Of sample data the kernel has said it: see d2l.data.fetch.)"""
+    """A copy of an executed notebook that says below each figure that constants were shrunken,
+    where they were. (Of sample data the kernel has said it: see d2l.data.fetch.)"""
     nb = nb.copy()
     nb.cells = [cell.copy() for cell in nb.cells]
     for cell in nb.cells:
@@ -117,7 +119,8 @@ def figures_marked(nb):
 
 
 def took(nb):
-    """How long the cells of an executed notebook took together, in seconds; None if it is not known."""
+    """How long the cells of an executed notebook took together, in seconds; None if it is not
+    known."""
     times = [cell.metadata['execution'] for cell in nb.cells
              if cell.cell_type == 'code' and 'execution' in cell.metadata]
     spans = [[datetime.datetime.fromisoformat(time[name].replace('Z', '+00:00'))
@@ -127,8 +130,8 @@ def took(nb):
 
 
 def noted(section, nb):
-    """A copy of an executed notebook, for build/<number>/, that says in its first cell what it builds
-    on and how it ran, and below its figures what they must not be taken for."""
+    """A copy of an executed notebook, for build/<number>/, that says in its first cell what it
+    builds on and how it ran, and below its figures what they must not be taken for."""
     text = '\n\n'.join(how_it_ran(section, nb, data_of(section, nb)))
     quoted = '\n'.join(f'> {line}'.rstrip() for line in text.split('\n')) if text else ''
     return introduced(figures_marked(nb), before(section, lambda earlier: None), quoted)

@@ -1,9 +1,9 @@
 """How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
 Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
-and a prediction, in every way to run it, ONNX Runtime among them, and by the same network in PyTorch
-(ci/pytorch.py, in a process of its own), eager and by torch.compile, if that computes the same; if
-not, a line says why. The ways take turns, A B A B, for some rounds; a ratio is
+and a prediction, in every way to run it, ONNX Runtime among them, and by the same network in
+PyTorch (ci/pytorch.py, in a process of its own), eager and by torch.compile, if that computes the
+same; if not, a line says why. The ways take turns, A B A B, for some rounds; a ratio is
 the median of the rounds' ratios, so that a machine that is slow for a while slows down all.
 
 NAME `call`: what a call costs; `import`: how long imports take; `memory`: of a training step of
@@ -33,7 +33,6 @@ if __name__ == '__main__':      # as many threads for each framework; MXNet read
     os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 
 import mxnet  # noqa: E402
-import numpy as onp  # noqa: E402
 from mxnet import autograd, gluon, np, npx  # noqa: E402
 from mxnet.gluon import nn  # noqa: E402
 from tqdm import tqdm  # noqa: E402
@@ -324,8 +323,8 @@ def fresh_python(code, **env):
 
 
 def call(rounds):
-    """Microseconds of a call, compiled by d2l and by Gluon's hybridize, of a net of one layer and of
-    LeNet, with one example."""
+    """Microseconds of a call, compiled by d2l and by Gluon's hybridize, of a net of one layer and
+    of LeNet, with one example."""
     found, texts = {}, []
     for name, layers, shape in (('a net of one layer', [nn.Dense(1)], (1, 1)),
                                 ('LeNet', [*regress.select(['lenet'], None)[0].build()],

@@ -12,8 +12,8 @@ import re
 import sys
 import textwrap
 
-from chapters.execute import tomllib
 from chapters.sections import ROOT, all_sections, python_only
+from chapters.toml import tomllib
 
 BOOK = ROOT.parent / 'd2l' / 'book.py'
 MARK = re.compile(r'# [Ss]aved in (the )?d2l( package for later use)?$')
@@ -140,7 +140,7 @@ def definitions(root=ROOT):
 
 def listings(*numbers):
     """The names that some sections save, a dict, defined as printed, BY_HAND or not."""
-    import d2l                  # not needed to write book.py
+    import d2l  # not needed to write book.py
 
     names = {'d2l': d2l, 'gluon': d2l.gluon, 'np': d2l.np, 'npx': d2l.npx, 'sys': sys}
     for section in all_sections():
@@ -152,7 +152,8 @@ def listings(*numbers):
 
 
 def main(argv=None):
-    """Write book.py, or with --check return 1, with a diff, where it is not what would be written."""
+    """Write book.py, or with --check return 1, with a diff, where it is not what would be
+    written."""
     parser = argparse.ArgumentParser(prog='python -m ci.build_lib', description=__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing, fail when stale')
     parser.add_argument('--chapters', type=pathlib.Path, default=ROOT, help='default: chapters/')

@@ -24,7 +24,8 @@ from d2l.onnx import export
 from d2l.onnx.operators import OPERATORS
 
 TABLE = GOLDEN / 'CONVERTERS.md'
-MOST = 0.1                          # of the operators that graphs can hold may be without a converter
+# of the operators that graphs can hold may be without a converter
+MOST = 0.1
 EXAMPLES = 'tests.test_onnx', 'tests.test_onnx_operators'
 PYTHON = pathlib.Path(mxnet.__file__).parent
 SOURCES = 'numpy', 'numpy_extension', 'ndarray/numpy', 'ndarray/numpy_extension'
@@ -87,10 +88,10 @@ def counted():
 
 
 def examples():
-    """(test, its name, function or Block, arguments, others for a free batch or None) of each example
-    of the tests."""
-    from tests.test_hybrid import randn, ready
-
+    """(test, its name, function or Block, arguments, others for a free batch or None) of each
+    example of the tests."""
+    support = importlib.import_module('tests.support')      # by name: the tests import ci
+    randn, ready = support.randn, support.ready
     for name in EXAMPLES:
         module = importlib.import_module(name)
         for example, function in module.FREE.items():
@@ -138,19 +139,23 @@ def table(examples):
               '|---|---|---|---|']
     for op, (nodes, tests) in sorted(examples.items()):
         first, more = next(iter(tests), 'nothing'), len(tests) - 1
-        lines.append(f"| `{op}` | {f'`{names[op]}`' if op in names else '–'} | "
-                     f"{', '.join(sorted(nodes)) or '–'} | {first}{f', {more} more' * (more > 0)} |")
+        name = f'`{names[op]}`' if op in names else '–'
+        tried = first + f', {more} more' * (more > 0)
+        lines.append(f"| `{op}` | {name} | {', '.join(sorted(nodes)) or '–'} | {tried} |")
     return '\n'.join(lines) + '\n'
 
 
 HEAD = """\
 # Converters to ONNX
 
-Made by `python -m ci.converters` from MXNet's registry, the converters of `d2l/onnx`, and the examples
+Made by `python -m ci.converters` from MXNet's registry, the converters of `d2l/onnx`, and the \
+examples
 that try them (`tests/test_onnx.py`, `tests/test_onnx_operators.py`).
 
-Python reaches {names} operators in np mode. A compiled graph can hold {held} of them: {converted} have a
-converter, {without} ({part:.1f} %) have none, and {draws} ({draw:.1f} %) draw random numbers, which a file
+Python reaches {names} operators in np mode. A compiled graph can hold {held} of them: \
+{converted} have a
+converter, {without} ({part:.1f} %) have none, and {draws} ({draw:.1f} %) draw random numbers, \
+which a file
 of ONNX would not draw as MXNet does. {others} more converters are of the older operators, which
 Gluon-CV's networks hold.
 """

@@ -43,7 +43,7 @@ class Loss:
         """The loss where some variables have other values: {name: array}."""
         results = {self.places[name]: [value] for name, value in changed.items()
                    if name in self.places}
-        for at, (op, name, attrs, inputs) in enumerate(self.nodes):
+        for at, (op, _, attrs, inputs) in enumerate(self.nodes):
             # what is behind BlockGrad is a constant to the backward pass
             if op not in ('null', 'BlockGrad') and any(i in results for i, _ in inputs):
                 results[at] = witness.compute(

@@ -85,7 +85,7 @@ def of_gradients(old, gradients):
         for k, (name, array) in enumerate(gradients[key].items()):
             rows, scales = numbers.references(key, old)
             size = ZERO_BY * numbers.largest(old) / max(array.size, 1) ** 0.5
-            mutations = {'not zero': lambda array: array + array.dtype.type(size)} \
+            mutations = {'not zero': lambda array, size=size: array + array.dtype.type(size)} \
                 if old[f'{key} zero'][k] else GRADIENTS
             for mutation, mutate in mutations.items():
                 new = mutate(array)

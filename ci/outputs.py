@@ -9,8 +9,9 @@ import pathlib
 import re
 import sys
 
-from chapters.execute import execute, tomllib
+from chapters.execute import execute
 from chapters.sections import find
+from chapters.toml import tomllib
 
 HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / 'golden' / 'outputs'
@@ -108,7 +109,8 @@ def figures(sections):
 
 
 def compared(section, quick):
-    """Listing -> what the book prints, for the listings of a Section that no exception leaves out."""
+    """Listing -> what the book prints, for the listings of a Section that no exception leaves
+    out."""
     rules = exceptions()
 
     def left_out(i):

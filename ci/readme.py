@@ -64,7 +64,8 @@ def outputs_sentence():
     """How many of the listings that print something are compared, and how."""
     total, compared, in_words = outputs.figures(all_sections())
     yield f'Of {total} listings that print something in the book, {compared} are compared with what'
-    yield f'they print here: {compared - in_words} number for number, {in_words} in their words alone,'
+    yield (f'they print here: {compared - in_words} number for number, '
+           f'{in_words} in their words alone,')
     yield 'where numbers hang on the data, an unseeded shuffle or a clock (`ci/outputs.toml`).'
 
 
@@ -80,11 +81,12 @@ def regression_list():
             yield f'- No witness of the gradients of `{row.name}`: {row.no_gradients}'
     yield ('- Exit status: 0, all agree; '
            f'{regress.FAILS}, a network fails, or has an operator that has no converter to ONNX; '
-           f'{regress.CANNOT_CHECK}, it could not be checked (an unknown name, no GPU, numbers or a '
-           'tolerance that were never stored)')
+           f'{regress.CANNOT_CHECK}, it could not be checked (an unknown name, no GPU, numbers or '
+           'a tolerance that were never stored)')
     agree = reproduce.agreeing(reproduce.kept())
     yield (f'- On the real Fashion-MNIST, {len(agree)} sections agree with the book: '
-           + ', '.join(agree) + '. Where it has a figure and no number, all that is compared is that '
+           + ', '.join(agree)
+           + '. Where it has a figure and no number, all that is compared is that '
            'the curves end on its axis (`ci/golden/REPRODUCED.md`)')
 
 

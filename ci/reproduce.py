@@ -11,8 +11,8 @@ No two runs print the same: minibatches are shuffled without a seed. What is all
 repeated runs of a section here: the book's number must lie within SPREADS standard deviations of
 their mean. Until there are three runs there is no verdict.
 
-Exit status: 0, all runs agree with the book, but for what is KNOWN; 1, one does not; 2, it could not be run: an unknown
-section, no real data.
+Exit status: 0, all runs agree with the book, but for what is KNOWN; 1, one does not; 2, it could
+not be run: an unknown section, no real data.
 """
 import argparse
 import datetime
@@ -133,7 +133,8 @@ def agreeing(runs):
     """The sections whose listings agree with the book, leaving out those that are KNOWN not to."""
     found = {key: verdict(said(*key), [entry['line'] for entry in entries])
              for key, entries in grouped(runs).items()}
-    asked = {section: [(section, listing) for listing in listings if (section, listing) not in KNOWN]
+    asked = {section: [(section, listing) for listing in listings
+                       if (section, listing) not in KNOWN]
              for section, listings in SECTIONS.items()}
     return [section for section, keys in asked.items()
             if keys and all(found.get(key) in AGREED for key in keys)]

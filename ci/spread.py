@@ -29,7 +29,8 @@ VARIATIONS = [{'OMP_NUM_THREADS': '1'}, {'OMP_NUM_THREADS': '2'},
               {'OMP_NUM_THREADS': '1', 'DNNL_MAX_CPU_ISA': 'SSE41'}]
 # networks that compute something else without oneDNN: why they are not measured without it
 NEED_ONEDNN = {'gluoncv_ssd_512_resnet50_v1_voc':
-               'it finds no box then, for any drawing; its random parameters make boxes of 1e13 pixels'}
+               'it finds no box then, for any drawing; its random parameters make boxes of 1e13 '
+               'pixels'}
 MEASURED = ('eager', 'compiled', 'training', 'compiled training', 'optimized',
             'optimized training')
 # ten times as much passes, and a parameter changed by 1 % must not

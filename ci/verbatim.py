@@ -16,8 +16,8 @@ import json
 import pathlib
 import sys
 
-from chapters.execute import tomllib
-from chapters.sections import ROOT, all_sections, find, python_only
+from chapters.sections import ROOT, find, python_only
+from chapters.toml import tomllib
 
 HERE = pathlib.Path(__file__).parent
 UNHASHED = ('ctx', 'kind', 'type_params', 'type_comment')       # differ between Pythons

@@ -124,8 +124,8 @@ def dropout(attrs, X):
 
 @operator('_npi_uniform')
 def uniform(attrs):
-    """The middle of the interval for each: with dropout off nothing hangs on what is drawn (4.6's own
-    dropout draws, and keeps all); where something did, the numbers would not agree."""
+    """The middle of the interval for each: with dropout off nothing hangs on what is drawn (4.6's
+    own dropout draws, and keeps all); where something did, the numbers would not agree."""
     return np.full(_tuple(attrs['size'], 1), (attrs['low'] + attrs['high']) / 2)
 
 

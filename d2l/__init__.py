@@ -38,8 +38,7 @@ if not _only_the_launcher():
         # 14.11 prints '\(' where Python wants a raw string
         _warnings.filterwarnings('ignore', '.*invalid escape sequence')
         from d2l.book import *  # noqa: F401, F403
-    from d2l.hybrid import (  # noqa: F401
-        TraceError, compile, export, hybridize, load_exported)
+    from d2l.hybrid import TraceError, compile, export, hybridize, load_exported  # noqa: F401
     from d2l.onnx import NoConverter, export_onnx  # noqa: F401
     from d2l.vision import from_gluoncv  # noqa: F401
 

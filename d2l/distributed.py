@@ -134,7 +134,7 @@ class _Servers(kvstore.KVStoreBase):
         """Let the servers go on from what `states` gave, be it of another number of servers."""
         requests = []
         for i in range(len(member.this.servers)):
-            def here(name):
+            def here(name, i=i):
                 return self._at.get(int(name.partition('.')[0])) == i
             described, buffers = server.pack({name: array for name, array in arrays.items()
                                               if here(name)})
@@ -345,8 +345,9 @@ def _write(folder, net, arrays, about, path):
         with open(place(NET), 'rb') as file:        # MXNet does not say where the disk is full
             saved.read_params(file.read(), NET)
     except (MXNetError, saved.Damaged) as error:
-        raise OSError(f'cannot write {path} ({error}): is the disk full? The checkpoint before it is as '
-                      'it was') from None
+        raise OSError(
+            f'cannot write {path} ({error}): is the disk full? The checkpoint before it is as '
+            'it was') from None
     numpy.savez(place(OPTIMIZER), **arrays)
     about['files'] = {}
     for name in NET, OPTIMIZER:
@@ -360,8 +361,9 @@ def _write(folder, net, arrays, about, path):
 
 
 def _read(folder, net):
-    """What a checkpoint says of its optimizer, once all its files are checked; sets net's parameters.
-    Raises ValueError for one that is damaged, put together of two, or of another net."""
+    """What a checkpoint says of its optimizer, once all its files are checked; sets net's
+    parameters. Raises ValueError for one that is damaged, put together of two, or of another
+    net."""
     contents = {}
     for name in GROUP, NET, OPTIMIZER:
         try:
@@ -369,16 +371,17 @@ def _read(folder, net):
                 contents[name] = file.read()
         except OSError as error:
             if name == GROUP or b'"optimizer"' in contents[GROUP]:
-                raise saved.Damaged(f'{folder} is no whole checkpoint: {error}. Remove it, and the one '
-                                    'before it is used, or none') from None
+                raise saved.Damaged(
+                    f'{folder} is no whole checkpoint: {error}. Remove it, and the one '
+                    'before it is used, or none') from None
     about = saved.parsed(contents[GROUP], f'{folder}/{GROUP}')
     if 'optimizer' not in about:
         raise ValueError(f'{folder} was written by an earlier d2l, as pickles, which are not read: '
                          'begin in another folder')
     saved.require(about.get('fingerprint') == saved.fingerprint(about) and about.get('files') == {
         name: saved.sha256(contents[name]) for name in (NET, OPTIMIZER)},
-        f'{folder} is damaged, or its files are of several checkpoints: the SHA-256 written in {GROUP} is '
-        'another. Remove it, and the one before it is used, or none')
+        f'{folder} is damaged, or its files are of several checkpoints: the SHA-256 written in '
+        f'{GROUP} is another. Remove it, and the one before it is used, or none')
     path = os.path.join(folder, NET)
     params, loaded = net._collect_params_with_prefix(), saved.read_params(contents[NET], path)
     if params.keys() != loaded.keys():

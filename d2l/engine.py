@@ -1,4 +1,5 @@
-"""How MXNet's engine uses threads and memory on a CPU: what a process is told before it imports MXNet.
+"""How MXNet's engine uses threads and memory on a CPU: what a process is told before it imports
+MXNet.
 
 Each default gives way to the environment variable that says otherwise.
 """

@@ -1,7 +1,8 @@
 """Files that are written whole or not at all, and what a killed writer leaves behind.
 
-A file is made in a temporary folder beside its place and moved there when it is complete. The writer
-holds a lock on that folder for as long as it lives, so that the next writer knows which folders to
+A file is made in a temporary folder beside its place and moved there when it is complete. The
+writer holds a lock on that folder for as long as it lives, so that the next writer knows which
+folders to
 remove: those that it can lock.
 """
 import contextlib
@@ -17,8 +18,8 @@ OURS = re.compile(re.escape(PREFIX) + '[a-z0-9_]{8}')     # what mkdtemp makes o
 
 @contextlib.contextmanager
 def new_folder(folder):
-    """Give a new folder inside `folder`, which is gone after `with`; those that killed processes left
-    there are removed first. Raises OSError."""
+    """Give a new folder inside `folder`, which is gone after `with`; those that killed processes
+    left there are removed first. Raises OSError."""
     for name in _names(folder):
         _remove_abandoned(os.path.join(folder, name))
     new, lock = _locked(folder)
@@ -61,7 +62,8 @@ def _locked(folder):
     """A new folder, and the descriptor that locks it. On a file system without locks it is one that
     nobody removes."""
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f'there is no folder {folder}: os.makedirs({str(folder)!r}) makes it')
+        raise FileNotFoundError(
+            f'there is no folder {folder}: os.makedirs({str(folder)!r}) makes it')
     while True:
         new = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
         try:

@@ -389,7 +389,7 @@ def serve(key, address, listens, rank, watched, limit):
     member.this = member.Member('server', key, address, rank,
                                 None if isinstance(listens, str) else listener.address, watched,
                                 limit)
-    from d2l_group import server                    # with MXNet, when all others can go on
+    from d2l_group import server  # with MXNet, when all others can go on
 
     ready.set()
     server.run(requests)

@@ -25,15 +25,16 @@ from mxnet.util import np_array, np_shape
 from .hybrid.trace import tracing
 
 INPUT = 'data'
-# Block -> {training: its settings, params, graph}: no attribute, since d2l.hybridize would take it for
-# a state of the network
+# Block -> {training: its settings, params, graph}: no attribute, since d2l.hybridize would take it
+# for a state of the network
 _GRAPHS = weakref.WeakKeyDictionary()
 SCALARS = {bool, int, float, str, type(None)}       # what a setting is, or a list or dict of them
 
 
 def import_gluoncv():
     """Import Gluon-CV, and return it: the first time, where PyTorch 2 is installed, it would refuse
-    to be imported, though it does without PyTorch where there is none; and it names old versions."""
+    to be imported, though it does without PyTorch where there is none; and it names old
+    versions."""
     if 'gluoncv' in sys.modules:
         return sys.modules['gluoncv']
     found = sys.modules.get('torch')
@@ -52,8 +53,8 @@ def from_gluoncv(name, **kwargs):
     """Return a network of Gluon-CV as a Block that takes and returns the book's arrays.
 
     name, kwargs: of `gluoncv.model_zoo.get_model`, such as `pretrained=True`. Where Gluon-CV would
-    fetch parameters of a part of the network by default, `pretrained_base=False` keeps it from that.
-    The Block has Gluon-CV's parameters under Gluon-CV's names, learns, and compiles with
+    fetch parameters of a part of the network by default, `pretrained_base=False` keeps it from
+    that. The Block has Gluon-CV's parameters under Gluon-CV's names, learns, and compiles with
     `d2l.hybridize`. It takes pictures (B, 3, H, W), and not the targets that some networks take in
     training. Raises ValueError, with the nearest names, for one that Gluon-CV does not know.
     """
@@ -104,7 +105,8 @@ class OlderBlock(gluon.Block):
             super().__setattr__(name, value)
 
     def _older(self, method):
-        """A method of the network, such as `set_nms` and `reset_class`, called as it was written."""
+        """A method of the network, such as `set_nms` and `reset_class`, called as it was
+        written."""
         @functools.wraps(method)
         def call(*args, **kwargs):
             with warnings.catch_warnings(), np_array(False), np_shape(False):
@@ -115,7 +117,8 @@ class OlderBlock(gluon.Block):
         return call
 
     def _settings(self):
-        """What a graph depends on: the plain attributes, the parts and the parameters of the network."""
+        """What a graph depends on: the plain attributes, the parts and the parameters of the
+        network."""
         found, blocks = [], [self.net]
         for block in blocks:
             if isinstance(block, gluon.SymbolBlock):            # a graph, which obeys no setting
@@ -136,7 +139,8 @@ class OlderBlock(gluon.Block):
         graphs = _GRAPHS.setdefault(self, {})
         found = graphs.get(training)
         if found is None or found.settings != settings:
-            with concurrent.futures.ThreadPoolExecutor(1) as other:     # d2l.hybridize may be tracing here
+            # d2l.hybridize may be tracing here
+            with concurrent.futures.ThreadPoolExecutor(1) as other:
                 graph = other.submit(self._trace, training).result()
             found = graphs[training] = types.SimpleNamespace(
                 settings=settings, params=dict(self.net.collect_params().items()), graph=graph)

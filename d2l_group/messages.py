@@ -45,19 +45,21 @@ def new_key():
 
 
 def read_key(fd, limit=60.0):
-    """The key of a group from the first line of a file descriptor, as bytes, for which it waits up to
-    `limit` seconds."""
+    """The key of a group from the first line of a file descriptor, as bytes, for which it waits up
+    to `limit` seconds."""
     line, deadline = b'', time.monotonic() + limit
     while not line.endswith(b'\n') and len(line) < 128:
         try:
             ready = select.select([fd], [], [], max(deadline - time.monotonic(), 0))[0]
             byte = os.read(fd, 1) if ready else None
         except OSError as err:
-            raise GroupError(f'standard input cannot be read ({err.strerror}), and its first line has to '
-                             "be the group's key") from None
+            raise GroupError(
+                f'standard input cannot be read ({err.strerror}), and its first line has to '
+                "be the group's key") from None
         if byte is None:
-            raise GroupError(f"the group's key has not come over standard input for {limit:g} s: see the "
-                             'text of d2l.launch')
+            raise GroupError(
+                f"the group's key has not come over standard input for {limit:g} s: see the "
+                'text of d2l.launch')
         if not byte:
             break
         line += byte

@@ -98,8 +98,9 @@ class Scheduler:
                     return self._say({'do': 'bye'})
                 self._check(now)
             elif not self._begun and now > self._alone:
-                raise GroupError(f'nobody has come for {max(self.limit, ALONE):g} s: were the others '
-                                 'started, with this address and this key?')
+                raise GroupError(
+                    f'nobody has come for {max(self.limit, ALONE):g} s: were the others '
+                    'started, with this address and this key?')
             elif self._begun and now - self._begun > self.limit:
                 raise GroupError(f"{', '.join(self._missing())} did not come within "
                                  f'{self.limit:g} s: were all started? Where that takes longer, '

@@ -1,9 +1,12 @@
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
+import tarfile
 import types
+import venv
 
 import pytest
 
@@ -12,9 +15,11 @@ import d2l_cuda
 import d2l_mxnet
 from chapters import __main__ as cli
 from chapters.sections import ROOT, all_sections
-from conftest import REPO
+from tests.support import REPO
 
 CONSTRAINTS = (REPO / 'constraints.txt').read_text()
+# Python 3.14 warns, and older ones know no filter
+UNPACK = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
 
 
 # --- what cannot run is refused in one line
@@ -120,7 +125,8 @@ def test_pypis_d2l_over_this_one_is_said(refused):
 
 def test_an_earlier_d2l_of_this_project_is_not(monkeypatch):
     monkeypatch.setattr('importlib.metadata.distribution', lambda name: types.SimpleNamespace(
-        metadata={'Version': '0.7.1', 'Summary': 'Dive into Deep Learning 0.7.1, living on MXNet 1.9.1'}))
+        metadata={'Version': '0.7.1',
+                  'Summary': 'Dive into Deep Learning 0.7.1, living on MXNet 1.9.1'}))
     assert d2l_mxnet.namesake() is None
 
 
@@ -233,15 +239,38 @@ def test_what_is_no_module_is_installed_too(monkeypatch):
         | set((ROOT / 'img').glob('*.jpg')) == chapters
 
 
+def built(source, folder):
+    """Build the package whose setup.py lies in `source`; return the folder with what a wheel of it
+    holds, beside which its metadata lie."""
+    pytest.importorskip('setuptools')
+    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder),
+                    'build', '--build-base', str(folder / 'base'),
+                    '--build-lib', str(folder / 'lib')],
+                   cwd=source, check=True, capture_output=True)
+    return folder / 'lib'
+
+
+def files_of(folder):
+    """Path below the folder -> contents of each of its files, bytecode aside."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*')
+            if path.is_file() and '__pycache__' not in path.parts}
+
+
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
     """A folder with what the wheel holds."""
-    pytest.importorskip('setuptools')
-    folder = tmp_path_factory.mktemp('wheel')
-    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder), 'build',
-                    '--build-base', str(folder / 'base'), '--build-lib', str(folder / 'lib')],
-                   cwd=REPO, check=True, capture_output=True)
-    return folder / 'lib'
+    return built(REPO, tmp_path_factory.mktemp('wheel'))
+
+
+@pytest.fixture(scope='module')
+def environment(wheel, tmp_path_factory):
+    """The Python of a new environment in which nothing but the wheel is installed, and its folder
+    of packages."""
+    folder = tmp_path_factory.mktemp('environment')
+    venv.create(folder, with_pip=False)
+    packages, = folder.glob('lib/python*/site-packages')
+    shutil.copytree(wheel, packages, dirs_exist_ok=True)
+    return folder / 'bin' / 'python', packages
 
 
 @pytest.fixture
@@ -257,6 +286,61 @@ def command(wheel, python, tmp_path):
 def test_the_wheel_has_no_name_that_is_not_ours(wheel):
     assert all(path.name.startswith('d2l') for path in wheel.iterdir())
     assert not (wheel / 'd2l_chapters' / 'gallery').exists()
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_sdist_makes_the_same_wheel(wheel, tmp_path):
+    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(tmp_path),
+                    'sdist', '--formats', 'gztar', '--dist-dir', str(tmp_path / 'dist')],
+                   cwd=REPO, check=True, capture_output=True)
+    archive, = (tmp_path / 'dist').glob('*.tar.gz')
+    shutil.unpack_archive(archive, tmp_path / 'source', **UNPACK)
+    source, = (tmp_path / 'source').iterdir()
+    (tmp_path / 'again').mkdir()
+    assert files_of(built(source, tmp_path / 'again')) == files_of(wheel)
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_metadata(wheel):
+    """That of pyproject.toml and that of setup.py arrive both."""
+    said, = wheel.parent.glob('*.egg-info/PKG-INFO')
+    lines = said.read_text().splitlines()
+    oldest, refused = d2l_mxnet.PYTHON
+    assert {f'Name: {d2l_mxnet.NAME}', f'Version: {d2l_mxnet.VERSION}', 'License: MIT',
+            'Summary: Dive into Deep Learning 0.7.1, living on MXNet 1.9.1',
+            'Description-Content-Type: text/markdown', 'Provides-Extra: gluoncv',
+            '# d2l on MXNet'} <= set(lines)
+    python, = (line for line in lines if line.startswith('Requires-Python: '))
+    assert set(re.findall(r'[<>=]+[\d.]+', python)) == {
+        '>={}.{}'.format(*oldest), '<{}.{}'.format(*refused)}
+    assert said.with_name('entry_points.txt').read_text().split('\n')[:2] == [
+        '[console_scripts]', 'd2l = d2l_chapters.command:main']
+    needed = said.with_name('requires.txt').read_text().split('\n\n')[0].split('\n')
+    assert {re.match(r'[\w-]+', line)[0] for line in needed} >= {*d2l_mxnet.VERSIONS, 'pooch'}
+    assert not any('gluoncv' in line or 'ruff' in line for line in needed)
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_wheel_in_an_empty_environment_says_what_is_missing(environment, tmp_path):
+    python, _ = environment
+    done = subprocess.run([python, '-I', '-c', 'import d2l'], cwd=tmp_path, text=True,
+                          capture_output=True)
+    assert done.stderr.strip().split('\n')[-1] == \
+        'ImportError: d2l needs MXNet 1.9.1, and there is none: python -m d2l_mxnet'
+    done = subprocess.run([python, '-I', '-m', 'd2l_mxnet', '--help'], cwd=tmp_path, text=True,
+                          capture_output=True)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+@pytest.mark.xdist_group('wheel')
+def test_the_wheel_computes_in_an_environment_with_its_dependencies(environment, tmp_path):
+    """They are those of this environment, and the wheel is found before what is installed there."""
+    python, packages = environment
+    libraries = [path for path in sys.path if path.endswith('site-packages')]
+    code = (f'import sys; sys.path += {libraries!r}; import d2l; print(d2l.__file__); '
+            'print(float(d2l.np.ones(3).sum()))')
+    done = subprocess.run([python, '-I', '-c', code], cwd=tmp_path, text=True, capture_output=True)
+    assert done.stdout == f"{packages / 'd2l' / '__init__.py'}\n3.0\n", done.stderr
 
 
 @pytest.mark.xdist_group('wheel')

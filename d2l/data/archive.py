@@ -8,7 +8,8 @@ import zipfile
 
 from d2l import files
 
-LONGEST_HEADER = 2 ** 20        # bytes of a long name or a pax header, which tarfile holds in memory
+# bytes of a long name or a pax header, which tarfile holds in memory
+LONGEST_HEADER = 2 ** 20
 OF_THE_NEXT = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
                tarfile.SOLARIS_XHDTYPE)         # members that speak of the next one
 
@@ -32,8 +33,9 @@ class _Header(tarfile.TarInfo):
 def _check_name(fname, name):
     parts = name.replace('\\', '/').split('/')
     if any(part.startswith(files.PREFIX) for part in parts):
-        raise ArchiveError(f'{fname} holds {name}, and a name that begins with {files.PREFIX} is one of '
-                           'what d2l removes; nothing was extracted')
+        raise ArchiveError(
+            f'{fname} holds {name}, and a name that begins with {files.PREFIX} is one of '
+            'what d2l removes; nothing was extracted')
     if name.startswith(('/', '\\')) or '..' in parts or ':' in parts[0]:
         raise ArchiveError(f'{fname} would write outside its folder: {name}; nothing was extracted')
     if '\0' in name or not os.path.normpath(name).strip('./'):
@@ -41,7 +43,8 @@ def _check_name(fname, name):
 
 
 def _tar_members(archive):
-    """The members of a tar file, each behind the last: tarfile itself goes back for a negative size."""
+    """The members of a tar file, each behind the last: tarfile itself goes back for a negative
+    size."""
     end = -1
     while True:
         member = archive.next()
@@ -62,8 +65,9 @@ def _members(fname, archive):
     else:
         members = list(_tar_members(archive))
         for name in (info.name for info in members if info.issparse()):
-            raise ArchiveError(f'{fname} holds a sparse file, of any size that it says: {name}; nothing was '
-                               'extracted')
+            raise ArchiveError(
+                f'{fname} holds a sparse file, of any size that it says: {name}; nothing was '
+                'extracted')
         entries = [(info.name, info.size, info.isdir(), info.isreg() or info.isdir())
                    for info in members]
         _check_end(archive)

@@ -37,9 +37,9 @@ def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=
     """Return the path of the file at url; takes and returns what `gluon.utils.download` does.
 
     path: a file, a folder for it, or None for the working folder. A file that is there is used
-    when its SHA-1 is right (or none is given, or its contents are the real ones), otherwise one that
-    a package of the system has (see `d2l.data.contents`); else it is fetched again. One that is
-    wrong or incomplete is never left at the path. retries: attempts in all. With D2L_DATA=sample
+    when its SHA-1 is right (or none is given, or its contents are the real ones), otherwise one
+    that a package of the system has (see `d2l.data.contents`); else it is fetched again. One that
+    is wrong or incomplete is never left at the path. retries: attempts in all. With D2L_DATA=sample
     the file is a stand-in in a folder of its own, and the path returned says so.
 
     Raises FetchError when the file cannot be had, ValueError for another D2L_DATA.
@@ -130,13 +130,14 @@ def _new_file_folder(path):
             os.makedirs(folder, exist_ok=True)
             new = stack.enter_context(files.new_folder(folder))
         except OSError as err:
-            raise FetchError(f'cannot write to {os.path.abspath(folder)} ({err.strerror}): '
-                             'choose another folder, such as download(name, cache_dir=...)') from err
+            raise FetchError(
+                f'cannot write to {os.path.abspath(folder)} ({err.strerror}): '
+                'choose another folder, such as download(name, cache_dir=...)') from err
         yield new
 
 
 def _fetch(url, path, sha1, retries, verify_ssl):
-    import pooch                    # these take a quarter of a second to import
+    import pooch  # these take a quarter of a second to import
     import requests
 
     mirror = os.environ.get('D2L_DATA_URL')
@@ -157,12 +158,14 @@ def _fetch(url, path, sha1, retries, verify_ssl):
         part = os.path.join(new, name)
         print(f'Downloading {path} from {source}...')
         try:
-            _try(lambda: _stream(pooch, source, part, sha1, verify_ssl), requests.exceptions, retries)
+            _try(lambda: _stream(pooch, source, part, sha1, verify_ssl), requests.exceptions,
+                 retries)
         except OSError as err:
             if not isinstance(err, requests.exceptions.RequestException):
                 raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
             raise FetchError(f'cannot fetch {source}: {err}. {cure}') from err
-        except Exception as err:        # of the HTTP libraries, for an answer made to break them, any
+        # of the HTTP libraries, for an answer made to break them, any
+        except Exception as err:
             raise FetchError(f'cannot fetch {source}: what came is no answer of HTTP '
                              f'({type(err).__name__}: {err}). {cure}') from err
         if sha1 and not gluon.utils.check_sha1(part, sha1):
@@ -193,12 +196,13 @@ def _stream(pooch, source, part, sha1, verify_ssl):
         length = response.headers.get('content-length', '0')
         if response.is_redirect:
             return
-        wrong = f'{response.status_code} {response.reason} for {source}, with the Content-Length {length}'
+        wrong = (f'{response.status_code} {response.reason} for {source}, '
+                 f'with the Content-Length {length}')
         if response.status_code == 200 and length.isascii() and length.isdigit():
             if sha1 or _says_its_end(response.headers):
                 return
-            wrong = (f'{source} sends a file whose end it does not say (it may be cut off), and no SHA-1 '
-                     'is known')
+            wrong = (f'{source} sends a file whose end it does not say (it may be cut off), '
+                     'and no SHA-1 is known')
         response.close()
         raise requests.exceptions.HTTPError(wrong, response=response)
 
@@ -233,8 +237,8 @@ def _stream(pooch, source, part, sha1, verify_ssl):
 
 
 def _says_its_end(headers):
-    """Whether a file that is cut off would be noticed: where its bytes come as they are (of compressed
-    ones urllib3 takes what there is), and their number or that of each piece is said."""
+    """Whether a file that is cut off would be noticed: where its bytes come as they are (of
+    compressed ones urllib3 takes what there is), and their number or that of each piece is said."""
     pieces = headers.get('transfer-encoding', '').lower()
     return headers.get('content-encoding', 'identity').lower() == 'identity' and (
         pieces == 'chunked' or not pieces and 'content-length' in headers)
@@ -256,7 +260,8 @@ def _try(fetch, errors, retries):
 
 
 def _say():
-    """Say on standard error that this is sample data, so that it stays in the output of its cell."""
+    """Say on standard error that this is sample data, so that it stays in the output of its
+    cell."""
     print(NOTICE, file=sys.stderr)
     shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
     if hasattr(shell, 'kernel'):                    # Jupyter, where clear_output wipes it
@@ -265,7 +270,8 @@ def _say():
 
 def _say_beside_figures(shell):
     """From now on say it again before the first figure of each cell, before what is shown after a
-    clear_output in a cell that has said it, and at the end of such a cell that shows nothing more."""
+    clear_output in a cell that has said it, and at the end of such a cell that shows nothing
+    more."""
     publisher = shell.display_pub
     original_clear, original_publish = publisher.clear_output, publisher.publish
     said, cleared = True, False                     # in the cell that runs

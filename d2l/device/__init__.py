@@ -29,7 +29,8 @@ class GPU(typing.NamedTuple):
 
     @property
     def runs(self):
-        """Whether mxnet-cu112 has machine code for it: of the same major number, not a later one."""
+        """Whether mxnet-cu112 has machine code for it: of the same major number, not a later
+        one."""
         return any(self.capability[0] == major and self.capability[1] >= minor
                    for major, minor in MACHINE_CODE)
 

@@ -2,8 +2,8 @@
 
     net = d2l.hybridize(net, optimize=True)
 
-loops.py looks for what loops over steps leave, rules.py has all other rules: functions from a node to
-what takes its place, or None. Sums are added up in another order: last digits differ.
+loops.py looks for what loops over steps leave, rules.py has all other rules: functions from a node
+to what takes its place, or None. Sums are added up in another order: last digits differ.
 """
 from . import channels, loops, rules
 from .graph import Graph

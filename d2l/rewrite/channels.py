@@ -1,5 +1,6 @@
-"""Convolutions with a slow number of filters. oneDNN 2.4 is fast with multiples of 8, in gradients of
-16; with others, as LeNet's 6, it goes picture by picture through a matrix copied number by number.
+"""Convolutions with a slow number of filters. oneDNN 2.4 is fast with multiples of 8, in gradients
+of 16; with others, as LeNet's 6, it goes picture by picture through a matrix copied number by
+number.
 """
 from .graph import shape
 from .rules import rule_table
@@ -50,9 +51,9 @@ def repeated(graph, value, axis, count):
 
 @rule('Convolution')
 def few_filters(graph, node):
-    """Convolution of few filters, activations and poolings, convolution -> the first one with filters
-    again, up to a fast number, the second one with weights that share out each channel among
-    those that are equal. (Filters of zeros would make NaN of infinite numbers.)"""
+    """Convolution of few filters, activations and poolings, convolution -> the first one with
+    filters again, up to a fast number, the second one with weights that share out each channel
+    among those that are equal. (Filters of zeros would make NaN of infinite numbers.)"""
     if not plain(node):
         return None
     first, chain = feeding(graph, node)
@@ -70,7 +71,8 @@ def few_filters(graph, node):
     _, weight, *bias = node.inputs
     times, rest = divmod(count, filters)
     shares = [graph.new('_mul_scalar', [w], shape(w), scalar=1 / n) for w, n in (
-        (part(graph, weight, 1, 0, rest), times + 1), (part(graph, weight, 1, rest, filters), times))
+        (part(graph, weight, 1, 0, rest), times + 1),
+        (part(graph, weight, 1, rest, filters), times))
         if shape(w)[1]]
     weight = repeated(graph, graph.concat(shares, 1), 1, count)
     return graph.new('Convolution', [value, weight, *bias], node.shapes[0], **node.attrs)

@@ -16,7 +16,8 @@ NUMBERS = itertools.count()         # of new nodes: MXNet goes by names
 class Node:
     """An operator, or a variable, of a graph.
 
-    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its results;
+    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its
+    results;
     waits: nodes that run before it, for they draw random numbers, and so does it
     """
 
@@ -85,7 +86,8 @@ class Graph:
         self.room -= 1
         if self.room < 0:
             raise RuntimeError('the rules make too many operators')
-        node = Node(op, f'new_{next(NUMBERS)}', {k: str(v) for k, v in attrs.items()}, list(inputs), [tuple(shape)],
+        node = Node(op, f'new_{next(NUMBERS)}', {k: str(v) for k, v in attrs.items()}, list(inputs),
+                    [tuple(shape)],
                     [numpy.dtype(dtype)])
         constant = not self.training and self._constants.issuperset(inputs)
         if not (once or constant):

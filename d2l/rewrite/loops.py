@@ -1,7 +1,7 @@
 """What a loop over steps leaves in the graph: the same for each step. Here it is done at once.
 
-A recurrent layer, `for X in inputs`, leaves its cells one after another. They are found by what they
-compute, whatever the code was:
+A recurrent layer, `for X in inputs`, leaves its cells one after another. They are found by what
+they compute, whatever the code was:
 
     RNN     H' = tanh(X W_x + H W_h + b)
     LSTM    I, F, O = sigmoid(X W_x. + H W_h. + b_.), G = tanh(the same), C' = F C + I G,

@@ -1,11 +1,11 @@
 """The rules: what computes the same, faster, with MXNet 1.9.1's CPU kernels.
 
 A rule takes (graph, node) and gives the value that is to take the place of the node's, or None. Its
-docstring says what it replaces by what, and why; the conditions under which the two are equal are in
-its code. All are for float32. tests/test_rewrite.py compares outputs and gradients.
+docstring says what it replaces by what, and why; the conditions under which the two are equal are
+in its code. All are for float32. tests/test_rewrite.py compares outputs and gradients.
 
-What each is worth: the time without it through that with all, where it is worth most. CPU seconds of
-one thread, for other processes were running; medians of three rounds, within some 5 %.
+What each is worth: the time without it through that with all, where it is worth most. CPU seconds
+of one thread, for other processes were running; medians of three rounds, within some 5 %.
 
     rule                    training                    prediction
     square                  2.75 deepfm                 3.70 deepfm
@@ -22,10 +22,10 @@ one thread, for other processes were running; medians of three rounds, within so
     copy                    1.00 transformer            1.05 transformer
 
 activation is for nets with np.tanh and npx.sigmoid, which those networks have in loops only;
-elementwise was 1.05 for the transformer when it did more. No more: numbers times products, or tables
-(1.02 in training; in prediction, 1.13 and 1.06 for the transformer, for which ONNX Runtime is faster);
-products as grouped convolutions (0.79, and errors of oneDNN); sums of equal shapes by oneDNN (the
-proof found a gradient of a ResNet wrong).
+elementwise was 1.05 for the transformer when it did more. No more: numbers times products, or
+tables (1.02 in training; in prediction, 1.13 and 1.06 for the transformer, for which ONNX Runtime
+is faster); products as grouped convolutions (0.79, and errors of oneDNN); sums of equal shapes by
+oneDNN (the proof found a gradient of a ResNet wrong).
 """
 import functools
 import math
@@ -110,7 +110,8 @@ def sequence_mask(graph, node):
 # ---- sums and repetitions are products with ones: BLAS does them
 
 def split(lengths, axes):
-    """(product of the lengths before, of, and after neighbouring axes), or None if they are apart."""
+    """(product of the lengths before, of, and after neighbouring axes), or None if they are
+    apart."""
     if not axes or axes[-1] - axes[0] >= len(axes):
         return None
     parts = slice(axes[0]), slice(axes[0], axes[-1] + 1), slice(axes[-1] + 1, None)
@@ -118,8 +119,8 @@ def split(lengths, axes):
 
 
 def times_ones(graph, value, sizes, length):
-    """A value of shape (before, n, after) -> (before, length, after): its sum over the middle axis, as
-    often as `length` says. Lengths of 1 may be missing in the result. No number meets one of
+    """A value of shape (before, n, after) -> (before, length, after): its sum over the middle axis,
+    as often as `length` says. Lengths of 1 may be missing in the result. No number meets one of
     another place, not even times 0, for that may be infinite."""
     before, n, after = sizes
     if after == 1:
@@ -256,8 +257,8 @@ def transpose(graph, node):
 
 @rule('batch_dot')
 def batch_dot(graph, node):
-    """A product of transposes -> one that reads its arguments the other way. A row times each of some
-    rows, x Y^T -> (Y x^T)^T: BLAS begins by copying the second argument."""
+    """A product of transposes -> one that reads its arguments the other way. A row times each of
+    some rows, x Y^T -> (Y x^T)^T: BLAS begins by copying the second argument."""
     if len(node.shapes[0]) != 3:
         return None
     flags, inputs = {}, list(node.inputs)

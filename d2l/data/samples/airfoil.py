@@ -42,4 +42,5 @@ def make(name, size=None):
     rng, rows = random.Random(SEED), []
     while len(rows) < ROWS:
         rows += sweep(rng)
-    return ''.join('%d\t%.1f\t%.4f\t%.1f\t%.9f\t%.3f\n' % row for row in rows[:ROWS]).encode('ascii')
+    return ''.join('%d\t%.1f\t%.4f\t%.1f\t%.9f\t%.3f\n' % row
+                   for row in rows[:ROWS]).encode('ascii')

@@ -11,7 +11,8 @@ import numpy as np
 
 from . import pack
 
-TRAIN_SIZE, TEST_SIZE = 24000, 10000     # the test set is as large as the real one: 17.1 counts on it
+# the test set is as large as the real one: 17.1 counts on it
+TRAIN_SIZE, TEST_SIZE = 24000, 10000
 TEST_SHARE = 6                           # of another number of training images, a sixth
 SIDE, U = 28, 16                         # pixels a side; units a pixel
 CENTRES = U * np.arange(SIDE, dtype=np.int32) + U // 2

@@ -124,7 +124,7 @@ def short():
         yield from (say(f'{english} {how}', f'{french} {comment}') for how, comment in HOW)
         yield say(f"don't {english}", f'{elide("ne", french)} pas')
         yield from (say(f'{english}, {name}', f'{french}, {name}') for name in CALLED)
-    for i, english, french in states():
+    for _, english, french in states():
         yield say(english, french)
     for i, be in enumerate(QUESTION):
         hyphen = f'{ETRE[i]}-{JE[i]}'

@@ -22,7 +22,8 @@ JOBS = '''administrator artist doctor educator engineer entertainment executive 
     technician writer'''.split()
 TITLES = (('Silent', 'Golden', 'Lost', 'Broken', 'Secret', 'Last', 'Crimson', 'Hidden', 'Winter',
            'Midnight', 'Burning', 'Second', 'Distant', 'Paper', 'Iron', 'Blue', 'Hollow',
-           'Northern', 'Sleeping', 'Restless', 'Velvet', 'Seventh', 'Wandering', 'Borrowed', 'Stolen'),
+           'Northern', 'Sleeping', 'Restless', 'Velvet', 'Seventh', 'Wandering', 'Borrowed',
+           'Stolen'),
           ('River', 'Garden', 'Empire', 'Summer', 'Letter', 'Island', 'Mirror', 'Harvest', 'Signal',
            'Orchard', 'Voyage', 'Lantern', 'Kingdom', 'Promise', 'Shadow', 'Bridge', 'Carnival',
            'Horizon', 'Station', 'Melody', 'Fortress', 'Meadow', 'Compass', 'Harbor', 'Monument'))

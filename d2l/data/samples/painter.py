@@ -59,7 +59,8 @@ class Canvas:
         """A point of the box in OpenCV's coordinates."""
         left, top, width, height = self.box
         x = 100 - x if self.flip else x
-        return [((left * 100 + x * width) << BITS) // 100, ((top * 100 + y * height) << BITS) // 100]
+        return [((left * 100 + x * width) << BITS) // 100,
+                ((top * 100 + y * height) << BITS) // 100]
 
     def _both(self, draw, colour):
         draw(self.img, colour, cv2.LINE_AA)
@@ -73,7 +74,8 @@ class Canvas:
 
     def ellipse(self, colour, x, y, rx, ry, angle=0):
         """Fill an ellipse; angle in degrees, clockwise."""
-        axes = (max((rx * self.box[2] << BITS) // 100, 8), max((ry * self.box[3] << BITS) // 100, 8))
+        axes = (max((rx * self.box[2] << BITS) // 100, 8),
+                max((ry * self.box[3] << BITS) // 100, 8))
         angle = -angle if self.flip else angle
         centre = tuple(self.point(x, y))
         self._both(lambda img, c, line: cv2.ellipse(img, centre, axes, angle, 0, 360, c, -1, line,
@@ -253,7 +255,8 @@ def boat(c, colour):
 
 def pikachu(c, colour=(250, 210, 50)):
     """A yellow mouse with long ears, red cheeks and a bent tail."""
-    c.polygon(shade(colour, 80), (66, 82), (84, 66), (76, 58), (97, 36), (99, 52), (90, 62), (96, 70))
+    c.polygon(shade(colour, 80), (66, 82), (84, 66), (76, 58), (97, 36), (99, 52), (90, 62),
+              (96, 70))
     for x, tip in ((32, 14), (62, 80)):
         c.polygon(colour, (x - 8, 32), ((x + tip) // 2, 6), (x + 10, 27))
         middle = (x + tip) // 2

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import pathlib
 import platform
 import signal
 import subprocess
@@ -17,11 +18,11 @@ import time
 import nbformat
 from tqdm import tqdm
 
-from chapters.execute import (
-    BUILD, CellFailed, DevicesMissing, QuickError, execute, quick_constants)
+from chapters.execute import BUILD, CellFailed, DevicesMissing, QuickError, execute, quick_constants
 from chapters.sections import ROOT, find
 
 REPO = ROOT.parent
+HERE = pathlib.Path(__file__).resolve().parent
 GALLERY = BUILD / 'gallery'
 RUNNER = [ROOT / name for name in ('execute.py', 'kernel_setup.py', 'notes.py', 'sections.py')]
 
@@ -46,12 +47,13 @@ def contents(*roots):
 def environment():
     """What every execution depends on: d2l with its sample makers, the runner, the pictures, the
     installed packages, Python, the machine's GPUs and the variables that d2l and MXNet read."""
-    import d2l                      # two seconds, needed only here
+    import d2l  # two seconds, needed only here
 
     packages = sorted(f'{dist.metadata["Name"]} {dist.version}'
                       for dist in importlib.metadata.distributions())
     pictures = sorted((ROOT / 'img').glob('*.jpg'))     # 13.12 puts one beside them, a .png
-    variables = sorted(item for item in os.environ.items() if item[0].startswith(('D2L_', 'MXNET_')))
+    variables = sorted(item for item in os.environ.items()
+                       if item[0].startswith(('D2L_', 'MXNET_')))
     return digest(contents(REPO / 'd2l', *pictures, *RUNNER), packages, variables,
                   sys.version, platform.machine(), d2l.npx.num_gpus())
 
@@ -93,8 +95,8 @@ def _run(number, quick, fingerprint):
 
 
 def _end_with_parent():
-    """End this worker, by SIGTERM, with which it ends its kernel, too, when the process that started
-    it is gone, however that ended."""
+    """End this worker, by SIGTERM, with which it ends its kernel, too, when the process that
+    started it is gone, however that ended."""
     def watch():
         multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
         while True:         # while a kernel starts, it is not heard

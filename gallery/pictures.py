@@ -1,4 +1,4 @@
-"""The README's pictures of the built gallery: `python -m chapters.gallery.pictures`.
+"""The README's pictures of the built gallery: `python -m gallery.pictures`.
 
 Needs `make gallery` and Debian's Chromium. Writes two files into readme/, beside this one.
 """
@@ -9,9 +9,9 @@ import tempfile
 
 from PIL import Image
 
-from chapters.gallery import cache, pages
+from gallery import cache, pages
 
-FOLDER = cache.ROOT / 'gallery' / 'readme'
+FOLDER = cache.HERE / 'readme'
 # file -> (page, width and height of the window)
 PICTURES = {
     'gallery-lenet.png': ('ch06_convolutional_neural_networks/s06_lenet.html', (1280, 1180)),

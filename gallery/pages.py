@@ -9,10 +9,10 @@ import nbformat
 import d2l
 from chapters import notes
 from chapters.execute import SAMPLE_LINE
-from chapters.gallery import cache
 from ci import build_lib, converters, report, stored, verbatim
 from ci.networks import NETWORKS
 from ci.readme import CHAPTERS
+from gallery import cache
 
 SOURCE = cache.GALLERY / 'source'
 SITE = cache.GALLERY / 'html'
@@ -119,8 +119,10 @@ def contents_pages(sections):
                   'these pages, `d2l lab` opens all of them in JupyterLab.'),
                  ('Check every network', 'regression', '', '`python -m ci.regress` compares '
                   'what each network computes with stored numbers.')], 3)
-        + '\n## Chapters\n\nThe figures are as the sections drew them here: [How it ran](how-it-ran) says '
-        'which of them on sample data, and with which constants shrunken.\n\n' + cards(_chapter_cards(sections), 3)
+        + '\n## Chapters\n\n'
+          'The figures are as the sections drew them here: [How it ran](how-it-ran) says '
+        'which of them on sample data, and with which constants shrunken.\n\n'
+        + cards(_chapter_cards(sections), 3)
         + '\n## And besides\n\n'
         + cards([('The API', 'api', '', 'What each name of `d2l` takes and gives: shapes, units, '
                   'errors. A name such as `d2l.Residual` leads to the listing that defines it, and '
@@ -158,7 +160,8 @@ def figure_of(sections):
 
 
 def card_of(figure, folder):
-    """Where the figure of a chapter's card lies. Its name says whether its colours may be turned."""
+    """Where the figure of a chapter's card lies. Its name says whether its colours may be
+    turned."""
     kind = 'pictures' if '<image' in figure.read_text() else 'drawn'
     return f'cards/{kind}-{folder}.svg'
 
@@ -252,13 +255,15 @@ def regression_page(sections, rows):
              + ', and of MXNet in all others. 0 means: to the last bit. A dash is a mode that a '
              'network does not have.', '',
              '```{raw} html', '<div class="table-wrapper"><table class="wide"><thead><tr>',
-             *(f'<th><span>{html.escape(mode)}</span></th>' for mode in ('network', 'section', *modes)),
+             *(f'<th><span>{html.escape(mode)}</span></th>'
+               for mode in ('network', 'section', *modes)),
              '</tr></thead><tbody>']
     for name, by_mode in table.items():
         number = numbers[name]
         lines.append(f'<tr><td>{name}</td><td><a href="{pages[number]}.html">{number}</a></td>'
-                     + ''.join(f'<td data-label="{html.escape(mode)}">{_error(by_mode.get(mode))}</td>'
-                               for mode in modes) + '</tr>')
+                     + ''.join(
+                         f'<td data-label="{html.escape(mode)}">{_error(by_mode.get(mode))}</td>'
+                         for mode in modes) + '</tr>')
     lines += ['</tbody></table></div>', '```']
     index = (cache.REPO / 'ci' / 'golden' / 'INDEX.md').read_text()
     kept = [line for line in index.split('\n')[2:]
@@ -271,8 +276,9 @@ def speed_page():
     table = cache.REPO / 'build' / 'bench.md'
     return '# Speed\n\n' + ((
         'A training step and a prediction of the book\'s networks at the book\'s sizes, as '
-        '`python -m ci.bench` last timed them on the machine that built these pages: eager, compiled '
-        '(`d2l.hybridize(net)`), optimized (with `optimize=True`), in PyTorch, by ONNX Runtime.\n\n'
+        '`python -m ci.bench` last timed them on the machine that built these pages: eager, '
+        'compiled (`d2l.hybridize(net)`), optimized (with `optimize=True`), in PyTorch, by ONNX '
+        'Runtime.\n\n'
         + table.read_text()) if table.exists() else
         'Nothing was measured on the machine that built these pages: `python -m ci.bench` '
         'does.\n')
@@ -285,7 +291,8 @@ def how_page(sections, notebooks, quick):
     lines = ['# How it ran', '',
              f'{len(sections)} sections, each in a kernel of its own'
              + (', shrunken to run in seconds (`--quick`)' if quick else '')
-             + f'. **{len(sample)} of them ran on sample data**: synthetic stand-ins in the formats '
+             + f'. **{len(sample)} of them ran on sample data**: synthetic stand-ins in the '
+               'formats '
              'of the real files, made by `d2l.data`. What is learned from them (every loss, '
              'accuracy, perplexity, translated sentence and curve on those pages) says nothing '
              'about the real data.', '',
@@ -325,11 +332,12 @@ def build(sections, quick=False, jobs=None):
     rows = cache.regression([network.name for network in NETWORKS if network.section in numbers])
     texts = {f'{docname(section)}.ipynb': section_page(section, notebooks[section.number], sections)
              for section in sections}
-    write({**texts, **contents_pages(sections), **card_figures(sections), 'api.rst': api_page(sections),
+    write({**texts, **contents_pages(sections), **card_figures(sections),
+           'api.rst': api_page(sections),
            'regression.md': regression_page(sections, rows),
            'converters.md': converters.TABLE.read_text(), 'speed.md': speed_page(),
            'how-it-ran.md': how_page(sections, notebooks, quick)})
-    if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.ROOT / 'gallery'),
+    if sphinx(['-q', '-W', '--keep-going', '-c', str(cache.HERE),
                '-d', str(cache.GALLERY / 'doctrees'), str(SOURCE), str(SITE)]):
         raise cache.GalleryError('Sphinx failed, see above: no site was built')
     return SITE / 'index.html'

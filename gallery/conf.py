@@ -2,7 +2,7 @@
 import re
 
 import d2l
-from chapters.gallery import cache, pages
+from gallery import cache, pages
 
 project = 'Dive into Deep Learning, run'
 author = 'd2l on MXNet'
@@ -28,7 +28,8 @@ html_copy_source = html_show_sourcelink = False
 html_theme_options = {'navigation_with_keys': True}
 
 CELL = '<div class="cell docutils container"'
-USED = re.compile(r'<span class="n">d2l</span><span class="o">\.</span><span class="n">(\w+)</span>')
+USED = re.compile(
+    r'<span class="n">d2l</span><span class="o">\.</span><span class="n">(\w+)</span>')
 DEFINED = re.compile(r'(<span class="k">(?:def|class)</span><span class="w"> </span>)'
                      r'(<span class="n[fc]">(\w+)</span>)')
 
@@ -84,6 +85,7 @@ def _plain(app, what, name, obj, options, lines):
 def setup(app):
     """Register the links; every page is written anew when they, or what makes them, change."""
     app.add_config_value('d2l_names', pages.d2l_names(), 'html')
-    app.add_config_value('d2l_made_by', cache.digest(cache.contents(cache.ROOT / 'gallery')), 'html')
+    app.add_config_value('d2l_made_by', cache.digest(cache.contents(cache.HERE)),
+                         'html')
     app.connect('html-page-context', _link)
     app.connect('autodoc-process-docstring', _plain)
