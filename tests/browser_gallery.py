@@ -7,9 +7,9 @@ import urllib.parse
 
 import pytest
 
-from chapters.gallery.pages import SITE
-from chapters.gallery.pictures import OPTIONS
 from chapters.sections import all_sections, find
+from gallery.pages import SITE
+from gallery.pictures import OPTIONS
 
 CHROMIUM, DRIVER = shutil.which('chromium'), shutil.which('chromedriver')
 PHONE, DESKTOP = (390, 844), (1400, 1000)       # CSS pixels

@@ -14,7 +14,7 @@ import pytest
 from chapters import __main__ as cli
 from chapters.execute import QUICK_SAMPLE_SIZE, quick_constants, shrink
 from chapters.sections import find
-from conftest import REPO
+from tests.support import REPO
 
 PYTHON = os.environ.get('COLAB_PYTHON', str(REPO / '.venv-colab' / 'bin' / 'python'))
 IMPORTED = ('import IPython, matplotlib.pyplot, numpy, pandas\n'
@@ -54,7 +54,8 @@ def test_a_section_runs(wheel, tmp_path, monkeypatch, number):
     monkeypatch.setenv('D2L_SAMPLE_SIZE', QUICK_SAMPLE_SIZE)
     monkeypatch.delenv('PYTHONPATH', raising=False)
     before = {line for line in pip('freeze').splitlines() if 'd2l' not in line}
-    assert cli.main(['notebook', number, '--to', str(tmp_path / 'book'), '--install', str(wheel)]) == 0
+    assert cli.main(['notebook', number, '--to', str(tmp_path / 'book'), '--install',
+                     str(wheel)]) == 0
     path, = (tmp_path / 'book').rglob('*.ipynb')
     nb = nbformat.read(path, 4)
     code = [cell for cell in nb.cells if cell.cell_type == 'code']

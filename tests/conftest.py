@@ -1,8 +1,10 @@
 """What every test has: sample data, one place to build, and MXNet's late errors at its own end."""
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import uuid
 
 os.environ['D2L_DATA'] = 'sample'                   # before d2l and any kernel: nothing is fetched
 os.environ.setdefault('MPLBACKEND', 'agg')
@@ -20,13 +22,13 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore', DeprecationWarning)
     import mxnet  # noqa: E402, F401
 
-REPORT_NETWORKS, REPORT_OUTPUTS = 'regression of a network', 'printed by a section'
-REPO = pathlib.Path(__file__).resolve().parents[1]
+from tests.support import REPO, REPORT_NETWORKS, REPORT_OUTPUTS, SECRET  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def _wait_for_mxnet():
-    """MXNet computes in the background and raises late: wait, so that an error stays in its test."""
+    """MXNet computes in the background and raises late: wait, so that an error stays in its
+    test."""
     yield
     if 'mxnet' in sys.modules:
         sys.modules['mxnet'].npx.waitall()
@@ -47,6 +49,38 @@ def python():
                               env={**os.environ, **(env or {})}, text=True, capture_output=True,
                               **kwargs)
     return run
+
+
+@pytest.fixture
+def group(tmp_path):
+    """Start a script's group; yields a function -> (Popen, pids). Its processes have a mark."""
+    mark, started = uuid.uuid4().hex, []
+
+    def pids():
+        found = {}
+        for path in pathlib.Path('/proc').glob('[0-9]*'):
+            try:
+                if f'D2L_TEST_MARK={mark}'.encode() in (path / 'environ').read_bytes():
+                    found[int(path.name)] = (path / 'cmdline').read_bytes().decode().split('\0')
+            except OSError:                         # it ended meanwhile
+                pass
+        return found
+
+    def start(source, *options, **env):
+        script = tmp_path / 'script.py'
+        script.write_text(source)
+        started.append(subprocess.Popen(
+            [sys.executable, '-m', 'd2l.launch', '-n', '2', *options, script, 'argument'], cwd=REPO,
+            env={**os.environ, 'D2L_TEST_MARK': mark, 'D2L_TEST_SECRET': SECRET, **env}, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        return started[-1], pids
+    yield start
+    for popen in started:
+        popen.kill()
+        popen.wait()
+        popen.stdout.close()
+    for pid in pids():
+        os.kill(pid, signal.SIGKILL)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -2,8 +2,8 @@
 
     python -m tests.fuzz_exports FOLDER SEED COUNT
 
-Each line of standard output is `try <case>` and then `ok`, `refused`, `missing`, or `RAW <error>`. A
-process that dies says by its last line at what.
+Each line of standard output is `try <case>` and then `ok`, `refused`, `missing`, or `RAW <error>`.
+A process that dies says by its last line at what.
 """
 import copy
 import json
@@ -16,11 +16,16 @@ import sys
 import warnings
 
 SECONDS, MEMORY = 20, 12 * 2 ** 30      # that one of them may take
-VALUES = [0, -1, 1, 2, 7, 50, 10 ** 9, 2 ** 31, 2 ** 63, -2 ** 63, 10 ** 30, 0.5, 1e400, float('nan'), '',
-          'x', '0', '-1', 'None', '(0, 0)', '(-1,)', '()', '(1, 1, 1, 1, 1, 1, 1)', '(99999999, 99999999)',
-          'True', '\x00', 'é' * 9, None, True, [], [[]], {}, {'output': 0}, [0, 50, 0], [-1, 0, 0], [17, 7, 0]]
-ATTRIBUTES = ['0', '-1', '1', '3', '7', '(0, 0)', '(0,)', '(-1, -1)', '()', '(1, 1, 1)', '(3, 3)', 'None', '[]',
-              '2147483647', '-2147483648', '99999999999999999999', '(2147483647, 2147483647)', 'nan', '1e39',
+VALUES = [0, -1, 1, 2, 7, 50, 10 ** 9, 2 ** 31, 2 ** 63, -2 ** 63, 10 ** 30, 0.5, 1e400,
+          float('nan'), '',
+          'x', '0', '-1', 'None', '(0, 0)', '(-1,)', '()', '(1, 1, 1, 1, 1, 1, 1)',
+          '(99999999, 99999999)',
+          'True', '\x00', 'é' * 9, None, True, [], [[]], {}, {'output': 0}, [0, 50, 0], [-1, 0, 0],
+          [17, 7, 0]]
+ATTRIBUTES = ['0', '-1', '1', '3', '7', '(0, 0)', '(0,)', '(-1, -1)', '()', '(1, 1, 1)', '(3, 3)',
+              'None', '[]',
+              '2147483647', '-2147483648', '99999999999999999999', '(2147483647, 2147483647)',
+              'nan', '1e39',
               'max', 'lstm', 'True', '', 'relu', '(1,)', '(2, 0)', '100000', "(None, None)"]
 
 
@@ -79,7 +84,8 @@ def wired(content, draw):
     elif kind == 2:
         node['inputs'].append([draw.randrange(len(nodes)), 0, 0])
     elif node['inputs']:
-        node['inputs'][draw.randrange(len(node['inputs']))] = [draw.randrange(len(nodes)), draw.randrange(2), 0]
+        node['inputs'][draw.randrange(len(node['inputs']))] = [draw.randrange(len(nodes)),
+                                                               draw.randrange(2), 0]
     return content
 
 
@@ -101,9 +107,12 @@ def damaged(data, draw):
     return bytes(data)
 
 
-OPERATORS = ['Convolution', 'Pooling', 'FullyConnected', 'RNN', 'Reshape', '_npi_where', 'Custom', 'take',
-             '_foreach', '_npi_slice', 'Embedding', 'BatchNorm', 'SliceChannel', 'no_such_operator', 'null', '',
-             'Concat', 'transpose', '_npi_choice', 'Deconvolution', 'slice_like', '_CachedOp', '_copy']
+OPERATORS = ['Convolution', 'Pooling', 'FullyConnected', 'RNN', 'Reshape', '_npi_where', 'Custom',
+             'take',
+             '_foreach', '_npi_slice', 'Embedding', 'BatchNorm', 'SliceChannel', 'no_such_operator',
+             'null', '',
+             'Concat', 'transpose', '_npi_choice', 'Deconvolution', 'slice_like', '_CachedOp',
+             '_copy']
 
 
 def nets():
@@ -123,7 +132,8 @@ def nets():
                                     nn.Conv2DTranspose(2, 2, strides=2), nn.GlobalAvgPool2D(),
                                     nn.Dropout(.5), nn.Dense(3)), (images,)),
         'recurrent': (rnn.LSTM(4, 2, bidirectional=True), (steps,)),
-        'norms': (sequential(nn.LayerNorm(), nn.Dense(4, flatten=False), nn.LeakyReLU(.1)), (steps,)),
+        'norms': (sequential(nn.LayerNorm(), nn.Dense(4, flatten=False), nn.LeakyReLU(.1)),
+                  (steps,)),
         'words': (sequential(nn.Embedding(9, 4), nn.Dense(3)), (np.ones((2, 3)),)),
     }
     for net, args in made.values():
@@ -134,10 +144,13 @@ def nets():
         Y = X.reshape(2, 2, 2, 64).transpose(0, 2, 1, 3)
         Z = npx.batch_dot(Y.reshape(4, 2, 64), Y.reshape(4, 2, 64), transpose_b=True)
         mask = npx.sequence_mask(Z.swapaxes(0, 1), np.array([1., 2., 1., 1.]), True, value=-1e6)
-        return {'output': [npx.softmax(mask), np.take(X, i, axis=0, mode='clip'), X[0, :, 1:3, ::2]],
+        return {'output': [npx.softmax(mask), np.take(X, i, axis=0, mode='clip'),
+                           X[0, :, 1:3, ::2]],
                 'more': (np.concatenate([X, X * 2], axis=1), np.stack([X, X]), npx.one_hot(i, 3),
-                         np.repeat(X, 2, axis=1).sum(axis=(1, 2)), npx.pick(X[:, 0, 0], i), np.tile(X, (2, 1)),
-                         np.expand_dims(X, 1).squeeze(1), np.where(X > 0, X, X * 2), np.split(X, 2, axis=1),
+                         np.repeat(X, 2, axis=1).sum(axis=(1, 2)), npx.pick(X[:, 0, 0], i),
+                         np.tile(X, (2, 1)),
+                         np.expand_dims(X, 1).squeeze(1), np.where(X > 0, X, X * 2),
+                         np.split(X, 2, axis=1),
                          npx.topk(X, k=2, axis=1), X.argmax(axis=1), X.astype('int32') % 3,
                          np.ones((2, 1)) * X[:, 0, 0], npx.multibox_prior(X, [.5], [1]))}
     made['operators'] = operators, (images, np.array([0, 1]))
@@ -195,8 +208,10 @@ def main(folder, seed, count):
             load_exported(str(folder / 'hostile'))
             print('ok', flush=True)
         except (FileNotFoundError, ValueError) as error:
-            own = type(error) in (FileNotFoundError, ValueError) or type(error).__module__.startswith('d2l.')
-            print(f'refused {error}'.replace('\n', ' ')[:300] if own else f'RAW {error!r}', flush=True)
+            own = type(error) in (FileNotFoundError,
+                                  ValueError) or type(error).__module__.startswith('d2l.')
+            print(f'refused {error}'.replace('\n', ' ')[:300] if own else f'RAW {error!r}',
+                  flush=True)
         except Exception as error:
             print(f'RAW {error!r}'.replace('\n', ' ')[:300], flush=True)
 

@@ -1,4 +1,5 @@
-"""Exports that are killed, for tests/test_hybrid_saved.py: `python -m tests.kill_exports FOLDER COUNT`.
+"""Exports that are killed, for tests/test_hybrid_saved.py: `python -m tests.kill_exports FOLDER
+COUNT`.
 
 Children of this process export one net and another to the same place, and are killed: first at each
 renaming, then COUNT times at any moment. After each, the export there has to be one of the two.

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 import d2l
-from chapters.execute import tomllib
 from chapters.sections import ROOT
+from chapters.toml import tomllib
 from ci import build_lib
-from conftest import REPO
+from tests.support import REPO
 
 
 @pytest.fixture
@@ -56,7 +56,8 @@ MARK = '# Saved in the d2l package for later use'
     (f'{MARK}\ndef f():\n    return 1\n{MARK}\ndef g():\n    return 2',
      ['def f():\n    return 1', 'def g():\n    return 2']),
     (f'%matplotlib inline\n{MARK}\n@dec\ndef f():\n    return 1', ['@dec\ndef f():\n    return 1']),
-    (f'{MARK}\ndef f():  # saved in d2l\n    return 1\nf()', ['def f():  # saved in d2l\n    return 1\nf()']),
+    (f'{MARK}\ndef f():  # saved in d2l\n    return 1\nf()',
+     ['def f():  # saved in d2l\n    return 1\nf()']),
     ('x = 1', []),
 ])
 def test_what_is_saved(source, parts):

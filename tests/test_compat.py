@@ -14,7 +14,7 @@ import pytest
 import d2l_compat
 from chapters.execute import QUICK_SAMPLE_SIZE, quick_constants, shrink
 from chapters.sections import find, python_only
-from conftest import REPO
+from tests.support import REPO
 
 # Repair -> what a reader's code says, and where it is needed: in a process of its own, typed.
 CASES = {
@@ -270,7 +270,7 @@ NO_NUMPY = {'_multinomial', 'integer_types'}
 
 @pytest.mark.parametrize('path', READERS, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_mxnet_finds_all_that_it_reads_from_numpy(path):
-    if not path.relative_to(FOLDER).parts[0] in ('_cy3',):
+    if path.relative_to(FOLDER).parts[0] not in ('_cy3',):
         seen = d2l_compat._numpy_with_old_names(numpy)
         assert [(name, line) for name, line in reads(path)
                 if not hasattr(seen, name) and name not in NO_NUMPY] == []
@@ -319,8 +319,9 @@ def test_metrics_sum_in_float64():
 
 
 def test_the_repaired_compare_has_a_graph_and_a_gradient():
-    import d2l
     from mxnet import autograd, np
+
+    import d2l
 
     class Net(d2l.gluon.nn.Block):
         def forward(self, X):
@@ -384,13 +385,16 @@ def test_pandas_4_will_lack_an_option():
         pandas.set_option('future.infer_string', False)
 
 
-FORGOTTEN = ['np.zeros(())', 'x = np.arange(4)\nx.attach_grad()\nwith autograd.record():\n    2 * np.dot(x, x)',
+FORGOTTEN = ['np.zeros(())',
+             'x = np.arange(4)\nx.attach_grad()\nwith autograd.record():\n    2 * np.dot(x, x)',
              'net = gluon.nn.Dense(2)\nnet.initialize()\nnet(np.ones((2, 3)))']
 
 
 @pytest.mark.parametrize('code', FORGOTTEN, ids=['zeros', 'dot', 'net'])
 def test_who_forgets_set_np_is_told(python, code):
-    done = python('-c', f'import d2l_finder\nd2l_finder.install()\nfrom mxnet import autograd, gluon, np\n'
+    done = python('-c',
+                  'import d2l_finder\nd2l_finder.install()\n'
+                  'from mxnet import autograd, gluon, np\n'
                         f'{code}')
     assert done.returncode == 1
     assert done.stderr.strip().split('\n')[-1].startswith('d2l: Say npx.set_np() after the imports')

@@ -19,9 +19,9 @@ import threading
 import time
 import zipfile
 
+import cv2
 import numpy as np
 import pandas as pd
-import cv2
 import pytest
 from mxnet import gluon, recordio, test_utils
 from mxnet.contrib import text
@@ -69,7 +69,8 @@ SAMPLE_SHA1 = {
     'models/resnet18_v2-a81db45f.zip': '1b1deebda6ce6ed8ef9b5a1a0939551363b10947',
     'pikachu.zip': '3a8ad8b4b34610651c8d61c0bc6f233246f728d3',
     'VOCtrainval_11-May-2012.tar': 'fc95c130824cb7e28ff60064de8959f51aed4a95'
-    if int(cv2.__version__.split('.')[0]) < 5 else '4dd17313bdf56d5e0b9c6d6b95d93a1e202a4ba3',    # by OpenCV
+    # by OpenCV
+    if int(cv2.__version__.split('.')[0]) < 5 else '4dd17313bdf56d5e0b9c6d6b95d93a1e202a4ba3',
     'models/vgg19-ad2f660d.zip': '72f43944b9cd6c807a6105953fc11cc758daca5f',
     'kaggle_cifar10_tiny.zip': '80a2910f5fc8566883fc2a1e42b60562df4b671f',
     'kaggle_dog_tiny.zip': '08aaa80cf78bcc36c4610c7d72a7060acf707213',

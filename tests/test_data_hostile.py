@@ -1,4 +1,5 @@
-"""d2l.data against hostile archives and servers: never a wrong file, never a raw error, never a hang."""
+"""d2l.data against hostile archives and servers: never a wrong file, never a raw error, never a
+hang."""
 import gc
 import gzip
 import hashlib
@@ -26,8 +27,9 @@ SHA1 = hashlib.sha1(CONTENT).hexdigest()
 pytestmark = [
     pytest.mark.timeout(300),
     # requests leaves the socket of an answer that it cannot read to the garbage collector
-    pytest.mark.filterwarnings('ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning',
-                               'ignore:unclosed <socket:ResourceWarning')]
+    pytest.mark.filterwarnings(
+        'ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning',
+        'ignore:unclosed <socket:ResourceWarning')]
 
 
 # ------------------------------------------------------------------ archives
@@ -105,7 +107,8 @@ HOSTILE = {
     'tar, long names': ('.tar', lambda: headers(tarfile.GNUTYPE_LONGNAME, 5000)),
     'tar, NUL in a pax name': ('.tar', lambda: tar(member('é', pax_headers={'path': 'a\0b'}),
                                                    kind=tarfile.PAX_FORMAT)),
-    'tar, no name': ('.tar', lambda: tar(member('./'))), 'tar, dots': ('.tar', lambda: tar(member('a/..'))),
+    'tar, no name': ('.tar', lambda: tar(member('./'))),
+    'tar, dots': ('.tar', lambda: tar(member('a/..'))),
     'tar, huge': ('.tar', lambda: huge()),
     'tar, a file twice': ('.tar', lambda: tar(member('a/x'), member('./a/x', b'2'))),
     'tar, a file and a folder': ('.tar', lambda: tar(member('a'), member('a/x'))),
@@ -113,7 +116,9 @@ HOSTILE = {
     'zip, encrypted': ('.zip', encrypted), 'zip, LZMA': ('.zip', broken_lzma),
     'zip, a method of the future': ('.zip', lambda: with_method(99)),
     'zip, a name of NUL': ('.zip', lambda: bytearray(bytes(zipped()).replace(b'a/x', b'\0\0\0'))),
-    **{f'tar, a {name} of 32 MiB': ('.tar.gz', lambda kind=kind: gzip.compress(header(kind) + bytes(2 ** 25) + tar(
+    **{f'tar, a {name} of 32 MiB': ('.tar.gz',
+                                    lambda kind=kind: gzip.compress(header(kind) + bytes(2 ** 25)
+                                                                    + tar(
         member('a/x')), 1)) for name, kind in {
             'long name': tarfile.GNUTYPE_LONGNAME, 'long link': tarfile.GNUTYPE_LONGLINK,
             'pax header': tarfile.XHDTYPE, 'global pax header': tarfile.XGLTYPE}.items()},
@@ -129,7 +134,8 @@ HOSTILE = {
         member('a/x', pax_headers={'path': '../x'}), kind=tarfile.PAX_FORMAT)),
     'zip, larger than it says': ('.zip', lambda: with_size(5)),
     'zip, smaller than it says': ('.zip', lambda: with_size(2 ** 24)),
-    'zip, a link': ('.zip', lambda: with_mode(0o120777)), 'zip, a pipe': ('.zip', lambda: with_mode(0o010644)),
+    'zip, a link': ('.zip', lambda: with_mode(0o120777)),
+    'zip, a pipe': ('.zip', lambda: with_mode(0o010644)),
     'zip, a file and a folder': ('.zip', lambda: zipped(**{'x': b'1', 'x/y': b'2'})),
     'zip, a long name': ('.zip', lambda: zipped(**{'x' * 5000: b'1'})),
 }
@@ -200,14 +206,17 @@ def test_a_hostile_archive_is_refused(name, tmp_path):
 def test_archives_with_random_damage(tmp_path):
     """Hundreds of them: each is refused or extracted, and nothing is left or outside."""
     draw, refused = random.Random(0), 0
-    good = [('.tar', tar(member('a/x', CONTENT), member('a/y'), member('é' * 60, pax_headers={'comment': 'x'}),
+    good = [('.tar', tar(member('a/x', CONTENT), member('a/y'),
+                         member('é' * 60, pax_headers={'comment': 'x'}),
                          kind=tarfile.PAX_FORMAT)),
-            ('.zip', zipped()), ('.zip', zipped(zipfile.ZIP_LZMA)), ('.zip', zipped(zipfile.ZIP_BZIP2))]
+            ('.zip', zipped()), ('.zip', zipped(zipfile.ZIP_LZMA)),
+            ('.zip', zipped(zipfile.ZIP_BZIP2))]
     for number in range(ARCHIVES):
         ext, data = draw.choice(good)
         data = bytearray(data)
         for _ in range(draw.choice((1, 1, 3))):
-            at = draw.randrange(len(data)) if draw.random() < .5 else draw.randrange(600) % len(data)
+            at = draw.randrange(len(data)) if draw.random() < .5 else draw.randrange(600) % len(
+                data)
             kind = draw.randrange(4)
             if kind == 0:
                 data[at] ^= 1 << draw.randrange(8)
@@ -233,7 +242,8 @@ def test_a_failure_at_the_destination_leaves_all_as_it_was(ext, tmp_path):
     target = tmp_path / 'target'
     (target / 'a' / 'y').mkdir(parents=True)
     (target / 'a' / 'x').write_text('mine')
-    data = zipped(x=b'1', y=b'2') if ext == '.zip' else tar(member('b/new'), member('a/x'), member('a/y'))
+    data = zipped(x=b'1', y=b'2') if ext == '.zip' else tar(member('b/new'), member('a/x'),
+                                                            member('a/y'))
     assert attempt(tmp_path, ext, bytes(data))
     assert (target / 'a' / 'x').read_text() == 'mine' and not (target / 'b').exists()
 
@@ -244,7 +254,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
             'with files.new_folder(sys.argv[1]) as new:\n'
             '    open(os.path.join(new, "part"), "w").close(); print("here", flush=True)\n'
             '    time.sleep(600)')
-    child = subprocess.Popen([sys.executable, '-c', code, str(tmp_path), os.path.dirname(files.__file__)],
+    child = subprocess.Popen([sys.executable, '-c', code, str(tmp_path),
+                              os.path.dirname(files.__file__)],
                              stdout=subprocess.PIPE, text=True)
     with child:
         assert child.stdout.readline() == 'here\n'
@@ -300,7 +311,8 @@ class Server(threading.Thread):
 def answer(status='200 OK', *headers, body=CONTENT):
     length = [] if any(h.lower().startswith('content-length') for h in headers) else [
         f'Content-Length: {len(body)}']
-    return '\r\n'.join([f'HTTP/1.1 {status}', *headers, *length, 'Connection: close', '', '']).encode(
+    return '\r\n'.join([f'HTTP/1.1 {status}', *headers, *length, 'Connection: close', '',
+                        '']).encode(
         'latin-1') + body
 
 
@@ -314,7 +326,8 @@ WRONG = {
     'two lengths': answer('200 OK', 'Content-Length: 5', 'Content-Length: 7'),
     'lengths in one': answer('200 OK', 'Content-Length: 5, 7'),
     'length too large': answer('200 OK', f'Content-Length: {len(CONTENT) + 1}'),
-    'no location': answer('302 Found'), 'location of no host': answer('302 Found', 'Location: http://'),
+    'no location': answer('302 Found'),
+    'location of no host': answer('302 Found', 'Location: http://'),
     'location of brackets': answer('302 Found', 'Location: http://[::1'),
     'location of a bad port': answer('302 Found', 'Location: http://127.0.0.1:99999/x'),
     'location of letters as a port': answer('302 Found', 'Location: http://x:y/'),
@@ -331,9 +344,11 @@ WRONG = {
     'no gzip': answer('200 OK', 'Content-Encoding: gzip'),
     'gzip that ends': answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED[:-12]),
     'nearly nothing of gzip': answer('200 OK', 'Content-Encoding: gzip', body=GZIPPED[:12]),
-    'gzip in chunks': answer('200 OK', 'Transfer-Encoding: gzip, chunked', body=b'%x\r\n%b\r\n0\r\n\r\n' % (
+    'gzip in chunks': answer('200 OK', 'Transfer-Encoding: gzip, chunked',
+                             body=b'%x\r\n%b\r\n0\r\n\r\n' % (
         len(GZIPPED), GZIPPED)),
-    'no length': ENDLESS + CONTENT[:100], 'no length, HTTP/1.0': b'HTTP/1.0 200 OK\r\n\r\n' + CONTENT[:100],
+    'no length': ENDLESS + CONTENT[:100],
+    'no length, HTTP/1.0': b'HTTP/1.0 200 OK\r\n\r\n' + CONTENT[:100],
     'no length, gzip': ENDLESS[:-2] + b'Content-Encoding: gzip\r\n\r\n' + GZIPPED[:-12],
     'HTTP/0.9': CONTENT, 'chunks without an end': answer(
         '200 OK', 'Transfer-Encoding: chunked', body=b'%x\r\n%b\r\n' % (len(CONTENT), CONTENT)),
@@ -392,7 +407,8 @@ DRIPS = {
     'of the body': [answer('200 OK', 'Content-Length: 100000', body=b''), *[b'x'] * 1000],
     'of answers to wait for': [b'HTTP/1.1 100 Continue\r\n\r\n'] * 50,
     'of the headers': [b'HTTP/1.1 200 OK\r\n', *[b'X: y\r\n'] * 50], 'of one header': [b'H'] * 1000,
-    'of chunks': [answer('200 OK', 'Transfer-Encoding: chunked', body=b''), *[b'1\r\nx\r\n'] * 1000],
+    'of chunks': [answer('200 OK', 'Transfer-Encoding: chunked', body=b''),
+                  *[b'1\r\nx\r\n'] * 1000],
 }
 
 

@@ -16,7 +16,6 @@ import d2l
 import d2l_compat
 import d2l_cuda
 import d2l_finder
-from conftest import REPO
 from d2l import device
 from d2l.device import __main__ as report
 
@@ -53,7 +52,8 @@ def driver(folder, version=12020, error=0, init=0, without=(), gpus=(H100, A100)
     answers.update({f'{name}(void)': 'return 0;' for name in d2l_cuda.FUNCTIONS
                     if name not in known})
     source = '#include <string.h>\n'
-    source += f'const char *names[{MANY}] = {{' + ', '.join(f'"{gpu.name}"' for gpu in gpus) + '};\n'
+    source += f'const char *names[{MANY}] = {{' + ', '.join(f'"{gpu.name}"'
+                                                            for gpu in gpus) + '};\n'
     source += f'int capability[{MANY}][2] = {{' + ', '.join(
         '{%d, %d}' % gpu.capability for gpu in gpus) + '};\n'
     source += ''.join(f'int {head} {{ {body} }}\n' for head, body in answers.items()

@@ -100,7 +100,8 @@ def test_other_devices_are_refused(text, capsys):
 
 def test_a_reader_can_let_cpu_contexts_stand_for_gpus(python):
     """In a notebook, where the runner's option is not."""
-    done = python('-c', 'import d2l\nd2l.device.stand_in(2)\nfrom mxnet import context, gluon, np, npx\n'
+    done = python('-c',
+                  'import d2l\nd2l.device.stand_in(2)\nfrom mxnet import context, gluon, np, npx\n'
                         'print(npx.num_gpus(), npx.gpu(), npx.gpu(1), context.gpu(1))\n'
                         'print(d2l.try_gpu(), d2l.try_gpu(1), d2l.try_gpu(2), d2l.try_all_gpus())')
     assert done.stdout.split('\n')[:2] == PRINTS[:2], done.stderr

@@ -31,9 +31,11 @@ found = d2l.show_images(np.zeros((2, 3, 3)), 1, 2)
 @pytest.mark.parametrize('ipython', [False, True])
 def test_each_figure_is_written_and_its_path_printed_once(python, tmp_path, ipython):
     """Both of two plots, a growing curve, a figure of two axes, pictures."""
-    args = ['-m', 'IPython', '--simple-prompt', '--no-banner', '--colors=NoColor', '-c'] if ipython \
+    args = ['-m', 'IPython', '--simple-prompt', '--no-banner', '--colors=NoColor',
+            '-c'] if ipython \
         else ['-c']
-    done = python(*args, PLOTS, cwd=tmp_path, env={'D2L_FIGURES': 'here', 'IPYTHONDIR': str(tmp_path)})
+    done = python(*args, PLOTS, cwd=tmp_path,
+                  env={'D2L_FIGURES': 'here', 'IPYTHONDIR': str(tmp_path)})
     assert (done.returncode, done.stderr) == (0, '')
     names = [f'here/figure-{i}.svg' for i in range(1, 6)]
     assert done.stdout.split() == names and '\x1b' not in done.stdout

@@ -3,23 +3,19 @@ import os
 import random
 import re
 
-import numpy as onp
 import pytest
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
-import train_small
 from chapters.execute import execute
 from chapters.sections import find
 from ci.outputs import printed_text
-from conftest import REPO
 from d2l import distributed
+from tests import train_small
+from tests.support import REPO, TOLERANCE, assert_same, parameters
 
 SCRIPT = REPO / 'tests' / 'train_small.py'
 EPOCHS = 3
-TOLERANCE = 1e-6        # of float32 sums in another order; weights are about 0.3
-
-
 @pytest.fixture(autouse=True)
 def _numpy_semantics():
     npx.set_np()
@@ -53,16 +49,6 @@ def whole(two_workers, tmp_path_factory):
             assert done.returncode == 0, done.stderr
         return folder
     return run
-
-
-def parameters(path):
-    return {name: array.asnumpy() for name, array in npx.load(str(path)).items()}
-
-
-def assert_same(first, second, tolerance=0):
-    assert first.keys() == second.keys()
-    for name in first:
-        onp.testing.assert_allclose(first[name], second[name], rtol=0, atol=tolerance)
 
 
 @pytest.mark.xdist_group('two_workers')
@@ -288,7 +274,8 @@ def test_a_checkpoint_is_found_whatever_its_folder_is_called(name, tmp_path):
     assert distributed.trainer(one_layer(), 'sgd', checkpoint=tmp_path / name).epoch == 3
 
 
-@pytest.mark.parametrize('name', ['epoch-x1', 'epoch-old-9', 'epoch-9 copy 2', 'epoch-09', 'my epoch-9'])
+@pytest.mark.parametrize('name',
+                         ['epoch-x1', 'epoch-old-9', 'epoch-9 copy 2', 'epoch-09', 'my epoch-9'])
 def test_what_is_beside_a_checkpoint_is_none(name, checkpoint):
     (checkpoint[0] / name).mkdir()
     assert distributed.trainer(one_layer(), 'adam', checkpoint=checkpoint[0]).epoch == 1

@@ -7,9 +7,10 @@ from ci.networks import NETWORKS
 # what differs, by at most how much (ten times what was measured), and why
 HANDED_BACK = ('an input is a result as well: eager adds up all its gradients in one sum, a graph '
                'its own ones first')
-ONEDNN_SUM = ('three or more gradients of one array: MXNet adds them in another order where all lie '
-              "in oneDNN's layout, and memory that is planned ahead has the plain one; 0.0 with "
-              'MXNET_MKLDNN_ENABLED=0. Adam then divides gradients of about 0 by their own size')
+ONEDNN_SUM = (
+    'three or more gradients of one array: MXNet adds them in another order where all lie '
+    "in oneDNN's layout, and memory that is planned ahead has the plain one; 0.0 with "
+    'MXNET_MKLDNN_ENABLED=0. Adam then divides gradients of about 0 by their own size')
 ONEDNN_NORM = ("BatchNorm of a residual sum, in prediction: oneDNN's or MXNet's own, by the layout "
                'that its input is left in; 0.0 with MXNET_MKLDNN_ENABLED=0. Stock hybridize, too')
 NOT_EXACT = {

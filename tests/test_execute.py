@@ -110,9 +110,11 @@ def test_a_process_that_dies_is_said(listing, progress, section):
 @pytest.mark.parametrize('setup', ['import os; os._exit(1)', 'import os; os.kill(os.getpid(), 9)'])
 def test_a_process_that_dies_while_it_starts_is_said(setup, section, tmp_path, monkeypatch):
     (tmp_path / 'sitecustomize.py').write_text(
-        f"import sys\nif 'ipykernel_launcher' in ' '.join(getattr(sys, 'orig_argv', [])):\n    {setup}\n")
+        "import sys\nif 'ipykernel_launcher' in ' '.join(getattr(sys, 'orig_argv', [])):\n"
+        f"    {setup}\n")
     monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    with pytest.raises(execute.CellFailed, match='section 99.1: its process ended while it started'):
+    with pytest.raises(execute.CellFailed,
+                       match='section 99.1: its process ended while it started'):
         execute.execute(section(PRINTING))
 
 
@@ -137,7 +139,8 @@ display.display(fig)
 
 
 def test_a_cell_that_clears_and_prints_says_sample_data_too(section):
-    source = SAMPLE[:SAMPLE.index('for i')] + 'for i in range(3):\n    display.clear_output(wait=True)\n    print(i)\n'
+    source = SAMPLE[:SAMPLE.index(
+        'for i')] + 'for i in range(3):\n    display.clear_output(wait=True)\n    print(i)\n'
     nb, _ = execute.execute(section(source))
     said = ''.join(output['text'] for output in nb.cells[1].outputs)
     assert said.count(fetch.NOTICE) == 1 and '2\n' in said and '1\n' not in said
@@ -157,18 +160,21 @@ def test_the_notebook_and_the_page_say_sample_data_and_quick(section, monkeypatc
     written = nbformat.read(notebook, 4)
     assert written.metadata.d2l.data == 'sample' and written.metadata.d2l.quick is True
     for text in written.cells[0].source, page.read_text():
-        assert 'sample data' in text and 'fra-eng' in text and 'say nothing about the real data' in text
+        assert 'sample data' in text and 'fra-eng' in text
+        assert 'say nothing about the real data' in text
         assert 'num_epochs = 1' in text and 'Shrunken' in text
 
 
-def test_a_run_of_real_constants_without_data_says_only_what_it_took(section, monkeypatch, tmp_path):
+def test_a_run_of_real_constants_without_data_says_only_what_it_took(section, monkeypatch,
+                                                                     tmp_path):
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
     made = section(PRINTING)
     nb, _ = execute.execute(made)
     notebook, _ = cli.write_pages(made, nb)
     first, *others = nbformat.read(notebook, 4).cells
-    assert re.fullmatch(r'# 99.2 A section that prints\n\n> The cells took \d+ s on this machine .*',
-                        first.source)
+    assert re.fullmatch(
+        r'# 99.2 A section that prints\n\n> The cells took \d+ s on this machine .*',
+        first.source)
     assert [cell.outputs for cell in others] == [cell.outputs for cell in nb.cells[1:]]
 
 
@@ -198,7 +204,8 @@ print('no figure')
 @pytest.mark.parametrize('quick', [False, True])
 def test_what_is_said_of_numbers_stands_in_the_notebook_on_the_page_and_in_the_terminal(
         section, monkeypatch, tmp_path, capsys, quick):
-    """In the first cell, in the metadata, beside every figure, and on each line that names a file."""
+    """In the first cell, in the metadata, beside every figure, and on each line that names a
+    file."""
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
     monkeypatch.setattr(execute, 'quick_constants', lambda number: ({'num_epochs': '1'}, {}))
     monkeypatch.setattr(cli, 'find', lambda *names: [section(FIGURES, '15.1')])
@@ -224,7 +231,8 @@ def test_what_is_said_of_numbers_stands_in_the_notebook_on_the_page_and_in_the_t
     ('num_epochs = 10', {'num_epochs': '1'}, 'num_epochs = 1'),
     ('lr, num_epochs = 0.9, 10  # ten', {'num_epochs': '1'}, 'lr, num_epochs = 0.9, 1  # ten'),
     ('def f():\n    n = 5\n    return n', {'n': '2'}, 'def f():\n    n = 2\n    return n'),
-    ('%matplotlib inline\nα, n = "é", (1 +\n  2)', {'n': '3'}, '%matplotlib inline\nα, n = "é", (3)'),
+    ('%matplotlib inline\nα, n = "é", (1 +\n  2)', {'n': '3'},
+     '%matplotlib inline\nα, n = "é", (3)'),
     ('n = 1; m = n; n = 2', {'n': '7'}, 'n = 7; m = n; n = 7'),
     ('f(n=5)\nn = 5', {'n': '1'}, 'f(n=5)\nn = 1'),
     ('A[1024, 10240] = range(0, 1024)', {'1024': '64'}, 'A[64, 10240] = range(0, 64)'),

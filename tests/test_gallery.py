@@ -16,10 +16,10 @@ import pytest
 import d2l
 from chapters import __main__ as cli
 from chapters import execute
-from chapters.gallery import cache, conf, pages
-from chapters.execute import tomllib
 from chapters.sections import Section, all_sections, find
+from chapters.toml import tomllib
 from ci import report, verbatim
+from gallery import cache, conf, pages
 
 RESNET, = find('7.6')
 SAMPLE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)\n'
@@ -191,7 +191,8 @@ def test_a_listing_whose_docstring_is_ours_leads_to_the_api():
 
 
 CODE = ('<p>before</p>' + conf.CELL + '><span class="n">np</span></div>'
-        + conf.CELL + '><span class="k">class</span><span class="w"> </span><span class="nc">A</span>'
+        + conf.CELL
+        + '><span class="k">class</span><span class="w"> </span><span class="nc">A</span>'
         + '<span class="n">d2l</span><span class="o">.</span><span class="n">B</span>'
         + '<span class="n">d2l</span><span class="o">.</span><span class="n">C</span></div>')
 NAMES = {'A': ('here', 1), 'B': ('there', 4), 'D': (None, None)}
@@ -260,7 +261,7 @@ def sphinx(tmp_path, python):
             page.write_text(':orphan:\n\nA section\n=========\n')
         (tmp_path / 'api.rst').write_text(api)
         done = python('-m', 'sphinx', '-q', '-W', '--keep-going', '-b', 'dummy', '-c',
-                      cache.ROOT / 'gallery', '-D', 'root_doc=api',
+                      cache.HERE, '-D', 'root_doc=api',
                       '-D', 'extensions=sphinx.ext.autodoc', '-D', 'html_theme=basic',
                       tmp_path, tmp_path / 'out')
         return done.returncode, done.stderr
@@ -283,8 +284,8 @@ def test_a_docstring_that_sphinx_does_not_take_is_found(sphinx, tmp_path, monkey
 
 ENDED = """
 import sys
-from chapters.gallery import cache
 from chapters.sections import find
+from gallery import cache
 cache.GALLERY = cache.BUILD.__class__(sys.argv[1])
 if __name__ == '__main__':
     cache.execute_all(find('2.5', '2.6', '2.7', '3.1'), True, 1)
@@ -350,7 +351,8 @@ def test_only_figures_without_pictures_turn_their_colours():
     nb.metadata['d2l']['quick'] = False
     first, second = [cell for cell in nb.cells if cell.cell_type == 'code'][:2]
     for cell, inside in (first, ''), (second, '<image href="data:..."/>'):
-        cell.outputs = [nbformat.v4.new_output('display_data', {'image/svg+xml': SVG.format(inside)})]
+        cell.outputs = [nbformat.v4.new_output('display_data',
+                                               {'image/svg+xml': SVG.format(inside)})]
     page = nbformat.reads(pages.section_page(section, nb), 4)
     marked = [cell.metadata.get('mystnb') for cell in page.cells if cell.cell_type == 'code'][:2]
     assert marked == [{'image': {'classes': 'drawn'}}, None]

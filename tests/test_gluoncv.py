@@ -11,9 +11,9 @@ import d2l
 from ci import modes, numbers, stored
 from ci.networks import GLUONCV
 from d2l import vision
+from tests.support import FEW
 
 npx.set_np()
-FEW = ['gluoncv_resnet18_v1', 'gluoncv_simple_pose_resnet18_v1b', 'gluoncv_yolo3_mobilenet1.0_voc']
 SLOW = pytest.mark.skipif('D2L_TEST_ALL' not in os.environ, reason='slow to build: D2L_TEST_ALL=1')
 ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.xdist_group(row.name),
                                               *[SLOW] * (row.name not in FEW)])
@@ -89,7 +89,8 @@ def boxes():
     return net
 
 
-SETTINGS = {    # what a network is told -> the shape of its first result, and the largest class there is
+# what a network is told -> the shape of its first result, and the largest class there is
+SETTINGS = {
     'set_nms': (lambda net: net.set_nms(nms_thresh=.4, nms_topk=20, post_nms=5), (1, 5, 1), 19),
     'an attribute': (lambda net: setattr(net, 'post_nms', 7), (1, 7, 1), 19),
     'an attribute of the network': (lambda net: setattr(net.net, 'post_nms', 8), (1, 8, 1), 19),

@@ -23,10 +23,9 @@ from hypothesis import strategies as st
 from mxnet import autograd, init, np, npx
 from mxnet.gluon import nn
 
-from conftest import REPO
 from d2l import distributed
 from d2l_group import member, messages, scheduler, server
-from test_launch import LOOPBACK, group, roles, said_by  # noqa: F401
+from tests.support import LOOPBACK, roles, said_by
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 LIMIT = 2               # seconds, of the groups that hang here
@@ -299,7 +298,7 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
 
 
 @root
-def test_another_user_gets_nowhere(group):      # noqa: F811
+def test_another_user_gets_nowhere(group):
     popen, pids = group('import time; print("steps"); time.sleep(600)')
     assert 'steps' in popen.stdout.readline() + popen.stdout.readline()
     env = next(pathlib.Path(f'/proc/{pid}/environ').read_text() for pid, command in pids().items()
@@ -641,7 +640,7 @@ HANGS = {
 
 
 @pytest.mark.parametrize('what', HANGS)
-def test_who_waits_in_vain_is_told(group, what):        # noqa: F811
+def test_who_waits_in_vain_is_told(group, what):
     status, says = HANGS[what]
     start = time.monotonic()
     popen, pids = group(f'{COMMON}\nif rank == 1:\n    {what}\nelse:\n    barrier()\n', '--limit',
@@ -653,7 +652,7 @@ def test_who_waits_in_vain_is_told(group, what):        # noqa: F811
 
 
 @pytest.mark.parametrize('role', ['server', 'scheduler'])
-def test_a_server_or_scheduler_that_is_stopped_is_noticed(group, role):     # noqa: F811
+def test_a_server_or_scheduler_that_is_stopped_is_noticed(group, role):
     popen, pids = group(f'{COMMON}\nprint("steps"); time.sleep(600)', '--limit', str(LIMIT))
     assert 'steps' in popen.stdout.readline() + popen.stdout.readline()
     pid, = [pid for pid, command in pids().items() if role in command]
@@ -663,7 +662,7 @@ def test_a_server_or_scheduler_that_is_stopped_is_noticed(group, role):     # no
     assert popen.returncode not in (0, None) and pids() == {}
 
 
-def test_a_launcher_with_long_lines_stays_small(group):      # noqa: F811
+def test_a_launcher_with_long_lines_stays_small(group):
     popen, pids = group('import sys\nfor _ in range(300): sys.stdout.write("x" * 1000000)')
     size, largest = 0, 0
     for line in popen.stdout:
@@ -675,7 +674,7 @@ def test_a_launcher_with_long_lines_stays_small(group):      # noqa: F811
     assert 0 < largest < 100000         # KiB
 
 
-def test_nothing_ends_a_group_that_works(group):        # noqa: F811
+def test_nothing_ends_a_group_that_works(group):
     """Twice as long as the limit without a step, but nobody waits; then a wait that is short."""
     popen, pids = group(f'{COMMON}\ntime.sleep({2 * LIMIT} + rank); print(barrier(7 * (1 + rank)))',
                         '--limit', str(LIMIT))
@@ -683,7 +682,7 @@ def test_nothing_ends_a_group_that_works(group):        # noqa: F811
     assert sorted(said.splitlines()) == ['[worker 0] 7', '[worker 1] 7'] and popen.returncode == 0
 
 
-def test_a_process_that_a_worker_starts_is_none(group):        # noqa: F811
+def test_a_process_that_a_worker_starts_is_none(group):
     popen, pids = group(f'''{COMMON}
 if os.fork():
     os.wait()
@@ -715,7 +714,7 @@ for _ in range((5, 3)[distributed.rank()]):
 
 
 @pytest.mark.parametrize('after', ['', 'distributed.barrier()', 'trainer.save(1)'])
-def test_unequal_numbers_of_minibatches_are_named(group, tmp_path, after):      # noqa: F811
+def test_unequal_numbers_of_minibatches_are_named(group, tmp_path, after):
     script = UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}")
     popen, pids = group(script + after)
     said = popen.communicate(timeout=60)[0]
@@ -725,9 +724,12 @@ def test_unequal_numbers_of_minibatches_are_named(group, tmp_path, after):      
                      said) and popen.returncode == 1 and pids() == {}
 
 
-def test_a_child_of_a_worker_cannot_save(group, tmp_path):        # noqa: F811
-    """It has the worker's connections: a word on them, and the servers would refuse the worker's next."""
-    popen, pids = group(f'''{UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}").replace("(5, 3)", "(2, 2)")}
+def test_a_child_of_a_worker_cannot_save(group, tmp_path):
+    """It has the worker's connections: a word on them, and the servers would refuse the worker's
+    next."""
+    checkpointed = UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}").replace(
+        '(5, 3)', '(2, 2)')
+    popen, pids = group(f'''{checkpointed}
 import os, sys
 if distributed.rank() == 0:
     if os.fork() == 0:
@@ -747,7 +749,8 @@ trainer.save(2)''')
 def test_numbers_of_any_library_reach_the_servers(servers, number):
     """As a size of a minibatch, and as a learning rate."""
     servers(1)
-    net, number = nn.Dense(1, in_units=1, use_bias=False), np.array(3.) if number == 'np' else number
+    net, number = nn.Dense(1, in_units=1,
+                           use_bias=False), np.array(3.) if number == 'np' else number
     net.initialize(init.Constant(0))
     trainer = distributed.trainer(net, 'sgd', {'learning_rate': number})
     for rate in number, number * 2:
@@ -801,7 +804,8 @@ def test_a_worker_of_anothers_rank_is_refused_and_not_heard(monkeypatch):
     right, wrong, other = Channel(), Channel(), Channel()
     arrays, data = server.pack({'0': onp.ones(2, 'float32')})
     start = {'do': 'start', 'optimizer': {'name': 'sgd', 'numbers': {}}, 'arrays': arrays}
-    asked = iter([(7, other, {'do': 'join', 'server': 0}, b''), (0, right, {'do': 'join', 'server': 0}, b''),
+    asked = iter([(7, other, {'do': 'join', 'server': 0}, b''),
+                  (0, right, {'do': 'join', 'server': 0}, b''),
                   (0, wrong, {'do': 'join', 'server': 0}, b''), (0, wrong, {'do': 'no such'}, b''),
                   (0, right, start, data[0].tobytes())])
 

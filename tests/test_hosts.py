@@ -10,11 +10,9 @@ import time
 
 import pytest
 
-import train_small
-from conftest import REPO
 from d2l import launch
-from test_distributed import TOLERANCE, assert_same, parameters
-from test_launch import GONE, STEPS, both_step, group  # noqa: F401
+from tests import train_small
+from tests.support import GONE, REPO, STEPS, TOLERANCE, assert_same, both_step, parameters
 
 ROOT = os.geteuid() == 0
 SSHD = shutil.which('sshd', path=f'{os.environ["PATH"]}:/usr/sbin')

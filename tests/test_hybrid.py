@@ -3,9 +3,7 @@ import copy
 import gc
 import pickle
 import random
-import re
 import threading
-import warnings
 
 import mxnet as mx
 import numpy as onp
@@ -16,89 +14,25 @@ from mxnet.gluon import nn, rnn
 from ci.exact import compare
 from d2l import hybrid
 from d2l.hybrid import TraceError, block, compile, hybridize
-from d2l.hybrid import trace as tracing
+from tests.support import (
+    Model,
+    Plain,
+    Residual,
+    ScratchNorm,
+    branch,
+    counted,
+    dense_net,
+    in_threads,
+    randn,
+    ready,
+)
 
 npx.set_np()
 pytestmark = [pytest.mark.filterwarnings(f'ignore:{name} has been renamed:DeprecationWarning')
-              for name in ('ndarray.context', 'ndarray.as_in_context')]  # Gluon's own code does that
+              # Gluon's own code does that
+              for name in ('ndarray.context', 'ndarray.as_in_context')]
 EXACT = dict.fromkeys(
     ('predict', 'train', 'input gradients', 'gradients', 'statistics', 'steps'), 0.0)
-
-
-def randn(*shape, seed=0, ctx=None):
-    return np.array(onp.random.RandomState(seed).randn(*shape).astype('float32'), ctx=ctx)
-
-
-def ready(net, *inputs, **kwargs):
-    """net, initialized, shapes known."""
-    mx.random.seed(3)
-    net.initialize(mx.init.Normal(0.5), force_reinit=True, **kwargs)
-    if inputs:
-        with autograd.pause():
-            net(*inputs)
-    return net
-
-
-def dense_net(*middle):
-    net = nn.Sequential()
-    net.add(nn.Dense(8, activation='relu'), *middle, nn.Dense(3))
-    return net
-
-
-def counted(monkeypatch):
-    """A list that gets an item for each trace that succeeds."""
-    traces = []
-
-    class Counted(tracing.Trace):
-        def __init__(self, *args):
-            super().__init__(*args)
-            traces.append(args)
-    monkeypatch.setattr(block, 'Trace', Counted)
-    return traces
-
-
-class Plain(nn.Block):
-    """A Block around a function of itself and its arguments; attributes as given."""
-
-    def __init__(self, function, **attributes):
-        super().__init__()
-        self.function = function
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-    def forward(self, *args):
-        return self.function(self, *args)
-
-
-class Residual(nn.Block):
-    """As in 7.6: convolutions, batch normalization, a Python branch."""
-
-    def __init__(self, channels, **kwargs):
-        super().__init__(**kwargs)
-        self.conv, self.bn = nn.Conv2D(channels, 3, padding=1), nn.BatchNorm()
-        self.skip = nn.Conv2D(channels, 1)
-
-    def forward(self, X):
-        Y = npx.relu(self.bn(self.conv(X)))
-        return npx.relu(Y + self.skip(X) if self.skip else X)
-
-
-class ScratchNorm(nn.Block):
-    """As in 7.5: batch normalization whose statistics are plain arrays, replaced in forward."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.gamma = self.params.get('gamma', shape=(1, 8), init=mx.init.One())
-        self.moving_mean = np.zeros((1, 8))
-
-    def forward(self, X):
-        if self.moving_mean.ctx != X.ctx:
-            self.moving_mean = self.moving_mean.copyto(X.ctx)
-        if not autograd.is_training():
-            return (X - self.moving_mean) * self.gamma.data(X.ctx)
-        mean = X.mean(axis=0, keepdims=True)
-        self.moving_mean = 0.9 * self.moving_mean + 0.1 * mean
-        return (X - mean) * self.gamma.data(X.ctx)
 
 
 class InList(nn.Block):
@@ -114,20 +48,6 @@ class InList(nn.Block):
         for blk in self.blocks:
             X = blk(X)
         return X
-
-
-class Model(nn.Block):
-    """As in 8.6: tokens, a fused layer with state, an output for each step."""
-
-    def __init__(self, layer, **kwargs):
-        super().__init__(**kwargs)
-        self.rnn, self.dense = layer, nn.Dense(5)
-
-    def forward(self, inputs, state=None):
-        X = npx.one_hot(inputs.T, 5)
-        Y, state = self.rnn(X, state if state is not None else self.rnn.begin_state(
-            batch_size=X.shape[1]))
-        return self.dense(Y.reshape((-1, Y.shape[-1]))), state
 
 
 class Mixed(nn.HybridBlock):
@@ -206,16 +126,19 @@ NETS = {
     'casts and copies': (lambda: Plain(lambda self, X: (
         X.astype('float64').copy() * 2).astype('float32')), (randn(3, 2),)),
     'detach': (lambda: Plain(lambda self, X: X * X.detach() + X), (randn(3, 2),)),
-    'stacks': (lambda: Plain(lambda self, X: [f((a, a * 2)) for f in (np.hstack, np.vstack, np.dstack)
-                                              for a in (X.sum(), X[0], X[0] * X, X.reshape(3, 1, 2))]),
+    'stacks': (lambda: Plain(lambda self,
+                             X: [f((a, a * 2)) for f in (np.hstack, np.vstack, np.dstack)
+                                 for a in (X.sum(), X[0], X[0] * X, X.reshape(3, 1, 2))]),
                (randn(3, 2),)),
     'one number': (lambda: Plain(lambda self, X: (X * self.scale[1], X[0] * X[0, 0], self.scale[0]),
                                  scale=randn(2)), (randn(3, 2),)),
-    'constants': (lambda: Plain(lambda self, X: X * np.arange(2) + np.ones((3, 2))), (randn(3, 2),)),
+    'constants': (lambda: Plain(lambda self, X: X * np.arange(2) + np.ones((3, 2))),
+                  (randn(3, 2),)),
 }
 
 
-# What differs, by at most how much (ten times what was measured). An array that is a result twice is
+# What differs, by at most how much (ten times what was measured). An array that is a result twice
+# is
 # one array: what comes after the net adds up its two gradients there, before those from inside
 NOT_EXACT = {'results hah': {'gradients': 6e-7, 'input gradients': 9e-8, 'steps': 6e-7}}
 
@@ -261,7 +184,8 @@ def test_values_of_a_call_are_not_frozen():
             assert (found.asnumpy() == wanted.asnumpy()).all()
 
 
-@pytest.mark.parametrize('inner', [hybridize, lambda net: net.hybridize() or net], ids=['d2l', 'Gluon'])
+@pytest.mark.parametrize('inner', [hybridize, lambda net: net.hybridize() or net],
+                         ids=['d2l', 'Gluon'])
 def test_compiled_parts_of_a_net(inner):
     """A part that is compiled already, by d2l or by Gluon, becomes part of the larger graph."""
     X, net = randn(4, 6), dense_net(Mixed(), nn.Dropout(0.5))
@@ -328,8 +252,8 @@ def test_importing_it_needs_little(python):
     code = ("import sys, types; d2l = types.ModuleType('d2l'); d2l.__path__ = ['d2l']; "
             "sys.modules['d2l'] = d2l; import mxnet; before = set(sys.modules); import d2l.hybrid; "
             "print(sorted(m for m in set(sys.modules) - before "
-            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite', 'd2l.files', 'd2l_compat', 'd2l_finder', "
-            "'fractions', 'contextvars', '_context'))))")
+            "if not m.startswith(('d2l.hybrid', 'd2l.rewrite', 'd2l.files', 'd2l_compat', "
+            "'d2l_finder', 'fractions', 'contextvars', '_context'))))")
     assert python('-c', code).stdout.strip() == '[]'
 
 
@@ -426,7 +350,8 @@ def test_warning_names_the_argument(monkeypatch):
     fast = compile(scaled)
     for i in range(3):
         fast(randn(2), float(i))
-    with pytest.warns(UserWarning, match="'factor' keeps changing, as in 2.0, 3.0.* numbers as arrays"):
+    with pytest.warns(UserWarning,
+                      match="'factor' keeps changing, as in 2.0, 3.0.* numbers as arrays"):
         fast(randn(2), 3.0)
     net = hybridize(Plain(lambda self, X: X * self.factor))
     with pytest.warns(UserWarning, match='self.factor keeps changing'):
@@ -741,7 +666,8 @@ def test_a_parameter_of_several_calls_and_then_of_one(uses, optimize):
 
 
 @pytest.mark.parametrize('reqs', [
-    ['write', 'null', 'write'], ['null', 'write', 'write'], ['write', 'add', 'null', 'add', 'write']])
+    ['write', 'null', 'write'], ['null', 'write', 'write'],
+    ['write', 'add', 'null', 'add', 'write']])
 def test_a_layer_that_is_frozen_and_learns_again(reqs):
     found = []
     for prepare in (lambda net: net, hybridize):
@@ -779,12 +705,6 @@ def test_backward_is_set_up_once(tmp_path):
 
 
 # ------------------------------------------------------------------ what no graph can hold
-
-def branch(self, X):
-    while float(np.abs(X).sum()) > 1:
-        X = X / 2
-    return X
-
 
 def python_counter(self, X):
     self.count = self.count + 1
@@ -824,7 +744,8 @@ REFUSED = {
     'branches on a float': (branch, 'asks for the value', 'while float('),
     'prints': (lambda self, X: print(X * 2), 'asks for the value', 'print(X * 2)'),
     'asnumpy': (lambda self, X: np.array(X.asnumpy()), 'asks for the value', 'X.asnumpy()'),
-    'constant times input': (lambda self, X: X * float((np.arange(2) * X).sum()), 'value', 'float('),
+    'constant times input': (lambda self, X: X * float((np.arange(2) * X).sum()), 'value',
+                             'float('),
     'parameter value': (lambda self, X: X * self.scale[0].item(), 'value', 'self.scale'),
     'text': (lambda self, X: {f'{X.sum().astype("int32")}': X}, 'value', 'astype'),
     'many values': (lambda self, X: X * X.astype('int32').tolist()[0], 'value', 'tolist'),
@@ -840,8 +761,10 @@ REFUSED = {
     'writes into its input': (into_the_input, 'writes into an array', 'X += 1'),
     'writes into a part': (into_a_view, 'writes into a part', 'row += 1'),
     'counts in Python': (python_counter, 'self.count, a state in Python', 'self.count ='),
-    'makes a layer': (lambda self, X: setattr(self, 'dense', nn.Dense(2)), 'self.dense', 'nn.Dense'),
-    'draws with Python': (lambda self, X: X * random.random(), 'Python or NumPy', 'random.random()'),
+    'makes a layer': (lambda self, X: setattr(self, 'dense', nn.Dense(2)), 'self.dense',
+                      'nn.Dense'),
+    'draws with Python': (lambda self, X: X * random.random(), 'Python or NumPy',
+                          'random.random()'),
     'draws with NumPy': (lambda self, X: X * onp.random.rand(), 'Python or NumPy', 'onp.random'),
     'moves it elsewhere': (lambda self, X: X.copyto(npx.cpu(1)), 'one graph runs on one', 'copyto'),
 }
@@ -966,28 +889,6 @@ def test_needs_numpy_semantics():
 
 
 # ------------------------------------------------------------------ threads
-
-def in_threads(*functions):
-    """Run the functions at the same time; return their results, raise what they raise."""
-    results, barrier = [None] * len(functions), threading.Barrier(len(functions))
-
-    def run(i, function):
-        npx.set_np()
-        barrier.wait()
-        try:
-            results[i] = function()
-        except BaseException as error:
-            results[i] = error
-    threads = [threading.Thread(target=run, args=pair) for pair in enumerate(functions)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
-
 
 def test_two_threads_call_one_net(monkeypatch):
     net, inputs = ready(dense_net(), randn(4, 6)), [randn(4, 6, seed=i) for i in range(8)]

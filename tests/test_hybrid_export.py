@@ -3,7 +3,6 @@ import copy
 import json
 import pathlib
 
-import mxnet as mx
 import numpy as onp
 import pytest
 from mxnet import autograd, gluon, init, np, npx
@@ -12,7 +11,7 @@ from mxnet.gluon import nn, rnn
 from ci import runtime
 from d2l import export_onnx
 from d2l.hybrid import TraceError, compile, export, hybridize, load_exported
-from tests.test_hybrid import (Model, Plain, Residual, ScratchNorm, branch, dense_net, randn, ready)
+from tests.support import Model, Plain, Residual, ScratchNorm, branch, dense_net, randn, ready
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
@@ -83,7 +82,8 @@ def test_any_batch_size(name, tmp_path):
 def test_every_form_can_be_exported(form, tmp_path):
     X = randn(4, 6)
     net = ready(dense_net(), X)
-    net = {'eager': lambda: net, 'in place': lambda: hybridize(net), 'compiled': lambda: compile(net)
+    net = {'eager': lambda: net, 'in place': lambda: hybridize(net),
+           'compiled': lambda: compile(net)
            }[form]()
     export(net, str(tmp_path / 'net'), X, epoch=3)
     assert same(load_exported(str(tmp_path / 'net'), epoch=3)(X), net(X))
@@ -143,8 +143,10 @@ def named(*names):
 OF_ONE_NAME = {
     'a deepcopy': same_names, 'a prefix': same_prefix, 'twice': lambda: named('w', 'w'),
     'as the second would be named': lambda: named('w', 'w', 'w_1'),
-    'as the first is renamed': lambda: named('w_1', 'w', 'w'), 'as an input': lambda: named('data0'),
-    'as a constant': lambda: named('const0', 'const1'), 'as operators': lambda: named('np_copy0', 'plus0'),
+    'as the first is renamed': lambda: named('w_1', 'w', 'w'),
+    'as an input': lambda: named('data0'),
+    'as a constant': lambda: named('const0', 'const1'),
+    'as operators': lambda: named('np_copy0', 'plus0'),
 }
 
 
@@ -165,7 +167,8 @@ def test_parameters_of_one_name_stay_apart(name, tmp_path):
 @pytest.mark.parametrize('result', [
     lambda X: {'output': X * 2, 'hidden': X + 1}, lambda X: {'hidden': X + 1, 'output': X * 2},
     lambda X: {'output': X}, lambda X: {'output': {'output': X * 2}, 'dict': [X]},
-    lambda X: {0: X, 1: {'dict': X * 3}, None: [], 'a': {}}, lambda X: {'output': [X, 'x', 1.5, True]},
+    lambda X: {0: X, 1: {'dict': X * 3}, None: [], 'a': {}},
+    lambda X: {'output': [X, 'x', 1.5, True]},
 ], ids=lambda f: None)
 def test_a_result_with_any_keys(result, tmp_path):
     X = randn(2, 3)
@@ -174,7 +177,8 @@ def test_a_result_with_any_keys(result, tmp_path):
     assert repr(found) == repr(wanted)
 
 
-@pytest.mark.parametrize('result', [{(1, 2): 3}, {1, 2}, object()], ids=lambda result: type(result).__name__)
+@pytest.mark.parametrize('result', [{(1, 2): 3}, {1, 2}, object()],
+                         ids=lambda result: type(result).__name__)
 def test_a_result_that_no_file_can_hold(result, tmp_path):
     with pytest.raises(ValueError, match='the result holds'):
         export(lambda X: (X * 2, result), str(tmp_path / 'net'), randn(2, 3))
@@ -228,7 +232,8 @@ EMPTY = {           # functions of X, (batch, 3, 4), in which there are arrays w
     'of an input': lambda X: np.concatenate([X[:, :0], X[:, 1:]], axis=1),
     'result': lambda X: (X[0, :0], X * 2, np.zeros((0, 3))),
     'sum': lambda X: X[:, :0].sum(axis=1) + X.max(),
-    'arithmetic': lambda X: np.concatenate([np.zeros((X.shape[0], 0, 4)) * 2 + X[:, :0], X], axis=1),
+    'arithmetic': lambda X: np.concatenate([np.zeros((X.shape[0], 0, 4)) * 2 + X[:, :0], X],
+                                           axis=1),
     'product': lambda X: np.matmul(X[:, :, :0], X[:, :0, 1:3]) + X[:, :, :1],
     'shape': lambda X: (X[0, :0].reshape(0, 2, 2), X + 1),
 }
@@ -254,7 +259,8 @@ ANY_SIZE = {        # functions of X, (batch, steps, 4), whose attributes or con
     'axes of one': lambda X: np.stack((X, X * 2))[1].reshape(X.shape[0], 1, X.shape[1], 4, 1),
     'slices': lambda X: X[:X.shape[0], :X.shape[1], 3:],
     'splits': lambda X: np.concatenate(np.split(np.concatenate((X, X * 2), axis=0), 2, axis=0), -1),
-    'token': lambda X: np.concatenate((np.broadcast_to(X[:1, :1] * 0 + 1, (X.shape[0], 1, 4)), X), 1),
+    'token': lambda X: np.concatenate((np.broadcast_to(X[:1, :1] * 0 + 1, (X.shape[0], 1, 4)), X),
+                                      1),
     'broadcasts': lambda X: np.broadcast_to(X.mean(axis=2, keepdims=True), (2, *X.shape)),
     'one number': lambda X: X.sum(axis=2)[:, 0] * X.mean(),
 }

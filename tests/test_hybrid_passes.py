@@ -41,8 +41,10 @@ def drawn(changed, *inputs):
 def two_draws():
     """Python ran node_3 before node_10, the outputs ask for node_10 first."""
     x = node('null', 'var0')
-    return graph(x, node('_npi_normal', 'node_10', 0, loc='None', scale='1', size='(3,)', ctx='cpu'),
-                 node('_npi_normal', 'node_3', 0, loc='None', scale='1', size='(3,)', ctx='cpu'), heads=[1, 2])
+    return graph(x, node('_npi_normal', 'node_10', 0, loc='None', scale='1', size='(3,)',
+                         ctx='cpu'),
+                 node('_npi_normal', 'node_3', 0, loc='None', scale='1', size='(3,)', ctx='cpu'),
+                 heads=[1, 2])
 
 
 def test_random_order(two_draws):
@@ -72,14 +74,17 @@ def test_no_common_subexpressions():
 
 @pytest.mark.parametrize('op, newshape, shape', [
     ('_np_reshape', '(2, -1)', '(2, -1)'), ('_np_reshape', '-1', '(-1,)'),
-    ('_npx_reshape', '(-2, -5, -1)', '(0, -3, -1)'), ('_npx_reshape', '(-6, 2, 1, -4)', '(-4, 2, 1, -2)'),
-    ('_np_reshape', '()', None), ('_npx_reshape', '(-3, -4)', None), ('_np_reshape', '(0, 3)', None)])
+    ('_npx_reshape', '(-2, -5, -1)', '(0, -3, -1)'),
+    ('_npx_reshape', '(-6, 2, 1, -4)', '(-4, 2, 1, -2)'),
+    ('_np_reshape', '()', None), ('_npx_reshape', '(-3, -4)', None),
+    ('_np_reshape', '(0, 3)', None)])
 def test_reshape_by_copy(op, newshape, shape):
     X = node('null', 'x')
     plain = graph(X, node(op, 'node_1', 0, newshape=newshape), heads=[1])
     assert passes.reshape_by_copy(plain) == plain       # without a convolution
     Y = node('Convolution', 'node_0', 0)
-    changed = passes.reshape_by_copy(graph(X, Y, node(op, 'node_1', 1, newshape=newshape), heads=[2]))
+    changed = passes.reshape_by_copy(graph(X, Y, node(op, 'node_1', 1, newshape=newshape),
+                                           heads=[2]))
     node_1 = changed['nodes'][2]
     assert node_1['inputs'] == [[1, 0, 0]]
     if shape:
@@ -143,7 +148,8 @@ def test_operators_that_may_draw(op, attrs, when):
 
 
 @pytest.mark.parametrize('op', [
-    'null', 'FullyConnected', '_npi_add', 'softmax', '_rnn_param_concat', '_npi_power_scalar', 'Cast',
+    'null', 'FullyConnected', '_npi_add', 'softmax', '_rnn_param_concat', '_npi_power_scalar',
+    'Cast',
     'gamma', 'gammaln', 'BilinearSampler', '_random_pdf_normal', 'LogisticRegressionOutput'])
 def test_operators_that_do_not(op):
     assert not tape.draws(op, {})
@@ -208,14 +214,16 @@ def test_what_is_too_large_is_refused(value):
 
 
 USES = {        # of an array of (2, 3), at one place of many
-    'mean': lambda x: x.mean(axis=1), 'sum': lambda x: x.sum(axis=0), 'max': lambda x: x.max(axis=0),
+    'mean': lambda x: x.mean(axis=1), 'sum': lambda x: x.sum(axis=0),
+    'max': lambda x: x.max(axis=0),
     'clip': lambda x: np.clip(x, -0.5, 0.5), 'tanh': np.tanh, 'sigmoid': npx.sigmoid,
     'relu': npx.relu, 'softmax': npx.softmax, 'log_softmax': npx.log_softmax,
     'add': lambda x: x + 1, 'subtract': lambda x: x - np.ones((4, 1, 3)),
     'multiply': lambda x: x * np.tanh(x), 'broadcast': lambda x: x + np.ones((4, 2, 3)),
     'times': lambda x: x * np.ones((4, 2, 3)), 'divide': lambda x: 1 / (x + 9), 'abs': np.abs,
     'exp': np.exp, 'square': lambda x: x ** 2, 'maximum': lambda x: np.maximum(x, 0),
-    'dot': lambda x: np.dot(x, np.ones((3, 2))), 'dot, second': lambda x: np.dot(np.ones((4, 2)), x),
+    'dot': lambda x: np.dot(x, np.ones((3, 2))),
+    'dot, second': lambda x: np.dot(np.ones((4, 2)), x),
     'dense': lambda x: npx.fully_connected(x, np.ones((2, 3)), no_bias=True, num_hidden=2),
     'dense, weight': lambda x: npx.fully_connected(np.ones((5, 3)), x, no_bias=True, num_hidden=2),
     'layer_norm': lambda x: npx.layer_norm(x, np.ones(3), np.zeros(3)),
@@ -257,7 +265,10 @@ def test_a_layer_with_statistics_at_many_places():
     for compiled in (False, True):
         norm = nn.BatchNorm(in_channels=3)
         norm.initialize()
-        function = (lambda x: sum(norm(x * number) for number in range(1, 12)))
+
+        def function(x):
+            return sum(norm(x * number) for number in range(1, 12))     # noqa: B023
+
         with autograd.record():
             result = (d2l.compile(function) if compiled else function)(np.arange(12).reshape(4, 3))
         result.backward()

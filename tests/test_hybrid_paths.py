@@ -1,4 +1,5 @@
-"""d2l.hybrid: a forward that asks for values. Compiled against eager, call by call, to the last bit."""
+"""d2l.hybrid: a forward that asks for values. Compiled against eager, call by call, to the last
+bit."""
 import copy
 import pickle
 import textwrap
@@ -15,7 +16,7 @@ from mxnet.gluon import nn, rnn
 import d2l
 from d2l.hybrid import TraceError, block, compile, hybridize
 from d2l.hybrid import trace as tracing
-from tests.test_hybrid import counted, in_threads
+from tests.support import counted, in_threads
 
 npx.set_np()
 MODES = {'predict': None, 'recorded': False, 'train': True}
@@ -26,11 +27,13 @@ def randn(*shape, seed=0, scale=1.0, ctx=None):
     return np.array(values.astype('float32'), ctx=ctx)
 
 
-INPUTS = [randn(4, 3, seed=i, scale=scale) for i, scale in enumerate((1, 0.1, 10, 3, 0.1, 1, 30, 3))]
+INPUTS = [randn(4, 3, seed=i, scale=scale) for i,
+          scale in enumerate((1, 0.1, 10, 3, 0.1, 1, 30, 3))]
 
 
 class Net(nn.Block):
-    """A Block around a function of itself and its arguments, with layers and state that it may use."""
+    """A Block around a function of itself and its arguments, with layers and state that it may
+    use."""
 
     def __init__(self, function):
         super().__init__()
@@ -56,11 +59,13 @@ def ready(function, ctx=None):
 def flat(value):
     if isinstance(value, mx.nd.NDArray):
         return [value.asnumpy()]
-    return [v for part in value for v in flat(part)] if isinstance(value, (list, tuple)) else [value]
+    return [v for part in value for v in flat(part)] if isinstance(value,
+                                                                   (list, tuple)) else [value]
 
 
 def calls(net, inputs, mode, between=lambda net, i: None):
-    """All that comes of calling net on each of the inputs: results, gradients, statistics, state."""
+    """All that comes of calling net on each of the inputs: results, gradients, statistics,
+    state."""
     mx.random.seed(7)
     found, params = [], [p for p in net.collect_params().values()]
     for i, args in enumerate(inputs):
@@ -77,7 +82,8 @@ def calls(net, inputs, mode, between=lambda net, i: None):
                     a.attach_grad()
             with autograd.record(train_mode=mode):
                 result = net(*args)
-                loss = sum((r ** 2).sum() for r in (result if isinstance(result, tuple) else [result])
+                loss = sum((r ** 2).sum()
+                           for r in (result if isinstance(result, tuple) else [result])
                            if isinstance(r, np.ndarray) and r.dtype == onp.float32)
             loss.backward()
             found.append(flat(result))
@@ -184,7 +190,7 @@ def zero_norm(self, X):
     """What is left of the way that is not taken has no gradient: here NaN."""
     X = X * (X[0, 0] > 0)
     norm = np.sqrt((X ** 2).sum())
-    logs = np.log(X)
+    logs = np.log(X)        # noqa: F841 (nobody needs it, and it is NaN in places)
     if norm > 0:
         return X / norm
     return X + self.layer(X)
@@ -257,8 +263,10 @@ def legacy(self, X):
     return X
 
 
-FORWARDS = (halving, nested, early_exit, about_a_draw, about_a_parameter, experts, statistics, shared,
-            zero_norm, with_state, in_place, same_question, answers, nothing_between, by_mode, inside,
+FORWARDS = (halving, nested, early_exit, about_a_draw, about_a_parameter, experts, statistics,
+            shared,
+            zero_norm, with_state, in_place, same_question, answers, nothing_between, by_mode,
+            inside,
             legacy)
 EAGER = {in_place: 'eager MXNet records no writes',
          nothing_between: 'of one result, eager MXNet has no gradient'}
@@ -287,12 +295,14 @@ def test_modes_share_what_they_can():
     """By turns, on one net, as training does it."""
     eager, net = ready(statistics), hybridize(ready(statistics))
     for mode in ['train', 'predict', 'recorded'] * 2:
-        assert_same(calls(eager, INPUTS, MODES[mode], change), calls(net, INPUTS, MODES[mode], change))
+        assert_same(calls(eager, INPUTS, MODES[mode], change),
+                    calls(net, INPUTS, MODES[mode], change))
 
 
 @pytest.mark.parametrize('mode', MODES)
-@pytest.mark.parametrize('function, optimize', [(halving, True), (nested, True), (shared, 'unchecked'),
-                                                (statistics, True), (about_a_draw, 'unchecked')],
+@pytest.mark.parametrize('function, optimize',
+                         [(halving, True), (nested, True), (shared, 'unchecked'),
+                          (statistics, True), (about_a_draw, 'unchecked')],
                          ids=lambda value: getattr(value, '__name__', str(value)))
 def test_each_piece_is_optimized(function, optimize, mode):
     inputs = [0.1 * X for X in INPUTS[:4]]
@@ -366,7 +376,8 @@ def test_gradients_may_be_added():
 
 
 def test_a_parameter_of_several_pieces_in_each_call_or_not():
-    """Its gradient is written into its own array, or into one to be added up: static_shape mixes them."""
+    """Its gradient is written into its own array, or into one to be added up: static_shape mixes
+    them."""
     def forward(self, X):
         X = np.dot(X, self.w.data())
         return np.dot(X, self.w.data()) if X.sum() > 0 else X
@@ -391,7 +402,8 @@ def test_several_contexts():
                     losses.append((net(X.copy().as_in_ctx(ctx)) ** 2).sum())
             for loss in losses:
                 loss.backward()
-            found[-1].append([p.grad(ctx).asnumpy() for p in (net.w, net.layer.weight, net.layer.bias)
+            found[-1].append([p.grad(ctx).asnumpy()
+                              for p in (net.w, net.layer.weight, net.layer.bias)
                               for ctx in ctxs])
     assert_same(*found)
 
@@ -476,7 +488,8 @@ def test_too_many_questions(monkeypatch):
     monkeypatch.setattr(tracing, 'MAX_QUESTIONS', 5)
     net = hybridize(ready(halving))
     net(INPUTS[1])
-    with pytest.warns(UserWarning, match=r'(?s)runs eagerly from now on: a call asks for more than 5 '
+    with pytest.warns(UserWarning,
+                      match=r'(?s)runs eagerly from now on: a call asks for more than 5 '
                       'values.*while np.abs'):
         found = net(INPUTS[2] * 1000)
     assert (found.asnumpy() == ready(halving)(INPUTS[2] * 1000).asnumpy()).all()
@@ -495,7 +508,8 @@ def test_state_that_one_path_reads_is_guarded():
     assert len(roots(net)) == 1 and paths(net) == 4
 
 
-@pytest.mark.parametrize('again', [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
+@pytest.mark.parametrize('again',
+                         [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))])
 def test_copies(again):
     net = hybridize(ready(nested))
     for X in INPUTS:
@@ -566,7 +580,8 @@ def test_fallback_after_a_question():
         net(INPUTS[0])
     with autograd.record():
         eager(INPUTS[0])
-    assert (net.norm.running_mean.data().asnumpy() == eager.norm.running_mean.data().asnumpy()).all()
+    assert (net.norm.running_mean.data().asnumpy()
+            == eager.norm.running_mean.data().asnumpy()).all()
 
 
 @pytest.mark.parametrize('draws', [False, True])
@@ -661,16 +676,19 @@ def halving_function(X):
 # ------------------------------------------------------------------ random programs
 
 SIMPLE = [
-    'Y = Y * self.k', 'Y = np.tanh(Y)', 'Y = self.layer(Y)', 'Y = self.layer(Y) + self.layer(Y * 2)',
+    'Y = Y * self.k', 'Y = np.tanh(Y)', 'Y = self.layer(Y)',
+    'Y = self.layer(Y) + self.layer(Y * 2)',
     'Y = self.dropout(Y)', 'Y = self.norm(Y)', 'Y = Y * np.random.uniform(size=(3,))', 'Z = Y * 2',
-    'Y = Y + Z', 'Y = Y * Z', 'Z = Y', 'Y = Y + X * Z', 'Y = Y * Y', 'Y = Y[::-1]', 'outs.append(Y)',
+    'Y = Y + Z', 'Y = Y * Z', 'Z = Y', 'Y = Y + X * Z', 'Y = Y * Y', 'Y = Y[::-1]',
+    'outs.append(Y)',
     'Y = np.dot(Y, self.w.data()) + Y', 'Z = Z + np.dot(Z, self.w.data())', 'Y = Y + sum(outs)',
     'self.h = self.h * 0.5 + Y[0].detach()', 'Y = Y + self.h', 'self.seen.append(Y[1].detach())',
     'del self.seen[1:]', 'Y = Y + sum(self.seen)', 'Y = np.abs(Y) + np.sqrt(np.abs(Z))',
     'Y = Y - Z.mean()', 'self.flag = True', 'self.flag = None', 'Y = np.random.normal(Y, 0.1)',
     'n = np.abs(Y).max()', 'Y = Y / n']
 ASKS = [
-    'Y.sum() > 0', 'Y[0, 0] > Y[1, 1]', 'Z.mean() < 0.3', 'np.random.uniform() > 0.5', 'n', 'k == 1',
+    'Y.sum() > 0', 'Y[0, 0] > Y[1, 1]', 'Z.mean() < 0.3', 'np.random.uniform() > 0.5', 'n',
+    'k == 1',
     'self.w.data().sum() > 0', 'self.flag', 'n > 1', 'X.sum() > 0', '(Y > 0).any()', 'k',
     'int(np.abs(Y).max()) > 1', 'self.h.sum() > 1', 'autograd.is_training()',
     'self.dropout(np.ones(2)).sum() > 1']
@@ -690,7 +708,8 @@ def blocks(inner):
 
 
 PROGRAMS = st.lists(st.recursive(st.sampled_from(SIMPLE).map(lambda line: [line]), blocks,
-                                 max_leaves=6), min_size=2, max_size=6).map(lambda parts: sum(parts, []))
+                                 max_leaves=6), min_size=2,
+                                 max_size=6).map(lambda parts: sum(parts, []))
 
 
 @settings(max_examples=25, derandomize=True, deadline=None)

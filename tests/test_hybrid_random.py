@@ -271,7 +271,8 @@ def in_branches(net, X):
     return X
 
 
-WRITTEN = (vae, vae_by_noise, gumbel_softmax, gumbel_softmax_of_mxnet, stochastic_depth, drop_connect,
+WRITTEN = (vae, vae_by_noise, gumbel_softmax, gumbel_softmax_of_mxnet, stochastic_depth,
+           drop_connect,
            noisy, monte_carlo_dropout, mixup, masked_tokens, bayesian, reparametrized_gamma,
            auxiliary, in_branches)
 
@@ -518,4 +519,5 @@ def test_any_sequence_of_draws_and_operators(steps, mode, results):
         for name, of in steps:
             values.append(STEPS[name](values[-1 - of % len(values)]))
         return values[-1 - min(results, len(values) - 2):]
-    assert_same(forward, np.array(onp.random.RandomState(0).rand(3, 4).astype('float32')), mode=mode)
+    assert_same(forward, np.array(onp.random.RandomState(0).rand(3, 4).astype('float32')),
+                mode=mode)

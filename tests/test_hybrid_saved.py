@@ -1,4 +1,5 @@
-"""The files of an export, attacked: kills, full disks, flipped bits, graphs made by somebody hostile."""
+"""The files of an export, attacked: kills, full disks, flipped bits, graphs made by somebody
+hostile."""
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ from mxnet.gluon import nn
 
 from d2l import files
 from d2l.hybrid import export, load_exported, saved
-from tests.test_hybrid import dense_net, randn, ready
+from tests.support import dense_net, randn, ready
 
 npx.set_np()
 ALL = 'D2L_TEST_ALL' in os.environ
@@ -93,7 +94,8 @@ def test_exports_to_one_place_at_once_are_one_of_them(tmp_path):
     assert len({saved.content(path, end) for end in ENDS}) == 1
 
 
-@pytest.mark.parametrize('name', ['.new-thesis', '.d2l-new-thesis', '.d2l-new-THESIS_1', '.net.old'])
+@pytest.mark.parametrize('name',
+                         ['.new-thesis', '.d2l-new-thesis', '.d2l-new-THESIS_1', '.net.old'])
 def test_a_folder_of_the_readers_stays(name, path):
     """Whatever it is called like: only what d2l's killed processes left is removed."""
     (path.parent / name).mkdir()
@@ -102,7 +104,8 @@ def test_a_folder_of_the_readers_stays(name, path):
     assert (path.parent / name / 'all of it').read_text() == 'work'
 
 
-@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0, reason='needs root, to be another user')
+@pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0,
+                    reason='needs root, to be another user')
 def test_what_a_stranger_put_beside_an_export_is_not_obeyed(path, tmp_path, monkeypatch):
     """In /tmp anybody can make the folder from which an export is completed."""
     X = randn(4, 6)
@@ -122,7 +125,8 @@ def test_what_a_stranger_put_beside_an_export_is_not_obeyed(path, tmp_path, monk
 
 
 @pytest.mark.parametrize('name', [
-    'with space', 'new\nline', 'ünï', 'e\u0301', '-x', '%s', 'a?b=c', 'a:b#c', 'sub/', 'sub/.', '..', '', b'bytes'],
+    'with space', 'new\nline', 'ünï', 'e\u0301', '-x', '%s', 'a?b=c', 'a:b#c', 'sub/', 'sub/.',
+    '..', '', b'bytes'],
     ids=ascii)
 def test_an_export_is_where_its_name_says(name, tmp_path, monkeypatch):
     """Its files are name-symbol.json and so on, as of HybridBlock.export; nothing is elsewhere."""
@@ -215,7 +219,8 @@ HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; a
     'negative head': lambda g: g.update(heads=[[-1, 0, 0]]),
     'no heads': lambda g: g.update(heads=[]),
     'input of no result': lambda g: g['nodes'][-1]['inputs'].__setitem__(0, [0, 50, 0]),
-    'input of itself': lambda g: g['nodes'][-1]['inputs'].__setitem__(0, [len(g['nodes']) - 1, 0, 0]),
+    'input of itself': lambda g: g['nodes'][-1]['inputs'].__setitem__(0,
+                                                                      [len(g['nodes']) - 1, 0, 0]),
     'an input too few': lambda g: g['nodes'][-1]['inputs'].pop(),
     'an input too many': lambda g: g['nodes'][-1]['inputs'].append([0, 0, 0]),
     'no groups': with_attribute('num_group', '0'),
@@ -229,8 +234,10 @@ HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; a
     'an unknown operator': add('no_such_operator'),
     'an address': add('_Native', info='140000000000', need_top_grad='True'),
     'a split at None': add('_split_v2', indices='None', axis='0', squeeze_axis='False'),
-    'a gradient': add('_backward_BatchNorm_v1'), 'a loop without a graph': add('_foreach', num_args='1'),
-    'an update': add('_multi_lamb_update', num_tensors='3'), 'what resets arrays': add('reset_arrays', num_arrays='1'),
+    'a gradient': add('_backward_BatchNorm_v1'),
+    'a loop without a graph': add('_foreach', num_args='1'),
+    'an update': add('_multi_lamb_update', num_tensors='3'),
+    'what resets arrays': add('reset_arrays', num_arrays='1'),
     'a sparse graph': add('_contrib_dgl_csr_neighbor_non_uniform_sample', num_args='1'),
     'a split into a billion': add('SliceChannel', num_outputs='2000000000'),
     'a split into none': add('SliceChannel', num_outputs='0'),
@@ -250,7 +257,8 @@ def test_a_hostile_graph_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize('changes', [
-    {'inputs': {}}, {'inputs': {'data0': [4, 2 ** 40]}}, {'inputs': []}, {'inputs': {'data0': None}},
+    {'inputs': {}}, {'inputs': {'data0': [4, 2 ** 40]}}, {'inputs': []},
+    {'inputs': {'data0': None}},
     {'used': []}, {'used': ['data1']}, {'used': 'data0'}, {'used': ['data0', 'data0']},
     {'result': {'output': 1}}, {'result': {'output': 'x'}}, {'result': None}, {'result': []},
     {'result': [{'output': 0}, {'output': 0}]}, {'result': {'dict': [[[], {'output': 0}]]}},

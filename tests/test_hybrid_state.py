@@ -1,18 +1,17 @@
 """d2l.hybrid: what Python reads and writes around a compiled net, changed after the first call.
 
-Each case is a small module, run twice: as it is, and compiled. After each change it is called again,
-in predict and in training mode, and all that comes out must be the same numbers; or the compiled one
-refuses with a TraceError that names the line.
+Each case is a small module, run twice: as it is, and compiled. After each change it is called
+again, in predict and in training mode, and all that comes out must be the same numbers; or the
+compiled one refuses with a TraceError that names the line.
 """
-import cProfile
 import collections
 import copy
+import cProfile
 import enum
 import linecache
 import pickle
 import sys
 import textwrap
-import timeit
 import types
 import warnings
 
@@ -30,9 +29,9 @@ from d2l.hybrid import TraceError
 npx.set_np()
 
 HEAD = '''\
-import argparse, array, collections, contextvars, copy, dataclasses, datetime, decimal, enum, fractions
-import functools, itertools, json, logging, math, os, pathlib, queue, random, string, threading, time
-import types, typing, uuid, weakref
+import argparse, array, collections, contextvars, copy, dataclasses, datetime, decimal, enum
+import fractions, functools, itertools, json, logging, math, os, pathlib, queue, random, string
+import threading, time, types, typing, uuid, weakref
 import d2l, mxnet as mx
 import numpy
 from mxnet import autograd, gluon, init, np, npx
@@ -59,7 +58,8 @@ def leaves(value):
     if isinstance(value, (type, enum.Enum)):        # of a module that is made for each run
         return [repr(value)]
     if isinstance(value, dict):
-        return [type(value).__name__, *map(str, value), *[v for x in value.values() for v in leaves(x)]]
+        return [type(value).__name__, *map(str, value),
+                *[v for x in value.values() for v in leaves(x)]]
     if isinstance(value, (list, tuple, collections.deque)):
         return [type(value).__name__, *[v for x in value for v in leaves(x)]]
     if hasattr(value, '__dict__') and not callable(value):
@@ -130,7 +130,8 @@ A = 'self.a'
 ATTRIBUTES = {      # value at first, what forward computes from self.a, what changes it
     'float': ('2.0', 'X * self.a', ['net.a = 3.0', 'net.a = -0.0', 'net.a = 0.0']),
     'int and float': ('2', 'X * self.a', ['net.a = 2.0', 'net.a = True', 'net.a = 3']),
-    'nan': ('float("nan")', 'X + (0 if self.a != self.a else 1)', ['net.a = float("nan")', 'net.a = 1.0']),
+    'nan': ('float("nan")', 'X + (0 if self.a != self.a else 1)',
+            ['net.a = float("nan")', 'net.a = 1.0']),
     'string': ('"relu"', 'getattr(npx, self.a)(X - 3)', ['net.a = "sigmoid"']),
     'bytes': ('b"ab"', 'X * self.a[0]', ['net.a = b"b"']),
     'complex': ('1 + 2j', 'X * self.a.imag', ['net.a = 1 + 3j']),
@@ -149,19 +150,21 @@ ATTRIBUTES = {      # value at first, what forward computes from self.a, what ch
     'set': ('{1, 2}', 'X * sum(self.a)', ['net.a.add(5)', 'net.a.discard(1)', 'net.a = {9}']),
     'in a set': ('{"x"}', 'X * (2 if "scale" in self.a else 1)', ['net.a.add("scale")']),
     'frozenset': ('frozenset({1})', 'X * sum(self.a)', ['net.a = frozenset({4})']),
-    'deque': ('collections.deque([1, 2])', 'X * self.a[0]', ['net.a.rotate()', 'net.a.appendleft(4)']),
+    'deque': ('collections.deque([1, 2])', 'X * self.a[0]',
+              ['net.a.rotate()', 'net.a.appendleft(4)']),
     'OrderedDict': ('collections.OrderedDict(a=1, b=2)', 'X * next(iter(self.a.values()))',
                     ['net.a["a"] = 4', 'net.a.move_to_end("a")']),
     'defaultdict': ('collections.defaultdict(int, k=2)', 'X * self.a["k"]', ['net.a["k"] = 3']),
     'Counter': ('collections.Counter("aab")', 'X * self.a["a"]', ['net.a.update("a")']),
-    'ChainMap': ('collections.ChainMap({"k": 1}, {"k": 2, "j": 3})', 'X * self.a["k"] * self.a["j"]',
+    'ChainMap': ('collections.ChainMap({"k": 1}, {"k": 2, "j": 3})',
+                 'X * self.a["k"] * self.a["j"]',
                  ['net.a["k"] = 4', 'net.a.maps[1]["j"] = 5']),
     'UserDict': ('collections.UserDict(k=1)', 'X * self.a["k"]', ['net.a["k"] = 4']),
     'namedtuple': ('collections.namedtuple("C", "k j")(1, 2)', 'X * self.a.k',
                    ['net.a = net.a._replace(k=4)']),
     'SimpleNamespace': ('types.SimpleNamespace(k=2)', 'X * self.a.k', ['net.a.k = 3']),
-    'argparse.Namespace': ('argparse.Namespace(k=2)', 'X * self.a.k', ['net.a.k = 3',
-                                                                       'net.a = argparse.Namespace(k=9)']),
+    'argparse.Namespace': ('argparse.Namespace(k=2)', 'X * self.a.k',
+                           ['net.a.k = 3', 'net.a = argparse.Namespace(k=9)']),
     'vars of a namespace': ('types.SimpleNamespace(k=2)', 'X * sum(vars(self.a).values())',
                             ['net.a.j = 3', 'del net.a.k']),
     'enum': ('Mode.SUM', 'X.sum() if self.a is Mode.SUM else X.mean()', ['net.a = Mode.MEAN']),
@@ -173,10 +176,12 @@ ATTRIBUTES = {      # value at first, what forward computes from self.a, what ch
     'np.bool_': ('numpy.bool_(True)', 'X if self.a else -X', ['net.a = numpy.bool_(False)']),
     'NumPy array': ('numpy.array([1., 2., 3.])', 'X * np.array(self.a)',
                     ['net.a = numpy.ones(3) * 5', 'net.a[0] = 7', 'net.a += 1']),
-    'item of a NumPy array': ('numpy.array([1., 2., 3.])', 'X * float(self.a[1])', ['net.a[1] = 7']),
+    'item of a NumPy array': ('numpy.array([1., 2., 3.])', 'X * float(self.a[1])',
+                              ['net.a[1] = 7']),
     'objects in a NumPy array': ('numpy.array([1, [2]], dtype=object)', 'X * self.a[1][0]',
                                  ['net.a[1][0] = 7', 'net.a[1] = [8]']),
-    'array.array': ('array.array("f", [1, 2])', 'X * self.a[1]', ['net.a[1] = 7', 'net.a.append(1)']),
+    'array.array': ('array.array("f", [1, 2])', 'X * self.a[1]',
+                    ['net.a[1] = 7', 'net.a.append(1)']),
     'bytearray': ('bytearray(b"ab")', 'X * self.a[1]', ['net.a[1] = 7', 'net.a.extend(b"c")']),
     'range': ('range(3)', 'X * sum(self.a)', ['net.a = range(4)']),
     'slice': ('slice(0, 1)', 'X[self.a]', ['net.a = slice(0, 2)', 'net.a = slice(None)']),
@@ -194,25 +199,30 @@ ATTRIBUTES = {      # value at first, what forward computes from self.a, what ch
                                             'shifted.__kwdefaults__ = {"by": 4}']),
     'a default that is a list': ('from_list', 'self.a(X)', ['from_list.__defaults__[0][0] = 5']),
     'attribute of a function': ('double', 'X * self.a.scale', ['double.scale = 7']),
-    'partial': ('functools.partial(power, n=2)', 'self.a(X)', ['net.a = functools.partial(power, n=3)',
-                                                               'net.a.keywords["n"] = 1']),
-    'bound method': ('Config().scale', 'self.a(X)', ['net.a = Config(5).scale', 'net.a.__self__.k = 7']),
+    'partial': ('functools.partial(power, n=2)', 'self.a(X)',
+                ['net.a = functools.partial(power, n=3)',
+                 'net.a.keywords["n"] = 1']),
+    'bound method': ('Config().scale', 'self.a(X)',
+                     ['net.a = Config(5).scale', 'net.a.__self__.k = 7']),
     'object': ('Config()', 'X * self.a.k', ['net.a.k = 3', 'net.a = Config(7)']),
     'method of an object': ('Config()', 'self.a.scale(X)', [
         'net.a.k = 3', 'Config.scale = lambda self, X: X * 9', 'net.a.scale = lambda X: -X']),
-    'callable object': ('Config()', 'self.a(X)', ['net.a.k = 3', 'Config.__call__ = lambda self, X: -X']),
+    'callable object': ('Config()', 'self.a(X)',
+                        ['net.a.k = 3', 'Config.__call__ = lambda self, X: -X']),
     'property of an object': ('Config()', 'X * self.a.half', [
         'net.a.k = 3', 'Config.half = property(lambda self: 7)']),
     'class attribute of an object': ('Config()', 'X * self.a.base', ['Config.base = 3',
                                                                      'net.a.base = 4']),
-    'static method': ('Config()', 'self.a.twice(X)', ['Config.twice = staticmethod(lambda X: X * 3)']),
-    'class method': ('Config()', 'self.a.based(X)', ['Config.base = 3',
-                                                     'Config.based = classmethod(lambda c, X: -X)']),
+    'static method': ('Config()', 'self.a.twice(X)',
+                      ['Config.twice = staticmethod(lambda X: X * 3)']),
+    'class method': ('Config()', 'self.a.based(X)',
+                     ['Config.base = 3', 'Config.based = classmethod(lambda c, X: -X)']),
     'inherited class attribute': ('Derived()', 'X * self.a.base', [
         'Config.base = 3', 'Derived.base = 4', 'del Derived.base']),
     'slots': ('Slotted(2)', 'X * self.a.k', ['net.a.k = 3', 'net.a = Slotted(4)']),
-    'dataclass': ('Data()', 'X * self.a.k', ['net.a.k = 3', 'net.a = dataclasses.replace(net.a, k=5)',
-                                             'net.a.sizes[0] = 4']),
+    'dataclass': ('Data()', 'X * self.a.k',
+                  ['net.a.k = 3', 'net.a = dataclasses.replace(net.a, k=5)',
+                   'net.a.sizes[0] = 4']),
     'frozen dataclass': ('Frozen()', 'X * self.a.k', ['net.a = Frozen(5)',
                                                       'object.__setattr__(net.a, "k", 7)']),
     'asdict': ('Data()', 'X * sum(dataclasses.asdict(self.a)["sizes"])', ['net.a.sizes.append(4)']),
@@ -226,11 +236,13 @@ ATTRIBUTES = {      # value at first, what forward computes from self.a, what ch
     'threading.local': ('threading.local()', 'X * getattr(self.a, "k", 1)', ['net.a.k = 3']),
     'mapping proxy': ('types.MappingProxyType(settings)', 'X * self.a["k"]', ['settings["k"] = 5']),
     'int with attributes': ('Int(2)', 'X * self.a * self.a.k', ['net.a.k = 5', 'net.a = Int(3)']),
-    'list with attributes': ('List([2])', 'X * self.a[0] * self.a.k', ['net.a.k = 5', 'net.a[0] = 3']),
+    'list with attributes': ('List([2])', 'X * self.a[0] * self.a.k',
+                             ['net.a.k = 5', 'net.a[0] = 3']),
     'mx array': ('np.array([1., 2., 3.])', 'X * self.a', ['net.a = np.ones(3)', 'net.a[0] = 7',
                                                           'net.a *= 2', 'net.a = np.ones((2, 3))']),
     'mx arrays in a list': ('[np.ones(3), np.zeros(3)]', 'X * self.a[0] + self.a[1]', [
-        'net.a[0] = np.ones(3) * 3', 'net.a[1][:] = 5', 'net.a.reverse()', 'net.a[0] = np.ones(1)']),
+        'net.a[0] = np.ones(3) * 3', 'net.a[1][:] = 5', 'net.a.reverse()',
+        'net.a[0] = np.ones(1)']),
     'mx arrays in a dict': ('{"k": np.ones(3)}', 'X * self.a["k"]', [
         'net.a["k"] = np.ones(3) * 3', 'net.a["k"] += 1', 'net.a = {"k": np.zeros(3)}']),
     'mx array in an object': ('types.SimpleNamespace(k=np.ones(3))', 'X * self.a.k', [
@@ -246,7 +258,8 @@ ATTRIBUTES = {      # value at first, what forward computes from self.a, what ch
     'subclass of str': ('Str("ab")', 'X * len(self.a)', ['net.a = Str("abc")']),
     'IntEnum': ('Level.LOW', 'X * self.a', ['net.a = Level.HIGH']),
     'Flag': ('Flag.A', 'X * (2 if self.a & Flag.B else 1)', ['net.a |= Flag.B']),
-    'generator function': ('steps', 'sum(x * X for x in self.a(2))', ['net.a = lambda n: iter([7])']),
+    'generator function': ('steps', 'sum(x * X for x in self.a(2))',
+                           ['net.a = lambda n: iter([7])']),
     'exceptions': ('KeyError', 'raises(self.a, X)', ['net.a = ValueError']),
 }
 BEFORE = '''
@@ -348,24 +361,28 @@ GUARDED.update({
     'global dict': ('k = {"a": 2}\n' + F + 'X * k["a"]', ['k["a"] = 3', 'k = {"a": 4}']),
     'global object': ('k = types.SimpleNamespace(a=2)\n' + F + 'X * k.a', ['k.a = 3']),
     'global array': ('W = np.ones(3)\n' + F + 'X * W', ['W = W * 3', 'W[:] = 5', 'W += 1']),
-    'global arrays in a list': ('W = [np.ones(3)]\n' + F + 'X * W[0]', ['W[0] = W[0] * 3', 'W[0][:] = 5']),
+    'global arrays in a list': ('W = [np.ones(3)]\n' + F + 'X * W[0]',
+                                ['W[0] = W[0] * 3', 'W[0][:] = 5']),
     'global array with a gradient': ('W = np.ones(3)\nW.attach_grad()\n' + F + 'X * W', [
         'W = W - 0.5 * W', 'W.attach_grad()']),
     'global function': ('def g(X):\n    return X * 2\n' + F + 'g(X)', ['g = lambda X: X * 3']),
-    'global read by a called function': ('k = 2\ndef g(X):\n    return X * k\n' + F + 'g(X)', ['k = 3']),
+    'global read by a called function': ('k = 2\ndef g(X):\n    return X * k\n' + F + 'g(X)',
+                                         ['k = 3']),
     'global in a comprehension': ('k = [1, 2]\n' + F + 'sum([X * i for i in k])', ['k.append(3)']),
     'global in a lambda': ('k = 2\n' + F + '(lambda: X * k)()', ['k = 3']),
     'global in a nested function': (
         'k = 2\ndef f(X):\n    def g():\n        return X * k\n    return g()', ['k = 3']),
     'a builtin shadowed': (F + 'X * len([1, 2])', ['len = lambda x: 7', 'del len']),
     'a builtin replaced': (F + 'X * abs(-2)', [
-        'import builtins; saved = builtins.abs; builtins.abs = lambda x: 7', 'builtins.abs = saved']),
+        'import builtins; saved = builtins.abs; builtins.abs = lambda x: 7',
+        'builtins.abs = saved']),
     'a global by import': ('import math as m\n' + F + 'X * m.floor(m.pi)', [
         'import types as t; m = t.SimpleNamespace(pi=5.5, floor=math.floor)']),
     'module attribute': ('m = types.ModuleType("m"); m.k = 2\n' + F + 'X * m.k', ['m.k = 3']),
     'function of a module': ('m = types.ModuleType("m"); m.g = lambda X: X * 2\n' + F + 'm.g(X)',
                              ['m.g = lambda X: X * 3']),
-    'list in a module': ('m = types.ModuleType("m"); m.k = [2]\n' + F + 'X * m.k[0]', ['m.k[0] = 3']),
+    'list in a module': ('m = types.ModuleType("m"); m.k = [2]\n' + F + 'X * m.k[0]',
+                         ['m.k[0] = 3']),
     'array in a module': ('m = types.ModuleType("m"); m.k = np.ones(3)\n' + F + 'X * m.k', [
         'm.k = np.ones(3) * 2', 'm.k += 1']),
     'module in a module': ('m = types.ModuleType("m"); m.n = types.ModuleType("n"); m.n.k = 2\n'
@@ -383,29 +400,34 @@ GUARDED.update({
         ['set(np.zeros(3))', 'set(np.ones((2, 3)))']),
     'closure of a closure': (
         'def make():\n    k = 2\n    def g(X):\n        return X * k\n    def f(X):\n'
-        '        return g(X)\n    def set(v):\n        nonlocal k\n        k = v\n    return f, set\n'
-        'f, set = make()', ['set(3)']),
+        '        return g(X)\n    def set(v):\n        nonlocal k\n        k = v\n'
+        '    return f, set\nf, set = make()', ['set(3)']),
     'cell emptied and filled': (
         'def make():\n    k = 2\n    def f(X):\n        try:\n            return X * k\n'
         '        except NameError:\n            return X\n    def drop():\n        nonlocal k\n'
-        '        del k\n    def set(v):\n        nonlocal k\n        k = v\n    return f, drop, set\n'
-        'f, drop, set = make()', ['drop()', 'set(5)']),
+        '        del k\n    def set(v):\n        nonlocal k\n        k = v\n'
+        '    return f, drop, set\nf, drop, set = make()', ['drop()', 'set(5)']),
     'default': ('def f(X, k=2):\n    return X * k', ['f.__wrapped_defaults__ = 1']),
-    'default that is a list': ('def g(X, k=[2]):\n    return X * k[0]\ndef f(X):\n    return g(X)', [
+    'default that is a list': (
+        'def g(X, k=[2]):\n    return X * k[0]\ndef f(X):\n    return g(X)', [
         'g.__defaults__[0][0] = 3', 'g.__defaults__ = ([5],)']),
-    'default that is an array': ('def g(X, W=np.ones(3)):\n    return X * W\ndef f(X):\n    return g(X)', [
+    'default that is an array': (
+        'def g(X, W=np.ones(3)):\n    return X * W\ndef f(X):\n    return g(X)', [
         'g.__defaults__[0][:] = 3', 'g.__defaults__ = (np.zeros(3),)']),
-    'decorator': ('def deco(k):\n    def wrap(g):\n        @functools.wraps(g)\n        def inner(X):\n'
-                  '            return g(X) * k[0]\n        return inner\n    return wrap\nk = [2]\n'
-                  '@deco(k)\ndef g(X):\n    return X + 1\ndef f(X):\n    return g(X)', ['k[0] = 3']),
+    'decorator': (
+        'def deco(k):\n    def wrap(g):\n        @functools.wraps(g)\n        def inner(X):\n'
+        '            return g(X) * k[0]\n        return inner\n    return wrap\nk = [2]\n'
+        '@deco(k)\ndef g(X):\n    return X + 1\ndef f(X):\n    return g(X)', ['k[0] = 3']),
     'partial of an object': ('c = types.SimpleNamespace(k=2)\ndef g(c, X):\n    return X * c.k\n'
                              'f = functools.partial(g, c)', ['c.k = 3']),
-    'bound method compiled': ('class C:\n    k = 2\n    def g(self, X):\n        return X * self.k\n'
-                              'c = C()\nf = c.g', ['c.k = 3', 'C.k = 4', 'del c.k']),
+    'bound method compiled': (
+        'class C:\n    k = 2\n    def g(self, X):\n        return X * self.k\n'
+        'c = C()\nf = c.g', ['c.k = 3', 'C.k = 4', 'del c.k']),
     'callable object compiled': ('class C:\n    k = 2\n    def __call__(self, X):\n'
                                  '        return X * self.k\nc = C()\nf = c', ['c.k = 3']),
     'class attribute of the Block': (block('', 'return X * self.k') + 'Net.k = 2\n', [
-        'Net.k = 3', 'net.k = 4', 'del net.k', 'del Net.k; nn.Block.k = 9', 'del nn.Block.k; Net.k = 1']),
+        'Net.k = 3', 'net.k = 4', 'del net.k', 'del Net.k; nn.Block.k = 9',
+        'del nn.Block.k; Net.k = 1']),
     'class attribute by the class': (block('', 'return X * Net.k') + 'Net.k = 2\n', ['Net.k = 3']),
     'class attribute by type': (block('', 'return X * type(self).k[0]') + 'Net.k = [2]\n', [
         'Net.k[0] = 3', 'Net.k = [4]']),
@@ -422,25 +444,30 @@ GUARDED.update({
         ['Child.forward = lambda self, X: X * 3', 'net.c.forward = lambda X: X * 4']),
     'class of the Block changed': (
         block('', 'return self.g(X)') + 'Net.g = lambda self, X: X * 2\n'
-        'class Other(Net):\n    def g(self, X):\n        return X * 3\n', ['net.__class__ = Other']),
+        'class Other(Net):\n    def g(self, X):\n        return X * 3\n',
+        ['net.__class__ = Other']),
     'property of the Block': (block('self._k = 2', 'return X * self.k')
                               + 'Net.k = property(lambda self: self._k * 2)\n', [
                                   'net._k = 3', 'Net.k = property(lambda self: 7)']),
     '__getattr__ of the Block': (
         block('self.cfg = {"k": 2}', 'return X * self.k')
-        + 'Net.__getattr__ = lambda self, name: self.__dict__["cfg"][name]\n', ['net.cfg["k"] = 3']),
+        + 'Net.__getattr__ = lambda self, name: self.__dict__["cfg"][name]\n',
+        ['net.cfg["k"] = 3']),
     'vars(self)': (block('self.k = 2', 'return X * vars(self)["k"]'), ['net.k = 3']),
-    'vars(self), its length': (block('self.k = 2', 'return X * len([n for n in vars(self) if n[0] in "jk"])'),
+    'vars(self), its length': (block('self.k = 2',
+                                     'return X * len([n for n in vars(self) if n[0] in "jk"])'),
                                ['net.j = 3', 'del net.k']),
     '__dict__': (block('self.k = 2', 'return X * self.__dict__["k"]'), ['net.k = 3']),
     'getattr': (block('self.k1 = 2', 'return X * getattr(self, "k" + str(1))'), ['net.k1 = 3']),
     'hasattr': (block('', 'return X * 2 if hasattr(self, "k") else X'), ['net.k = 3', 'del net.k']),
     'attribute of a child': (
-        block('self.c = nn.Dense(3)', 'return X * self.c.k + self.c(X)') + 'net.c.k = 2\n', ['net.c.k = 3']),
+        block('self.c = nn.Dense(3)', 'return X * self.c.k + self.c(X)') + 'net.c.k = 2\n',
+        ['net.c.k = 3']),
     'attribute of the parent': (
         block('self.c = Child(weakref.ref(self))\nself.k = 2', 'return self.c(X)',
-              'class Child(nn.Block):\n    def __init__(self, parent):\n        super().__init__()\n'
-              '        self.parent = parent\n    def forward(self, X):\n        return X * self.parent().k'),
+              'class Child(nn.Block):\n    def __init__(self, parent):\n'
+              '        super().__init__()\n        self.parent = parent\n'
+              '    def forward(self, X):\n        return X * self.parent().k'),
         ['net.k = 3']),
     'attribute of another Block': (
         'other = nn.Dense(2)\nother.k = 2\n' + block('', 'return X * other.k'), ['other.k = 3']),
@@ -463,7 +490,8 @@ GUARDED.update({
     '_kwargs of BatchNorm': (
         block('self.bn = nn.BatchNorm()', 'return self.bn(X)'), [
             'net.bn._kwargs["eps"] = 10.0', 'net.bn._kwargs["use_global_stats"] = True']),
-    'the rate of Dropout': (block('self.d = nn.Dropout(0.5)', 'return self.d(X)'), ['net.d._rate = 0.0']),
+    'the rate of Dropout': (block('self.d = nn.Dropout(0.5)', 'return self.d(X)'),
+                            ['net.d._rate = 0.0']),
     'the activation of Dense': (
         block('self.d = nn.Dense(3, activation="tanh")', 'return self.d(X)'),
         ['net.d.act = nn.Activation("relu")', 'net.d._flatten = False']),
@@ -472,7 +500,8 @@ GUARDED.update({
             'net.initialize(init.Constant(0.5), force_reinit=True)',
             'net.d.weight.set_data(np.ones((3, 3)) * 3)']),
     'list_data': (
-        block('self.d = nn.Dense(3, in_units=3)', 'return np.dot(X, self.d.weight.list_data()[0])'), [
+        block('self.d = nn.Dense(3, in_units=3)',
+              'return np.dot(X, self.d.weight.list_data()[0])'), [
             'net.initialize(init.Constant(0.5), force_reinit=True)']),
     '_data': (
         block('self.d = nn.Dense(3, in_units=3)', 'return np.dot(X, self.d.weight._data[0])'), [
@@ -488,18 +517,21 @@ GUARDED.update({
     'shape of a Parameter': (
         block('self.d = nn.Dense(3, in_units=3)', 'return X * self.d.weight.shape[0]'), []),
     'global read by a Block': ('k = 2\n' + block('', 'return X * k'), ['k = 3']),
-    'array of a Block by a global': ('W = [np.ones(3)]\n' + block('', 'return X * W[0]'), ['W[0] = np.zeros(3)']),
+    'array of a Block by a global': ('W = [np.ones(3)]\n' + block('', 'return X * W[0]'),
+                                     ['W[0] = np.zeros(3)']),
     'enclosing instance': (
         'class Trainer:\n    def __init__(self):\n        self.k = 2\n        outer = self\n'
         '        class Net(nn.Block):\n            def forward(self, X):\n'
-        '                return X * outer.k\n        self.net = Net()\nt = Trainer()\nnet = t.net\n',
+        '                return X * outer.k\n        self.net = Net()\n'
+        't = Trainer()\nnet = t.net\n',
         ['t.k = 3', 't.k = [1][0]']),
     'os.environ': (F + 'X * float(os.environ.get("D2L_TEST_K", "1"))', [
         'os.environ["D2L_TEST_K"] = "3"', 'del os.environ["D2L_TEST_K"]']),
     'os.getenv': (F + 'X * float(os.getenv("D2L_TEST_K", "1"))', [
         'os.environ["D2L_TEST_K"] = "3"', 'del os.environ["D2L_TEST_K"]']),
     'class with a metaclass': (
-        'class M(type):\n    k = 2\nclass C(metaclass=M):\n    pass\n' + F + 'X * C.k', ['C.k = 3']),
+        'class M(type):\n    k = 2\nclass C(metaclass=M):\n    pass\n' + F + 'X * C.k',
+        ['C.k = 3']),
     'super()': (
         'class Base(nn.Block):\n    def g(self, X):\n        return X * 2\n'
         'class Net(Base):\n    def g(self, X):\n        return super().g(X) + 1\n'
@@ -509,8 +541,10 @@ GUARDED.update({
         'REGISTRY = {}\ndef register(g):\n    REGISTRY[g.__name__] = g\n    return g\n'
         '@register\ndef g(X):\n    return X * 2\n' + F + 'REGISTRY["g"](X)',
         ['REGISTRY["g"] = lambda X: X * 3']),
-    'the mode by a global': ('TRAIN = False\n' + block('', 'return X * 2 if TRAIN else X'), ['TRAIN = True']),
-    'json of a dict': ('cfg = {"k": [1, 2]}\n' + F + 'X * len(json.dumps(cfg))', ['cfg["k"].append(3)']),
+    'the mode by a global': ('TRAIN = False\n' + block('', 'return X * 2 if TRAIN else X'),
+                             ['TRAIN = True']),
+    'json of a dict': ('cfg = {"k": [1, 2]}\n' + F + 'X * len(json.dumps(cfg))',
+                       ['cfg["k"].append(3)']),
     'float assigned again': (block('self.k = float("2.5")', 'return X * self.k'),
                              ['net.k = float("2.5")'] * 3 + ['net.k = 5.0 / 2']),
     'list assigned again': (block('self.k = [2.5, "a"]', 'return X * self.k[0]'),
@@ -521,79 +555,116 @@ GUARDED.update({
 })
 
 STATE = {       # what forward changes: in __init__, in forward, changes in between, what to look at
-    'state in a list': ('self.s = [np.zeros(3)]', 'self.s = [self.s[0] + X.sum(axis=0)]\nreturn self.s[0] * 1',
+    'state in a list': ('self.s = [np.zeros(3)]',
+                        'self.s = [self.s[0] + X.sum(axis=0)]\nreturn self.s[0] * 1',
                         ['net.s = [np.ones(3)]'], ['net.s']),
-    'state in a list, in place': ('self.s = [np.zeros(3)]', 'self.s[0] = self.s[0] + X.sum(axis=0)\nreturn X + self.s[0]',
+    'state in a list, in place': ('self.s = [np.zeros(3)]',
+                                  'self.s[0] = self.s[0] + X.sum(axis=0)\nreturn X + self.s[0]',
                                   ['net.s[0] = np.ones(3)'], ['net.s']),
-    'state of an RNN': ('self.rnn = rnn.GRU(4, input_size=3)\nself.s = self.rnn.begin_state(batch_size=1)',
-                        'Y, self.s = self.rnn(np.expand_dims(X, 1), self.s)\nreturn Y',
-                        ['net.s = net.rnn.begin_state(batch_size=1)'], ['net.s']),
+    'state of an RNN': (
+        'self.rnn = rnn.GRU(4, input_size=3)\nself.s = self.rnn.begin_state(batch_size=1)',
+        'Y, self.s = self.rnn(np.expand_dims(X, 1), self.s)\nreturn Y',
+        ['net.s = net.rnn.begin_state(batch_size=1)'], ['net.s']),
     'state of an LSTM': ('self.rnn = rnn.LSTM(4, input_size=3)\nself.s = None',
                          'if self.s is None:\n    self.s = self.rnn.begin_state(batch_size=1)\n'
-                         'Y, self.s = self.rnn(np.expand_dims(X, 1), self.s)\nreturn Y', ['net.s = None'], ['net.s']),
-    'state in a dict': ('self.s = {"h": np.zeros(3)}', 'self.s["h"] = self.s["h"] + X.sum(axis=0)\nreturn X * self.s["h"]',
+                         'Y, self.s = self.rnn(np.expand_dims(X, 1), self.s)\nreturn Y',
+                         ['net.s = None'], ['net.s']),
+    'state in a dict': ('self.s = {"h": np.zeros(3)}',
+                        'self.s["h"] = self.s["h"] + X.sum(axis=0)\nreturn X * self.s["h"]',
                         ['net.s["h"] = np.ones(3)'], ['net.s']),
     'state in a tuple': ('self.s = (np.zeros(3), np.ones(3))',
-                         'self.s = (self.s[1], self.s[0] + X.sum(axis=0))\nreturn X * self.s[0]', [], ['net.s']),
+                         'self.s = (self.s[1], self.s[0] + X.sum(axis=0))\nreturn X * self.s[0]',
+                         [], ['net.s']),
     'state in an object': ('self.s = types.SimpleNamespace(h=np.zeros(3))',
-                           'self.s.h = self.s.h + X.sum(axis=0)\nreturn X * self.s.h', ['net.s.h = np.ones(3)'], ['net.s']),
+                           'self.s.h = self.s.h + X.sum(axis=0)\nreturn X * self.s.h',
+                           ['net.s.h = np.ones(3)'], ['net.s']),
     'state in a deque': ('self.s = collections.deque([np.zeros(3)] * 3, maxlen=3)',
                          'self.s.append(X.sum(axis=0))\nreturn sum(self.s)', [], ['net.s']),
     'a cache that grows': ('self.cache = {}',
                            'old = self.cache.get("k")\n'
                            'self.cache["k"] = X if old is None else np.concatenate([old, X])\n'
-                           'return self.cache["k"].sum(axis=0)', ['net.cache.clear()'], ['net.cache']),
-    'a list that grows': ('self.history = []', 'self.history.append(X * 2)\nreturn X', ['net.history.clear()'],
+                           'return self.cache["k"].sum(axis=0)', ['net.cache.clear()'],
+                           ['net.cache']),
+    'a list that grows': ('self.history = []', 'self.history.append(X * 2)\nreturn X',
+                          ['net.history.clear()'],
                           ['net.history']),
-    'a list that is read and grows': ('self.history = []', 'self.history.append(X * 2)\nreturn sum(self.history)', [],
+    'a list that is read and grows': ('self.history = []',
+                                      'self.history.append(X * 2)\nreturn sum(self.history)', [],
                                       ['net.history']),
-    'extend, pop and del': ('self.h = [np.zeros(3)] * 3', 'self.h.extend([X[0], X[1]])\nself.h.pop(0)\ndel self.h[0]\n'
+    'extend, pop and del': ('self.h = [np.zeros(3)] * 3',
+                            'self.h.extend([X[0], X[1]])\nself.h.pop(0)\ndel self.h[0]\n'
                             'return X + self.h[0] + self.h[-1]', [], ['net.h']),
-    'swap': ('self.h = [np.zeros(3), np.ones(3)]', 'self.h[0], self.h[1] = self.h[1], self.h[0]\nreturn X + self.h[0]', [],
+    'swap': ('self.h = [np.zeros(3), np.ones(3)]',
+             'self.h[0], self.h[1] = self.h[1], self.h[0]\nreturn X + self.h[0]', [],
              ['net.h']),
     'a nested list': ('self.h = {"a": [[np.zeros(3)]]}',
-                      'self.h["a"][0][0] = self.h["a"][0][0] + X[0]\nreturn X + self.h["a"][0][0]', [], ['net.h']),
-    'made once': ('', 'if not hasattr(self, "scale"):\n    self.scale = X * 2\nreturn X * self.scale', [], ['net.scale']),
-    'made once, a flag': ('self.ready = False', 'if not self.ready:\n    self.scale = X * 2\n    self.ready = True\n'
+                      'self.h["a"][0][0] = self.h["a"][0][0] + X[0]\nreturn X + self.h["a"][0][0]',
+                      [], ['net.h']),
+    'made once': ('',
+                  'if not hasattr(self, "scale"):\n    self.scale = X * 2\nreturn X * self.scale',
+                  [], ['net.scale']),
+    'made once, a flag': ('self.ready = False',
+                          'if not self.ready:\n    self.scale = X * 2\n    self.ready = True\n'
                           'return X * self.scale', [], ['net.ready', 'net.scale']),
     'deleted': ('self.h = np.ones(3)', 'Y = X * self.h if hasattr(self, "h") else X\n'
-                'if hasattr(self, "h"):\n    del self.h\nreturn Y', ['net.h = np.ones(3) * 2'], ['hasattr(net, "h")']),
+                'if hasattr(self, "h"):\n    del self.h\nreturn Y', ['net.h = np.ones(3) * 2'],
+                ['hasattr(net, "h")']),
     'last result': ('', 'self.last = [X * 2, "text"]\nreturn X', [], ['net.last']),
     'last shape': ('', 'self.last = X.shape\nreturn X', [], ['net.last']),
-    'setattr': ('self.h = np.zeros(3)', 'setattr(self, "h", self.h + X[0])\nreturn X + self.h', [], ['net.h']),
-    '__dict__ written': ('self.h = np.zeros(3)', 'self.__dict__["h"] = self.h + X[0]\nreturn X + self.h', [], ['net.h']),
-    'vars updated': ('self.h = np.zeros(3)', 'vars(self).update(h=self.h + X[0])\nreturn X + self.h', [], ['net.h']),
-    'object.__setattr__': ('self.h = np.zeros(3)', 'object.__setattr__(self, "h", self.h + X[0])\nreturn X + self.h', [],
+    'setattr': ('self.h = np.zeros(3)', 'setattr(self, "h", self.h + X[0])\nreturn X + self.h', [],
+                ['net.h']),
+    '__dict__ written': ('self.h = np.zeros(3)',
+                         'self.__dict__["h"] = self.h + X[0]\nreturn X + self.h', [], ['net.h']),
+    'vars updated': ('self.h = np.zeros(3)',
+                     'vars(self).update(h=self.h + X[0])\nreturn X + self.h', [], ['net.h']),
+    'object.__setattr__': ('self.h = np.zeros(3)',
+                           'object.__setattr__(self, "h", self.h + X[0])\nreturn X + self.h', [],
                            ['net.h']),
-    'array in place': ('self.h = np.zeros(3)', 'self.h[:] = self.h + X[0].detach()\nreturn X * self.h.copy()', [], ['net.h']),
-    'array in place, +=': ('self.h = np.zeros(3)', 'self.h += X[0].detach()\nreturn X * 1', [], ['net.h']),
-    'array in a list in place': ('self.h = [np.zeros(3)]', 'self.h[0][:] = self.h[0] + X[0].detach()\nreturn X * 2', [],
+    'array in place': ('self.h = np.zeros(3)',
+                       'self.h[:] = self.h + X[0].detach()\nreturn X * self.h.copy()', [],
+                       ['net.h']),
+    'array in place, +=': ('self.h = np.zeros(3)', 'self.h += X[0].detach()\nreturn X * 1', [],
+                           ['net.h']),
+    'array in a list in place': ('self.h = [np.zeros(3)]',
+                                 'self.h[0][:] = self.h[0] + X[0].detach()\nreturn X * 2', [],
                                  ['net.h']),
     'same array in two places': ('self.h = np.zeros(3)\nself.g = [self.h]',
-                                 'self.h[:] = self.h + X[0].detach()\nreturn X * 2 + self.g[0].copy()', [],
+                                 'self.h[:] = self.h + X[0].detach()\n'
+                                 'return X * 2 + self.g[0].copy()', [],
                                  ['net.h', 'net.g', 'net.h is net.g[0]']),
     'class attribute': ('', 'Net.h = Net.h + X[0]\nreturn X + Net.h', [], ['Net.h']),
     'class list': ('', 'self.h[0] = self.h[0] + X[0]\nreturn X + self.h[0]', [], ['Net.h']),
     'state of a child': ('self.c = nn.Dense(3, in_units=3)\nself.c.h = np.zeros(3)',
-                         'self.c.h = self.c.h + X[0]\nreturn self.c(X) + self.c.h', [], ['net.c.h']),
-    'aliases': ('self.a = self.b = [np.zeros(3)]', 'self.a[0] = self.a[0] + X[0]\nreturn X + self.b[0]',
+                         'self.c.h = self.c.h + X[0]\nreturn self.c(X) + self.c.h', [],
+                         ['net.c.h']),
+    'aliases': ('self.a = self.b = [np.zeros(3)]',
+                'self.a[0] = self.a[0] + X[0]\nreturn X + self.b[0]',
                 ['net.a[0] = np.ones(3)'], ['net.a', 'net.b', 'net.a is net.b']),
-    'aliases parted': ('self.a = self.b = [np.zeros(3)]', 'self.a[0] = self.a[0] + X[0]\nreturn X + self.b[0]',
+    'aliases parted': ('self.a = self.b = [np.zeros(3)]',
+                       'self.a[0] = self.a[0] + X[0]\nreturn X + self.b[0]',
                        ['net.b = [np.ones(3)]'], ['net.a', 'net.b', 'net.a is net.b']),
-    'an object in another': ('self.a = types.SimpleNamespace(b=types.SimpleNamespace(h=np.zeros(3)))',
-                             'b = self.a.b\nb.h = b.h + X[0]\nreturn X + b.h', [], ['net.a']),
-    'set of names': ('self.seen = set()', 'self.seen.add(X.shape)\nreturn X * len(self.seen)', [], ['net.seen']),
+    'an object in another': (
+        'self.a = types.SimpleNamespace(b=types.SimpleNamespace(h=np.zeros(3)))',
+        'b = self.a.b\nb.h = b.h + X[0]\nreturn X + b.h', [], ['net.a']),
+    'set of names': ('self.seen = set()', 'self.seen.add(X.shape)\nreturn X * len(self.seen)', [],
+                     ['net.seen']),
     'two layers of state': ('self.s = [[np.zeros(3), np.zeros(3)], [np.ones(3), np.ones(3)]]',
-                            'self.s = [[h + X[0] for h in s] for s in self.s]\nreturn X + self.s[1][0]', [], ['net.s']),
+                            'self.s = [[h + X[0] for h in s] for s in self.s]\n'
+                            'return X + self.s[1][0]', [], ['net.s']),
     'a global list': ('', 'H[0] = H[0] + X[0]\nreturn X + H[0]', ['H[0] = np.ones(3)'], ['H']),
     'a global array': ('', 'global G\nG = G + X[0]\nreturn X + G', ['G = np.ones(3)'], ['G']),
-    'attribute of a function': ('', 'count.h = count.h + X[0]\nreturn X + count.h', [], ['count.h']),
-    'a dataclass': ('self.d = D()', 'self.d.h = self.d.h + X[0]\nreturn X + self.d.h', [], ['net.d']),
+    'attribute of a function': ('', 'count.h = count.h + X[0]\nreturn X + count.h', [],
+                                ['count.h']),
+    'a dataclass': ('self.d = D()', 'self.d.h = self.d.h + X[0]\nreturn X + self.d.h', [],
+                    ['net.d']),
     'slots': ('self.d = Sl()', 'self.d.h = self.d.h + X[0]\nreturn X + self.d.h', [], ['net.d.h']),
-    'an object assigned': ('self.d = D()', 'self.d = D(self.d.h + X[0])\nreturn X + self.d.h', [], ['net.d']),
-    'property with a setter': ('self._h = np.zeros(3)', 'self.h = self.h + X[0]\nreturn X + self.h', [], ['net._h']),
+    'an object assigned': ('self.d = D()', 'self.d = D(self.d.h + X[0])\nreturn X + self.d.h', [],
+                           ['net.d']),
+    'property with a setter': ('self._h = np.zeros(3)', 'self.h = self.h + X[0]\nreturn X + self.h',
+                               [], ['net._h']),
     'running mean': ('self.mean = np.zeros(3)', 'if autograd.is_training():\n'
-                     '    self.mean = 0.9 * self.mean + 0.1 * X.mean(axis=0).detach()\nreturn X - self.mean', [],
+                     '    self.mean = 0.9 * self.mean + 0.1 * X.mean(axis=0).detach()\n'
+                     'return X - self.mean', [],
                      ['net.mean']),
     'cached_property': ('', 'return X + self.mask', [], []),
 }
@@ -615,45 +686,63 @@ Net.h = np.zeros(3)
 '''
 for name, (init, forward, changes, looks) in STATE.items():
     after = {'class attribute': 'Net.h = np.zeros(3)\n', 'class list': 'Net.h = [np.zeros(3)]\n',
-             'property with a setter': 'Net.h = property(lambda self: self._h, lambda self, v: setattr(self, "_h", v))\n',
-             'cached_property': 'Net.mask = functools.cached_property(lambda self: np.arange(3))\nNet.mask.__set_name__(Net, "mask")\n',
+             'property with a setter': 'Net.h = property(lambda self: self._h, lambda self, v: '
+                                       'setattr(self, "_h", v))\n',
+             'cached_property': 'Net.mask = functools.cached_property(lambda self: np.arange(3))\n'
+                                'Net.mask.__set_name__(Net, "mask")\n',
              }.get(name, '')
-    GUARDED[f'state: {name}'] = block(init, forward, STATE_BEFORE) + after + f'STATE = {looks!r}\n', changes
+    GUARDED[f'state: {name}'] = block(init, forward,
+                                      STATE_BEFORE) + after + f'STATE = {looks!r}\n', changes
 
 ARGUMENTS = {   # a function, how it is called, changes
     'list': ('def f(a):\n    return a[0] * a[1]', 'f([X, k])', ['k = 3']),
     'dict': ('def f(a):\n    return a["X"] * a["k"]', 'f({"X": X, "k": k})', ['k = 3']),
-    'keywords': ('def f(X, k=1, m=None):\n    return X * k if m is None else X * m', 'f(X, k=k, m=m)',
+    'keywords': ('def f(X, k=1, m=None):\n    return X * k if m is None else X * m',
+                 'f(X, k=k, m=m)',
                  ['k = 3', 'm = np.ones(3)', 'm = np.zeros(3)']),
     'dataclass': ('def f(d):\n    return d.X * d.k', 'f(D(X, k))', ['k = 3']),
-    'namespace': ('def f(d):\n    return d.X * d.k', 'f(types.SimpleNamespace(X=X, k=k))', ['k = 3']),
+    'namespace': ('def f(d):\n    return d.X * d.k', 'f(types.SimpleNamespace(X=X, k=k))',
+                  ['k = 3']),
     'object': ('def f(d):\n    return d.X * d.k', 'f(O(X, k))', ['k = 3']),
     'slots': ('def f(d):\n    return d.X * d.k', 'f(S(X, k))', ['k = 3']),
     'namedtuple': ('def f(d):\n    return d.X * d.k', 'f(N(X, k))', ['k = 3']),
     'deque': ('def f(d):\n    return d[0] * d[1]', 'f(collections.deque([X, k]))', ['k = 3']),
-    'defaultdict': ('def f(d):\n    return d["X"] * d["k"]', 'f(collections.defaultdict(int, X=X, k=k))', ['k = 3']),
-    'NumPy array': ('def f(X, a):\n    return X * np.array(a)', 'f(X, numpy.ones(3) * k)', ['k = 3']),
+    'defaultdict': ('def f(d):\n    return d["X"] * d["k"]',
+                    'f(collections.defaultdict(int, X=X, k=k))', ['k = 3']),
+    'NumPy array': ('def f(X, a):\n    return X * np.array(a)', 'f(X, numpy.ones(3) * k)',
+                    ['k = 3']),
     'NumPy scalar': ('def f(X, a):\n    return X * float(a)', 'f(X, numpy.float32(k))', ['k = 3']),
     'set': ('def f(X, a):\n    return X * sum(a)', 'f(X, {1, k})', ['k = 3']),
     'slice': ('def f(X, a):\n    return X[a]', 'f(X, slice(0, k))', ['k = 1']),
-    'zeros': ('def f(X, a):\n    return X * math.copysign(1, a)', 'f(X, k)', ['k = 0.0', 'k = -0.0', 'k = 0.0']),
-    'nan': ('def f(X, a):\n    return X if a == a else -X', 'f(X, k)', ['k = float("nan")', 'k = float("nan")']),
+    'zeros': ('def f(X, a):\n    return X * math.copysign(1, a)', 'f(X, k)',
+              ['k = 0.0', 'k = -0.0', 'k = 0.0']),
+    'nan': ('def f(X, a):\n    return X if a == a else -X', 'f(X, k)',
+            ['k = float("nan")', 'k = float("nan")']),
     'function': ('def f(X, g):\n    return g(X)', 'f(X, lambda X: X * k)', ['k = 3']),
-    'a list changed': ('def f(a):\n    a[0] = a[0] * 2\n    a.append(a[0] + 1)\n    return a[0]', 'g(f)', []),
+    'a list changed': ('def f(a):\n    a[0] = a[0] * 2\n    a.append(a[0] + 1)\n    return a[0]',
+                       'g(f)', []),
     'a dict changed': ('def f(a):\n    a["n"] = a["X"] * 2\n    return a["n"] + 1', 'h(f)', []),
     'an object changed': ('def f(a):\n    a.y = a.X * 2\n    return a.y + 1', 'o(f)', []),
-    "the decoder's state": ('def f(X, s):\n    s[1][0] = X if s[1][0] is None else np.concatenate([s[1][0], X])\n'
-                            '    return s[1][0].sum(axis=0), s', 's(f)', []),
+    "the decoder's state": (
+        'def f(X, s):\n    s[1][0] = X if s[1][0] is None else np.concatenate([s[1][0], X])\n'
+        '    return s[1][0].sum(axis=0), s', 's(f)', []),
     'one array twice': ('def f(a, b):\n    return a * b', 'f(X, X)', []),
-    'one array and then two': ('def f(a, b):\n    return a * b', 'f(X, Y if Y is not None else X)', ['Y = np.ones(3)']),
-    'a global is the argument': ('def f(a):\n    return a * W', 'f(W if k == 2 else X)', ['k = 3', 'W = np.ones(3)']),
-    'partial': ('def f(g, X):\n    return g(X)', 'f(functools.partial(np.multiply, X), X * k)', ['k = 3']),
-    'star': ('def f(*a, **k):\n    return sum(a) + sum(k.values())', 'f(X, X * 2, z=X * k)', ['k = 3']),
-    'None and arrays': ('def f(X, m):\n    return X if m is None else X * m', 'f(X, m)', ['m = np.ones(3) * 3', 'm = None']),
-    'dtype': ('def f(X, m):\n    return X.astype(m)', 'f(X, d)', ['d = numpy.float64', 'd = "int32"']),
+    'one array and then two': ('def f(a, b):\n    return a * b', 'f(X, Y if Y is not None else X)',
+                               ['Y = np.ones(3)']),
+    'a global is the argument': ('def f(a):\n    return a * W', 'f(W if k == 2 else X)',
+                                 ['k = 3', 'W = np.ones(3)']),
+    'partial': ('def f(g, X):\n    return g(X)', 'f(functools.partial(np.multiply, X), X * k)',
+                ['k = 3']),
+    'star': ('def f(*a, **k):\n    return sum(a) + sum(k.values())', 'f(X, X * 2, z=X * k)',
+             ['k = 3']),
+    'None and arrays': ('def f(X, m):\n    return X if m is None else X * m', 'f(X, m)',
+                        ['m = np.ones(3) * 3', 'm = None']),
+    'dtype': ('def f(X, m):\n    return X.astype(m)', 'f(X, d)',
+              ['d = numpy.float64', 'd = "int32"']),
     'Context': ('def f(X, c):\n    return X + np.ones(3, ctx=c)', 'f(X, mx.cpu())', []),
     'enum': ('def f(X, e):\n    return X * e.value', 'f(X, E.A if k == 2 else E.B)', ['k = 3']),
-    'Parameter': ('def f(X, p):\n    return X * p.data()', 'f(X, p)', ['p.set_data(np.ones(3) * 4)', 'p = q']),
+    'Parameter': ('def f(X, p):\n    return X * p.data()', 'f(X, p)',
+                  ['p.set_data(np.ones(3) * 4)', 'p = q']),
     'Block': ('def f(X, b):\n    return b(X)', 'f(X, b)', ['b.k = 1']),
     'legacy array': ('def f(X, b):\n    return X + b.as_np_ndarray()', 'f(X, mx.nd.ones(3))', []),
 }
@@ -694,14 +783,22 @@ def s(f):
     return outs, a
 '''
 RESULTS = {
-    'dataclass': 'D(X * 2, [X])', 'namespace': 'types.SimpleNamespace(a=X * 2)', 'deque': 'collections.deque([X * 2], 3)',
-    'defaultdict': 'collections.defaultdict(list, a=X * 2)', 'OrderedDict': 'collections.OrderedDict(b=X, a=X * 2)',
-    'namedtuple': 'N(X, X * 2)', 'an array twice': '[Y, Y]', 'nested': '{"a": [X * 2, (Y, {"b": Y})]}', 'None': '[None, X * 2]',
-    'numbers': '(X * 2, 3, 2.5, "a", True, numpy.float32(3))', 'object': 'O(X * 2, 3)', 'an argument': '(X, X * 2)',
-    'set': '(X * 2, {1, 2})', 'shape': '(X * 2, X.shape, X.dtype, X.ctx)', 'NumPy array': '(X * 2, numpy.ones(3).tolist())',
-    'slice': '(X * 2, slice(0, 1))', 'list with itself': 'cyclic(X)', 'empty': '[[], {}, ()]', 'a constant': '[np.ones(2)] * 2',
-    'slots': 'vars_of(S(X * 2, X))', 'Counter': '(X * 2, collections.Counter("aab"))', 'an enum': '(X, E.A)', 'a class': '(X, D)',
-    'a global list': '[L, L]', 'a Parameter': '(X * 2, p.data())', 'dict of ints': '{0: X, 1: X * 2}',
+    'dataclass': 'D(X * 2, [X])', 'namespace': 'types.SimpleNamespace(a=X * 2)',
+    'deque': 'collections.deque([X * 2], 3)',
+    'defaultdict': 'collections.defaultdict(list, a=X * 2)',
+    'OrderedDict': 'collections.OrderedDict(b=X, a=X * 2)',
+    'namedtuple': 'N(X, X * 2)', 'an array twice': '[Y, Y]',
+    'nested': '{"a": [X * 2, (Y, {"b": Y})]}', 'None': '[None, X * 2]',
+    'numbers': '(X * 2, 3, 2.5, "a", True, numpy.float32(3))', 'object': 'O(X * 2, 3)',
+    'an argument': '(X, X * 2)',
+    'set': '(X * 2, {1, 2})', 'shape': '(X * 2, X.shape, X.dtype, X.ctx)',
+    'NumPy array': '(X * 2, numpy.ones(3).tolist())',
+    'slice': '(X * 2, slice(0, 1))', 'list with itself': 'cyclic(X)', 'empty': '[[], {}, ()]',
+    'a constant': '[np.ones(2)] * 2',
+    'slots': 'vars_of(S(X * 2, X))', 'Counter': '(X * 2, collections.Counter("aab"))',
+    'an enum': '(X, E.A)', 'a class': '(X, D)',
+    'a global list': '[L, L]', 'a Parameter': '(X * 2, p.data())',
+    'dict of ints': '{0: X, 1: X * 2}',
 }
 for name, (source, call, changes) in ARGUMENTS.items():
     GUARDED[f'argument: {name}'] = ARGUMENTS_BEFORE + source, changes, call
@@ -711,12 +808,14 @@ for name, result in RESULTS.items():
         'def vars_of(s):\n    return s.X, s.k\n'
         f'def f(X):\n    Y = X * 2\n    return {result}', [], 'f(X)')
 GUARDED['result: identity'] = (
-    'def f(X):\n    Y = X * 2\n    return [Y, Y, [Y]]\n', [], '(lambda r: [r[0], r[0] is r[1], r[2][0] is r[0]])(f(X))')
+    'def f(X):\n    Y = X * 2\n    return [Y, Y, [Y]]\n', [],
+    '(lambda r: [r[0], r[0] is r[1], r[2][0] is r[0]])(f(X))')
 GUARDED['result: a list of the net'] = (
-    block('self.h = [np.ones(3)]', 'return X, self.h'), [], '(lambda r: [r[0], r[1] is net.h, r[1][0] is net.h[0]])(net(X))')
+    block('self.h = [np.ones(3)]', 'return X, self.h'), [],
+    '(lambda r: [r[0], r[1] is net.h, r[1][0] is net.h[0]])(net(X))')
 GUARDED['net.forward with keywords'] = (
-    'class Net(nn.Block):\n    def forward(self, X, mask=None):\n        return X if mask is None else X * mask\n'
-    'net = Net()\n', [], 'net.forward(X, mask=X)')
+    'class Net(nn.Block):\n    def forward(self, X, mask=None):\n'
+    '        return X if mask is None else X * mask\nnet = Net()\n', [], 'net.forward(X, mask=X)')
 
 # ------------------------------------------------------------------ more of it, as people write it
 
@@ -725,143 +824,308 @@ def more(name, source, changes=(), *call):
 
 
 B = block
-more('vae', B('self.e=nn.Dense(4, in_units=3)\nself.d=nn.Dense(3,in_units=2)','h=self.e(X)\nmu, lv = np.split(h,2,axis=1)\nz = mu + np.exp(0.5*lv)*np.random.normal(0,1,mu.shape)\nreturn self.d(z), mu, lv'))
-more('attention with dict config', B('self.cfg={"heads":1,"p":0.0}\nself.q=nn.Dense(4,flatten=False,in_units=3)','q=self.q(X)\ns=npx.softmax(np.dot(q,q.T)/math.sqrt(q.shape[-1]))\nself.weights=s\nreturn np.dot(s,q)*self.cfg["heads"]'),['net.cfg["heads"]=2'])
-more('super forward', 'class A(nn.Sequential):\n    def forward(self, X):\n        return super().forward(X) * self.k\nnet=A()\nnet.add(nn.Dense(3))\nnet.k=2\nnet.initialize(init.One())\n',['net.k=3','net.add(nn.Activation("relu"))'])
+more('vae', B('self.e=nn.Dense(4, in_units=3)\nself.d=nn.Dense(3,in_units=2)',
+              'h=self.e(X)\nmu, lv = np.split(h,2,axis=1)\n'
+              'z = mu + np.exp(0.5*lv)*np.random.normal(0,1,mu.shape)\nreturn self.d(z), mu, lv'))
+more('attention with dict config',
+     B('self.cfg={"heads":1,"p":0.0}\nself.q=nn.Dense(4,flatten=False,in_units=3)',
+       'q=self.q(X)\ns=npx.softmax(np.dot(q,q.T)/math.sqrt(q.shape[-1]))\nself.weights=s\n'
+       'return np.dot(s,q)*self.cfg["heads"]'),['net.cfg["heads"]=2'])
+more('super forward',
+     'class A(nn.Sequential):\n    def forward(self, X):\n'
+     '        return super().forward(X) * self.k\nnet=A()\nnet.add(nn.Dense(3))\nnet.k=2\n'
+     'net.initialize(init.One())\n',['net.k=3','net.add(nn.Activation("relu"))'])
 more('activation made in forward', B('','return nn.Activation("relu")(X-3)'))
 more('loss made in forward', B('','return gluon.loss.L2Loss()(X, X*2)'))
-more('lambda block func changed', 'net=nn.Sequential()\nnet.add(nn.Dense(3), nn.Lambda(lambda X: X*2))\nnet.initialize(init.One())\n',['net[1]._func = lambda X: X*3','net[1]._func_impl = lambda X: X*4'])
+more('lambda block func changed',
+     'net=nn.Sequential()\nnet.add(nn.Dense(3), nn.Lambda(lambda X: X*2))\n'
+     'net.initialize(init.One())\n',
+     ['net[1]._func = lambda X: X*3','net[1]._func_impl = lambda X: X*4'])
 more('logger info', 'log=logging.getLogger("q")\n'+B('','log.info("x %s", X.shape)\nreturn X'))
 more('print', B('','print("hello", end="")\nreturn X'))
-more('import in forward', B('','import math as mm\nfrom collections import OrderedDict as OD\nreturn X*mm.pi*len(OD(a=1))'))
+more('import in forward',
+     B('',
+       'import math as mm\nfrom collections import OrderedDict as OD\nreturn X*mm.pi*len(OD(a=1))'))
 more('assert', B('self.n=3','assert X.shape[1]==self.n, f"{X.shape}"\nreturn X'),[])
-more('try except', B('','try:\n    return X*self.missing\nexcept AttributeError:\n    return X'),['net.missing=2','del net.missing'])
-more('isinstance', B('self.c=nn.Dense(3)','return self.c(X) if isinstance(self.c, nn.Dense) else X'))
+more('try except', B('','try:\n    return X*self.missing\nexcept AttributeError:\n    return X'),
+     ['net.missing=2','del net.missing'])
+more('isinstance', B('self.c=nn.Dense(3)',
+                     'return self.c(X) if isinstance(self.c, nn.Dense) else X'))
 more('type hints', 'import typing as T\n'+B('','y: T.List[int] = [1]\nreturn X*y[0]'))
 more('fstring attr', B('self.w1=2','return X*getattr(self, f"w{1}")'),['net.w1=3'])
-more('module list comprehension', B('self.bs=[nn.Dense(3) for _ in range(2)]\nfor b in self.bs: self.register_child(b)','return sum(b(X) for b in self.bs)'))
-more('zip blocks and list', B('self.bs=[nn.Dense(3),nn.Dense(3)]\nself.sc=[1,2]\nfor b in self.bs: self.register_child(b)','return sum(b(X)*s for b,s in zip(self.bs,self.sc))'),['net.sc[1]=5'])
-more('children values', B('self.a=nn.Dense(3)\nself.b=nn.Activation("tanh")','for b in self._children.values():\n    X=b(X)\nreturn X'))
-more('collect_params in forward', B('self.a=nn.Dense(3,in_units=3)','return self.a(X)+sum((p.data()**2).sum() for p in self.collect_params().values())'))
-more('collect_params regex', B('self.a=nn.Dense(3,in_units=3)','return self.a(X)+sum((p.data()**2).sum() for p in self.collect_params(".*weight").values())'))
-more('params.get', B('self.w=self.params.get("w",shape=(3,))','return X*self.params.get("w").data()'),['net.w.set_data(np.ones(3)*4)'])
-more('gluon constant', B('self.c=self.params.get_constant("c", np.ones(3))','return X*self.c.data()'))
-more('param in list', B('self.ws=[self.params.get("w",shape=(3,))]','return X*self.ws[0].data()'),['net.ws[0].set_data(np.ones(3)*4)'])
+more('module list comprehension',
+     B('self.bs=[nn.Dense(3) for _ in range(2)]\nfor b in self.bs: self.register_child(b)',
+       'return sum(b(X) for b in self.bs)'))
+more('zip blocks and list',
+     B('self.bs=[nn.Dense(3),nn.Dense(3)]\nself.sc=[1,2]\nfor b in self.bs: self.register_child(b)',
+       'return sum(b(X)*s for b,s in zip(self.bs,self.sc))'),['net.sc[1]=5'])
+more('children values', B('self.a=nn.Dense(3)\nself.b=nn.Activation("tanh")',
+                          'for b in self._children.values():\n    X=b(X)\nreturn X'))
+more('collect_params in forward',
+     B('self.a=nn.Dense(3,in_units=3)',
+       'return self.a(X)+sum((p.data()**2).sum() for p in self.collect_params().values())'))
+more('collect_params regex',
+     B('self.a=nn.Dense(3,in_units=3)',
+       'return self.a(X)+sum((p.data()**2).sum() '
+       'for p in self.collect_params(".*weight").values())'))
+more('params.get', B('self.w=self.params.get("w",shape=(3,))',
+                     'return X*self.params.get("w").data()'),['net.w.set_data(np.ones(3)*4)'])
+more('gluon constant', B('self.c=self.params.get_constant("c", np.ones(3))',
+                         'return X*self.c.data()'))
+more('param in list', B('self.ws=[self.params.get("w",shape=(3,))]','return X*self.ws[0].data()'),
+     ['net.ws[0].set_data(np.ones(3)*4)'])
 more('name in forward', B('','return X*len(self.name)+len(self.prefix)'),[])
-more('deepcopy in forward', B('self.cfg={"a":[1,2]}','c=copy.deepcopy(self.cfg)\nc["a"][0]=5\nreturn X*sum(c["a"])'),['net.cfg["a"][1]=7'])
-more('dict copy', B('self.cfg={"a":2}','c=dict(self.cfg, b=3)\nreturn X*c["a"]*c["b"]'),['net.cfg["a"]=7'])
-more('**kwargs', B('self.cfg={"axis":1}','return X.sum(**self.cfg)'),['net.cfg["axis"]=0','net.cfg={}'])
-more('*args', B('self.sz=[3,2]','return X.reshape(*self.sz)'),['net.sz=[6,1]','net.sz[0],net.sz[1]=1,6'])
+more('deepcopy in forward',
+     B('self.cfg={"a":[1,2]}','c=copy.deepcopy(self.cfg)\nc["a"][0]=5\nreturn X*sum(c["a"])'),
+     ['net.cfg["a"][1]=7'])
+more('dict copy', B('self.cfg={"a":2}','c=dict(self.cfg, b=3)\nreturn X*c["a"]*c["b"]'),
+     ['net.cfg["a"]=7'])
+more('**kwargs', B('self.cfg={"axis":1}','return X.sum(**self.cfg)'),
+     ['net.cfg["axis"]=0','net.cfg={}'])
+more('*args', B('self.sz=[3,2]','return X.reshape(*self.sz)'),
+     ['net.sz=[6,1]','net.sz[0],net.sz[1]=1,6'])
 more('sorted set', B('self.s={3,1}','return X*sorted(self.s)[0]'),['net.s.add(0)'])
-more('reduce', B('self.s=[2,3]','return X*functools.reduce(lambda a,b:a*b,self.s)'),['net.s.append(4)'])
-more('itertools.product', B('self.s=[1,2]','return sum(X*i*j for i,j in itertools.product(self.s,self.s))'),['net.s[0]=4'])
+more('reduce', B('self.s=[2,3]','return X*functools.reduce(lambda a,b:a*b,self.s)'),
+     ['net.s.append(4)'])
+more('itertools.product',
+     B('self.s=[1,2]','return sum(X*i*j for i,j in itertools.product(self.s,self.s))'),
+     ['net.s[0]=4'])
 more('enumerate', B('self.s=[1,2]','return sum(X*i*j for i,j in enumerate(self.s))'),['net.s[1]=4'])
 more('string format', B('self.s="{}"','return X*int(self.s.format(3))'),['net.s="1{}"'])
-more('regex', 'import re\np=re.compile("a+")\n'+F+'X*len(p.match("aab").group())',['p=re.compile("a")'])
-more('numpy constants', B('self.t=numpy.arange(6.).reshape(2,3)','return X*np.array(self.t, dtype="float32")'),['net.t[0,0]=9','net.t=net.t.T.copy().T'])
-more('numpy view', 'base=numpy.ones(3)\n'+B('self.t=base[:2]','return X*float(self.t.sum())'),['base[0]=9'])
-more('numpy structured', B('self.t=numpy.zeros(2,dtype=[("a","f4")])','return X*float(self.t["a"].sum())'),['net.t["a"][0]=9'])
-more('mx array dtype change', B('self.t=np.ones(3)','return X*self.t.astype("float32")'),['net.t=np.ones(3,dtype="int32")','net.t=net.t*2'])
-more('mx array shape change', B('self.t=np.ones(3)','return X*self.t'),['net.t=np.ones((1,3))*2','net.t=np.ones((2,3))*3','net.t=np.array(2.0)'])
-more('shape of list array', B('self.t=[np.ones(3)]','return X*self.t[0].shape[0]'),['net.t[0]=np.ones(4)'])
+more('regex', 'import re\np=re.compile("a+")\n'+F+'X*len(p.match("aab").group())',
+     ['p=re.compile("a")'])
+more('numpy constants', B('self.t=numpy.arange(6.).reshape(2,3)',
+                          'return X*np.array(self.t, dtype="float32")'),
+                          ['net.t[0,0]=9','net.t=net.t.T.copy().T'])
+more('numpy view', 'base=numpy.ones(3)\n'+B('self.t=base[:2]','return X*float(self.t.sum())'),
+     ['base[0]=9'])
+more('numpy structured', B('self.t=numpy.zeros(2,dtype=[("a","f4")])',
+                           'return X*float(self.t["a"].sum())'),['net.t["a"][0]=9'])
+more('mx array dtype change', B('self.t=np.ones(3)','return X*self.t.astype("float32")'),
+     ['net.t=np.ones(3,dtype="int32")','net.t=net.t*2'])
+more('mx array shape change', B('self.t=np.ones(3)','return X*self.t'),
+     ['net.t=np.ones((1,3))*2','net.t=np.ones((2,3))*3','net.t=np.array(2.0)'])
+more('shape of list array', B('self.t=[np.ones(3)]','return X*self.t[0].shape[0]'),
+     ['net.t[0]=np.ones(4)'])
 more('len of array', B('self.t=np.ones(3)','return X*len(self.t)'),['net.t=np.ones(4)'])
 more('size/ndim', 'T=np.ones(3)\n'+F+'X*T.size*T.ndim',['T=np.ones((2,2))'])
-more('is None list', B('self.t=[None]','return X if self.t[0] is None else X*self.t[0]'),['net.t[0]=np.ones(3)*3','net.t[0]=None'])
-more('global class instance attr', 'class Cfg: pass\ncfg=Cfg()\ncfg.a=Cfg()\ncfg.a.b=2\n'+F+'X*cfg.a.b',['cfg.a.b=3','cfg.a=Cfg(); cfg.a.b=4'])
-more('class cfg', 'class Cfg:\n    a=2\n    class Inner:\n        b=3\n'+F+'X*Cfg.a*Cfg.Inner.b',['Cfg.a=3','Cfg.Inner.b=5'])
-more('class cfg by instance attr', 'class Cfg:\n    a=2\n'+B('self.cfg=Cfg','return X*self.cfg.a'),['Cfg.a=3'])
-more('inherited classmethod cfg', 'class Base:\n    k=2\n    @classmethod\n    def get(cls): return cls.k\nclass D(Base): pass\n'+F+'X*D.get()',['Base.k=3','D.k=4'])
-more('class dict param', 'class Net(nn.Block):\n    cfg={"k":2}\n    def forward(self,X):\n        return X*self.cfg["k"]\nnet=Net()\n',['Net.cfg["k"]=3','net.cfg={"k":5}'])
-more('dunder len', 'class L:\n    def __init__(self): self.n=2\n    def __len__(self): return self.n\n'+B('self.l=L()','return X*len(self.l)'),['net.l.n=3','L.__len__=lambda self: 7'])
-more('dunder iter', 'class L:\n    def __init__(self): self.n=[2,3]\n    def __iter__(self): return iter(self.n)\n'+B('self.l=L()','return X*sum(self.l)'),['net.l.n[0]=3'])
-more('dunder eq', 'class L:\n    def __init__(self): self.n=2\n    def __eq__(self,o): return self.n==o\n    __hash__=None\n'+B('self.l=L()','return X if self.l==2 else -X'),['net.l.n=3'])
-more('dunder bool', 'class L:\n    def __init__(self): self.n=2\n    def __bool__(self): return self.n>2\n'+B('self.l=L()','return X if self.l else -X'),['net.l.n=3'])
-more('contextmanager', 'import contextlib\nk=[2]\n@contextlib.contextmanager\ndef cm():\n    yield k[0]\n'+'def f(X):\n    with cm() as v:\n        return X*v',['k[0]=3'])
-more('generator expr fn', 'k=[2]\ndef g():\n    for i in k: yield i\n'+F+'sum(X*i for i in g())',['k.append(5)'])
-more('recursion', 'depth=3\ndef g(X,n):\n    return X if n==0 else g(X*2,n-1)\n'+F+'g(X,depth)',['depth=1'])
+more('is None list', B('self.t=[None]','return X if self.t[0] is None else X*self.t[0]'),
+     ['net.t[0]=np.ones(3)*3','net.t[0]=None'])
+more('global class instance attr',
+     'class Cfg: pass\ncfg=Cfg()\ncfg.a=Cfg()\ncfg.a.b=2\n'+F+'X*cfg.a.b',
+     ['cfg.a.b=3','cfg.a=Cfg(); cfg.a.b=4'])
+more('class cfg', 'class Cfg:\n    a=2\n    class Inner:\n        b=3\n'+F+'X*Cfg.a*Cfg.Inner.b',
+     ['Cfg.a=3','Cfg.Inner.b=5'])
+more('class cfg by instance attr', 'class Cfg:\n    a=2\n'+B('self.cfg=Cfg','return X*self.cfg.a'),
+     ['Cfg.a=3'])
+more('inherited classmethod cfg',
+     'class Base:\n    k=2\n    @classmethod\n    def get(cls): return cls.k\n'
+     'class D(Base): pass\n'+F+'X*D.get()',['Base.k=3','D.k=4'])
+more('class dict param',
+     'class Net(nn.Block):\n    cfg={"k":2}\n    def forward(self,X):\n'
+     '        return X*self.cfg["k"]\nnet=Net()\n',['Net.cfg["k"]=3','net.cfg={"k":5}'])
+more('dunder len',
+     'class L:\n    def __init__(self): self.n=2\n    def __len__(self): return self.n\n'+B(
+         'self.l=L()','return X*len(self.l)'),['net.l.n=3','L.__len__=lambda self: 7'])
+more('dunder iter',
+     'class L:\n    def __init__(self): self.n=[2,3]\n'
+     '    def __iter__(self): return iter(self.n)\n'+B('self.l=L()','return X*sum(self.l)'),
+     ['net.l.n[0]=3'])
+more('dunder eq',
+     'class L:\n    def __init__(self): self.n=2\n    def __eq__(self,o): return self.n==o\n'
+     '    __hash__=None\n'+B('self.l=L()','return X if self.l==2 else -X'),['net.l.n=3'])
+more('dunder bool',
+     'class L:\n    def __init__(self): self.n=2\n    def __bool__(self): return self.n>2\n'+B(
+         'self.l=L()','return X if self.l else -X'),['net.l.n=3'])
+more('contextmanager',
+     'import contextlib\nk=[2]\n@contextlib.contextmanager\ndef cm():\n    yield k[0]\n'
+     +'def f(X):\n    with cm() as v:\n        return X*v',['k[0]=3'])
+more('generator expr fn', 'k=[2]\ndef g():\n    for i in k: yield i\n'+F+'sum(X*i for i in g())',
+     ['k.append(5)'])
+more('recursion', 'depth=3\ndef g(X,n):\n    return X if n==0 else g(X*2,n-1)\n'+F+'g(X,depth)',
+     ['depth=1'])
 more('module fn d2l', 'import d2l\n'+F+'d2l.softmax(X) if hasattr(d2l,"softmax") else X')
-more('dispatch', '@functools.singledispatch\ndef g(x): return 2\n@g.register(int)\ndef _(x): return 3\n'+F+'X*g(1)*g("a")',['g.register(str, lambda x: 9)'])
-more('match args enum dict', 'class M(enum.Enum):\n    A="a"\nTAB={M.A:2}\n'+B('self.m=M.A','return X*TAB[self.m]'),['TAB[M.A]=5'])
-more('objects as keys', 'class K: pass\nk=K()\n'+B('self.t={k:2}','return X*self.t[k]'),['net.t[k]=3'])
-more('tuple keys', B('self.t={(1,2):2, 1.0:3}','return X*self.t[1,2]*self.t[1]'),['net.t[1,2]=3','net.t[1]=4'])
-more('property cached on cfg', 'class Cfg:\n    def __init__(self): self.v=2\n    @functools.cached_property\n    def p(self): return self.v*2\n'+B('self.c=Cfg()','return X*self.c.p'),['net.c.v=5','del net.c.p'])
-more('__getattribute__', 'class Cfg:\n    def __init__(self): self.v=2\n    def __getattribute__(self,n): return object.__getattribute__(self,n) if n!="w" else self.v\n'+B('self.c=Cfg()','return X*self.c.w'),['net.c.v=5'])
-more('global Block', 'inner=nn.Dense(3,in_units=3)\ninner.initialize(init.One())\n'+F+'inner(X)',['inner=nn.Dense(2,in_units=3); inner.initialize(init.One())'])
-more('Block in dict', B('self.m={"a":nn.Dense(3)}\nself.register_child(self.m["a"])','return self.m["a"](X)'),['net.m["a"]=nn.Activation("tanh")'])
-more('Block in object', B('self.m=types.SimpleNamespace(a=nn.Dense(3))\nself.register_child(self.m.a)','return self.m.a(X)'),['net.m.a=nn.Activation("tanh")'])
-more('active child', B('self.c=Ch()','return self.c(X)','class Ch(nn.Block):\n    def __init__(self):\n        super().__init__(); self.on=True\n    def forward(self,X):\n        return X*2 if self.on else X'),['net.c.on=False'])
-more('recorded two calls', 'W=np.ones(3)\n'+B('self.h=np.zeros(3)','self.h=self.h+X.sum(axis=0)\nreturn X*self.h'),[],'[net(X), net(X)]')
-more('state list two calls', B('self.h=[np.zeros(3)]','self.h=[self.h[0]*0.5+X.sum(axis=0)]\nreturn X*self.h[0]'),[],'[net(X), net(X)]')
-more('rnn two calls', B('self.rnn=rnn.LSTM(4,input_size=3)\nself.s=self.rnn.begin_state(batch_size=1)','Y,self.s=self.rnn(np.expand_dims(X,1),self.s)\nreturn Y'),[],'[net(X), net(X)]')
-more('detached state', B('self.h=[np.zeros(3)]','h=self.h[0]+X.sum(axis=0)\nself.h=[h.detach()]\nreturn X*h'),[],'[net(X), net(X)]')
-more('partial state fn', 'def g(k,X): return X*k\n'+B('self.g=functools.partial(g,2)','return self.g(X)'),['net.g=functools.partial(g,3)'])
-more('weakref dict', 'class K: pass\nk=K(); W=weakref.WeakKeyDictionary(); W[k]=2\n'+F+'X*W[k]',['W[k]=3'])
-more('WeakValueDictionary', 'class K: pass\nk=K(); k.v=2; W=weakref.WeakValueDictionary(); W["a"]=k\n'+F+'X*W["a"].v',['k.v=3'])
+more('dispatch',
+     '@functools.singledispatch\ndef g(x): return 2\n@g.register(int)\ndef _(x): return 3\n'+F
+     +'X*g(1)*g("a")',['g.register(str, lambda x: 9)'])
+more('match args enum dict',
+     'class M(enum.Enum):\n    A="a"\nTAB={M.A:2}\n'+B('self.m=M.A','return X*TAB[self.m]'),
+     ['TAB[M.A]=5'])
+more('objects as keys', 'class K: pass\nk=K()\n'+B('self.t={k:2}','return X*self.t[k]'),
+     ['net.t[k]=3'])
+more('tuple keys', B('self.t={(1,2):2, 1.0:3}','return X*self.t[1,2]*self.t[1]'),
+     ['net.t[1,2]=3','net.t[1]=4'])
+more('property cached on cfg',
+     'class Cfg:\n    def __init__(self): self.v=2\n    @functools.cached_property\n'
+     '    def p(self): return self.v*2\n'+B('self.c=Cfg()','return X*self.c.p'),
+     ['net.c.v=5','del net.c.p'])
+more('__getattribute__',
+     'class Cfg:\n    def __init__(self): self.v=2\n'
+     '    def __getattribute__(self,n):\n'
+     '        return object.__getattribute__(self,n) if n!="w" else self.v\n'
+     +B('self.c=Cfg()','return X*self.c.w'),['net.c.v=5'])
+more('global Block', 'inner=nn.Dense(3,in_units=3)\ninner.initialize(init.One())\n'+F+'inner(X)',
+     ['inner=nn.Dense(2,in_units=3); inner.initialize(init.One())'])
+more('Block in dict', B('self.m={"a":nn.Dense(3)}\nself.register_child(self.m["a"])',
+                        'return self.m["a"](X)'),['net.m["a"]=nn.Activation("tanh")'])
+more('Block in object',
+     B('self.m=types.SimpleNamespace(a=nn.Dense(3))\nself.register_child(self.m.a)',
+       'return self.m.a(X)'),['net.m.a=nn.Activation("tanh")'])
+more('active child', B('self.c=Ch()','return self.c(X)',
+                       'class Ch(nn.Block):\n    def __init__(self):\n'
+                       '        super().__init__(); self.on=True\n    def forward(self,X):\n'
+                       '        return X*2 if self.on else X'),['net.c.on=False'])
+more('recorded two calls',
+     'W=np.ones(3)\n'+B('self.h=np.zeros(3)','self.h=self.h+X.sum(axis=0)\nreturn X*self.h'),[],
+     '[net(X), net(X)]')
+more('state list two calls',
+     B('self.h=[np.zeros(3)]','self.h=[self.h[0]*0.5+X.sum(axis=0)]\nreturn X*self.h[0]'),[],
+     '[net(X), net(X)]')
+more('rnn two calls',
+     B('self.rnn=rnn.LSTM(4,input_size=3)\nself.s=self.rnn.begin_state(batch_size=1)',
+       'Y,self.s=self.rnn(np.expand_dims(X,1),self.s)\nreturn Y'),[],'[net(X), net(X)]')
+more('detached state', B('self.h=[np.zeros(3)]',
+                         'h=self.h[0]+X.sum(axis=0)\nself.h=[h.detach()]\nreturn X*h'),[],
+                         '[net(X), net(X)]')
+more('partial state fn',
+     'def g(k,X): return X*k\n'+B('self.g=functools.partial(g,2)','return self.g(X)'),
+     ['net.g=functools.partial(g,3)'])
+more('weakref dict', 'class K: pass\nk=K(); W=weakref.WeakKeyDictionary(); W[k]=2\n'+F+'X*W[k]',
+     ['W[k]=3'])
+more('WeakValueDictionary',
+     'class K: pass\nk=K(); k.v=2; W=weakref.WeakValueDictionary(); W["a"]=k\n'+F+'X*W["a"].v',
+     ['k.v=3'])
 more('proxy', 'class K: pass\nk=K(); k.v=2; W=weakref.proxy(k)\n'+F+'X*W.v',['k.v=3'])
-more('operator attrgetter', 'import operator\nclass K: pass\nk=K(); k.v=2; g=operator.attrgetter("v")\n'+F+'X*g(k)',['k.v=3','g=operator.attrgetter("w"); k.w=9'])
-more('itemgetter', 'import operator\nk=[2,3]; g=operator.itemgetter(0)\n'+F+'X*g(k)',['k[0]=5','g=operator.itemgetter(1)'])
+more('operator attrgetter',
+     'import operator\nclass K: pass\nk=K(); k.v=2; g=operator.attrgetter("v")\n'+F+'X*g(k)',
+     ['k.v=3','g=operator.attrgetter("w"); k.w=9'])
+more('itemgetter', 'import operator\nk=[2,3]; g=operator.itemgetter(0)\n'+F+'X*g(k)',
+     ['k[0]=5','g=operator.itemgetter(1)'])
 more('str methods global', 'mode="train"\n'+F+'X*2 if mode.startswith("t") else X',['mode="eval"'])
-more('nested fn default', 'def f(X):\n    def g(Y,k=K):\n        return Y*k\n    return g(X)\nK=2\n',['K=3'],'f(X)')
-more('class in forward', 'def f(X):\n    class A:\n        k=K\n    return X*A.k\nK=2\n',['K=3'],'f(X)')
-more('global del', 'K=2\ndef f(X):\n    try:\n        return X*K\n    except NameError:\n        return X\n',['del K','K=5'],'f(X)')
-more('dataclass with arrays', '@dataclasses.dataclass\nclass D:\n    w: object\n    k: int = 2\n'+B('self.d=D(np.ones(3))','return X*self.d.w*self.d.k'),['net.d.w=np.ones(3)*2','net.d.k=4','net.d=D(np.zeros(3))'])
-more('namedtuple with arrays', 'N=collections.namedtuple("N","a b")\n'+B('self.d=N(np.ones(3),2)','return X*self.d.a*self.d.b'),['net.d=net.d._replace(a=np.zeros(3))','net.d=net.d._replace(b=5)'])
+more('nested fn default',
+     'def f(X):\n    def g(Y,k=K):\n        return Y*k\n    return g(X)\nK=2\n',['K=3'],'f(X)')
+more('class in forward', 'def f(X):\n    class A:\n        k=K\n    return X*A.k\nK=2\n',['K=3'],
+     'f(X)')
+more('global del',
+     'K=2\ndef f(X):\n    try:\n        return X*K\n    except NameError:\n        return X\n',
+     ['del K','K=5'],'f(X)')
+more('dataclass with arrays',
+     '@dataclasses.dataclass\nclass D:\n    w: object\n    k: int = 2\n'
+     +B('self.d=D(np.ones(3))', 'return X*self.d.w*self.d.k'),
+     ['net.d.w=np.ones(3)*2','net.d.k=4','net.d=D(np.zeros(3))'])
+more('namedtuple with arrays',
+     'N=collections.namedtuple("N","a b")\n'+B('self.d=N(np.ones(3),2)',
+                                               'return X*self.d.a*self.d.b'),
+                                               ['net.d=net.d._replace(a=np.zeros(3))',
+                                                'net.d=net.d._replace(b=5)'])
 more('array of arrays as constant', 'W=np.ones((3,3))\n'+F+'np.dot(X,W[:2].T)',['W[0,0]=5'])
 more('W.T attribute', 'W=np.ones((3,3))\n'+F+'np.dot(X,W.T)',['W[0,0]=5'])
 more('W reshape', 'W=np.ones((3,3))\n'+F+'X*W.reshape(-1)[:3]',['W[0,0]=5'])
 more('W slices as rows', 'W=np.ones((2,3))\n'+F+'sum(row*X for row in W)',['W[0,0]=5'])
 more('W.copy', 'W=np.ones((3,))\n'+F+'X*W.copy()',['W[0]=5'])
 more('W.detach', 'W=np.ones((3,))\nW.attach_grad()\n'+F+'X*W.detach()',['W[0]=5'])
-more('np.stack list', 'W=[np.ones(3),np.ones(3)]\n'+F+'X*np.stack(W).sum(axis=0)',['W[0][0]=5','W.append(np.ones(3))'])
+more('np.stack list', 'W=[np.ones(3),np.ones(3)]\n'+F+'X*np.stack(W).sum(axis=0)',
+     ['W[0][0]=5','W.append(np.ones(3))'])
 more('W is W', 'W=np.ones(3)\nV=W\n'+F+'X*(2 if W is V else 3)',['V=np.ones(3)'])
-more('dict of Parameter', B('self.p={"w":self.params.get("w",shape=(3,))}','return X*self.p["w"].data()'),['net.p["w"].set_data(np.ones(3)*7)','net.initialize(init.Constant(2),force_reinit=True)'])
-more('reset ctx', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)'),['net.collect_params().reset_ctx(mx.cpu())','net.cast("float32")'])
-more('weight replaced', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)'),['p=gluon.Parameter("q",shape=(3,3)); p.initialize(init.Constant(4)); net.d._reg_params["weight"]=p'])
-more('share params', B('self.d=nn.Dense(3,in_units=3)\nself.e=nn.Dense(3,in_units=3,params=self.d.params)','return self.d(X)+self.e(X)'),['net.d.weight.set_data(np.ones((3,3))*3)'])
-more('lr_mult', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)*self.d.weight.lr_mult'),['net.d.weight.lr_mult=3.0'])
-more('wd mult dtype', B('self.d=nn.Dense(3,in_units=3)','return self.d(X).astype(self.d.weight.dtype)'),[])
-more('args in list kept', 'H=[]\ndef f(X):\n    H.append(X)\n    return X*len(H)\nSTATE=["len(H)"]\n',[],'f(X)')
-more('returns state list', B('self.h=[np.zeros(3)]','self.h[0]=self.h[0]+X[0]\nreturn self.h'),[],'[list(net(X)), net.h[0]]')
-more('global dict cache by shape', 'CACHE={}\ndef mask(n):\n    if n not in CACHE:\n        CACHE[n]=np.arange(n)\n    return CACHE[n]\n'+F+'X+mask(X.shape[1])\n',[],'f(X)')
-more('dict cache on self', B('self.c={}','n=X.shape[1]\nif n not in self.c:\n    self.c[n]=np.arange(n)\nreturn X+self.c[n]')+'STATE=["net.c"]\n',[])
-more('lru_cache fn two shapes', '@functools.lru_cache()\ndef m(n): return np.arange(n)\n'+F+'X+m(X.shape[1])\n',[],'[f(X), f(X[:, :2]), f(X)]')
+more('dict of Parameter',
+     B('self.p={"w":self.params.get("w",shape=(3,))}','return X*self.p["w"].data()'),
+     ['net.p["w"].set_data(np.ones(3)*7)','net.initialize(init.Constant(2),force_reinit=True)'])
+more('reset ctx', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)'),
+     ['net.collect_params().reset_ctx(mx.cpu())','net.cast("float32")'])
+more('weight replaced', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)'),
+     ['p=gluon.Parameter("q",shape=(3,3)); p.initialize(init.Constant(4)); '
+      'net.d._reg_params["weight"]=p'])
+more('share params',
+     B('self.d=nn.Dense(3,in_units=3)\nself.e=nn.Dense(3,in_units=3,params=self.d.params)',
+       'return self.d(X)+self.e(X)'),['net.d.weight.set_data(np.ones((3,3))*3)'])
+more('lr_mult', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)*self.d.weight.lr_mult'),
+     ['net.d.weight.lr_mult=3.0'])
+more('wd mult dtype', B('self.d=nn.Dense(3,in_units=3)',
+                        'return self.d(X).astype(self.d.weight.dtype)'),[])
+more('args in list kept',
+     'H=[]\ndef f(X):\n    H.append(X)\n    return X*len(H)\nSTATE=["len(H)"]\n',[],'f(X)')
+more('returns state list', B('self.h=[np.zeros(3)]','self.h[0]=self.h[0]+X[0]\nreturn self.h'),[],
+     '[list(net(X)), net.h[0]]')
+more('global dict cache by shape',
+     'CACHE={}\ndef mask(n):\n    if n not in CACHE:\n        CACHE[n]=np.arange(n)\n'
+     '    return CACHE[n]\n'+F+'X+mask(X.shape[1])\n',[],'f(X)')
+more('dict cache on self',
+     B('self.c={}',
+       'n=X.shape[1]\nif n not in self.c:\n    self.c[n]=np.arange(n)\nreturn X+self.c[n]')
+       +'STATE=["net.c"]\n',[])
+more('lru_cache fn two shapes',
+     '@functools.lru_cache()\ndef m(n): return np.arange(n)\n'+F+'X+m(X.shape[1])\n',[],
+     '[f(X), f(X[:, :2]), f(X)]')
 more('os.path', B('self.p="a/b"','return X*len(os.path.join(self.p,"c"))'),['net.p="aa/b"'])
 more('json loads', B('self.j="[1,2]"','return X*json.loads(self.j)[1]'),['net.j="[1,5]"'])
 more('timing ok sleep', B('','time.sleep(0)\nreturn X'))
-more('pos table', B('self.P=np.zeros((1,5,3))\nself.P[:,:,0]=np.arange(5)','return X+self.P[0,:X.shape[0]]'),['net.P[:]=1'])
+more('pos table', B('self.P=np.zeros((1,5,3))\nself.P[:,:,0]=np.arange(5)',
+                    'return X+self.P[0,:X.shape[0]]'),['net.P[:]=1'])
 more('threading lock', B('self.l=threading.Lock()','with self.l:\n    return X*2'))
 more('Event', B('self.l=threading.Event()','return X*2 if self.l.is_set() else X'),['net.l.set()'])
-more('Vocab', 'import d2l\nv=d2l.Vocab([["a","b"]])\n'+F+'X*len(v)+v["a"]',['v.idx_to_token.append("c")','v.token_to_idx["a"]=7'])
-more('staticmethod block', 'class Net(nn.Block):\n    @staticmethod\n    def g(X): return X*2\n    def forward(self,X): return self.g(X)\nnet=Net()\n',['Net.g=staticmethod(lambda X: X*3)'])
-more('inst method via types', B('self.k=2','return self.g(X)')+'net.g=types.MethodType(lambda s,X: X*s.k, net)\n',['net.k=3','net.g=types.MethodType(lambda s,X: X*9, net)'])
-more('children by name', 'net=nn.Sequential()\nwith net.name_scope():\n    net.add(nn.Dense(3))\nnet.initialize(init.One())\n',['net[0].weight.set_data(np.ones((3,3))*2)'])
-more('sum of params norm', B('self.d=nn.Dense(3,in_units=3)','return self.d(X)+np.sqrt((self.d.weight.data()**2).sum())'),[])
-more('hybrid F', 'class Net(nn.HybridBlock):\n    def __init__(self):\n        super().__init__(); self.k=2; self.s=[3]\n    def hybrid_forward(self,F,X):\n        return X*self.k*self.s[0]\nnet=Net()\n',['net.k=3','net.s[0]=5'])
-more('hybrid forward replaced', 'class Net(nn.HybridBlock):\n    def hybrid_forward(self,F,X):\n        return X*2\nnet=Net()\n',['Net.hybrid_forward=lambda self,F,X: X*3'])
-more('userlist', B('self.l=collections.UserList([2])','return X*self.l[0]'),['net.l[0]=3','net.l.data[0]=4'])
-more('defaultdict miss adds', B('self.d=collections.defaultdict(int)','return X+self.d["a"]')+'STATE=["dict(net.d)"]\n',['net.d["a"]=3'])
-more('setdefault', B('self.d={}','return X+self.d.setdefault("a",2)')+'STATE=["dict(net.d)"]\n',['net.d["a"]=3'])
+more('Vocab', 'import d2l\nv=d2l.Vocab([["a","b"]])\n'+F+'X*len(v)+v["a"]',
+     ['v.idx_to_token.append("c")','v.token_to_idx["a"]=7'])
+more('staticmethod block',
+     'class Net(nn.Block):\n    @staticmethod\n    def g(X): return X*2\n'
+     '    def forward(self,X): return self.g(X)\nnet=Net()\n',['Net.g=staticmethod(lambda X: X*3)'])
+more('inst method via types',
+     B('self.k=2','return self.g(X)')+'net.g=types.MethodType(lambda s,X: X*s.k, net)\n',
+     ['net.k=3','net.g=types.MethodType(lambda s,X: X*9, net)'])
+more('children by name',
+     'net=nn.Sequential()\nwith net.name_scope():\n    net.add(nn.Dense(3))\n'
+     'net.initialize(init.One())\n',['net[0].weight.set_data(np.ones((3,3))*2)'])
+more('sum of params norm', B('self.d=nn.Dense(3,in_units=3)',
+                             'return self.d(X)+np.sqrt((self.d.weight.data()**2).sum())'),[])
+more('hybrid F',
+     'class Net(nn.HybridBlock):\n    def __init__(self):\n'
+     '        super().__init__(); self.k=2; self.s=[3]\n    def hybrid_forward(self,F,X):\n'
+     '        return X*self.k*self.s[0]\nnet=Net()\n',['net.k=3','net.s[0]=5'])
+more('hybrid forward replaced',
+     'class Net(nn.HybridBlock):\n    def hybrid_forward(self,F,X):\n        return X*2\n'
+     'net=Net()\n',['Net.hybrid_forward=lambda self,F,X: X*3'])
+more('userlist', B('self.l=collections.UserList([2])','return X*self.l[0]'),
+     ['net.l[0]=3','net.l.data[0]=4'])
+more('defaultdict miss adds', B('self.d=collections.defaultdict(int)',
+                                'return X+self.d["a"]')+'STATE=["dict(net.d)"]\n',['net.d["a"]=3'])
+more('setdefault', B('self.d={}','return X+self.d.setdefault("a",2)')+'STATE=["dict(net.d)"]\n',
+     ['net.d["a"]=3'])
 more('exec', 'k=2\ndef f(X):\n    return eval("X*k")\n',['k=3'],'f(X)')
 
 
-CLASS = 'class A:\n    k = 2\n    j = 1\n    def __init__(self, a=None): self.a = a\na = A()\nwhich = "k"\n'
-more('compiled inside compiled', 'k=2\ng=d2l.compile(lambda X: X*k)\n'+F+'g(X)+g(X+1)', ['k=3', 'g=lambda X: X'])
-more('hybridized inside compiled', 'net=nn.Dense(3)\nnet.initialize(init.One())\nd2l.hybridize(net)\ninner=net\ndel net\n'+F+'inner(X)*2', ['inner.weight.set_data(np.ones((3,3))*4)', 'd2l.hybridize(inner, False)'])
-more('class of the net', B('','return X*2')+'class Other(Net):\n    def forward(self,X): return X*3\n', ['net.__class__=Other'])
+CLASS = ('class A:\n    k = 2\n    j = 1\n    def __init__(self, a=None): self.a = a\n'
+         'a = A()\nwhich = "k"\n')
+more('compiled inside compiled', 'k=2\ng=d2l.compile(lambda X: X*k)\n'+F+'g(X)+g(X+1)',
+     ['k=3', 'g=lambda X: X'])
+more('hybridized inside compiled',
+     'net=nn.Dense(3)\nnet.initialize(init.One())\nd2l.hybridize(net)\ninner=net\ndel net\n'+F
+     +'inner(X)*2', ['inner.weight.set_data(np.ones((3,3))*4)', 'd2l.hybridize(inner, False)'])
+more('class of the net',
+     B('','return X*2')+'class Other(Net):\n    def forward(self,X): return X*3\n',
+     ['net.__class__=Other'])
 more('a special method is added', CLASS+F+'X*(2 if a else 1)', ['A.__len__=lambda self: 0'])
 more('__getattr__ is added', CLASS+F+'X*getattr(a, "m", 1)', ['A.__getattr__=lambda self, name: 5'])
-more('__call__ of a child', 'class Child(nn.Block):\n    def forward(self,X): return X\n'+B('self.c=Child()','return self.c(X)'), ['Child.__call__=lambda self,X: X*9'])
+more('__call__ of a child',
+     'class Child(nn.Block):\n    def forward(self,X): return X\n'+B(
+         'self.c=Child()','return self.c(X)'), ['Child.__call__=lambda self,X: X*9'])
 more('class attribute by a text', CLASS+F+'X*getattr(a, which)', ['A.k=3', 'which="j"', 'A.j=7'])
 more('class attribute by a text made up', CLASS+F+'X*getattr(a, "kj"[X.ndim-2])', ['A.k=3'])
-more('vars of a class', CLASS+F+'X*sum(v for v in vars(A).values() if type(v) is int)', ['A.k=3', 'A.m=5'])
+more('vars of a class', CLASS+F+'X*sum(v for v in vars(A).values() if type(v) is int)',
+     ['A.k=3', 'A.m=5'])
 more('weak proxy', CLASS+'p=weakref.proxy(a)\n'+F+'X*p.k', ['A.k=3', 'a.k=4'])
-more('weak proxy of what is gone', CLASS+'p=weakref.proxy(A())\ndef f(X):\n    try: return X*p.k\n    except ReferenceError: return X\n', ['p=weakref.proxy(a)'])
+more('weak proxy of what is gone',
+     CLASS+'p=weakref.proxy(A())\ndef f(X):\n    try: return X*p.k\n'
+           '    except ReferenceError: return X\n', ['p=weakref.proxy(a)'])
 more('ctypes number', 'import ctypes\nn=ctypes.c_int(2)\n'+F+'X*n.value', ['n.value=3'])
 more('ctypes array', 'import ctypes\nn=(ctypes.c_double*2)(1., 2.)\n'+F+'X*n[1]', ['n[1]=3.'])
-more('multiprocessing.Value', 'import multiprocessing\nn=multiprocessing.Value("d", 2.)\n'+F+'X*n.value', ['n.value=3.'])
+more('multiprocessing.Value',
+     'import multiprocessing\nn=multiprocessing.Value("d", 2.)\n'+F+'X*n.value', ['n.value=3.'])
 more('memoryview', 'b=bytearray(b"ab")\nm=memoryview(b)\n'+F+'X*m[0]', ['b[0]=1'])
-more('Protocol', '@typing.runtime_checkable\nclass P(typing.Protocol):\n    def act(self): ...\n'+CLASS+F+'X*(2 if isinstance(a, P) else 1)', ['a.act=len', 'del a.act', 'A.act=len'])
-more('nested deeply', 'deep=X\nfor _ in range(150): deep=[deep]\ndef f(X):\n    d=deep\n    while type(d) is list: d=d[0]\n    return d*X\n', [])
+more('Protocol',
+     '@typing.runtime_checkable\nclass P(typing.Protocol):\n    def act(self): ...\n'+CLASS+F
+     +'X*(2 if isinstance(a, P) else 1)', ['a.act=len', 'del a.act', 'A.act=len'])
+more('nested deeply',
+     'deep=X\nfor _ in range(150): deep=[deep]\ndef f(X):\n    d=deep\n'
+     '    while type(d) is list: d=d[0]\n    return d*X\n', [])
 
 
 def outcome(case, train):
@@ -880,76 +1144,134 @@ def test_guarded(name, train):
     assert same(eager, compiled)
 
 
-# ------------------------------------------------------------------ refused: a TraceError that says why
+# ------------------------------------------------------------------ refused: a TraceError that says
+# why
 
 REFUSED = {         # before, in __init__, in forward, what the message says, the line it shows
-    'os.path.exists': ('', '', 'return X * os.path.exists("/")', 'looks at files', 'os.path.exists'),
-    'working directory': ('', '', 'return X * len(os.getcwd())', 'the working directory', 'os.getcwd'),
-    'nested too deeply': ('deep = None\nfor i in range(1500): deep = (i, deep)\n', '', 'return X * deep[0]',
+    'os.path.exists': ('', '', 'return X * os.path.exists("/")', 'looks at files',
+                       'os.path.exists'),
+    'working directory': ('', '', 'return X * len(os.getcwd())', 'the working directory',
+                          'os.getcwd'),
+    'nested too deeply': ('deep = None\nfor i in range(1500): deep = (i, deep)\n', '',
+                          'return X * deep[0]',
                           'values nested too deeply', 'deep[0]'),
-    'counter': ('', 'self.n = 0', 'self.n += 1\nreturn X * self.n', 'self.n, a state in Python', 'self.n += 1'),
-    'counter in a list': ('', 'self.n = [0]', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n[0]'),
-    'counter in a dict': ('', 'self.n = {"k": 0}', 'self.n["k"] += 1\nreturn X * self.n["k"]', 'self.n, a state', 'self.n["k"]'),
-    'counter in a Counter': ('', 'self.n = collections.Counter(a=1)', 'self.n.update("a")\nreturn X * self.n["a"]',
+    'counter': ('', 'self.n = 0', 'self.n += 1\nreturn X * self.n', 'self.n, a state in Python',
+                'self.n += 1'),
+    'counter in a list': ('', 'self.n = [0]', 'self.n[0] += 1\nreturn X * self.n[0]',
+                          'self.n, a state', 'self.n[0]'),
+    'counter in a dict': ('', 'self.n = {"k": 0}', 'self.n["k"] += 1\nreturn X * self.n["k"]',
+                          'self.n, a state', 'self.n["k"]'),
+    'counter in a Counter': ('', 'self.n = collections.Counter(a=1)',
+                             'self.n.update("a")\nreturn X * self.n["a"]',
                              'self.n, a state', 'self.n'),
-    'counter in an object': ('', 'self.n = types.SimpleNamespace(k=0)', 'self.n.k += 1\nreturn X * self.n.k',
+    'counter in an object': ('', 'self.n = types.SimpleNamespace(k=0)',
+                             'self.n.k += 1\nreturn X * self.n.k',
                              'self.n, a state', 'self.n.k'),
-    'counter in slots': ('class S:\n    __slots__ = ["k"]\ns = S()\ns.k = 1\n', '', 's.k += 1\nreturn X * s.k', 'global s, a state', 's.k'),
-    'global counter': ('n = 0\n', '', 'global n\nn += 1\nreturn X * n', 'global n, a state', 'n += 1'),
-    'counter in a global list': ('n = [0]\n', '', 'n[0] += 1\nreturn X * n[0]', 'global n, a state', 'n[0]'),
-    'counter in a called function': ('n = 0\ndef g():\n    global n\n    n += 1\n    return n\n', '', 'return X * g()',
+    'counter in slots': ('class S:\n    __slots__ = ["k"]\ns = S()\ns.k = 1\n', '',
+                         's.k += 1\nreturn X * s.k', 'global s, a state', 's.k'),
+    'global counter': ('n = 0\n', '', 'global n\nn += 1\nreturn X * n', 'global n, a state',
+                       'n += 1'),
+    'counter in a global list': ('n = [0]\n', '', 'n[0] += 1\nreturn X * n[0]', 'global n, a state',
+                                 'n[0]'),
+    'counter in a called function': ('n = 0\ndef g():\n    global n\n    n += 1\n    return n\n',
+                                     '', 'return X * g()',
                                      'global n, a state', 'n += 1'),
-    'counter in a closure': ('def make():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n'
-                             '        return n\n    return g\ng = make()\n', '', 'return X * g()', 'n, a state', 'n += 1'),
+    'counter in a closure': (
+        'def make():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n'
+        '        return n\n    return g\ng = make()\n', '', 'return X * g()', 'n, a state',
+        'n += 1'),
     'counter in a class': ('', '', 'Net.n += 1\nreturn X * Net.n', 'Net.n, a state', 'Net.n'),
-    'counter in a class, by self': ('', '', 'type(self).n += 1\nreturn X * self.n', 'Net.n, a state', 'n'),
-    'counter in a default': ('def g(n=[0]):\n    n[0] += 1\n    return n[0]\n', '', 'return X * g()', '__defaults__, a state', ''),
-    'counter on a function': ('def g():\n    g.n += 1\n    return g.n\ng.n = 0\n', '', 'return X * g()', 'g.n, a state', 'g.n'),
-    'counter in NumPy': ('', 'self.n = numpy.zeros(1)', 'self.n += 1\nreturn X * float(self.n[0])', 'self.n, a state', 'self.n'),
-    'counter in C': ('import ctypes\n', 'self.n = ctypes.c_int(1)', 'self.n.value += 1\nreturn X * self.n.value', 'self.n, a state', 'self.n'),
-    'counter in a bytearray': ('', 'self.n = bytearray(1)', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
-    'counter in array.array': ('', 'self.n = array.array("i", [0])', 'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
-    'counter of a child': ('', 'self.c = nn.Dense(3)\nself.c.n = 1', 'self.c.n += 1\nreturn X * self.c.n', 'self.n, a state', 'self.c.n'),
-    'counter by vars': ('', 'self.n = 0', 'vars(self)["n"] += 1\nreturn X * self.n', 'self.n, a state', ''),
-    'counter by setattr': ('', 'self.n = 0', 'setattr(self, "n", self.n + 1)\nreturn X * self.n', 'self.n, a state', 'setattr'),
-    'a mode that changes': ('', 'self.mode = "a"', 'self.mode = self.mode + "b"\nreturn X * len(self.mode)', 'self.mode, a state', 'self.mode'),
-    'a tuple that counts': ('', 'self.n = (0, 1)', 'self.n = (self.n[0] + 1, 1)\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
-    'a layer made': ('', '', 'self.d = nn.Dense(2)\nreturn self.d(X)', 'self.d, a state', 'self.d = '),
-    'a layer registered': ('', 'self.d = nn.Dense(3)', 'self.register_child(self.d, "e")\nreturn X * len(self._children)', 'makes layers', 'return'),
+    'counter in a class, by self': ('', '', 'type(self).n += 1\nreturn X * self.n',
+                                    'Net.n, a state', 'n'),
+    'counter in a default': ('def g(n=[0]):\n    n[0] += 1\n    return n[0]\n', '',
+                             'return X * g()', '__defaults__, a state', ''),
+    'counter on a function': ('def g():\n    g.n += 1\n    return g.n\ng.n = 0\n', '',
+                              'return X * g()', 'g.n, a state', 'g.n'),
+    'counter in NumPy': ('', 'self.n = numpy.zeros(1)', 'self.n += 1\nreturn X * float(self.n[0])',
+                         'self.n, a state', 'self.n'),
+    'counter in C': ('import ctypes\n', 'self.n = ctypes.c_int(1)',
+                     'self.n.value += 1\nreturn X * self.n.value', 'self.n, a state', 'self.n'),
+    'counter in a bytearray': ('', 'self.n = bytearray(1)', 'self.n[0] += 1\nreturn X * self.n[0]',
+                               'self.n, a state', 'self.n'),
+    'counter in array.array': ('', 'self.n = array.array("i", [0])',
+                               'self.n[0] += 1\nreturn X * self.n[0]', 'self.n, a state', 'self.n'),
+    'counter of a child': ('', 'self.c = nn.Dense(3)\nself.c.n = 1',
+                           'self.c.n += 1\nreturn X * self.c.n', 'self.n, a state', 'self.c.n'),
+    'counter by vars': ('', 'self.n = 0', 'vars(self)["n"] += 1\nreturn X * self.n',
+                        'self.n, a state', ''),
+    'counter by setattr': ('', 'self.n = 0', 'setattr(self, "n", self.n + 1)\nreturn X * self.n',
+                           'self.n, a state', 'setattr'),
+    'a mode that changes': ('', 'self.mode = "a"',
+                            'self.mode = self.mode + "b"\nreturn X * len(self.mode)',
+                            'self.mode, a state', 'self.mode'),
+    'a tuple that counts': ('', 'self.n = (0, 1)',
+                            'self.n = (self.n[0] + 1, 1)\nreturn X * self.n[0]', 'self.n, a state',
+                            'self.n'),
+    'a layer made': ('', '', 'self.d = nn.Dense(2)\nreturn self.d(X)', 'self.d, a state',
+                     'self.d = '),
+    'a layer registered': ('', 'self.d = nn.Dense(3)',
+                           'self.register_child(self.d, "e")\nreturn X * len(self._children)',
+                           'makes layers', 'return'),
     'a generator kept': ('', '', 'self.g = (x for x in [X])\nreturn X', 'puts a generator', ''),
     'a function kept': ('', '', 'self.g = lambda: X\nreturn X', 'puts a function', ''),
-    'default_rng': ('rng = numpy.random.default_rng(0)\n', '', 'return X * rng.random()', 'Python or NumPy', 'rng.random'),
-    'RandomState': ('', 'self.r = numpy.random.RandomState(0)', 'return X * self.r.rand()', 'Python or NumPy', 'self.r.rand'),
-    'Random': ('', 'self.r = random.Random(0)', 'return X * self.r.random()', 'Python or NumPy', 'self.r.random'),
-    'Random.gauss': ('', 'self.r = random.Random(0)', 'return X * self.r.gauss(0, 1)', 'Python or NumPy', 'self.r.gauss'),
-    'Random.choice': ('r = random.Random(0)\n', '', 'return X * r.choice([1, 2, 3])', 'Python or NumPy', 'r.choice'),
-    'Random.shuffle': ('r = random.Random(0)\n', '', 'a = [1, 2, 3]\nr.shuffle(a)\nreturn X * a[0]', 'Python or NumPy', 'r.shuffle'),
-    'default_rng made inside': ('', '', 'return X * numpy.random.default_rng().random()', 'entropy', 'default_rng'),
-    'RandomState made inside': ('', '', 'return X * numpy.random.RandomState().rand()', 'entropy', 'RandomState'),
-    'Random made inside': ('', '', 'return X * random.Random().random()', 'without a seed', 'random.Random'),
-    'SystemRandom': ('r = random.SystemRandom()\n', '', 'return X * r.random()', 'entropy', 'r.random'),
+    'default_rng': ('rng = numpy.random.default_rng(0)\n', '', 'return X * rng.random()',
+                    'Python or NumPy', 'rng.random'),
+    'RandomState': ('', 'self.r = numpy.random.RandomState(0)', 'return X * self.r.rand()',
+                    'Python or NumPy', 'self.r.rand'),
+    'Random': ('', 'self.r = random.Random(0)', 'return X * self.r.random()', 'Python or NumPy',
+               'self.r.random'),
+    'Random.gauss': ('', 'self.r = random.Random(0)', 'return X * self.r.gauss(0, 1)',
+                     'Python or NumPy', 'self.r.gauss'),
+    'Random.choice': ('r = random.Random(0)\n', '', 'return X * r.choice([1, 2, 3])',
+                      'Python or NumPy', 'r.choice'),
+    'Random.shuffle': ('r = random.Random(0)\n', '', 'a = [1, 2, 3]\nr.shuffle(a)\nreturn X * a[0]',
+                       'Python or NumPy', 'r.shuffle'),
+    'default_rng made inside': ('', '', 'return X * numpy.random.default_rng().random()', 'entropy',
+                                'default_rng'),
+    'RandomState made inside': ('', '', 'return X * numpy.random.RandomState().rand()', 'entropy',
+                                'RandomState'),
+    'Random made inside': ('', '', 'return X * random.Random().random()', 'without a seed',
+                           'random.Random'),
+    'SystemRandom': ('r = random.SystemRandom()\n', '', 'return X * r.random()', 'entropy',
+                     'r.random'),
     'random.random': ('', '', 'return X * random.random()', 'Python or NumPy', 'random.random'),
-    'from random import': ('from random import uniform\n', '', 'return X * uniform(0, 1)', 'Python or NumPy', 'uniform'),
-    'from numpy.random import': ('from numpy.random import rand\n', '', 'return X * rand()', 'Python or NumPy', 'rand()'),
-    'state of Python': ('import gc\n', '', 'return X * gc.isenabled()', 'the state of Python', 'isenabled'),
+    'from random import': ('from random import uniform\n', '', 'return X * uniform(0, 1)',
+                           'Python or NumPy', 'uniform'),
+    'from numpy.random import': ('from numpy.random import rand\n', '', 'return X * rand()',
+                                 'Python or NumPy', 'rand()'),
+    'state of Python': ('import gc\n', '', 'return X * gc.isenabled()', 'the state of Python',
+                        'isenabled'),
     'process': ('', '', 'return X * os.getpid()', 'or of its process', 'getpid'),
-    'decimal context': ('import decimal\n', '', 'return X * decimal.getcontext().prec', 'the state of Python', 'getcontext'),
+    'decimal context': ('import decimal\n', '', 'return X * decimal.getcontext().prec',
+                        'the state of Python', 'getcontext'),
     'time.time': ('', '', 'return X * time.time()', 'reads a clock', 'time.time'),
-    'from time import': ('from time import perf_counter as clock\n', '', 'return X * clock()', 'reads a clock', 'clock()'),
-    'datetime.now': ('', '', 'return X * datetime.datetime.now().microsecond', 'reads a clock', 'now()'),
+    'from time import': ('from time import perf_counter as clock\n', '', 'return X * clock()',
+                         'reads a clock', 'clock()'),
+    'datetime.now': ('', '', 'return X * datetime.datetime.now().microsecond', 'reads a clock',
+                     'now()'),
     'date.today': ('', '', 'return X * datetime.date.today().day', 'reads a clock', 'today()'),
     'uuid': ('', '', 'return X * uuid.uuid4().int', 'entropy', 'uuid4'),
     'urandom': ('', '', 'return X * os.urandom(1)[0]', 'entropy', 'urandom'),
     'secrets': ('import secrets\n', '', 'return X * secrets.randbelow(9)', 'entropy', 'randbelow'),
-    'next of count': ('it = itertools.count()\n', '', 'return X * next(it)', 'next value of an iterator', 'next(it)'),
-    'next of an iterator': ('it = iter(range(9))\n', '', 'return X * next(it)', 'next value of an iterator', 'next(it)'),
-    'next of an attribute': ('', 'self.it = iter([1, 2, 3, 4])', 'return X * next(self.it)', 'next value of an iterator', 'next(self.it)'),
-    'for over an iterator': ('it = iter([1, 2, 3, 4])\n', '', 'for i in it:\n    return X * i', 'next value of a list_iterator', ''),
-    'next of cycle': ('it = itertools.cycle([1, 2, 3])\n', '', 'return X * next(it)', 'next value of an iterator', 'next(it)'),
-    'next of a generator': ('def g():\n    while True:\n        yield 1\nit = g()\n', '', 'return X * next(it)', 'next value of a generator', ''),
-    'send to a generator': ('def g():\n    a = 1\n    while True:\n        a = yield a\nit = g()\nnext(it)\n', '', 'return X * it.send(3)', 'generator', ''),
-    'a user-defined iterator': ('class It:\n    n = 0\n    def __iter__(self):\n        return self\n    def __next__(self):\n        self.n += 1\n'
-                                '        return self.n\nit = It()\n', '', 'return X * next(it)', '', ''),
+    'next of count': ('it = itertools.count()\n', '', 'return X * next(it)',
+                      'next value of an iterator', 'next(it)'),
+    'next of an iterator': ('it = iter(range(9))\n', '', 'return X * next(it)',
+                            'next value of an iterator', 'next(it)'),
+    'next of an attribute': ('', 'self.it = iter([1, 2, 3, 4])', 'return X * next(self.it)',
+                             'next value of an iterator', 'next(self.it)'),
+    'for over an iterator': ('it = iter([1, 2, 3, 4])\n', '', 'for i in it:\n    return X * i',
+                             'next value of a list_iterator', ''),
+    'next of cycle': ('it = itertools.cycle([1, 2, 3])\n', '', 'return X * next(it)',
+                      'next value of an iterator', 'next(it)'),
+    'next of a generator': ('def g():\n    while True:\n        yield 1\nit = g()\n', '',
+                            'return X * next(it)', 'next value of a generator', ''),
+    'send to a generator': (
+        'def g():\n    a = 1\n    while True:\n        a = yield a\nit = g()\nnext(it)\n', '',
+        'return X * it.send(3)', 'generator', ''),
+    'a user-defined iterator': (
+        'class It:\n    n = 0\n    def __iter__(self):\n        return self\n'
+        '    def __next__(self):\n        self.n += 1\n        return self.n\nit = It()\n', '',
+        'return X * next(it)', '', ''),
     'a generator returned': ('', '', 'return (x for x in [X, X])', 'returns a generator', ''),
     'a map returned': ('', '', 'return map(abs, [X])', 'returns a map', ''),
     'a zip returned': ('', '', 'return zip([X], [X])', 'returns a zip', ''),
@@ -958,22 +1280,38 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
     'a view returned': ('', '', 'return {"a": X}.values()', 'returns a dict_values', ''),
     'a Block returned': ('', '', 'return nn.Dense(2)', 'returns a Dense', ''),
     'X.grad': ('', '', 'return X * X.grad', 'reads a gradient', 'X.grad'),
-    'a file': ('path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3")\n', '', 'return X * int(open(path).read())', 'looks at files', 'open('),
-    'a file by pathlib': ('path = pathlib.Path(__import__("tempfile").mkstemp()[1])\npath.write_text("3")\n', '', 'return X * int(path.read_text())', 'looks at files', 'read_text'),
-    'an open file': ('path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3\\n4\\n")\nfile = open(path)\n', '', 'return X * int(file.readline())', 'reads a file', 'readline'),
-    'np.load': ('path = __import__("tempfile").mkstemp()[1]\nnpx.save(path, {"a": np.ones(3)})\n', '', 'return X * npx.load(path)["a"]', 'loads arrays', 'npx.load'),
+    'a file': ('path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3")\n', '',
+               'return X * int(open(path).read())', 'looks at files', 'open('),
+    'a file by pathlib': (
+        'path = pathlib.Path(__import__("tempfile").mkstemp()[1])\npath.write_text("3")\n', '',
+        'return X * int(path.read_text())', 'looks at files', 'read_text'),
+    'an open file': (
+        'path = __import__("tempfile").mkstemp()[1]\nopen(path, "w").write("3\\n4\\n")\n'
+        'file = open(path)\n', '', 'return X * int(file.readline())', 'reads a file', 'readline'),
+    'np.load': ('path = __import__("tempfile").mkstemp()[1]\nnpx.save(path, {"a": np.ones(3)})\n',
+                '', 'return X * npx.load(path)["a"]', 'loads arrays', 'npx.load'),
     'globals()': ('k = 2\n', '', 'return X * globals()["k"]', 'globals by a text', 'globals()'),
     'input': ('', '', 'return X * len(input())', 'asks for input', 'input()'),
     'a queue': ('q = queue.Queue()\nq.put(3)\n', '', 'return X * q.get()', 'queue', ''),
-    'a context variable': ('v = contextvars.ContextVar("v", default=2)\n', '', 'return X * v.get()', 'context variable', 'v.get'),
-    'seeding': ('', '', 'mx.random.seed(3)\nreturn X * np.random.uniform()', 'seeds the generator', 'seed'),
-    'too large a list': ('', 'self.a = list(range(100000))', 'return X * self.a[0]', 'self.a, which holds more than', 'self.a[0]'),
-    'hooks of a child': ('', 'self.d = nn.Dense(3)\nself.d.register_forward_hook(lambda *a: None)', 'return self.d(X)', 'with hooks', 'self.d(X)'),
-    'an array by no known way': ('import ctypes\nW = np.ones(3)\nwhere = id(W)\n', '', 'return X * ctypes.cast(where, ctypes.py_object).value', 'where it comes from', 'ctypes.cast'),
-    'the value of an array in a list': ('W = [np.ones(3)]\n', '', 'return X * float(W[0].sum())', 'asks for the value', 'float('),
-    'the value of a global array': ('W = np.ones(3)\n', '', 'return X * W.asnumpy().sum()', 'asks for the value', 'asnumpy'),
+    'a context variable': ('v = contextvars.ContextVar("v", default=2)\n', '', 'return X * v.get()',
+                           'context variable', 'v.get'),
+    'seeding': ('', '', 'mx.random.seed(3)\nreturn X * np.random.uniform()', 'seeds the generator',
+                'seed'),
+    'too large a list': ('', 'self.a = list(range(100000))', 'return X * self.a[0]',
+                         'self.a, which holds more than', 'self.a[0]'),
+    'hooks of a child': ('', 'self.d = nn.Dense(3)\nself.d.register_forward_hook(lambda *a: None)',
+                         'return self.d(X)', 'with hooks', 'self.d(X)'),
+    'an array by no known way': ('import ctypes\nW = np.ones(3)\nwhere = id(W)\n', '',
+                                 'return X * ctypes.cast(where, ctypes.py_object).value',
+                                 'where it comes from', 'ctypes.cast'),
+    'the value of an array in a list': ('W = [np.ones(3)]\n', '', 'return X * float(W[0].sum())',
+                                        'asks for the value', 'float('),
+    'the value of a global array': ('W = np.ones(3)\n', '', 'return X * W.asnumpy().sum()',
+                                    'asks for the value', 'asnumpy'),
     'writes into an argument': ('', '', 'X[0] = 1\nreturn X', 'writes into an array', 'X[0]'),
-    'writes into a Parameter': ('', 'self.d = nn.Dense(3, in_units=3)', 'self.d.weight.data()[:] = 1\nreturn self.d(X)', 'writes into an array', 'data()'),
+    'writes into a Parameter': ('', 'self.d = nn.Dense(3, in_units=3)',
+                                'self.d.weight.data()[:] = 1\nreturn self.d(X)',
+                                'writes into an array', 'data()'),
 }
 
 
@@ -1022,8 +1360,10 @@ def programs(net):
     return sum(map(len, net.forward.__self__._programs.values()))
 
 
-@pytest.mark.parametrize('assign', ['net.k = float("2.5")', 'net.k = "".join(["a", "b"])', 'net.k = (1.5, [2])',
-                                    'net.k = {"a": float("1.5")}', 'net.k = np.ones(3)', 'net.unread = object()'])
+@pytest.mark.parametrize('assign', ['net.k = float("2.5")', 'net.k = "".join(["a", "b"])',
+                                    'net.k = (1.5, [2])',
+                                    'net.k = {"a": float("1.5")}', 'net.k = np.ones(3)',
+                                    'net.unread = object()'])
 def test_an_equal_value_is_no_new_program(assign):
     net = nn.Sequential()
     net.add(nn.Dense(3))
@@ -1051,7 +1391,8 @@ def test_what_changes_at_each_call_is_said_and_others_are_kept():
     net = hybrid.hybridize(Reads(nn.Activation('relu')))
     for net.k in ('first', *range(31)):
         net(X)
-    with pytest.warns(UserWarning, match='Reads was compiled more than 32 times: self.k keeps changing'):
+    with pytest.warns(UserWarning,
+                      match='Reads was compiled more than 32 times: self.k keeps changing'):
         net.k = 'one more'
         net(X)
     assert programs(net) == 32
@@ -1061,7 +1402,8 @@ def test_what_changes_at_each_call_is_said_and_others_are_kept():
 
 
 def test_guards_look_closely_only_at_what_was_touched(monkeypatch):
-    """Where nothing was, identities and versions tell; what that costs, `ci.bench call` measures."""
+    """Where nothing was, identities and versions tell; what that costs, `ci.bench call`
+    measures."""
     net = nn.Sequential()
     net.add(*[nn.Dense(3, activation='relu') for _ in range(7)])
     net.initialize()
@@ -1080,9 +1422,10 @@ def test_guards_look_closely_only_at_what_was_touched(monkeypatch):
 
 def test_arrays_from_before_the_import(python):
     """d2l hides from the garbage collector what is there when it is imported."""
-    code = ('from mxnet import np, npx; npx.set_np(); W = np.array([1., 2.]); import d2l; X = np.ones(2); '
-            'f = d2l.compile(lambda X: X * W); print(f(X), end=""); W[:] = 5; print(f(X), end=""); '
-            'W = np.zeros(2); print(f(X))')
+    code = (
+        'from mxnet import np, npx; npx.set_np(); W = np.array([1., 2.]); import d2l; X = '
+        'np.ones(2); f = d2l.compile(lambda X: X * W); print(f(X), end=""); W[:] = 5; print(f(X), '
+        'end=""); W = np.zeros(2); print(f(X))')
     assert python('-c', code).stdout.split() == '[1. 2.][5. 5.][0. 0.]'.split()
 
 
@@ -1127,7 +1470,8 @@ def test_a_loaded_graph_is_compiled_already(tmp_path):
         hybrid.hybridize(Reads(loaded))(X)
 
 
-@pytest.mark.parametrize('again', [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+@pytest.mark.parametrize('again',
+                         [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copies_have_a_state_of_their_own(again):
     net = hybrid.hybridize(scaled())
     net(X)
@@ -1250,9 +1594,12 @@ def test_ctrl_c_leaves_mxnet_as_it_was(python):
 # ------------------------------------------------------------------ random programs
 
 STATEMENTS = [
-    'Y = Y * self.k', 'Y = Y + self.a', 'Y = np.tanh(Y)', 'Y = Y + sum(self.l)', 'Y = Y * len(self.l)',
-    'Y = Y + self.d.get("h", 1.0)', 'Y = Y * G[0]', 'Y = Y + self.o.h', 'Y = -Y if self.flag else Y',
-    'Y = Y * self.t[1]', 'Y = Y + self.q[0]', 'Y = Y + len(self.d)', 'Y = Y + self.layer(Y)', 'Y = g(Y)',
+    'Y = Y * self.k', 'Y = Y + self.a', 'Y = np.tanh(Y)', 'Y = Y + sum(self.l)',
+    'Y = Y * len(self.l)',
+    'Y = Y + self.d.get("h", 1.0)', 'Y = Y * G[0]', 'Y = Y + self.o.h',
+    'Y = -Y if self.flag else Y',
+    'Y = Y * self.t[1]', 'Y = Y + self.q[0]', 'Y = Y + len(self.d)', 'Y = Y + self.layer(Y)',
+    'Y = g(Y)',
     'Y = Y * np.random.uniform(size=(3,))', 'Y = Y + sum(h for h in self.d["l"])',
     'Y = Y * sum(vars(self.o).get("n", [1]))', 'Y = Y if self.l is not G else Y * 3',
     'self.a = self.a * 0.5 + Y[0]', 'self.l[0] = self.l[0] + Y[0]', 'self.l.append(Y[0])',
@@ -1264,11 +1611,13 @@ STATEMENTS = [
     'self.seen.add(len(self.l))', 'Y = Y * len(self.seen)', 'self.last = [Y, Y]', 'g.h = Y[0]',
 ]
 CHANGES = [
-    'net.k = 3.0', 'net.k = 2', 'net.l.append(np.ones(3))', 'net.l[0] = np.ones(3)', 'net.d.clear()',
+    'net.k = 3.0', 'net.k = 2', 'net.l.append(np.ones(3))', 'net.l[0] = np.ones(3)',
+    'net.d.clear()',
     'net.l = [np.zeros(3)]', 'G[0] = np.ones(3) * 2', 'net.o.h = np.ones(3)', 'net.a = np.ones(3)',
     'net.a[:] = 2', 'net.l = G', 'net.d["l"] = net.l', 'net.flag = True', 'net.o.n = [1, 2]',
     'net.layer.weight.set_data(np.ones((3, 3)) * 0.1)', 'g.__defaults__ = (2,)', 'SCALE = 3.0',
-    'net.q.rotate()', 'net.t = (np.ones(3), np.zeros(3))', 'net.initialize(init.One(), force_reinit=True)',
+    'net.q.rotate()', 'net.t = (np.ones(3), np.zeros(3))',
+    'net.initialize(init.One(), force_reinit=True)',
 ]
 INIT = '''
 self.k, self.a, self.flag, self.seen = 2.0, np.ones(3), False, set()
@@ -1281,7 +1630,8 @@ G, SCALE = [np.ones(3)], 2.0
 def g(Y, by=1):
     return Y * SCALE + by
 '''
-LOOKS = ['net.a', 'net.l', 'net.d', 'net.o', 'net.t', 'net.q', 'G', 'net.l is G', 'net.flag', 'sorted(net.seen)',
+LOOKS = ['net.a', 'net.l', 'net.d', 'net.o', 'net.t', 'net.q', 'G', 'net.l is G', 'net.flag',
+         'sorted(net.seen)',
          'net.d.get("l") is net.l', 'vars(net).get("last")', 'vars(g)']
 
 

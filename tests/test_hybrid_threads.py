@@ -9,7 +9,7 @@ from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 from d2l.hybrid import compile, hybridize, program
-from tests.test_hybrid import in_threads, randn
+from tests.support import in_threads, randn
 
 npx.set_np()
 INPUTS = [randn(4, 6, seed=seed) for seed in range(8)]
@@ -69,7 +69,6 @@ import sys, threading
 import d2l
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
-from tests.test_hybrid import in_threads
 npx.set_np()
 net = nn.HybridSequential()
 for _ in range(12):
@@ -103,7 +102,8 @@ d2l.hybridize(net)
 @pytest.mark.parametrize('how', ['pass', COMPILED, 'net.hybridize(static_alloc=True)'],
                          ids=['eager', 'compiled', 'stock'])
 def test_threads_that_train_one_net_do_not_wait_for_each_other_for_ever(how, python):
-    """MXNet's engine let them, after 1,000 steps or so: two operators, each in front of the other."""
+    """MXNet's engine let them, after 1,000 steps or so: two operators, each in front of the
+    other."""
     done = python('-c', TRAIN_ONE_NET, how, timeout=240)
     assert done.stdout == 'trained\n', done.stderr
 
@@ -127,7 +127,8 @@ def test_no_thread_meets_the_numbers_of_another(call, load):
 
 @pytest.fixture
 def made(monkeypatch):
-    """[(thread, id of the CachedOp that it made, weak reference)], [(thread, id of one it called)]."""
+    """[(thread, id of the CachedOp that it made, weak reference)], [(thread, id of one it
+    called)]."""
     makes, calls = [], []
 
     class Watched(program.CachedOp):

@@ -23,7 +23,8 @@ def started(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize('checkout, cure', [(True, 'make lab'), (False, '-m pip install jupyterlab')])
+@pytest.mark.parametrize('checkout, cure',
+                         [(True, 'make lab'), (False, '-m pip install jupyterlab')])
 def test_without_jupyterlab_one_line_says_how_to_install_it(monkeypatch, capsys, checkout, cure):
     monkeypatch.setattr(lab.importlib.util, 'find_spec', lambda name: None)
     monkeypatch.setattr(lab, 'CHECKOUT', checkout)

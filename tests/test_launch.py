@@ -3,87 +3,18 @@ import os
 import pathlib
 import re
 import signal
-import socket
-import subprocess
 import sys
 import time
-import uuid
 
 import pytest
 
-from conftest import REPO
 from d2l import launch
-from d2l_group import messages
+from tests.support import GONE, SECRET, STEPS, both_step, roles, said_by
 
-LOOPBACK = '127.0.0.1'
-GONE = 5.0              # seconds in which a group is gone after a death
-SECRET = 'correct-horse-battery'
-STEPS = '''\
-import os, sys
-from mxnet import np, npx
-from mxnet.gluon import nn
-from d2l import distributed
-npx.set_np()
-net = nn.Dense(4, in_units=4)
-net.initialize()
-trainer = distributed.trainer(net, 'sgd')
-from mxnet import autograd
-step = 0
-while True:
-    with autograd.record():
-        l = net(np.ones((2, 4))).sum()
-    l.backward()
-    trainer.step(4)
-    npx.waitall()
-    if step == 0:
-        print('steps', os.getpid())
-    step += 1
-'''
 ERRORS = {
     'raise ValueError("the third line")': (1, 'ValueError: the third line'),
     'print("no data"); sys.exit(7)': (7, 'no data'),
 }
-
-
-@pytest.fixture
-def group(tmp_path):
-    """Start a script's group; yields a function -> (Popen, pids). Its processes have a mark."""
-    mark, started = uuid.uuid4().hex, []
-
-    def pids():
-        found = {}
-        for path in pathlib.Path('/proc').glob('[0-9]*'):
-            try:
-                if f'D2L_TEST_MARK={mark}'.encode() in (path / 'environ').read_bytes():
-                    found[int(path.name)] = (path / 'cmdline').read_bytes().decode().split('\0')
-            except OSError:                         # it ended meanwhile
-                pass
-        return found
-
-    def start(source, *options, **env):
-        script = tmp_path / 'script.py'
-        script.write_text(source)
-        started.append(subprocess.Popen(
-            [sys.executable, '-m', 'd2l.launch', '-n', '2', *options, script, 'argument'], cwd=REPO,
-            env={**os.environ, 'D2L_TEST_MARK': mark, 'D2L_TEST_SECRET': SECRET, **env}, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
-        return started[-1], pids
-    yield start
-    for popen in started:
-        popen.kill()
-        popen.wait()
-        popen.stdout.close()
-    for pid in pids():
-        os.kill(pid, signal.SIGKILL)
-
-
-def both_step(popen):
-    """Read the group's output until both workers have made a step; return it."""
-    lines = []
-    while sum('steps' in line for line in lines) < 2:
-        lines.append(popen.stdout.readline())
-        assert lines[-1], ''.join(lines)
-    return ''.join(lines)
 
 
 def role(command):
@@ -201,45 +132,14 @@ exec sh -c "$2"
     assert not any(os.path.exists(folder) for folder in folders)
 
 
-def roles(worker, *extra, **env):
-    """Start a scheduler, a server and two workers as another scheduler does; returns them.
-
-    worker: its script and arguments. extra: arguments before --role. env: changes to the
-    environment.
-    """
-    with socket.socket() as s:
-        s.bind((LOOPBACK, 0))
-        port = s.getsockname()[1]
-    env = {**os.environ, 'DMLC_PS_ROOT_URI': LOOPBACK, 'DMLC_NUM_WORKER': '2',
-           'DMLC_PS_ROOT_PORT': str(port), 'DMLC_NUM_SERVER': '1', 'DMLC_NODE_HOST': LOOPBACK,
-           **env}
-    key, found = messages.new_key(), []
-    for what in ['scheduler'], ['server'], ['worker', *worker], ['worker', *worker]:
-        found.append(subprocess.Popen(
-            [sys.executable, '-m', 'd2l.launch', *extra, '--role', *what], cwd=REPO, env=env,
-            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
-        found[-1].stdin.write(key + '\n')
-        found[-1].stdin.flush()
-    return found
-
-
-def said_by(group):
-    """What each process of a group of `roles` says, when all have ended."""
-    try:
-        return [popen.communicate(timeout=120)[0] for popen in group]
-    finally:
-        for popen in group:
-            popen.kill()
-            popen.wait()
-
-
 def test_another_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text('import d2l\nfrom d2l import distributed\n'
                       'print(distributed.rank(), distributed.num_workers(), d2l.__version__)')
     group = roles([script])
     said = sorted(said_by(group))
-    assert said[:2] == ['', ''] and [line.split()[:2] for line in said[2:]] == [['0', '2'], ['1', '2']]
+    assert said[:2] == ['', ''] and [line.split()[:2] for line in said[2:]] == [['0', '2'],
+                                                                                ['1', '2']]
     assert all(line.split()[2].startswith('0.7.1+mxnet.') for line in said[2:])
     assert [popen.returncode for popen in group] == [0, 0, 0, 0]
 

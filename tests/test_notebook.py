@@ -58,7 +58,8 @@ def test_a_first_cell_installs(tmp_path):
 
 @pytest.mark.parametrize('there', [False, True])
 @pytest.mark.parametrize('data, says', [('real', "D2L_DATA'] = 'sample"), ('sample', 'stand-ins')])
-def test_the_first_cell_installs_once_and_says_on_which_data(monkeypatch, capsys, there, data, says):
+def test_the_first_cell_installs_once_and_says_on_which_data(monkeypatch, capsys, there, data,
+                                                             says):
     commands = []
     monkeypatch.setattr('subprocess.run', lambda command, check: commands.append(command[1:]))
     if not there:
@@ -66,7 +67,8 @@ def test_the_first_cell_installs_once_and_says_on_which_data(monkeypatch, capsys
     monkeypatch.setenv('D2L_DATA', data)
     names = {}
     exec(cli.INSTALL.format(spec=SPEC), names)
-    assert commands == ([] if there else [['-m', 'pip', 'install', '-q', SPEC], ['-m', 'd2l_mxnet']])
+    assert commands == ([] if there else [['-m', 'pip', 'install', '-q', SPEC],
+                                          ['-m', 'd2l_mxnet']])
     assert says in capsys.readouterr().out and set(names) == {'__builtins__'}
 
 

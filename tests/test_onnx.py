@@ -13,7 +13,7 @@ from ci import modes, networks, runtime
 from ci.networks import NETWORKS, leaves
 from d2l import NoConverter, TraceError, compile, export_onnx, hybridize
 from d2l.data import fetch
-from tests.test_hybrid import Plain, branch, dense_net, randn, ready
+from tests.support import Plain, branch, dense_net, randn, ready
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
@@ -270,8 +270,8 @@ FEW = 'gluoncv_resnet18_v1', 'gluoncv_mobilenet1.0'
 
 
 def agrees(path, net, *X):
-    """Whether ONNX Runtime finds what Gluon-CV's network does: detections as sets of rows, for those
-    of one score have no order."""
+    """Whether ONNX Runtime finds what Gluon-CV's network does: detections as sets of rows, for
+    those of one score have no order."""
     wanted, found = [a.asnumpy() for a in leaves(net(*X))], run(path, *X)
     assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in wanted]
     if len(wanted) > 1 and all(a.ndim == 3 for a in wanted):

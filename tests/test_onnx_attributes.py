@@ -12,7 +12,7 @@ from mxnet import np, npx
 from ci import runtime
 from ci.networks import leaves
 from d2l import export_onnx
-from tests.test_onnx_operators import agree, older
+from tests.support import agree, older
 
 npx.set_np()
 EXAMPLES = 8                        # of each family
@@ -155,7 +155,8 @@ def transposes(draw):
     order = draw(st.permutations(range(len(shape) + 1)))
     a, b = draw(axis_of(shape)), draw(axis_of(shape))
     return shape, draw(pick([lambda X: X.transpose(*order), lambda X: X.T + 1,
-                             lambda X: np.swapaxes(X, a, b) + 1, lambda X: np.moveaxis(X, a, b) + 1]))
+                             lambda X: np.swapaxes(X, a, b) + 1,
+                             lambda X: np.moveaxis(X, a, b) + 1]))
 
 
 @st.composite
@@ -164,7 +165,8 @@ def reshapes(draw):
     sizes = draw(st.permutations(shape))
     return shape, draw(pick([
         lambda X: X.reshape(-1, *sizes), lambda X: X.reshape(X.shape[0], -1),
-        lambda X: npx.reshape(X, (-2, -1)), lambda X: X.reshape(-1), lambda X: npx.reshape(X, (-5, -4)),
+        lambda X: npx.reshape(X, (-2, -1)), lambda X: X.reshape(-1),
+        lambda X: npx.reshape(X, (-5, -4)),
         lambda X: npx.reshape(X, (-2, -6, 1, -1, -4)), lambda X: np.expand_dims(X, 1).reshape(
             -1, 1, *sizes)]))
 
@@ -220,8 +222,10 @@ def moves(draw):
     shape = draw(shapes(least=2))
     axis, shift = draw(axis_of(shape, 1)), draw(st.integers(-4, 4))
     return shape, draw(pick([
-        lambda X: np.roll(X, shift, axis=axis), lambda X: np.flip(X, axis % X.ndim), lambda X: np.diff(
-            X, 1, axis=axis), lambda X: np.rot90(X, shift, axes=(0, 1)), lambda X: np.tril(X, shift)]))
+        lambda X: np.roll(X, shift, axis=axis), lambda X: np.flip(X, axis % X.ndim),
+        lambda X: np.diff(
+            X, 1, axis=axis), lambda X: np.rot90(X, shift, axes=(0, 1)),
+            lambda X: np.tril(X, shift)]))
 
 
 @st.composite
@@ -248,7 +252,8 @@ def takes(draw):
 @st.composite
 def picks(draw):
     shape = draw(shapes(st.just(1), least=2))
-    how = {'axis': draw(pick([1, -1])), 'keepdims': draw(flag), 'mode': draw(pick(['clip', 'wrap']))}
+    how = {'axis': draw(pick([1, -1])), 'keepdims': draw(flag),
+           'mode': draw(pick(['clip', 'wrap']))}
     return shape, lambda X: npx.pick(X, np.floor(3 * X[:, 0]), **how)
 
 
@@ -287,7 +292,8 @@ def products(draw):
     n, k = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     W = floats(onp.random.RandomState(0).randn(n, k))
     three = floats(onp.random.RandomState(1).randn(2, n, k))
-    return (n,), draw(pick([lambda X: np.dot(X, W), lambda X: np.matmul(X, W), lambda X: np.tensordot(
+    return (n,), draw(pick([lambda X: np.dot(X, W), lambda X: np.matmul(X, W),
+                            lambda X: np.tensordot(
         X, W, axes=([1], [0])), lambda X: np.tensordot(X, W, axes=1), lambda X: np.einsum(
         'bi,ij->bj', X, W), lambda X: np.einsum('bi,ij->jb', X, W), lambda X: np.dot(X, three),
         lambda X: np.dot(X, W[:, 0]), lambda X: np.matmul(np.expand_dims(X, 1), three[0]),
@@ -365,7 +371,8 @@ def resizes(draw):
 
 FAMILIES = {strategy.__name__: strategy for strategy in (
     scalars, broadcasts, clips, activations, softmaxes, sums, older_sums, norms, averages, choices,
-    running_sums, transposes, reshapes, new_axes, stacks, repeats, splits, slices, moves, pads, takes,
+    running_sums, transposes, reshapes, new_axes, stacks, repeats, splits, slices, moves, pads,
+    takes,
     picks, hots, orders, sequences, products, pools, convolutions, normalizations, resizes)}
 
 

@@ -770,7 +770,8 @@ class RelativeShift(nn.Block):
     def forward(self, q, r):
         s = np.einsum('bid,jd->bij', q, r)
         B, T, J = s.shape
-        return np.concatenate([np.zeros((B, T, 1)), s], axis=-1).reshape(B, J + 1, T)[:, 1:].reshape(
+        return np.concatenate([np.zeros((B, T, 1)), s], axis=-1).reshape(B, J + 1, T)[:,
+                                                                                      1:].reshape(
             B, T, J)
 
 
@@ -850,7 +851,8 @@ class Spectrum(nn.Block):
         self.n, self.c, self.s = n, *(np.array(f(k), dtype='float32') for f in (onp.cos, onp.sin))
 
     def forward(self, x):
-        frames = np.stack([x[:, t:t + self.n] for t in range(0, x.shape[1] - self.n + 1, 4)], axis=1)
+        frames = np.stack([x[:, t:t + self.n] for t in range(0, x.shape[1] - self.n + 1, 4)],
+                          axis=1)
         frames = frames * np.hanning(self.n)
         re, im = np.dot(frames, self.c), np.dot(frames, self.s)
         return np.log1p(np.sqrt(re ** 2 + im ** 2)), np.arctan2(im, re + 1e-3)
@@ -978,6 +980,7 @@ def test_any_dimension_may_be_free(name, tmp_path):
 def test_what_names_two_dimensions_is_refused(tmp_path):
     X, other = (arguments([(shape, None)], 1)[0] for shape in ((2, 5, 8), (3, 7, 8)))
     with pytest.raises(ValueError, match='_np_reshape depends on the size.*export each'):
-        export_onnx(lambda X: X.transpose(2, 0, 1).reshape(4, 2, *X.shape[:2]), tmp_path / 'net.onnx',
+        export_onnx(lambda X: X.transpose(2, 0, 1).reshape(4, 2, *X.shape[:2]),
+                    tmp_path / 'net.onnx',
                     X, other=other)
     assert list(tmp_path.iterdir()) == []

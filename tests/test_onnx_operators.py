@@ -1,48 +1,24 @@
 """A converter for each operator of MXNet: what it writes, computed by ONNX Runtime,
         against MXNet."""
 import contextlib
-import ctypes
 import zlib
 
 import numpy as onp
 import pytest
 from mxnet import np, npx
-from mxnet.base import _LIB, MXNetError, OpHandle, check_call
+from mxnet.base import MXNetError
 from mxnet.gluon import nn
-from mxnet.ndarray._internal import _imperative_invoke
 
 import d2l
 from ci import converters, runtime
 from ci.networks import leaves
 from d2l import TraceError, export_onnx
-from tests.test_hybrid import randn, ready
+from tests.support import agree, older, randn, ready
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
     'ignore:ndarray.context has been renamed:DeprecationWarning')  # Gluon's own code does that
-CLOSE = 1e-5                        # relative to the largest number
 NAN, INF = float('nan'), float('inf')
-
-
-def agree(found, wanted):
-    """Whether arrays are the same to CLOSE, what is not finite to the bit."""
-    wanted = [a.asnumpy() for a in leaves(wanted)]
-    assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in wanted]
-    for a, b in zip(found, wanted):
-        a, b = a.astype('float64'), b.astype('float64')
-        finite = onp.isfinite(b)
-        onp.testing.assert_array_equal(a[~finite], b[~finite])
-        assert abs(a[finite] - b[finite]).max(initial=0) <= CLOSE * abs(b[finite]).max(initial=0)
-    return True
-
-
-def older(op, *arrays, **attrs):
-    """An operator of `mx.nd` on arrays of `mx.np`, as a Block written for both calls it."""
-    handle = OpHandle()
-    check_call(_LIB.NNGetOpHandle(op.encode(), ctypes.byref(handle)))
-    return _imperative_invoke(handle.value, arrays, [*attrs], [str(v) for v in attrs.values()],
-        None,
-                              True, False)
 
 
 def tried(function, folder, *batches):
@@ -184,7 +160,8 @@ FREE = {
         np.einsum('bii->b', X.reshape(-1, 2, 2)), np.einsum('bhq,bhk,kc->bhqc', X.reshape(-1, 2, 2),
                                                             X.reshape(-1, 2, 2), W[:2])],
     'of gamma': lambda X: [npx.gammaln(X), npx.gamma(X * 2), npx.gammaln(positive(X) * 20),
-                           npx.erfinv(np.tanh(X)), npx.erfinv(np.array([1, -1, 0, 0.999999]) + 0 * X)],
+                           npx.erfinv(np.tanh(X)), npx.erfinv(np.array([1, -1, 0, 0.999999]) + 0
+                                                              * X)],
     'polynomial': lambda X: [np.polyval(SHIFT, X), np.polyval(W[0], X[0])],
     'bitwise': lambda X: [f(a, b) for f in (np.bitwise_and, np.bitwise_or, np.bitwise_xor)
                           for a, b in ((bits(X, kind), bits(X[:1] * 3, kind)) for kind in (
@@ -291,7 +268,8 @@ def definite(X):
 
 
 FIXED = {
-    'elimination': (lambda X: [np.linalg.inv(X), np.linalg.det(X), np.linalg.slogdet(X)], (3, 4, 4)),
+    'elimination': (lambda X: [np.linalg.inv(X), np.linalg.det(X), np.linalg.slogdet(X)],
+                    (3, 4, 4)),
     'equations': (lambda X: [np.linalg.solve(X, X[:, :, :2] * 2), np.linalg.inv(X[0, 1:, 1:])],
                   (3, 4, 4)),
     'tensor equations': (lambda X: [np.linalg.tensorinv(X, 1), np.linalg.tensorsolve(
@@ -303,12 +281,14 @@ FIXED = {
                         for k in (0, 1, -2)], (3, 4)),
     'diag indices': (lambda X: [np.stack(np.diag_indices_from(X)), X + 1], (3, 3)),
     'diff of all, percentiles': (lambda X: [np.percentile(X, 60), np.percentile(
-        X, np.array([5, 20]), axis=(0, 2), keepdims=True), np.percentile(X, 5, axis=-1)], (3, 4, 2)),
+        X, np.array([5, 20]), axis=(0, 2), keepdims=True), np.percentile(X, 5, axis=-1)],
+        (3, 4, 2)),
     'pictures': (lambda X: [npx.image.to_tensor(X), npx.image.normalize(
         X.transpose(2, 0, 1), (0.1, 0.2, 0.3), (2, 3, 4)), npx.image.normalize(
         X.transpose(2, 0, 1), 0.5, 2), npx.image.flip_left_right(X),
         npx.image.flip_top_bottom(X), npx.image.crop(X, 1, 2, 3, 2), npx.image.resize(
-        X, (7, 3))], (6, 4, 3)),      # of an odd number of rows MXNet leaves one as it lies in memory
+        # of an odd number of rows MXNet leaves one as it lies in memory
+        X, (7, 3))], (6, 4, 3)),
     'batch of pictures': (lambda X: [npx.image.to_tensor(X), npx.image.crop(X, 1, 2, 3, 2),
                                      npx.image.resize(X, 9)], (2, 5, 6, 3)),
     'roi pooling': (lambda X: npx.roi_pooling(X, np.array([[0, 1, 1, 5, 4], [1, 0, 0, 2, 2]]),
@@ -427,6 +407,7 @@ def test_no_graph_holds(op):
     else:
         with pytest.raises(error):
             d2l.compile(function).program(X, apart=True)    # as an export is traced
-        for _ in range(3):                  # what MXNet raises late: it computes some of them not at all
+        # what MXNet raises late: it computes some of them not at all
+        for _ in range(3):
             with contextlib.suppress(MXNetError):
                 npx.waitall()

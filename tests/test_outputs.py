@@ -6,8 +6,7 @@ import pytest
 from chapters.execute import execute
 from chapters.sections import all_sections, find
 from ci import outputs
-from tests.conftest import REPORT_OUTPUTS
-
+from tests.support import REPORT_OUTPUTS
 
 # test_distributed runs 12.7, and reads what it says
 RUN = [section for section in all_sections() if section.number != '12.7']

@@ -12,7 +12,7 @@ from mxnet.gluon import nn
 
 import d2l
 from d2l import patches
-from tests.test_hybrid import Plain, randn
+from tests.support import Plain, randn
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
@@ -61,7 +61,8 @@ FUNCTIONS = {
     'arctan2(1, x)': lambda m, x: m.arctan2(1, x),
     'arctan2(x, 2)': lambda m, x: m.arctan2(x, 2.),
     'var': lambda m, x: m.var(x, axis=1), 'var of all': lambda m, x: m.var(x) * x,
-    'std': lambda m, x: m.std(x, axis=0, keepdims=True), 'std, ddof': lambda m, x: m.std(x, axis=1, ddof=1),
+    'std': lambda m, x: m.std(x, axis=0, keepdims=True), 'std, ddof': lambda m,
+    x: m.std(x, axis=1, ddof=1),
     'rot90': lambda m, x: m.rot90(x) * 2, 'rot90, back': lambda m, x: m.rot90(x, -1) * 2,
     'rot90, twice': lambda m, x: m.rot90(x, 2, (1, 0)) * 2,
 }
@@ -108,7 +109,8 @@ def test_where_keeps_dtypes_and_values(dtype):
 # ------------------------------------------------------------------ max pooling
 POOLS = {
     '1d': (nn.MaxPool1D(2), (2, 3, 8)), '2d': (nn.MaxPool2D(2), (2, 3, 6, 6)),
-    '2d, overlapping': (nn.MaxPool2D(3, 2, 1), (2, 3, 7, 6)), '3d': (nn.MaxPool3D(2), (1, 2, 4, 4, 4)),
+    '2d, overlapping': (nn.MaxPool2D(3, 2, 1), (2, 3, 7, 6)),
+    '3d': (nn.MaxPool3D(2), (1, 2, 4, 4, 4)),
     'ceil': (nn.MaxPool2D(3, 2, ceil_mode=True), (2, 3, 8, 8)),
     'global 1d': (nn.GlobalMaxPool1D(), (2, 3, 5)), 'global': (nn.GlobalMaxPool2D(), (2, 3, 5, 5)),
     'function': (lambda X: npx.pooling(X, kernel=(2, 2), stride=(1, 2)), (2, 3, 6, 6)),
@@ -127,7 +129,8 @@ def pooled_gradient(net, X, train_mode):
 
 
 def in_form(form, net, X, folder):
-    """A net as it is run in a form: eager, compiled, by Gluon's hybridize, or exported and loaded."""
+    """A net as it is run in a form: eager, compiled, by Gluon's hybridize, or exported and
+    loaded."""
     if form == "Gluon's":
         net.hybridize()
     elif form == 'compiled':
@@ -144,7 +147,8 @@ def in_form(form, net, X, folder):
 def test_gradient_of_max_pooling_in_predict_mode(name, form, tmp_path):
     """By the maxima that NumPy finds: moving one input a little changes the sum by the gradient."""
     pool, shape = POOLS[name]
-    X = np.array(onp.random.RandomState(0).permutation(int(onp.prod(shape))).reshape(shape), 'float32')
+    X = np.array(onp.random.RandomState(0).permutation(int(onp.prod(shape))).reshape(shape),
+                 'float32')
     net = Plain(lambda self, X: pool(X * 1) * 2)
     if form == "Gluon's":
         net = nn.HybridSequential()
@@ -300,7 +304,8 @@ ASKED = """if True:
     with autograd.record():
         y = np.where(x > 1, x, 0)
     y.backward()
-    print(sum(a is not b for a, b in zip(found, state())), dict(os.environ) == before, gc.get_freeze_count(), x.grad.tolist())
+    print(sum(a is not b for a, b in zip(found, state())), dict(os.environ) == before,
+          gc.get_freeze_count(), x.grad.tolist())
 """
 
 
@@ -346,7 +351,8 @@ def test_no_other_picture_is_found(path, tmp_path, monkeypatch):
         mxnet.image.imread(path)
 
 
-LAYERS = {'Dense': lambda: nn.Dense(2), 'Conv2D': lambda: nn.Conv2D(2, 3), 'BatchNorm': nn.BatchNorm,
+LAYERS = {'Dense': lambda: nn.Dense(2), 'Conv2D': lambda: nn.Conv2D(2, 3),
+          'BatchNorm': nn.BatchNorm,
           'Embedding': lambda: nn.Embedding(5, 3), 'LSTM': lambda: mxnet.gluon.rnn.LSTM(3)}
 
 

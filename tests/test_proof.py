@@ -1,5 +1,5 @@
-"""d2l.hybrid.proof: a rewritten graph that computes something else is not used, and the proof leaves no
-mark."""
+"""d2l.hybrid.proof: a rewritten graph that computes something else is not used, and the proof
+leaves no mark."""
 import functools
 
 import mxnet
@@ -174,7 +174,8 @@ def test_it_leaves_no_mark(training):
                    if p.grad_req != 'null')
         Y.backward()
         found.append([a.asnumpy() for a in [
-            Y, X.grad, np.random.normal(size=3), *(p.data() for p in block.collect_params().values()),
+            Y, X.grad, np.random.normal(size=3),
+            *(p.data() for p in block.collect_params().values()),
             *(p.grad() for p in block.collect_params().values() if p.grad_req != 'null')]])
     for a, b in zip(*found):
         onp.testing.assert_array_equal(a, b)
@@ -207,7 +208,8 @@ class HasArguments(nn.Block):
 
 @pytest.mark.parametrize('function, name', [
     (HasArguments(), 'HasArguments'), (functools.partial(np.tanh), 'tanh'),
-    (functools.partial(lambda k, X: np.tanh(X) * k, 2.0), '.*'), (lambda X: np.tanh(X), '<lambda>')])
+    (functools.partial(lambda k, X: np.tanh(X) * k, 2.0), '.*'),
+    (lambda X: np.tanh(X), '<lambda>')])
 def test_whatever_is_compiled_has_a_name(rule, function, name):
     rule(wrong_value)
     with pytest.warns(UserWarning, match=f'^{name} runs as it was traced'):

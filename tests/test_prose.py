@@ -67,7 +67,8 @@ def test_bare_headings_are_found(tmp_path):
     from chapters.sections import Section
 
     path = tmp_path / 's.py'
-    path.write_text('# %% [markdown]\n# # 9.9 x\n#\n# Text.\n\n# %% [markdown]\n# ## A\n\n# %%\nx = 1\n')
+    path.write_text(
+        '# %% [markdown]\n# # 9.9 x\n#\n# Text.\n\n# %% [markdown]\n# ## A\n\n# %%\nx = 1\n')
     assert bare(Section('9.9', path).notebook) == ['## A']
 
 

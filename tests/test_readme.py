@@ -5,7 +5,7 @@ import pytest
 from chapters import __main__ as cli
 from chapters import command
 from ci import readme
-from conftest import REPO
+from tests.support import REPO
 
 
 def test_tables_are_fresh():
@@ -27,7 +27,8 @@ def test_files_named_exist(page):
 @pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md'])
 def test_make_targets_exist(page):
     targets = set(re.findall(r'^(\w[\w-]*):', (REPO / 'Makefile').read_text(), flags=re.M))
-    assert set(re.findall(r'(?:^|`)make ([a-z][\w-]*)', (REPO / page).read_text(), flags=re.M)) <= targets
+    assert set(re.findall(r'(?:^|`)make ([a-z][\w-]*)', (REPO / page).read_text(),
+                          flags=re.M)) <= targets
 
 
 def commands(text):

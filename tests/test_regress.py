@@ -13,8 +13,7 @@ import d2l
 from ci import gradients, modes, mutants, networks, numbers, regress, report, spread, stored
 from ci.networks import NETWORKS
 from d2l.onnx.operators import OPERATORS
-from tests.conftest import REPORT_NETWORKS
-from tests.test_gluoncv import FEW
+from tests.support import FEW, REPORT_NETWORKS
 
 BY_NAME = {network.name: network for network in NETWORKS}
 GPU = next((ctx for ctx in d2l.try_all_gpus() if ctx.device_type == 'gpu'), None)
@@ -52,7 +51,8 @@ def test_network_computes_what_is_stored(name, mode, record_property):
 
 
 @pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in modes.MODES)) if GPU else [
-    pytest.param('any', 'any', marks=pytest.mark.skip('there is no GPU that MXNet can compute on'))])
+    pytest.param('any', 'any',
+                 marks=pytest.mark.skip('there is no GPU that MXNet can compute on'))])
 def test_a_gpu_computes_what_is_stored(name, mode, monkeypatch):
     monkeypatch.setenv('NVIDIA_TF32_OVERRIDE', '0')
     record, _ = computed(name, GPU)[mode]

@@ -95,7 +95,8 @@ def test_where_the_curves_of_a_figure_end_is_kept():
 
 
 def read(name, sha1, header):
-    """The numbers of a real file of Fashion-MNIST, without its header; skips where there is none."""
+    """The numbers of a real file of Fashion-MNIST, without its header; skips where there is
+    none."""
     path = contents.shipped(name, sha1)
     if path is None:
         pytest.skip('the real Fashion-MNIST is not here: apt-get install dataset-fashion-mnist')

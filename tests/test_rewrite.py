@@ -20,8 +20,9 @@ repeatable = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
-    """(outputs and gradients as NumPy arrays, the operators that computed them). Unchecked: no proof
-    is to hide what a rule does. wanted: the places of the arrays that want a gradient (None: all)"""
+    """(outputs and gradients as NumPy arrays, the operators that computed them). Unchecked: no
+    proof is to hide what a rule does. wanted: the places of the arrays that want a gradient (None:
+    all)"""
     arrays = [np.array(a, dtype=a.dtype) for a in arrays]
     wanted = [a for i, a in enumerate(arrays) if wanted is None or i in wanted]
     for a in wanted:
@@ -47,9 +48,9 @@ def operators(compiled):
 
 def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH, sums=False,
                 **options):
-    """Check outputs and gradients, infinite numbers and NaN, too; within, without: operators that the
-    rules have put in, or out, in these modes; only: the modes to check; sums: whether NaN may be
-    infinite, for MXNet's sum of [inf, 1] is NaN; options: of `run`."""
+    """Check outputs and gradients, infinite numbers and NaN, too; within, without: operators that
+    the rules have put in, or out, in these modes; only: the modes to check; sums: whether NaN may
+    be infinite, for MXNet's sum of [inf, 1] is NaN; options: of `run`."""
     for training in only:
         exact, _ = run(function, arrays, training, False, **options)
         fast, ops = run(function, arrays, training, True, **options)
@@ -59,7 +60,8 @@ def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH,
             assert (finite == onp.isfinite(b)).all()
             if not sums:
                 assert onp.array_equal(a[~finite], b[~finite], equal_nan=True)
-            assert (abs(a[finite] - b[finite]) <= ERROR * max(1, abs(a[finite]).max(initial=0))).all()
+            assert (abs(a[finite] - b[finite]) <= ERROR * max(1,
+                                                              abs(a[finite]).max(initial=0))).all()
         if training in modes:
             assert not {*without} & {*ops} and {*within} <= {*ops}, ops
 
@@ -177,7 +179,8 @@ def test_a_result_is_no_variable():
 
 
 def test_to_and_from_a_scalar():
-    assert_same(lambda x: (x.sum() * 2).reshape(1, 1) + x.reshape(1, 1).reshape(()), normal(1, 1, 1))
+    assert_same(lambda x: (x.sum() * 2).reshape(1, 1) + x.reshape(1, 1).reshape(()),
+                normal(1, 1, 1))
 
 
 @given(batch=length, n=length, k=length, m=length, flags=st.tuples(st.booleans(), st.booleans()))
@@ -486,7 +489,8 @@ FORMS = {       # functions of arrays of any shape
     'mean': lambda x: x.mean(axis=-1), 'all': lambda x: x.sum(), 'copy': lambda x: x.copy() * 2,
     'reshape': lambda x: x.reshape(-1).reshape(x.shape) * 2, 'transpose': lambda x: x.T * 2,
     'first axes': lambda x: np.swapaxes(x, 0, -1) * 2, 'expand': lambda x: np.expand_dims(x, 0) * 2,
-    'first': lambda x: np.concatenate([x, x * 2]), 'last': lambda x: np.concatenate([x, x], axis=-1),
+    'first': lambda x: np.concatenate([x, x * 2]),
+    'last': lambda x: np.concatenate([x, x], axis=-1),
     'stack': lambda x: np.stack([x, x]), 'zero': lambda x: x / 0 + x * 0}
 
 
@@ -575,7 +579,8 @@ def its_state_is_a_weight(X, H, W_x, W_h, b, W_o):
 
 
 def one_after_another(X, H, W_x, W_h, b, W_o):
-    """Late inputs of the first are results of the second, which takes early results of the first."""
+    """Late inputs of the first are results of the second, which takes early results of the
+    first."""
     hiddens = []
     for x in X[:2]:
         H = cell(x, H, W_x, W_h, b)
@@ -705,13 +710,15 @@ def looked_up(x, y, k, weight):
 
 
 def masked(x, y, k, weight):
-    return npx.sequence_mask(x, np.array(onp.arange(x.shape[0]) % (x.shape[1] + 1), dtype='float32'),
+    return npx.sequence_mask(x,
+                             np.array(onp.arange(x.shape[0]) % (x.shape[1] + 1), dtype='float32'),
                              use_sequence_length=True, axis=1, value=k % 2)
 
 
 any_shape, at_least = (lambda s: True), (lambda n: lambda s: len(s) >= n)
 exactly = lambda n: lambda s: len(s) == n       # noqa: E731
-OPERATORS = {   # which shapes it takes, a function of a value, another of its shape, a number, weight
+# which shapes it takes, a function of a value, another of its shape, a number, weight
+OPERATORS = {
     'tanh': (any_shape, lambda x, y, k, weight: np.tanh(x)),
     'sigmoid': (any_shape, lambda x, y, k, weight: npx.sigmoid(x)),
     'relu': (any_shape, lambda x, y, k, weight: npx.relu(x)),
@@ -757,9 +764,10 @@ number = st.integers(0, 99)
 @given(data=st.data())
 @settings(max_examples=10, deadline=None, derandomize=True)
 def test_random_programs(group, data):
-    """Outputs and gradients of any of the arrays, some frozen, in both modes: as in exact mode, but for
-    what a change of the arguments in their last digits changes, too."""
-    steps = st.lists(st.tuples(st.integers(0, len(OPERATORS) - 1), number, number), min_size=3 + group,
+    """Outputs and gradients of any of the arrays, some frozen, in both modes: as in exact mode, but
+    for what a change of the arguments in their last digits changes, too."""
+    steps = st.lists(st.tuples(st.integers(0, len(OPERATORS) - 1), number, number),
+                     min_size=3 + group,
                      max_size=5 + group)
     program = Program(data.draw(shapes_of_inputs), data.draw(steps))
     wanted = data.draw(st.sets(st.integers(0, len(program.arrays) - 1)))
@@ -767,7 +775,8 @@ def test_random_programs(group, data):
                'static_alloc': data.draw(st.booleans())}
     exact, _ = run(program, program.arrays, optimize=False, **options)
     fast, _ = run(program, program.arrays, optimize=True, **options)
-    signs = [onp.random.RandomState(i).choice([-1, 1], a.shape) for i, a in enumerate(program.arrays)]
+    signs = [onp.random.RandomState(i).choice([-1, 1], a.shape) for i,
+             a in enumerate(program.arrays)]
     near, _ = run(program, [(a * (1 + 2 ** -21 * sign)).astype('float32')
                             for a, sign in zip(program.arrays, signs)], optimize=False, **options)
     for a, b, c in zip(exact, fast, near):

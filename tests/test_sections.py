@@ -16,7 +16,8 @@ def test_find_takes_sections_chapters_and_all():
 
 
 @pytest.mark.parametrize('name, numbers', [
-    ('softmax', ['3.6', '3.7']), ('lenet', ['6.6']), ('LeNet', ['6.6']), ('Word2vec Dataset', ['14.3'])])
+    ('softmax', ['3.6', '3.7']), ('lenet', ['6.6']), ('LeNet', ['6.6']),
+    ('Word2vec Dataset', ['14.3'])])
 def test_find_takes_words_of_a_title(name, numbers):
     assert [section.number for section in find(name)] == numbers
 
@@ -33,8 +34,9 @@ def test_what_the_book_does_not_have_is_not_said_to_have_no_code(name):
         find(name)
 
 
-@pytest.mark.parametrize('name, near', [('6.7', '6.6'), ('66', '6'), ('6.66', '6.6'), ('lenett', '6'),
-                                        ('3.4', '3.3'), ('', '6')])
+@pytest.mark.parametrize('name, near',
+                         [('6.7', '6.6'), ('66', '6'), ('6.66', '6.6'), ('lenett', '6'),
+                          ('3.4', '3.3'), ('', '6')])
 def test_an_unknown_section_is_answered_with_the_nearest(name, near):
     with pytest.raises(UnknownSection, match='list') as err:
         find('2.1', name)

@@ -26,7 +26,8 @@ def backward(source, expression, given=()):
     ('X = 5\ndef f(X):\n    y = X\n    return [i for i in y]\ny = i = 2', 'f',
      ['def f(X):\n    y = X\n    return [i for i in y]']),
     ('class A(B):\n    def f(self):\n        return g()\ndef g():\n    return 1\nB = object', 'A',
-     ['class A(B):\n\n    def f(self):\n        return g()', 'def g():\n    return 1', 'B = object']),
+     ['class A(B):\n\n    def f(self):\n        return g()', 'def g():\n    return 1',
+      'B = object']),
     ('%matplotlib inline\na = 1', 'a', ['a = 1']),
     ('a = 1\na.b[0] = 2', 'a', ['a = 1', 'a.b[0] = 2']),
 ])

@@ -201,7 +201,8 @@ def test_an_error_is_mxnets():
         updater((0,), (mxnet.nd.zeros((3, 1)),), (mxnet.nd.zeros((2, 1)),))
 
 
-@pytest.mark.parametrize('again', [copy.deepcopy, lambda updater: pickle.loads(pickle.dumps(updater))])
+@pytest.mark.parametrize('again',
+                         [copy.deepcopy, lambda updater: pickle.loads(pickle.dumps(updater))])
 def test_an_updater_can_be_copied_after_a_step(again):
     """The pointers that it keeps for speed belong to this process and to these arrays."""
     updater = optimizer.Updater(optimizer.Adam())

@@ -135,7 +135,8 @@ def transposed(X, weight, stride, padding):
 
 
 @pytest.mark.parametrize('kernel, stride, padding, channels', [
-    (2, 1, 0, (1, 1)), (2, 1, 1, (1, 1)), (2, 2, 0, (1, 1)), (5, 3, 2, (4, 3)), (64, 32, 16, (2, 2)),
+    (2, 1, 0, (1, 1)), (2, 1, 1, (1, 1)), (2, 2, 0, (1, 1)), (5, 3, 2, (4, 3)),
+    (64, 32, 16, (2, 2)),
     (3, 2, 1, (3, 5))])
 def test_transposed_convolution(kernel, stride, padding, channels):
     random = onp.random.RandomState(kernel)
