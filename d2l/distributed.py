@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shutil
+from typing import Optional, Union
 
 import numpy
 from mxnet import MXNetError, gluon, kvstore, nd, np, npx
@@ -152,17 +153,17 @@ def _store():
     return _servers
 
 
-def rank():
+def rank() -> int:
     """The number of this worker, 0 to num_workers() - 1: DMLC_RANK, else in order of arrival."""
     return member.this.rank if member.this else 0
 
 
-def num_workers():
+def num_workers() -> int:
     """How many workers there are; 1 in a script that runs by itself."""
     return member.this.num_workers if member.this else 1
 
 
-def barrier():
+def barrier() -> None:
     """Compute what is begun and wait for all workers."""
     npx.waitall()
     _share(None)
@@ -185,7 +186,8 @@ class Share(gluon.data.Sampler):
     `totals` lists the sizes of the minibatches, all workers together: what `step` divides by.
     """
 
-    def __init__(self, length, batch_size, shuffle=False, seed=0, epoch=0):
+    def __init__(self, length: int, batch_size: int, shuffle: bool = False, seed: int = 0,
+                 epoch: int = 0):
         workers = num_workers()
         if min(length, batch_size) < workers:
             raise ValueError(f'{workers} workers cannot share {length} examples in minibatches of '
@@ -196,7 +198,7 @@ class Share(gluon.data.Sampler):
             del self._starts[-2]
 
     @property
-    def totals(self):
+    def totals(self) -> 'list[int]':
         """Sizes of the minibatches of an epoch, in order."""
         return [end - start for start, end in zip(self._starts, self._starts[1:])]
 
@@ -247,7 +249,7 @@ class Trainer(gluon.Trainer):
         if checkpoint:
             self._resume(found, _share(about))
 
-    def step(self, batch_size, ignore_stale_grad=False):
+    def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Update the parameters by the gradients of all workers, divided by batch_size.
 
         batch_size: examples of all workers together in this minibatch, see `Share.totals`: the
@@ -274,7 +276,7 @@ class Trainer(gluon.Trainer):
             for array in param.list_data():
                 array._fresh_grad = False
 
-    def save(self, epoch):
+    def save(self, epoch: int) -> None:
         """Write a checkpoint: parameters and the optimizer's state after so many epochs.
 
         All workers call it, at the same place. Rank 0 writes it into a new folder, which gets its
@@ -392,7 +394,9 @@ def _read(folder, net):
     return about
 
 
-def trainer(net, optimizer, optimizer_params=None, checkpoint=None, update_on_kvstore=True):
+def trainer(net: gluon.Block, optimizer: str, optimizer_params: Optional[dict] = None,
+            checkpoint: Union[str, os.PathLike, None] = None,
+            update_on_kvstore: bool = True) -> 'Trainer':
     """A trainer of net's parameters for all workers together, synchronously.
 
     net: a Block whose shapes are known. All workers begin with the parameters of worker 0.

@@ -10,7 +10,7 @@ no sign of life, or made no progress while others wait for it, for 60 seconds (`
 input of a script is empty.
 
 On this machine the processes meet on Unix sockets, in a folder that only their user can enter: no
-port is opened. FILE has a host a line, which ssh reaches without a password (BatchMode). Workers
+port is opened. FILE names one host per line, which ssh reaches without a password (BatchMode). Workers
 are dealt out to the hosts in turn, the scheduler and the servers are here, and ssh carries what
 they say to one another: no port is opened on any host. The hosts need this working folder, the same
 Python, and an sshd that forwards Unix sockets, as OpenSSH's does. Of the environment only the DMLC_
@@ -88,6 +88,7 @@ import tempfile
 import threading
 import time
 import traceback
+import typing
 
 if __name__ == '__main__' and not __package__:      # a process of the group: see command_of
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -142,7 +143,7 @@ class Process:
 
 
 def read_hosts(path):
-    """The hosts that a file names, a host a line; # begins a comment."""
+    """Return the hosts that a file names, one per line; # begins a comment."""
     try:
         with open(path) as f:
             names = [line.partition('#')[0].strip() for line in f]
@@ -159,7 +160,7 @@ def read_hosts(path):
 
 @contextlib.contextmanager
 def sockets():
-    """A new folder for the sockets of a group, which only this user can enter."""
+    """Give a new folder for the sockets of a group, which only this user can enter."""
     base = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix='d2l-', dir=base if len(base) < LONGEST_PATH - 20 and
                               ':' not in base else '/tmp')
@@ -170,7 +171,7 @@ def sockets():
 
 
 def on_host(host, command):
-    """What a shell's command says on a host. Raises LaunchError where it cannot be run."""
+    """Run a shell's command on a host; return what it prints. Raises LaunchError where it fails."""
     try:
         done = subprocess.run([*SSH, host, command], stdin=subprocess.DEVNULL, text=True,
                               capture_output=True, timeout=60)
@@ -186,7 +187,7 @@ def on_host(host, command):
 
 @contextlib.contextmanager
 def remote_sockets(hosts, workers):
-    """By host, a new folder on it for the sockets of its workers, one each: the ends of ssh's."""
+    """Give {host: a new folder on it}, in which ssh puts one socket for each worker of the host."""
     ranks = collections.defaultdict(str)
     for i, host in zip(range(workers), itertools.cycle(hosts)):
         ranks[host] += f' $d/{i}'
@@ -203,7 +204,7 @@ def remote_sockets(hosts, workers):
 
 
 def plan(workers, servers, hosts):
-    """(name, role, host or None, environment) of each process."""
+    """Yield (name, role, host or None, environment) of each process of a group."""
     yield 'scheduler', 'scheduler', None, {}
     for i in range(servers):
         yield f'server {i}', 'server', None, {'DMLC_RANK': str(i)}
@@ -212,12 +213,12 @@ def plan(workers, servers, hosts):
 
 
 def command_of(role, script, limit, host, env, here):
-    """The command line of a process, on this machine or through ssh.
+    """Return the command line of a process, on this machine or through ssh.
 
     env: its own environment; here: the folder of the sockets on this machine.
     """
-    command = [sys.executable, os.path.abspath(__file__), '--watched', '--limit', f'{limit:g}',
-               '--role', role]
+    command = [sys.executable, os.path.abspath(__file__), '--exit-with-launcher',
+               '--limit', f'{limit:g}', '--role', role]
     command += script if role == 'worker' else []
     if host is None:
         return command
@@ -228,7 +229,8 @@ def command_of(role, script, limit, host, env, here):
     return [*SSH, *(part for forward in forwards for part in ('-R', forward)), host, remote]
 
 
-def launch(script, workers, servers=1, hosts=(), limit=LIMIT):
+def launch(script: list, workers: int, servers: int = 1, hosts: typing.Iterable = (),
+           limit: float = LIMIT) -> int:
     """Run a group until its workers are done; return an exit status.
 
     script: list of the script's path and its arguments. hosts: of the workers, names that ssh
@@ -251,7 +253,7 @@ def launch(script, workers, servers=1, hosts=(), limit=LIMIT):
                 group[-1].reader.start()
             return watch(group)
         finally:
-            end(group)
+            terminate(group)
 
 
 def watch(group):
@@ -261,14 +263,14 @@ def watch(group):
         time.sleep(POLL)
         bad = [process for process in group if process.popen.poll()]
         if bad:
-            return lost(bad[-1])            # the scheduler, which is the first, may have seen that
+            return report_failure(bad[-1])      # the first, the scheduler, may have died of it
     limit = time.monotonic() + LEAVE                # a script may not have used them at all
     while any(process.popen.poll() is None for process in group) and time.monotonic() < limit:
         time.sleep(POLL)
     return 0
 
 
-def lost(process):
+def report_failure(process):
     """Say which process died, how, and what it wrote last; return the exit status."""
     code = process.popen.returncode
     process.reader.join(0.5)                        # what it has written is read
@@ -285,8 +287,8 @@ def lost(process):
     return 128 - code if code < 0 else code
 
 
-def end(group):
-    """Leave no process behind: SIGTERM, and after GRACE seconds SIGKILL. Ctrl-C has to wait."""
+def terminate(group):
+    """End all processes by SIGTERM, and after GRACE seconds by SIGKILL. Ctrl-C waits until then."""
     handlers = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
     for process in group:
         process.kill(signal.SIGTERM)
@@ -302,14 +304,14 @@ def end(group):
         signal.signal(signum, handler)
 
 
-# In the processes of the group
+# What the processes of a group run
 
-def standard_input(watched, folder, limit):
-    """The group's key, from standard input, which is empty from then on, for the script.
+def standard_input(exit_with_launcher, folder, limit):
+    """Return the group's key, read from standard input, which is empty for the script from then on.
 
-    watched: end this process, and what it has started, when its launcher is gone: its end of
-    standard input is closed. folder: of sockets, which is removed then; None where there is none.
-    limit: seconds in which the key has to come.
+    exit_with_launcher: whether this process, and what it has started, is to end when its launcher
+    is gone, whose end of standard input is closed then. folder: the folder of the sockets, which is
+    removed then; None where there is none. limit: seconds in which the key has to come.
     """
     if os.isatty(0):
         raise LaunchError("--role reads the group's key from standard input, which is a terminal "
@@ -330,7 +332,7 @@ def standard_input(watched, folder, limit):
                 with contextlib.suppress(OSError):      # it has those of others
                     os.rmdir(os.path.dirname(folder))
         os.killpg(0, signal.SIGKILL)
-    if watched:
+    if exit_with_launcher:
         threading.Thread(target=wait, daemon=True).start()
     else:
         os.close(hand)
@@ -338,8 +340,8 @@ def standard_input(watched, folder, limit):
 
 
 def natural(name, least):
-    """A whole number of the environment, which is taken out of it: MXNet's own ps-lite would wait
-    for ever for what it does not find there."""
+    """Return a whole number from a variable of the environment and delete the variable, with which
+    MXNet's own ps-lite would begin to wait for a scheduler of its own."""
     text = os.environ.pop(name)
     if not (re.fullmatch('[0-9]{1,6}', text) and int(text) >= least):
         raise LaunchError(f'{name}={text[:99]} has to be a whole number, {least} or more')
@@ -347,7 +349,7 @@ def natural(name, least):
 
 
 def host(name):
-    """A host's name that can be looked up."""
+    """Return the name of a host, which can be looked up. Raises LaunchError for another."""
     try:
         name.encode('idna')
     except UnicodeError:
@@ -356,8 +358,8 @@ def host(name):
 
 
 def place():
-    """(the scheduler's address, where this process listens, numbers of workers and of servers,
-    rank) from the environment that the module's text lists; the rank may be None."""
+    """Return (the scheduler's address, the address at which this process listens, the number of
+    workers, that of servers, the rank or None) from the variables that the module's text lists."""
     root = os.environ.get('DMLC_PS_ROOT_URI', '')
     needed = ['DMLC_PS_ROOT_URI', 'DMLC_NUM_WORKER', 'DMLC_NUM_SERVER']
     needed += [] if root.startswith('/') else ['DMLC_PS_ROOT_PORT', 'DMLC_NODE_HOST']
@@ -378,8 +380,8 @@ def place():
     return (host(root), port), (host(os.environ.pop('DMLC_NODE_HOST')), 0), workers, servers, rank
 
 
-def serve(key, address, listens, rank, watched, limit):
-    """Be a server until the workers are done."""
+def serve(key, address, listens, rank, exit_with_launcher, limit):
+    """Run a server until the workers are done."""
     requests, ready = queue.SimpleQueue(), threading.Event()
 
     def hear(channel):
@@ -387,8 +389,8 @@ def serve(key, address, listens, rank, watched, limit):
         server.hear(channel, requests)
     listener = messages.Listener(listens, key, 'server', hear)
     member.this = member.Member('server', key, address, rank,
-                                None if isinstance(listens, str) else listener.address, watched,
-                                limit)
+                                None if isinstance(listens, str) else listener.address,
+                                exit_with_launcher, limit)
     from d2l_group import server  # with MXNet, when all others can go on
 
     ready.set()
@@ -423,11 +425,11 @@ def work(script):
     os._exit(code % 256 or 1)                       # the exit status is a byte, and not 0 here
 
 
-def be(role, script, watched, limit):
-    """Be one process of a group; return an exit status."""
+def run_role(role, script, exit_with_launcher, limit):
+    """Run this process as one of a group; return its exit status."""
     address, listens, workers, servers, rank = place()
-    key = standard_input(watched, os.path.dirname(address) if isinstance(address, str) else None,
-                         limit)
+    key = standard_input(exit_with_launcher,
+                         os.path.dirname(address) if isinstance(address, str) else None, limit)
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))   # not d2l/ itself
     if role == 'scheduler':
         return scheduler.run(key, address, workers, servers, limit)
@@ -435,22 +437,22 @@ def be(role, script, watched, limit):
 
     d2l_finder.install()                            # as `import d2l` does
     if role == 'server':
-        serve(key, address, listens, rank, watched, limit)
-    member.this = member.Member('worker', key, address, rank, None, watched, limit)
+        serve(key, address, listens, rank, exit_with_launcher, limit)
+    member.this = member.Member('worker', key, address, rank, None, exit_with_launcher, limit)
     member.this.connect_servers()
     work(script)
     return 0
 
 
 def seconds(text):
-    """A number of seconds for --limit."""
+    """Return the number of seconds that --limit names."""
     value = float(text)
     if not 1 <= value < math.inf:
         raise argparse.ArgumentTypeError(f'{text} is not a number of seconds, 1 or more')
     return value
 
 
-def main(argv=None):
+def main(argv: typing.Optional[list] = None) -> int:
     """Return the exit status: that of `launch`, 2 for a bad call, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog='python -m d2l.launch',
                                      description=__doc__.splitlines()[0])
@@ -462,7 +464,7 @@ def main(argv=None):
                              f'wait ({LIMIT:g})')
     parser.add_argument('--role', choices=('scheduler', 'server', 'worker'),
                         help='be one process of a group that something else starts')
-    parser.add_argument('--watched', action='store_true', help=argparse.SUPPRESS)
+    parser.add_argument('--exit-with-launcher', action='store_true', help=argparse.SUPPRESS)
     parser.add_argument('--port', help=argparse.SUPPRESS)
     parser.add_argument('script', nargs=argparse.REMAINDER, metavar='SCRIPT ARGS')
     args = parser.parse_args(argv)
@@ -475,7 +477,7 @@ def main(argv=None):
         parser.error('how many workers? -n 2; and at least one server')
     try:
         if args.role:
-            return be(args.role, args.script, args.watched, args.limit)
+            return run_role(args.role, args.script, args.exit_with_launcher, args.limit)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)       # `| head` ends the group, too
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         return launch(args.script, args.n, args.s, read_hosts(args.hosts) if args.hosts else (),

@@ -8,6 +8,7 @@ import ctypes
 import difflib
 import functools
 import importlib
+import importlib.util
 import inspect
 import json
 import sys
@@ -25,6 +26,7 @@ from mxnet.util import np_array, np_shape
 from .hybrid.trace import tracing
 
 INPUT = 'data'
+GLUONCV = 'gluoncv>=0.10.5, <0.11'         # as pyproject.toml has it
 # Block -> {training: its settings, params, graph}: no attribute, since d2l.hybridize would take it
 # for a state of the network
 _GRAPHS = weakref.WeakKeyDictionary()
@@ -32,11 +34,16 @@ SCALARS = {bool, int, float, str, type(None)}       # what a setting is, or a li
 
 
 def import_gluoncv():
-    """Import Gluon-CV, and return it: the first time, where PyTorch 2 is installed, it would refuse
-    to be imported, though it does without PyTorch where there is none; and it names old
-    versions."""
+    """Import Gluon-CV and return it. By itself it refuses to be imported where PyTorch 2 is
+    installed, though it does without PyTorch where there is none, and it warns of old versions.
+
+    Raises ImportError, with the command that installs it, where it is missing.
+    """
     if 'gluoncv' in sys.modules:
         return sys.modules['gluoncv']
+    if importlib.util.find_spec('gluoncv') is None:
+        raise ImportError("Gluon-CV is not installed, which section 13.15 and d2l.from_gluoncv "
+                          f"need: pip install '{GLUONCV}'")
     found = sys.modules.get('torch')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -49,7 +56,7 @@ def import_gluoncv():
                 sys.modules['torch'] = found
 
 
-def from_gluoncv(name, **kwargs):
+def from_gluoncv(name: str, **kwargs) -> gluon.Block:
     """Return a network of Gluon-CV as a Block that takes and returns the book's arrays.
 
     name, kwargs: of `gluoncv.model_zoo.get_model`, such as `pretrained=True`. Where Gluon-CV would

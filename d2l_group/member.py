@@ -20,11 +20,13 @@ class Member:
 
     role: 'worker' or 'server'. address: of the scheduler. rank: its number, None for the order of
     arrival. listens: (host, port) at which a server listens, None where that is a socket in the
-    scheduler's folder. watched: whether a launcher ends this process. limit: seconds.
+    scheduler's folder. exit_with_launcher: whether a launcher ends this process. limit: seconds.
     """
 
-    def __init__(self, role, key, address, rank=None, listens=None, watched=False, limit=60.0):
-        self.role, self._key, self._watched, self.limit = role, key, watched, limit
+    def __init__(self, role, key, address, rank=None, listens=None, exit_with_launcher=False,
+                 limit=60.0):
+        self.role, self._key, self.limit = role, key, limit
+        self._exit_with_launcher = exit_with_launcher
         self._pid, self._left = os.getpid(), False
         self.steps, self.barriers = -1, 0       # begun; the trainer's start is step 0
         self.servers, self._passed = [], queue.SimpleQueue()
@@ -103,11 +105,11 @@ class Member:
 
     def end(self, why):
         """End this process and what it has started: the group is gone."""
-        if self._watched:
+        if self._exit_with_launcher:
             time.sleep(AFTER)                           # the launcher says why, and ends it
         print(f'{self.role}: {why}', file=sys.stderr, flush=True)
         sys.stdout.flush()
-        if self._watched:
+        if self._exit_with_launcher:
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
 

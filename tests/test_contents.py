@@ -31,12 +31,12 @@ def test_a_shipped_file_is_used_where_it_lies(folder, tmp_path, monkeypatch, var
     else:
         monkeypatch.setattr(contents, 'FOLDER', str(folder))
     (tmp_path / 'root').mkdir()
-    assert fetch.door(URL, str(tmp_path / 'root'), sha1_hash=BOOKS) == str(folder / NAME)
+    assert fetch.download_file(URL, str(tmp_path / 'root'), sha1_hash=BOOKS) == str(folder / NAME)
     assert list((tmp_path / 'root').iterdir()) == []
 
 
 def test_a_file_put_there_by_hand_counts_by_its_contents(folder):
-    assert fetch.door(URL, str(folder), sha1_hash=BOOKS) == str(folder / NAME)
+    assert fetch.download_file(URL, str(folder), sha1_hash=BOOKS) == str(folder / NAME)
 
 
 @pytest.mark.parametrize('data', [
@@ -47,16 +47,16 @@ def test_other_contents_are_not_real(folder, tmp_path, monkeypatch, data):
     monkeypatch.setenv(contents.VARIABLE, str(folder))
     (folder / NAME).write_bytes(data)
     with pytest.raises(fetch.FetchError, match='cannot fetch'):
-        fetch.door(URL, str(tmp_path / NAME), sha1_hash=BOOKS, retries=1)
+        fetch.download_file(URL, str(tmp_path / NAME), sha1_hash=BOOKS, retries=1)
     assert not (tmp_path / NAME).exists()
 
 
 def test_only_files_of_the_book_are_looked_for(folder, tmp_path, monkeypatch):
     monkeypatch.setenv(contents.VARIABLE, str(folder))
     with pytest.raises(fetch.FetchError):
-        fetch.door(URL, str(tmp_path / NAME), sha1_hash='b' * 40, retries=1)
+        fetch.download_file(URL, str(tmp_path / NAME), sha1_hash='b' * 40, retries=1)
     with pytest.raises(fetch.FetchError):
-        fetch.door(URL, str(tmp_path / NAME), overwrite=True, sha1_hash=BOOKS, retries=1)
+        fetch.download_file(URL, str(tmp_path / NAME), overwrite=True, sha1_hash=BOOKS, retries=1)
 
 
 def test_the_files_are_those_that_gluon_asks_for():

@@ -136,10 +136,10 @@ def nobody(monkeypatch):
         return f'http://127.0.0.1:{s.getsockname()[1]}/'
 
 
-# The door
+# download_file
 
-@pytest.mark.parametrize('new, old', [(fetch.door, fetch._gluons_download),
-                                      (fetch.testers_door, fetch._testers_download)])
+@pytest.mark.parametrize('new, old', [(fetch.download_file, fetch._gluons_download),
+                                      (fetch.download_file_for_tests, fetch._testers_download)])
 def test_the_door_takes_what_mxnets_fetcher_takes(new, old):
     assert inspect.signature(new) == inspect.signature(old)
 
@@ -151,9 +151,9 @@ def test_every_copy_of_mxnets_fetchers_is_replaced():
         module, '__dict__', {}).get('download') in (fetch._gluons_download,
                                                     fetch._testers_download)]
     assert left == []
-    assert gluon.data.vision.datasets.download is gluon.utils.download is fetch.door
-    assert gluon.model_zoo.model_store.download is fetch.door
-    assert test_utils.download is fetch.testers_door
+    assert gluon.data.vision.datasets.download is gluon.utils.download is fetch.download_file
+    assert gluon.model_zoo.model_store.download is fetch.download_file
+    assert test_utils.download is fetch.download_file_for_tests
 
 
 def test_import_is_light(python):
@@ -162,41 +162,41 @@ def test_import_is_light(python):
 
 
 def test_fetches_once(server, tmp_path, capsys):
-    path = fetch.door(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
+    path = fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
     assert path == str(tmp_path / NAME) and pathlib.Path(path).read_bytes() == CONTENT
     out, err = capsys.readouterr()
     assert out == f'Downloading {path} from {server.url}{NAME}...\n'
     assert NAME in err and '100%' in err                # the progress bar
-    assert fetch.door(server.url + NAME, path, sha1_hash=SHA1) == path
+    assert fetch.download_file(server.url + NAME, path, sha1_hash=SHA1) == path
     assert server.paths == ['/' + NAME] and capsys.readouterr() == ('', '')
     assert os.stat(path).st_mode & 0o777 == 0o666 & ~os.umask(os.umask(0o022))
 
 
 def test_the_working_folder_is_the_default(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert fetch.door(server.url + NAME) == NAME
+    assert fetch.download_file(server.url + NAME) == NAME
     assert test_utils.download(server.url + NAME, 'b.txt', 'new') == 'new/b.txt'
     assert os.listdir('new') == ['b.txt'] and len(server.paths) == 2
 
 
 def test_without_a_hash_a_file_is_trusted_unless_told_to_overwrite(server, tmp_path):
     (tmp_path / NAME).write_bytes(b'mine')
-    fetch.door(server.url + NAME, str(tmp_path))
+    fetch.download_file(server.url + NAME, str(tmp_path))
     assert (tmp_path / NAME).read_bytes() == b'mine' and server.paths == []
-    fetch.door(server.url + NAME, str(tmp_path), overwrite=True)
+    fetch.download_file(server.url + NAME, str(tmp_path), overwrite=True)
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
 def test_a_corrupt_cached_file_is_fetched_again(server, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT[:-1])
-    fetch.door(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
+    fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert os.listdir(tmp_path) == [NAME]
 
 
 def test_a_wrong_hash_is_refused(server, tmp_path):
     with pytest.raises(FetchError) as err:
-        fetch.door(server.url + NAME, str(tmp_path), sha1_hash=OTHER_SHA1)
+        fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=OTHER_SHA1)
     for part in (server.url + NAME, SHA1, OTHER_SHA1, 'was not kept'):
         assert part in str(err.value)
     assert os.listdir(tmp_path) == [] and len(server.paths) == 1
@@ -206,21 +206,21 @@ def test_a_wrong_hash_is_refused(server, tmp_path):
 def test_a_broken_transfer_is_tried_again_and_leaves_nothing(server, tmp_path, sha1):
     server.plan = ['cut'] * 3
     with pytest.raises(FetchError, match='cannot fetch'):
-        fetch.door(server.url + NAME, str(tmp_path), sha1_hash=sha1, retries=3)
+        fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=sha1, retries=3)
     assert os.listdir(tmp_path) == [] and len(server.paths) == 3
 
 
 @pytest.mark.parametrize('plan, attempts', [([503, 'cut'], 3), ([429], 2)])
 def test_what_may_pass_is_tried_again(server, tmp_path, plan, attempts):
     server.plan = plan
-    fetch.door(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
+    fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
     assert (tmp_path / NAME).read_bytes() == CONTENT and len(server.paths) == attempts
 
 
 def test_what_is_not_there_is_not_tried_again(server, tmp_path):
     server.plan = [404]
     with pytest.raises(FetchError, match='404'):
-        fetch.door(server.url + NAME, str(tmp_path))
+        fetch.download_file(server.url + NAME, str(tmp_path))
     assert os.listdir(tmp_path) == [] and len(server.paths) == 1
 
 
@@ -228,13 +228,13 @@ def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, 'TIMEOUT', .1)
     server.plan = ['stall']
     with pytest.raises(FetchError, match='timed out'):
-        fetch.door(server.url + NAME, str(tmp_path), retries=1)
+        fetch.download_file(server.url + NAME, str(tmp_path), retries=1)
     assert os.listdir(tmp_path) == []
 
 
 def test_no_network_and_no_cached_file(nobody, tmp_path):
     with pytest.raises(FetchError) as err:
-        fetch.door(nobody + 'fra-eng.zip', str(tmp_path), sha1_hash=SHA1)
+        fetch.download_file(nobody + 'fra-eng.zip', str(tmp_path), sha1_hash=SHA1)
     for part in (nobody + 'fra-eng.zip', SHA1, f'into {tmp_path} as fra-eng.zip',
                  'D2L_DATA=sample'):
         assert part in str(err.value)
@@ -244,7 +244,7 @@ def test_no_network_and_no_cached_file(nobody, tmp_path):
 def test_no_network_and_a_corrupt_file(nobody, tmp_path):
     (tmp_path / NAME).write_bytes(b'half')
     with pytest.raises(FetchError, match='was left as it was') as err:
-        fetch.door(nobody + NAME, str(tmp_path), sha1_hash=SHA1)
+        fetch.download_file(nobody + NAME, str(tmp_path), sha1_hash=SHA1)
     assert 'D2L_DATA=sample' not in str(err.value)      # nobody makes this one
     assert (tmp_path / NAME).read_bytes() == b'half'
 
@@ -252,8 +252,8 @@ def test_no_network_and_a_corrupt_file(nobody, tmp_path):
 @pytest.mark.parametrize('slash', ['', '/'])
 def test_the_mirror_replaces_data_url(server, tmp_path, monkeypatch, slash):
     monkeypatch.setenv('D2L_DATA_URL', server.url + 'mirror' + slash)
-    fetch.door(d2l.DATA_URL + NAME, str(tmp_path), sha1_hash=SHA1)
-    fetch.door(server.url + 'elsewhere.txt', str(tmp_path))
+    fetch.download_file(d2l.DATA_URL + NAME, str(tmp_path), sha1_hash=SHA1)
+    fetch.download_file(server.url + 'elsewhere.txt', str(tmp_path))
     assert server.paths == ['/mirror/' + NAME, '/elsewhere.txt']
 
 
@@ -264,21 +264,21 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch, folder, 
     monkeypatch.setenv('D2L_DATA', source)
     (tmp_path / 'file').write_text('no folder')
     with pytest.raises(FetchError, match='cannot write to .*cache_dir'):
-        fetch.door(server.url + 'fra-eng.zip', str(tmp_path / folder / 'fra-eng.zip'))
+        fetch.download_file(server.url + 'fra-eng.zip', str(tmp_path / folder / 'fra-eng.zip'))
     assert server.paths == []
 
 
 def test_a_good_file_in_a_read_only_folder_is_used(server, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT)
     tmp_path.chmod(0o555)
-    assert fetch.door(server.url + NAME, str(tmp_path), sha1_hash=SHA1) == str(tmp_path / NAME)
+    assert fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=SHA1) == str(tmp_path / NAME)
     assert server.paths == []
 
 
 def test_ctrl_c_in_the_middle_of_a_fetch(server, tmp_path):
     server.plan = ['stall']
     code = ('import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n'
-            'from d2l.data import fetch; fetch.door(*sys.argv[1:])')
+            'from d2l.data import fetch; fetch.download_file(*sys.argv[1:])')
     child = subprocess.Popen([sys.executable, '-c', code, server.url + NAME, str(tmp_path)],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -295,7 +295,7 @@ def test_ctrl_c_in_the_middle_of_a_fetch(server, tmp_path):
 def test_another_source_is_an_error(monkeypatch, tmp_path, value):
     monkeypatch.setenv('D2L_DATA', value)
     with pytest.raises(ValueError, match=f"D2L_DATA is '{value}': say real or sample"):
-        fetch.door(d2l.DATA_URL + 'fra-eng.zip', str(tmp_path))
+        fetch.download_file(d2l.DATA_URL + 'fra-eng.zip', str(tmp_path))
 
 
 # The hub
@@ -531,26 +531,26 @@ def test_filters_do_not_depend_on_the_last_digits_of_sines(monkeypatch, shape):
 
 def test_a_stand_in_is_never_where_the_real_file_is(server, small, tmp_path, monkeypatch):
     url = server.url + 'timemachine.txt'
-    made = pathlib.Path(fetch.door(url, str(tmp_path), sha1_hash=SHA1))
+    made = pathlib.Path(fetch.download_file(url, str(tmp_path), sha1_hash=SHA1))
     assert made.parent.parent == tmp_path / 'sample' and made.read_text().startswith('The Time')
     monkeypatch.setenv('D2L_DATA', 'real')
-    assert fetch.door(url, str(tmp_path), sha1_hash=SHA1) == str(tmp_path / 'timemachine.txt')
+    assert fetch.download_file(url, str(tmp_path), sha1_hash=SHA1) == str(tmp_path / 'timemachine.txt')
     assert (tmp_path / 'timemachine.txt').read_bytes() == CONTENT
     monkeypatch.setenv('D2L_DATA', 'sample')
-    assert fetch.door(url, str(tmp_path), sha1_hash=SHA1) == str(made)
+    assert fetch.download_file(url, str(tmp_path), sha1_hash=SHA1) == str(made)
     assert len(server.paths) == 1
 
 
 def test_stand_ins_are_made_once_for_each_size_and_recipe(small, tmp_path, monkeypatch):
     url = 'http://host/gluon/dataset/fashion-mnist/train-labels-idx1-ubyte.gz'
-    made = fetch.door(url, str(tmp_path))
+    made = fetch.download_file(url, str(tmp_path))
     stamp = os.stat(made).st_mtime_ns
-    assert fetch.door(url, str(tmp_path)) == made and os.stat(made).st_mtime_ns == stamp
+    assert fetch.download_file(url, str(tmp_path)) == made and os.stat(made).st_mtime_ns == stamp
     monkeypatch.setenv('D2L_SAMPLE_SIZE', '700')
-    assert fetch.door(url, str(tmp_path)) != made
+    assert fetch.download_file(url, str(tmp_path)) != made
     monkeypatch.setenv('D2L_SAMPLE_SIZE', '600')
     monkeypatch.setattr(samples, 'recipe', lambda: 'changed')
-    assert fetch.door(url, str(tmp_path)) == str(
+    assert fetch.download_file(url, str(tmp_path)) == str(
         tmp_path / 'sample/changed-600/train-labels-idx1-ubyte.gz')
 
 
@@ -566,7 +566,7 @@ def test_a_recipe_changes_with_each_file_of_the_makers(python, tmp_path, file):
 
 @pytest.mark.parametrize('there', [False, True])
 def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there):
-    """Also where a real file lies, which MXNet looks for before it asks the door."""
+    """Also where a real file lies, which MXNet looks for before it downloads one."""
     real = tmp_path / 'glove' / 'glove.6B.50d.txt'
     if there:
         real.parent.mkdir()
@@ -585,7 +585,7 @@ def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there
 
 def test_a_file_without_a_maker(small, tmp_path):
     with pytest.raises(FetchError, match='no sample maker for http://host/nobody/s.zip'):
-        fetch.door('http://host/nobody/s.zip', str(tmp_path))
+        fetch.download_file('http://host/nobody/s.zip', str(tmp_path))
     assert os.listdir(tmp_path) == []
 
 
@@ -593,7 +593,7 @@ def test_a_file_without_a_maker(small, tmp_path):
 def test_a_bad_sample_size(small, monkeypatch, tmp_path, size):
     monkeypatch.setenv('D2L_SAMPLE_SIZE', size)
     with pytest.raises(ValueError, match=f"D2L_SAMPLE_SIZE is '{size}'"):
-        fetch.door(d2l.DATA_URL + 'fra-eng.zip', str(tmp_path))
+        fetch.download_file(d2l.DATA_URL + 'fra-eng.zip', str(tmp_path))
 
 
 # Pictures (chapter 13)

@@ -373,7 +373,7 @@ def refused(server, tmp_path, sha1=None):
     path = tmp_path / 'set.txt'
     path.write_text('precious')
     with pytest.raises(FetchError, match='set.txt'):
-        fetch.door(server.url, str(path), overwrite=True, sha1_hash=sha1, retries=2)
+        fetch.download_file(server.url, str(path), overwrite=True, sha1_hash=sha1, retries=2)
     assert path.read_text() == 'precious' and os.listdir(tmp_path) == ['set.txt']
 
 
@@ -398,7 +398,7 @@ def test_a_right_answer_is_kept(name, tmp_path):
     """One that does not say its end too, where the SHA-1 does."""
     data, sha1 = RIGHT[name]
     with Server(data) as server:
-        path = fetch.door(server.url, str(tmp_path / 'set.txt'), sha1_hash=sha1, retries=1)
+        path = fetch.download_file(server.url, str(tmp_path / 'set.txt'), sha1_hash=sha1, retries=1)
     with open(path, 'rb') as file:
         assert file.read() == CONTENT
 
@@ -423,7 +423,7 @@ def test_a_slow_server_that_goes_on_is_waited_for(tmp_path, monkeypatch):
     size = fetch.CHUNK
     with Server(answer('200 OK', f'Content-Length: {size * 6}', body=b''), *[b'x' * size] * 6,
                 pause=.5) as server:
-        path = fetch.door(server.url, str(tmp_path / 'set.txt'), retries=1)
+        path = fetch.download_file(server.url, str(tmp_path / 'set.txt'), retries=1)
     assert os.path.getsize(path) == size * 6
 
 
@@ -446,7 +446,7 @@ def test_answers_with_random_damage(tmp_path):
         folder.mkdir()
         with Server(bytes(data)) as server:
             try:
-                fetch.door(server.url, str(folder / 'set.txt'), sha1_hash=SHA1, retries=1)
+                fetch.download_file(server.url, str(folder / 'set.txt'), sha1_hash=SHA1, retries=1)
                 assert (folder / 'set.txt').read_bytes() == CONTENT
                 kept += 1
             except FetchError:

@@ -24,7 +24,7 @@ needs_cc = pytest.mark.skipif(not CC, reason='needs a C compiler')
 needs_wheel = pytest.mark.skipif(not device.WHEEL, reason='needs mxnet-cu112: make test-cu112')
 PROBLEM = d2l_cuda.problem or d2l_cuda.driver_problem()
 needs_no_driver = pytest.mark.skipif(PROBLEM != d2l_cuda.NO_DRIVER, reason='there is a driver here')
-MANY = 16               # GPUs of the fake driver at most
+MOST_GPUS = 16          # of the fake driver
 H100, A100 = device.GPU('NVIDIA H100', (9, 0)), device.GPU('NVIDIA A100', (8, 0))
 
 
@@ -52,9 +52,9 @@ def driver(folder, version=12020, error=0, init=0, without=(), gpus=(H100, A100)
     answers.update({f'{name}(void)': 'return 0;' for name in d2l_cuda.FUNCTIONS
                     if name not in known})
     source = '#include <string.h>\n'
-    source += f'const char *names[{MANY}] = {{' + ', '.join(f'"{gpu.name}"'
+    source += f'const char *names[{MOST_GPUS}] = {{' + ', '.join(f'"{gpu.name}"'
                                                             for gpu in gpus) + '};\n'
-    source += f'int capability[{MANY}][2] = {{' + ', '.join(
+    source += f'int capability[{MOST_GPUS}][2] = {{' + ', '.join(
         '{%d, %d}' % gpu.capability for gpu in gpus) + '};\n'
     source += ''.join(f'int {head} {{ {body} }}\n' for head, body in answers.items()
                       if head.partition('(')[0] not in without)

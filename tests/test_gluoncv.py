@@ -1,5 +1,6 @@
 """d2l.from_gluoncv: Gluon-CV's networks compute in the book's arrays what they do in their own."""
 import os
+import sys
 
 import mxnet
 import numpy as onp
@@ -8,10 +9,11 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.util import np_array, np_shape
 
 import d2l
+from chapters.toml import tomllib
 from ci import modes, numbers, stored
 from ci.networks import GLUONCV
 from d2l import vision
-from tests.support import FEW
+from tests.support import FEW, REPO
 
 npx.set_np()
 SLOW = pytest.mark.skipif('D2L_TEST_ALL' not in os.environ, reason='slow to build: D2L_TEST_ALL=1')
@@ -164,3 +166,16 @@ def test_gluoncv_beside_pytorch_2(python, tmp_path):
         import gluoncv, sys
         print(sys.modules['torch'] is torch)""", env={'PYTHONPATH': str(tmp_path)})
     assert done.stdout == 'True\n', done.stderr
+
+
+def test_without_gluoncv_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(sys.modules, 'gluoncv', raising=False)
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match="13.15.* pip install 'gluoncv>=0.10.5, <0.11'$"):
+        d2l.from_gluoncv('resnet18_v1')
+
+
+def test_the_extra_is_what_the_message_says():
+    extras = tomllib.loads((REPO / 'pyproject.toml').read_text())['project'][
+        'optional-dependencies']
+    assert extras['gluoncv'] == [vision.GLUONCV]

@@ -452,8 +452,9 @@ ANY = {         # rule -> a function, shapes of its arguments
     'few_filters, tanh': (chained(np.tanh), (2, 2, 7, 7), (3, 2, 3, 3), (3,), (4, 3, 2, 2)),
     'rnn': (lambda x, y, H, W, V, b: cell(y, cell(x, H, W, V, b), W, V, b),
             (3, 4), (3, 4), (3, 5), (4, 5), (5, 5), (5,)),
-    'once': (lambda x, y, W, b: np.concatenate([np.dot(x, W) + b, np.dot(y, W) + b]),
-             (3, 4), (2, 4), (4, 5), (5,)),
+    'hoist_matmul_over_concat': (
+        lambda x, y, W, b: np.concatenate([np.dot(x, W) + b, np.dot(y, W) + b]),
+        (3, 4), (2, 4), (4, 5), (5,)),
 }
 CASES = pytest.mark.parametrize('function, shapes', [(f, shapes) for f, *shapes in ANY.values()],
                                 ids=ANY)

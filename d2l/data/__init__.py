@@ -3,7 +3,7 @@
 `DATA_HUB` maps a name to (URL, SHA-1), as in section 4.10; the sections add their own entries.
 `download(name)` returns the path of the file, `../data/<file>` unless cache_dir says otherwise.
 MXNet's own fetchers, `gluon.utils.download` and every copy of it (FashionMNIST, CIFAR10, the model
-zoo, word vectors), are replaced by the same door, `fetch.door` (see `d2l.patches`).
+zoo, word vectors), are replaced by one function, `fetch.download_file` (see `d2l.patches`).
 
 Environment:
 
@@ -17,10 +17,11 @@ Environment:
 - `D2L_SAMPLE_SIZE`: training examples of a sample data set (Fashion-MNIST: 24,000 unless set, with
   10,000 for testing, else a sixth of them; ml-100k: users).
 
-What looks for a verified file before it asks the door (CIFAR10, the model zoo, word vectors) looks,
-in sample mode, in the folder of the stand-ins.
+CIFAR10, the model zoo and word vectors look for a verified file before they download one. In sample
+mode they look in the folder of the stand-ins.
 """
 import os
+from typing import Optional
 
 from d2l.data import fetch
 from d2l.data.archive import ArchiveError, extract
@@ -32,7 +33,7 @@ __all__ = ['DATA_HUB', 'DATA_URL', 'ArchiveError', 'FetchError', 'download', 'do
 DATA_HUB = dict()
 
 
-def download(name, cache_dir='../data'):
+def download(name: str, cache_dir: str = '../data') -> str:
     """Fetch a file of DATA_HUB into cache_dir, unless it is there; return its path (4.10.1).
 
     Raises KeyError for an unknown name, FetchError when it cannot be had.
@@ -40,10 +41,10 @@ def download(name, cache_dir='../data'):
     if name not in DATA_HUB:
         raise KeyError(f"{name} is not in DATA_HUB, which has {', '.join(sorted(DATA_HUB))}")
     url, sha1 = DATA_HUB[name]
-    return fetch.door(url, os.path.join(cache_dir, url.split('/')[-1]), sha1_hash=sha1)
+    return fetch.download_file(url, os.path.join(cache_dir, url.split('/')[-1]), sha1_hash=sha1)
 
 
-def download_extract(name, folder=None):
+def download_extract(name: str, folder: Optional[str] = None) -> str:
     """Fetch a zip or tar file and extract it beside itself (4.10.1).
 
     Returns the folder of that name, or else of the archive's name, with a slash at its end.
@@ -57,7 +58,7 @@ def download_extract(name, folder=None):
     return (base_dir + '/' + folder if folder else data_dir) + '/'
 
 
-def download_all():
+def download_all() -> None:
     """Fetch every file of DATA_HUB."""
     for name in DATA_HUB:
         download(name)

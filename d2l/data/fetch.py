@@ -1,4 +1,4 @@
-"""The one door through which files come: fetched and verified, or made as a sample."""
+"""`download_file`, through which every file comes: fetched and verified, or made as a sample."""
 import contextlib
 import functools
 import inspect
@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from typing import Optional
 
 from mxnet import gluon, test_utils
 from mxnet.contrib.text.embedding import FastText, GloVe
@@ -33,7 +34,9 @@ class FetchError(OSError):
     """A file cannot be had. The message names the URL, the SHA-1 and the ways out."""
 
 
-def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=True):
+def download_file(url: str, path: Optional[str] = None, overwrite: bool = False,
+                  sha1_hash: Optional[str] = None, retries: int = 5,
+                  verify_ssl: bool = True) -> str:
     """Return the path of the file at url; takes and returns what `gluon.utils.download` does.
 
     path: a file, a folder for it, or None for the working folder. A file that is there is used
@@ -60,10 +63,10 @@ def door(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=
     return path
 
 
-def testers_door(url, fname=None, dirname=None, overwrite=False, retries=5):
-    """`mxnet.test_utils.download` through the same door."""
+def download_file_for_tests(url, fname=None, dirname=None, overwrite=False, retries=5):
+    """Do what `mxnet.test_utils.download` does, by `download_file`."""
     fname = fname or url.split('/')[-1]
-    return door(url, os.path.join(dirname or '', fname), overwrite, retries=retries)
+    return download_file(url, os.path.join(dirname or '', fname), overwrite, retries=retries)
 
 
 def _source():
@@ -76,8 +79,9 @@ def _source():
 
 
 def below_root(function, name='root'):
-    """Wrap what looks for verified files below a root folder before it asks the door, and extracts
-    there: with D2L_DATA=sample its argument of that name is the stand-ins' folder below the root.
+    """Wrap a function that looks for verified files below a root folder before it downloads them,
+    and extracts them there. With D2L_DATA=sample its argument of that name becomes the folder of
+    the stand-ins below the root.
     """
     signature = inspect.signature(function)
 
@@ -99,11 +103,11 @@ def model_file(name, root=inspect.signature(_gluons_model_file).parameters['root
         return _gluons_model_file(name, root)
     file = f'{name}-{model_store.short_hash(name)}'
     url = model_store._url_format.format(repo_url=model_store.apache_repo_url, file_name=file)
-    return door(url, os.path.join(root, file + '.params'))
+    return download_file(url, os.path.join(root, file + '.params'))
 
 
 def replace_gluons():
-    """Put the door in the place of MXNet's fetchers, in each module that imported one."""
+    """Let `download_file` take the place of MXNet's functions in each module that imported one."""
     gluon.data.vision.CIFAR10.__init__ = below_root(gluon.data.vision.CIFAR10.__init__)
     model_store.get_model_file = model_file
     for vectors in GloVe, FastText:
@@ -111,9 +115,9 @@ def replace_gluons():
     for module in list(sys.modules.values()):
         found = getattr(module, '__dict__', {}).get('download')
         if found is _gluons_download:
-            module.download = door
+            module.download = download_file
         elif found is _testers_download:
-            module.download = testers_door
+            module.download = download_file_for_tests
 
 
 def _is_good(path, sha1):

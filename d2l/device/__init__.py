@@ -85,24 +85,24 @@ def _usable():
     return tuple(i for i, gpu in enumerate(found) if gpu.runs)
 
 
-def usable():
+def usable() -> tuple:
     """The numbers of the GPUs that MXNet can compute on; the first call warns of the others."""
     if WHEEL and npx.gpu().device_type == 'gpu':    # `chapters run --devices` lets CPUs stand in
         return _usable()
     return tuple(range(npx.num_gpus()))
 
 
-def try_gpu(i=0):
+def try_gpu(i: int = 0) -> mxnet.Context:
     """gpu(i), or cpu() where there is none that MXNet can compute on (section 5.6)."""
     return npx.gpu(i) if i in usable() else npx.cpu()
 
 
-def try_all_gpus():
+def try_all_gpus() -> list:
     """All GPUs that MXNet can compute on, or [cpu()] where there is none (section 5.6)."""
     return [npx.gpu(i) for i in usable()] or [npx.cpu()]
 
 
-def stand_in(gpus):
+def stand_in(gpus: int) -> None:
     """Let CPU contexts stand for so many GPUs, in this process, from now on: gpu(i) is cpu(i + 1).
 
     For the sections that need two (12.5, 12.6) in a notebook without; the results are the same, and

@@ -4,6 +4,7 @@ import copy
 import functools
 import inspect
 import warnings
+from typing import Callable, Optional
 
 from mxnet import autograd, gluon, np, npx
 from mxnet.context import Context, current_context
@@ -258,8 +259,8 @@ def _readable(kind):
     return shape, _DTYPE_MX_TO_NP[dtype], Context(Context.devtype2str[device], number)
 
 
-def hybridize(net, active=True, *, exact=True, optimize=False, fallback=False, static_alloc=True,
-              **flags):
+def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, optimize: bool = False,
+              fallback: bool = False, static_alloc: bool = True, **flags) -> gluon.Block:
     """Compile a Block in place: `net(X)` is traced at its first call for each structure, shape,
     dtype and context of the arguments, and each mode, and runs as one graph. All else of net stays.
 
@@ -343,8 +344,9 @@ def _put_back(net, own):
         vars(net)['forward'] = own
 
 
-def compile(net, *args, exact=True, optimize=False, fallback=False, static_alloc=True, runtime=None,
-            **flags):
+def compile(net: Callable, *args, exact: bool = True, optimize: bool = False,
+            fallback: bool = False, static_alloc: bool = True, runtime: Optional[str] = None,
+            **flags) -> Callable:
     """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
     is called in its place. Given arguments, it is traced for them now.
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import warnings
+from typing import Callable, Optional, Union
 
 import mxnet
 import numpy
@@ -25,7 +26,8 @@ _FEW_DIGITS = 'float16', 'int8', 'uint8', 'bool'     # of what cannot count far
 FREE = -1  # in a saved shape: any length
 
 
-def export(net, path, *args, other=None, epoch=0):
+def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = None,
+           epoch: int = 0) -> None:
     """Save what `net(*args)` computes in predict mode, for arguments of these shapes.
 
     Writes path-symbol.json and path-<epoch>.params, as `HybridBlock.export` does, with inputs
@@ -380,7 +382,8 @@ class ExportedBlock(Graph):
         return filled(signature['result'], outputs)
 
 
-def load_exported(path, epoch=0, ctx=None):
+def load_exported(path: Union[str, os.PathLike], epoch: int = 0,
+                  ctx: Optional[mxnet.Context] = None) -> gluon.Block:
     """The net that `export` saved at path, as a Block on ctx (the CPU). It checks the shapes of its
     arguments, and trains what was trained.
 

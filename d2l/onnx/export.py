@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+from typing import Callable, Union
 
 import mxnet
 from mxnet import autograd, gluon, npx
@@ -28,7 +29,8 @@ from .operators import NoConverter, convert
 OPSET, IR_VERSION = 17, 8
 
 
-def export_onnx(net, path, *example, other=None):
+def export_onnx(net: Callable, path: Union[str, os.PathLike], *example,
+                other: object = None) -> None:
     """Save what `net(*example)` computes in predict mode as a file that needs no MXNet.
 
     - net: any Block or function that `d2l.export` takes

@@ -6,8 +6,9 @@ from .graph import shape
 from .rules import rule_table
 
 RULES, rule = rule_table()
-FAST = 8            # of these many channels, oneDNN computes convolutions of multiples in blocks
-FAST_IN_TRAINING = 16               # in gradients
+# oneDNN 2.4 computes convolutions in blocks where the channels are a multiple of these
+CHANNEL_BLOCK = 8
+CHANNEL_BLOCK_IN_TRAINING = 16      # of the gradients, too
 
 
 def plain(node):
@@ -57,10 +58,11 @@ def few_filters(graph, node):
     if not plain(node):
         return None
     first, chain = feeding(graph, node)
-    if not chain or first.shapes[0][1] % FAST == 0:
+    if not chain or first.shapes[0][1] % CHANNEL_BLOCK == 0:
         return None
-    filters, fast = first.shapes[0][1], FAST_IN_TRAINING if graph.training else FAST
-    count = -(-filters // fast) * fast
+    filters = first.shapes[0][1]
+    block = CHANNEL_BLOCK_IN_TRAINING if graph.training else CHANNEL_BLOCK
+    count = -(-filters // block) * block
     value, *parameters = first.inputs
     parameters = [repeated(graph, v, 0, count) for v in parameters]
     for step in (first, *chain):

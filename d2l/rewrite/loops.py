@@ -1,4 +1,4 @@
-"""What a loop over steps leaves in the graph: the same for each step. Here it is done at once.
+"""Rules for what a Python loop over time steps leaves in the graph: the same operators per step.
 
 A recurrent layer, `for X in inputs`, leaves its cells one after another. They are found by what
 they compute, whatever the code was:
@@ -67,15 +67,15 @@ def factors(value, op):
 
 def lstm_cell(value):
     """The Cell whose hidden state is this value, or None."""
-    for output, squashed in factors(value, '_npi_multiply'):
-        if squashed[0].op != '_npi_tanh':
+    for output, tanh_c in factors(value, '_npi_multiply'):
+        if tanh_c[0].op != '_npi_tanh':
             continue
-        memory, = squashed[0].inputs
-        for kept, added in factors(memory, '_npi_add'):
-            for forget, before in factors(kept, '_npi_multiply'):
-                for let_in, new in factors(added, '_npi_multiply'):
+        memory, = tanh_c[0].inputs
+        for forget_term, input_term in factors(memory, '_npi_add'):
+            for forget, before in factors(forget_term, '_npi_multiply'):
+                for input_gate, new in factors(input_term, '_npi_multiply'):
                     # in the order of MXNet's parameters
-                    gates = [gate(let_in, '_npx_sigmoid'), gate(forget, '_npx_sigmoid'),
+                    gates = [gate(input_gate, '_npx_sigmoid'), gate(forget, '_npx_sigmoid'),
                              gate(new, '_npi_tanh'), gate(output, '_npx_sigmoid')]
                     if all(gates):
                         return Cell(value, memory, before, gates)
@@ -180,9 +180,9 @@ def stacked(graph, values):
 
 
 @rule('_npi_concatenate', 'Concat')
-def once(graph, node):
-    """What is done to each of the arrays that are then put one below another -> done once to all of
-    them: products with one matrix, a bias; the steps of one array -> that array."""
+def hoist_matmul_over_concat(graph, node):
+    """Concatenate products with the same matrix, or sums with the same bias -> one product or sum
+    of what is concatenated first. The steps of one array, concatenated -> that array."""
     if node.attr('axis', node.attr('dim', 1)) != 0 or len(node.inputs) < 2:
         return None
     array, _ = step_of(node.inputs[0])

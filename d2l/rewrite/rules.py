@@ -13,7 +13,8 @@ of one thread, for other processes were running; medians of three rounds, within
     fuse_recurrences        1.66 lstm_scratch           2.16 lstm_scratch
     batch_dot               1.39 skip_gram              1.84 skip_gram
     few_filters             1.19 lenet                  1.54 lenet
-    once                    1.18 lstm_scratch           1.08 lstm_scratch
+    hoist_matmul_over_concat
+                            1.18 lstm_scratch           1.08 lstm_scratch
     layer_norm              1.18 transformer
     transpose               1.17 transformer            1.40 transformer
     concatenate             1.10 lstm_scratch           1.30 lstm_scratch
@@ -37,7 +38,7 @@ from .graph import shape
 FLOAT = numpy.dtype('float32')
 ELEMENTWISE = '_npi_add', '_npi_subtract', '_npi_multiply'
 RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze', 'Flatten'
-WIDE = 16           # rows from which copying them whole pays
+MIN_ROW_FLOATS = 16         # of the rows of `concatenate`: copying shorter ones whole does not pay
 
 
 def rule_table():
@@ -215,7 +216,7 @@ def concatenate(graph, node):
     whole = node.shapes[0]
     sizes = [math.prod(shape(value)) for value in node.inputs]
     width = math.gcd(*sizes)
-    if len(whole) == 1 and width >= WIDE:
+    if len(whole) == 1 and width >= MIN_ROW_FLOATS:
         rows = [graph.reshape(value, size // width, width)
                 for value, size in zip(node.inputs, sizes)]
         return graph.reshape(graph.concat(rows, 0), *whole)

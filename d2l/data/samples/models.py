@@ -18,7 +18,7 @@ import numpy as np
 
 TRAINED = pathlib.Path(__file__).with_name('resnet18_v2.npz')
 LIST_MAGIC, ARRAY_MAGIC, CPU, FLOAT = 0x112, 0xf993fac9, 1, 0      # of MXNet's ndarray.cc
-WIDE, ALIVE = 256, 4                # layers so wide have one filter in ALIVE that is not zero
+MANY_FILTERS, ALIVE = 256, 4        # layers with so many filters have one in ALIVE that is not zero
 BRANCH = 0.25                       # size of what a residual block adds
 
 
@@ -64,7 +64,7 @@ def parameter(name, shape, inputs_alive):
         return [4 * count]
     if shape[1] == 3:
         return [first_layer(shape, draw).astype('<f4').tobytes()]
-    alive = shape[0] // ALIVE if shape[0] >= WIDE and shape[-1] == 3 else shape[0]
+    alive = shape[0] // ALIVE if shape[0] >= MANY_FILTERS and shape[-1] == 3 else shape[0]
     scale = (2 / (count // shape[0] * inputs_alive)) ** .5
     weight = (draw((alive,) + shape[1:]) * scale).astype('<f4')
     return [weight.tobytes(), 4 * (count - weight.size)]
@@ -74,9 +74,9 @@ def drawn(known, residual):
     """Yield each parameter's pieces: random numbers."""
     before = 1
     for key, shape in known.items():
-        wide = len(shape) == 4 and shape[0] >= WIDE
+        wide = len(shape) == 4 and shape[0] >= MANY_FILTERS
         second = residual and key.endswith('conv2.weight')
-        pieces = parameter(key, shape, 1 / ALIVE if second and shape[1] >= WIDE else before)
+        pieces = parameter(key, shape, 1 / ALIVE if second and shape[1] >= MANY_FILTERS else before)
         if second:
             pieces[0] = (np.frombuffer(pieces[0], '<f4') * np.float32(BRANCH)).tobytes()
         yield pieces
