@@ -74,7 +74,7 @@ def _order(number):
 
 
 def all_sections(root=ROOT):
-    """All sections that have landed, in the book's order."""
+    """Return all Sections of a folder of chapters, in the book's order."""
     found = []
     for path in pathlib.Path(root).glob('ch*/s*.py'):
         m = re.fullmatch(r'ch(\d\d)_\w+/s(\d\d)_\w+\.py', path.relative_to(root).as_posix())

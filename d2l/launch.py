@@ -10,11 +10,11 @@ no sign of life, or made no progress while others wait for it, for 60 seconds (`
 input of a script is empty.
 
 On this machine the processes meet on Unix sockets, in a folder that only their user can enter: no
-port is opened. FILE names one host per line, which ssh reaches without a password (BatchMode). Workers
-are dealt out to the hosts in turn, the scheduler and the servers are here, and ssh carries what
-they say to one another: no port is opened on any host. The hosts need this working folder, the same
-Python, and an sshd that forwards Unix sockets, as OpenSSH's does. Of the environment only the DMLC_
-variables below are sent.
+port is opened. FILE names one host per line, which ssh reaches without a password (BatchMode).
+Workers are dealt out to the hosts in turn, the scheduler and the servers run on this machine, and
+ssh carries what they say to one another: no port is opened on any host. The hosts need this working
+folder, the same Python, and an sshd that forwards Unix sockets, as OpenSSH's does. Of the
+environment only the DMLC_ variables below are sent.
 
 Any other cluster's scheduler can start the processes itself, each with `--role`: one scheduler,
 servers and workers. Each reads the group's key, 64 hexadecimal digits, from the first line of its

@@ -271,7 +271,8 @@ def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch, folder, 
 def test_a_good_file_in_a_read_only_folder_is_used(server, tmp_path):
     (tmp_path / NAME).write_bytes(CONTENT)
     tmp_path.chmod(0o555)
-    assert fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=SHA1) == str(tmp_path / NAME)
+    assert fetch.download_file(server.url + NAME, str(tmp_path),
+                               sha1_hash=SHA1) == str(tmp_path / NAME)
     assert server.paths == []
 
 
@@ -534,7 +535,8 @@ def test_a_stand_in_is_never_where_the_real_file_is(server, small, tmp_path, mon
     made = pathlib.Path(fetch.download_file(url, str(tmp_path), sha1_hash=SHA1))
     assert made.parent.parent == tmp_path / 'sample' and made.read_text().startswith('The Time')
     monkeypatch.setenv('D2L_DATA', 'real')
-    assert fetch.download_file(url, str(tmp_path), sha1_hash=SHA1) == str(tmp_path / 'timemachine.txt')
+    assert fetch.download_file(url, str(tmp_path),
+                               sha1_hash=SHA1) == str(tmp_path / 'timemachine.txt')
     assert (tmp_path / 'timemachine.txt').read_bytes() == CONTENT
     monkeypatch.setenv('D2L_DATA', 'sample')
     assert fetch.download_file(url, str(tmp_path), sha1_hash=SHA1) == str(made)

@@ -186,7 +186,7 @@ def test_a_result_that_no_file_can_hold(result, tmp_path):
 
 
 def test_constants_are_not_trained(tmp_path):
-    """Pitfall 7: SymbolBlock makes all of them Parameters, and a Trainer would move them."""
+    """MXNet's SymbolBlock makes all of them Parameters, which a Trainer would change."""
     X, path = randn(4, 6), str(tmp_path / 'net')
     net = Plain(lambda self, X: self.dense(X * np.arange(1, 7)) * self.scale + self.frozen.data())
     net.dense, net.scale = nn.Dense(3), randn(3)
@@ -205,7 +205,7 @@ def test_constants_are_not_trained(tmp_path):
 
 
 def test_another_length_is_refused(tmp_path):
-    """Pitfall 6: the graph would give a wrong result, without an error."""
+    """The graph by itself would give a wrong result, without an error."""
     path, X, longer = str(tmp_path / 'net'), randn(2, 7, 3), randn(2, 9, 3)
     net = ready(BiRNN(), X)
     export(net, path, X)

@@ -17,14 +17,14 @@ def test_a_lost_block_is_an_error():
         readme.build(readme.README.read_text().replace('<!-- /deviations -->', ''))
 
 
-@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md'])
+@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md'])
 def test_files_named_exist(page):
     text = (REPO / page).read_text()
     for name in re.findall(r'`((?:d2l|ci|chapters|tests)/[\w./-]*)`', text):
         assert (REPO / name).exists(), f'{page} names {name}'
 
 
-@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md'])
+@pytest.mark.parametrize('page', ['README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md'])
 def test_make_targets_exist(page):
     targets = set(re.findall(r'^(\w[\w-]*):', (REPO / 'Makefile').read_text(), flags=re.M))
     assert set(re.findall(r'(?:^|`)make ([a-z][\w-]*)', (REPO / page).read_text(),
