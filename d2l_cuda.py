@@ -67,7 +67,7 @@ def without_gpus(mxnet):
 
 
 def cuda_wheel(spec=None):
-    """Whether the mxnet that is (or would be) imported is the wheel mxnet-cu112."""
+    """Return whether the mxnet that is (or would be) imported is the wheel mxnet-cu112."""
     spec = spec or PathFinder.find_spec('mxnet')
     return bool(spec and spec.origin and
                 glob.glob(os.path.join(_site_packages(spec), 'mxnet_cu112-*.dist-info')))
@@ -139,7 +139,8 @@ def cuda_version(number):
 
 
 def stand_in():
-    """A libcuda.so.1, as bytes: each function that MXNet needs answers CUDA_ERROR_NO_DEVICE."""
+    """Return a libcuda.so.1, as bytes: each function that MXNet needs answers
+    CUDA_ERROR_NO_DEVICE."""
     names = b'\0' + b'\0'.join(name.encode() for name in (DRIVER, *FUNCTIONS)) + b'\0'
     numbers = range(1, len(FUNCTIONS) + 1)
     code = 64 + 4 * 56                                              # behind the headers below

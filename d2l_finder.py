@@ -24,7 +24,7 @@ class Finder:
         self.before, self.after, self.done = {}, {}, {}
 
     def find_spec(self, name, path=None, target=None):
-        """The spec of a module of PACKAGES that has hooks, else None."""
+        """Return the spec of a module of PACKAGES that has hooks, else None."""
         if name.partition('.')[0] not in PACKAGES:
             return None
         load_hooks()
@@ -51,7 +51,7 @@ class Finder:
         return spec
 
     def _find(self, name, path, target):
-        """What the finders behind this one find."""
+        """Return what the finders behind this one find."""
         for finder in sys.meta_path[sys.meta_path.index(self) + 1:]:
             spec = hasattr(finder, 'find_spec') and finder.find_spec(name, path, target)
             if spec:
@@ -59,7 +59,8 @@ class Finder:
         return None
 
     def hooks(self, name):
-        """The hooks (before, after) of a module's name; those of 'mxnet.*' are for every part."""
+        """Return the hooks (before, after) of a module's name; those of 'mxnet.*' are for every
+        part."""
         wild = name.partition('.')[0] + '.*'
         return tuple([*hooks.get(name, ()), *hooks.get(wild, ())]
                      for hooks in (self.before, self.after))

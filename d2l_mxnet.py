@@ -47,7 +47,7 @@ def requirement(name):
 
 
 def loads(library):
-    """Whether a shared library can be loaded."""
+    """Return whether a shared library can be loaded."""
     try:
         return bool(ctypes.CDLL(library))
     except OSError:
@@ -55,7 +55,7 @@ def loads(library):
 
 
 def mxnet_version():
-    """The version of the MXNet that would be imported, or None where there is none."""
+    """Return the version of the MXNet that would be imported, or None where there is none."""
     spec = importlib.util.find_spec('mxnet')
     path = spec and spec.origin and os.path.join(os.path.dirname(spec.origin), 'libinfo.py')
     if not path or not os.path.exists(path):
@@ -109,7 +109,7 @@ def namesake():
 
 
 def reinstall():
-    """The command that installs d2l-mxnet as it was installed."""
+    """Return the command that installs d2l-mxnet as it was installed."""
     try:
         found = importlib.metadata.distribution(NAME).read_text('direct_url.json')
     except importlib.metadata.PackageNotFoundError:
@@ -125,7 +125,8 @@ def reinstall():
 
 
 def installer():
-    """The command that installs packages into this Python: pip, or uv where there is no pip."""
+    """Return the command that installs packages into this Python: pip, or uv where there is no
+    pip."""
     if PathFinder.find_spec('pip'):             # and not setuptools' finder, which warns
         return [sys.executable, '-m', 'pip']
     if shutil.which('uv'):

@@ -1,1 +1,2 @@
-"""The book: a folder a chapter, a Jupytext percent script a section (`python -m chapters list`)."""
+"""The book: one folder per chapter, one Jupytext percent script per section (`python -m chapters
+list`)."""

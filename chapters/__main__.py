@@ -18,7 +18,7 @@ from .sections import CHECKOUT, ROOT, UnknownSection, all_sections, find
 
 
 def devices(text):
-    """The devices of --devices as a tuple: 'cpu,cpu' -> ('cpu', 'cpu')."""
+    """Return the devices of --devices as a tuple: 'cpu,cpu' -> ('cpu', 'cpu')."""
     kinds = tuple(text.split(','))
     if set(kinds) != {'cpu'}:
         raise argparse.ArgumentTypeError(f"'{text}': say cpu once for each GPU, such as cpu,cpu")
@@ -49,7 +49,8 @@ def write_pages(section, nb):
 
 
 def local(html):
-    """A page of nbconvert without what it would load from other hosts: no cell needs it."""
+    """Return the HTML of nbconvert without the scripts that it would load from other hosts, which
+    no cell needs."""
     for pattern in (r'<script src="https?://[^"]*"></script>',
                     r'<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->',
                     r'<script type="module">(?:(?!</script>).)*?mermaid.*?'
@@ -211,7 +212,7 @@ def main(argv=None, prog='python -m chapters', others=()):
     command = commands.add_parser('gallery', help='a web site of executed sections')
     command.add_argument('sections', nargs='*', default=['all'], metavar='SECTION')
     command.add_argument('--quick', action='store_true', help='as of run')
-    command.add_argument('--jobs', type=int, help='sections at a time; default: one a core')
+    command.add_argument('--jobs', type=int, help='sections at a time; default: one per core')
     for name in others:
         commands.add_parser(name, help=f'as python -m {others[name]}', add_help=False)
     args = parser.parse_args(argv)

@@ -42,15 +42,16 @@ class CellFailed(RuntimeError):
 
 
 def quick_constants(number):
-    """What quick.toml says for a section: constants, name -> value as Python source, and the
-    environment, variable -> text (names that begin with D2L_)."""
+    """Return what quick.toml has for a section: {constant: value as Python source} and {variable of
+    the environment: text}, whose names begin with D2L_."""
     table = tomllib.loads((ROOT / 'quick.toml').read_text()).get(number, {})
     return ({name: repr(value) for name, value in table.items() if not name.startswith('D2L_')},
             {name: str(value) for name, value in table.items() if name.startswith('D2L_')})
 
 
 def _values(target, value):
-    """Pairs (name, value node) of one assignment, element by element where both are tuples."""
+    """Yield pairs (name, value node) of one assignment, element by element where both are
+    tuples."""
     if isinstance(target, ast.Name):
         yield target.id, value
     elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) \
@@ -60,7 +61,7 @@ def _values(target, value):
 
 
 def _assigned(node):
-    """Pairs (name, value node) of an assignment, or of a function's parameters with defaults;
+    """Yield pairs (name, value node) of an assignment, or of a function's parameters with defaults;
     a whole number goes by its digits."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
@@ -181,7 +182,7 @@ def check_devices(section, devices):
 
 
 def working_folder(section):
-    """The folder in which the cells of a Section run; ../img and, once fetched, ../data lie
+    """Return the folder in which the cells of a Section run; ../img and, once fetched, ../data lie
     there."""
     if CHECKOUT:
         return section.path.parent

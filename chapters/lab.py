@@ -23,7 +23,8 @@ class LabMissing(RuntimeError):
 
 
 def index(sections, data):
-    """A notebook that links to the notebooks of Sections, in the book's order, and says on which
+    """Return a notebook that links to the notebooks of Sections, in the book's order, and says on
+    which
     data they run: 'real' or 'sample'."""
     lines, chapter = [], None
     for section in sections:
@@ -91,7 +92,8 @@ def check():
 
 
 def start(folder, data, options=()):
-    """Let JupyterLab take this process's place, on the folder's index: Ctrl-C is its own."""
+    """Replace this process by JupyterLab, opened on the index of the folder, so that Ctrl-C is its
+    own."""
     command = [sys.executable, '-m', 'jupyterlab', str(folder / INDEX),
                f'--ServerApp.root_dir={folder}', *options]
     os.execve(sys.executable, command, {**os.environ, 'D2L_DATA': data})

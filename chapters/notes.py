@@ -12,20 +12,23 @@ QUICK = 'd2l: quick, with shrunken constants'       # below each figure of a run
 
 
 def changed_lines(section, nb):
-    """The lines of a Section that `--quick` changed, as a diff: '- as printed', '+ as run'."""
+    """Return the lines of a Section that `--quick` changed, as a diff: '- as printed', '+ as
+    run'."""
     run = [cell.source for cell in nb.cells if cell.cell_type == 'code']
     return [line for before, after in zip(Section(section.number, section.path).listings, run)
             for line in difflib.ndiff(before.split('\n'), after.split('\n')) if line[0] in '-+']
 
 
 def data_of(section, nb):
-    """The data that an executed notebook used: {'sample': [...]} or {'real': [...]}, or {}."""
+    """Return the data that an executed notebook used: {'sample': [...]} or {'real': [...]}, or
+    {}."""
     used = nb.metadata['d2l']
     return {used['data']: section.data} if section.data or used.get('said') else {}
 
 
 def how_it_ran(section, nb, data):
-    """Paragraphs of Markdown: sample data, devices, shrunken constants. data: see data_of."""
+    """Return paragraphs of Markdown: sample data, devices, shrunken constants. data: see
+    data_of."""
     parts = []
     if 'sample' in data:
         of = ', '.join(data['sample']) or 'the real data'
@@ -47,7 +50,7 @@ def how_it_ran(section, nb, data):
 
 
 def before(section, address):
-    """A sentence with links to the sections that a Section builds on, or ''.
+    """Return a sentence with links to the sections that a Section builds on, or ''.
 
     address: called with an earlier Section, returns where it is, or None for no link.
     """
@@ -61,12 +64,13 @@ def before(section, address):
 
 
 def beside(section, suffix):
-    """The address of a Section's page as seen from another's: they lie in folders of chapters."""
+    """Return the address of a Section's page as seen from another's: they lie in folders of
+    chapters."""
     return f'../{section.path.parent.name}/{section.path.stem}{suffix}'
 
 
 def introduced(nb, *paragraphs):
-    """A copy of a notebook whose first cell ends with these paragraphs; an empty one is left
+    """Return a copy of a notebook whose first cell ends with these paragraphs; an empty one is left
     out."""
     nb = nb.copy()
     first = nb.cells[0].copy()
@@ -80,8 +84,8 @@ MATHEMATICS = [(r'\\ell', 'ℓ'), (r'\\times', '×'), (r'_(\w)', r'<sub>\1</sub>
 
 
 def without_tex(text):
-    """Markdown with its few formulas between dollars as plain characters, so that no page needs a
-    renderer of mathematics, which would come from another host."""
+    """Return Markdown in which plain characters stand for the few formulas between dollars, so that
+    no page needs a renderer of mathematics from another host."""
     def plain(match):
         formula = match[1]
         for pattern, character in MATHEMATICS:
@@ -91,7 +95,7 @@ def without_tex(text):
 
 
 def for_pages(nb):
-    """A copy of a notebook whose Markdown has no formulas."""
+    """Return a copy of a notebook whose Markdown has no formulas."""
     nb = nb.copy()
     nb.cells = [cell.copy() for cell in nb.cells]
     for cell in nb.cells:
@@ -101,14 +105,14 @@ def for_pages(nb):
 
 
 def has_figure(cell):
-    """Whether an executed cell shows a figure."""
+    """Return whether an executed cell shows a figure."""
     return any(kind.startswith('image/') for out in cell.get('outputs', [])
                for kind in out.get('data', {}))
 
 
 def figures_marked(nb):
-    """A copy of an executed notebook that says below each figure that constants were shrunken,
-    where they were. (Of sample data the kernel has said it: see d2l.data.fetch.)"""
+    """Return a copy of an executed notebook that says below each figure that constants were
+    shrunken, where they were. (Of sample data the kernel has said it: see d2l.data.fetch.)"""
     nb = nb.copy()
     nb.cells = [cell.copy() for cell in nb.cells]
     for cell in nb.cells:
@@ -119,8 +123,8 @@ def figures_marked(nb):
 
 
 def took(nb):
-    """How long the cells of an executed notebook took together, in seconds; None if it is not
-    known."""
+    """Return the seconds that the cells of an executed notebook took together, or None where they
+    are not known."""
     times = [cell.metadata['execution'] for cell in nb.cells
              if cell.cell_type == 'code' and 'execution' in cell.metadata]
     spans = [[datetime.datetime.fromisoformat(time[name].replace('Z', '+00:00'))
@@ -130,8 +134,8 @@ def took(nb):
 
 
 def noted(section, nb):
-    """A copy of an executed notebook, for build/<number>/, that says in its first cell what it
-    builds on and how it ran, and below its figures what they must not be taken for."""
+    """Return a copy of an executed notebook, for build/<number>/, that says in its first cell what
+    it builds on and how it ran, and below its figures what they must not be taken for."""
     text = '\n\n'.join(how_it_ran(section, nb, data_of(section, nb)))
     quoted = '\n'.join(f'> {line}'.rstrip() for line in text.split('\n')) if text else ''
     return introduced(figures_marked(nb), before(section, lambda earlier: None), quoted)

@@ -30,7 +30,7 @@ class Section:
 
     @property
     def listings(self):
-        """The sources of the code cells, one a listing of the book, in its order."""
+        """The sources of the code cells, one per listing of the book, in its order."""
         return [cell.source for cell in self.notebook.cells if cell.cell_type == 'code']
 
     @property
@@ -65,7 +65,7 @@ class Section:
 
 
 def python_only(source):
-    """A cell's source with its magics and shell lines made comments; positions stay."""
+    """Return a cell's source with its magics and shell lines made comments; positions stay."""
     return re.sub(r'^(\s*)[%!](?=[a-z{])', r'\1#', source, flags=re.M)
 
 
@@ -84,7 +84,8 @@ def all_sections(root=ROOT):
 
 
 def has_no_code(name):
-    """Whether this is the number of a section or chapter of the book that has no listing, so that
+    """Return whether this is the number of a section or chapter of the book that has no listing, so
+    that
     none is here: '18.1', '3.4', '18'."""
     if not re.fullmatch(r'\d+(\.\d+)?', name):
         return False
@@ -97,7 +98,8 @@ def has_no_code(name):
 
 
 def _hits(name, sections):
-    """The numbers that a name stands for, in the book's order. sections: number -> Section."""
+    """Return the numbers that a name stands for, in the book's order. sections: number ->
+    Section."""
     hits = [n for n in sections if name in ('all', n, n.split('.')[0])]
     if hits or not re.search('[a-z]', name, re.I):
         return hits

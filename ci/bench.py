@@ -85,14 +85,14 @@ class Workload:
 
     @property
     def batch(self):
-        """Examples in a minibatch: the first length of the first Array."""
+        """The batch size: the first dimension of the first Array."""
         spec = self.inputs
         while not isinstance(spec, Array):
             spec = spec[0]
         return spec.shape[0]
 
     def filled(self):
-        """The net with its parameters filled, inputs and targets of the book's sizes."""
+        """Return the net with its parameters filled, inputs and targets of the book's sizes."""
         network, = regress.select([self.network])
         net, inputs = dataclasses.replace(network, inputs=self.inputs, **self.changes).filled()
         if self.frozen:
@@ -101,13 +101,14 @@ class Workload:
                              for i, spec in enumerate(self.targets)]
 
     def onnx(self):
-        """A prediction by ONNX Runtime, a function without arguments."""
+        """Return a function without arguments that predicts by ONNX Runtime."""
         net, inputs, _ = self.filled()
         net = d2l.compile(net, runtime='onnx')
         return lambda: net(*fresh(inputs))
 
     def prepared(self, way):
-        """(training step, prediction): functions without arguments, of the net run in this way."""
+        """Return (training step, prediction), functions without arguments that run the net in this
+        mode."""
         net, inputs, targets = self.filled()
         net, loss = WAYS[way](net, LOSSES[self.loss])
         trainer = gluon.Trainer(net.collect_params(), self.optimizer,
@@ -124,7 +125,7 @@ class Workload:
         return train, predict
 
     def twin(self):
-        """What ci.pytorch.Twin takes, and the outputs that it has to compute."""
+        """Return what ci.pytorch.Twin takes, and the outputs that it has to compute."""
         net, inputs, targets = self.filled()
         params = dict.fromkeys(net._collect_params_with_prefix().values())
         outputs = [numpy_of(out) for out in leaves(net(*fresh(inputs)))]
@@ -134,14 +135,14 @@ class Workload:
 
 
 def numpy_of(array):
-    """As NumPy's array. A copy first: where oneDNN keeps numbers in another order, `asnumpy` would
-    bring them back with OpenMP threads of the main thread's own, and more threads than cores sleep
-    between any two operators (see d2l/__init__.py)."""
+    """Return an array as NumPy's, by way of a copy: where oneDNN keeps the values in a blocked
+    layout, `asnumpy` would reorder them with OpenMP threads of the main thread's own, and more
+    threads than cores sleep between any two operators (see d2l/engine.py)."""
     return array.copy().asnumpy()
 
 
 def numbers(specs, arrays):
-    """Nested arrays as NumPy's; tokens as int64, which PyTorch takes."""
+    """Return nested arrays as NumPy's. Indices of tokens become int64, which PyTorch takes."""
     if isinstance(specs, Array):
         return arrays.asnumpy().astype('int64' if specs.kind == 'tokens' else 'float32')
     return type(specs)(numbers(*pair) for pair in zip(specs, arrays))
@@ -157,12 +158,12 @@ def softmax(outputs, y):
 
 
 def softmax_mean(outputs, y):
-    """The same as a mean (8.5)."""
+    """Return the mean of the cross-entropy over all elements, as section 8.5 does."""
     return SOFTMAX(outputs[0], y).mean()
 
 
 def masked(outputs, y, lengths):
-    """The same, for as many steps of each sequence as `lengths` says (9.7)."""
+    """Return the cross-entropy of the steps that `lengths` counts in each sequence (9.7)."""
     return MASKED(outputs[0], y, lengths)
 
 
@@ -178,7 +179,7 @@ def sigmoid(outputs, y):
 
 
 def sigmoid_masked(outputs, y, mask):
-    """The same, a mean over those entries that `mask` does not leave out (14.4)."""
+    """Return the mean binary cross-entropy over the elements whose `mask` is 1 (14.4)."""
     pred, = outputs
     return SIGMOID(pred.reshape(y.shape), y, mask) / mask.sum(axis=1) * mask.shape[1]
 
@@ -225,8 +226,8 @@ TWINS = [workload.network for workload in WORKLOADS[:12]]
 
 
 def seconds(function, times, wait=True):
-    """Seconds that a call takes, from `times` of them until all is computed, or (wait=False) until
-    Python goes on."""
+    """Return the seconds that one of `times` calls takes, until all is computed, or with wait=False
+    until Python goes on."""
     npx.waitall()
     start = time.perf_counter()
     for _ in range(times):
@@ -237,8 +238,10 @@ def seconds(function, times, wait=True):
 
 
 def compare(timers, rounds, least=LEAST):
-    """Ask timers in turn, by name functions from a number of calls to the seconds of one; return
-    name -> list of seconds, one a round."""
+    """Call timers in turn, round by round; return {name: its seconds, one per round}.
+
+    timers: {name: a function from a number of calls to the seconds of one call}
+    """
     for timer in timers.values():
         timer(3)                    # initializes, compiles, allocates
     times = {name: max(1, int(least / timer(1))) for name, timer in timers.items()}
@@ -250,17 +253,18 @@ def compare(timers, rounds, least=LEAST):
 
 
 def ratio(found, way, other):
-    """The median, over the rounds, of the time of one way through that of another; None where one
-    was not timed."""
+    """Return the median, over the rounds, of one mode's time divided by another's; None where one
+    of them was not timed."""
     if way in found and other in found:
         return statistics.median(a / b for a, b in zip(found[way], found[other]))
 
 
 @contextlib.contextmanager
 def pytorch():
-    """A process of ci.pytorch; gives a function of a method's name and its arguments.
+    """Start a process of ci.pytorch; give a function that takes the name of a method and its
+    arguments.
 
-    Its own, so that neither's OpenMP has the other's threads beside it.
+    It is a process of its own, so that the OpenMP of neither framework slows the other.
     """
     ours, theirs = multiprocessing.Pipe()
     process = subprocess.Popen([sys.executable, '-m', 'ci.pytorch', str(theirs.fileno())],
@@ -281,8 +285,8 @@ def pytorch():
 
 
 def measure(workload, rounds):
-    """{'training' or 'inference': {way: [seconds]}} of a workload, and {'inductor': why not} where
-    torch.compile cannot."""
+    """Return {'training' or 'inference': {mode: [seconds]}} of a workload, with the key 'inductor'
+    for the reason where torch.compile cannot compile it."""
     timers, notes = {TRAINING: {}, INFERENCE: {}}, {}
     for way in WAYS:
         for what, function in zip(timers, workload.prepared(way)):
@@ -309,22 +313,22 @@ def measure(workload, rounds):
 
 
 def in_a_process(function, *args):
-    """What a function returns in a process of its own, which no network before it has left threads
-    or memory."""
+    """Call a function in a new process, to which no earlier network has left threads or memory, and
+    return its result."""
     with multiprocessing.get_context('spawn').Pool(1) as pool:
         return pool.apply(function, args)
 
 
 def fresh_python(code, **env):
-    """What a new Python prints that runs this code, as floats."""
+    """Run code in a new Python and return the numbers that it prints."""
     out = subprocess.run([sys.executable, '-c', code], cwd=REPO, env={**os.environ, **env},
                          check=True, text=True, stdout=subprocess.PIPE).stdout
     return [float(word) for word in out.split()]
 
 
 def call(rounds):
-    """Microseconds of a call, compiled by d2l and by Gluon's hybridize, of a net of one layer and
-    of LeNet, with one example."""
+    """Measure the microseconds of a call with one example, compiled by d2l and by Gluon's
+    hybridize, for a net of one layer and for LeNet."""
     found, texts = {}, []
     for name, layers, shape in (('a net of one layer', [nn.Dense(1)], (1, 1)),
                                 ('LeNet', [*regress.select(['lenet'], None)[0].build()],
@@ -347,7 +351,7 @@ def call(rounds):
 
 
 def imports(rounds):
-    """Seconds that `import` takes in a new Python."""
+    """Measure the seconds that `import` takes in a new Python, for MXNet, d2l and PyTorch."""
     modules = [name for name in ('mxnet', 'd2l', 'torch') if importlib.util.find_spec(name)]
     code = 'import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)'
     found = {name: [] for name in modules}
@@ -359,9 +363,11 @@ def imports(rounds):
 
 
 def memory(rounds):
-    """MB that training steps of ResNet-18 take at their peak, over those after the import.
+    """Measure the MB that training steps of ResNet-18 take at their peak, beyond those after the
+    import.
 
-    Of /proc, since ru_maxrss begins with the memory of the process that starts this one.
+    The figures come from /proc, since ru_maxrss begins with the memory of the process that starts
+    this one.
     """
     code = r'''
 import re
@@ -396,8 +402,8 @@ def steps(way, times=3):
 
 
 def loader(rounds):
-    """Seconds of an epoch of 60,000 images of sample data in minibatches of 256, nothing else
-    computed: by d2l, and by the listing of 3.5 with the workers it asks for and without."""
+    """Measure the seconds of an epoch of 60,000 images of sample data in minibatches of 256, with
+    nothing else computed: by d2l, and by the listing of 3.5 with its workers and without."""
     printed, timers = build_lib.listings('3.5'), {}
 
     def timer(load):
@@ -415,14 +421,14 @@ def loader(rounds):
 
 
 def training_steps(pairs, rounds):
-    """{'network, way': [seconds]} of the training steps of these (network, way), asked in turn."""
+    """Return {'network, mode': [seconds]} of training steps, timed in turn."""
     workloads = {workload.network: workload for workload in WORKLOADS}
     return compare({f'{network}, {way}': functools.partial(
         seconds, workloads[network].prepared(way)[0]) for network, way in pairs}, rounds)
 
 
 def scratch(rounds):
-    """Seconds of a training step of 9.2's LSTM from scratch, and of Gluon's."""
+    """Measure the seconds of a training step of the LSTM from scratch in 9.2, and of Gluon's."""
     ways = [('lstm', COMPILED), ('lstm', OPTIMIZED), ('lstm_scratch', OPTIMIZED)]
     found = in_a_process(training_steps, ways, rounds)
     *gluons, own = found
@@ -432,10 +438,11 @@ def scratch(rounds):
 
 
 def scaling(rounds):
-    """Images a second of all workers together, LeNet of 6.6 with 256 images each.
+    """Measure the images per second of all workers together, for the LeNet of 6.6 with 256 images
+    per worker.
 
-    Weak scaling on this machine, over loopback: 1 worker with its server, then 2 and 4. A worker
-    computes with one thread.
+    This is weak scaling on this machine, over loopback: 1 worker with its server, then 2 and 4. A
+    worker computes with one thread.
     """
     speeds = {}
     for workers in 1, 2, 4:
@@ -457,8 +464,8 @@ OTHERS = {      # name -> function of the number of rounds, which returns number
 
 
 def table(results, what):
-    """Lines of Markdown: medians in ms and medians of ratios, a row a network; what: 'training' or
-    'inference'. The last row is the ratios' geometric mean."""
+    """Yield a table in Markdown: medians in ms and medians of ratios, one row per network, and a
+    last row with the geometric means of the ratios. what: 'training' or 'inference'."""
     timed = [found[what] for _, _, found in results]
     ways = [way for way in (*WAYS, ONNX, PYTORCH, INDUCTOR) if any(way in found for found in timed)]
     pairs = [pair for pair in RATIOS if set(pair) <= set(ways)]
@@ -510,7 +517,7 @@ def main(argv=None):
 
 
 def write(head, results, others):
-    """build/bench.md and build/bench.json of what is measured so far."""
+    """Write what is measured so far to build/bench.md and build/bench.json."""
     lines = list(head)
     for what in (TRAINING, INFERENCE) if results else ():
         lines += ['', *table(results, what)]

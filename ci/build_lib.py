@@ -42,7 +42,7 @@ d2l = sys.modules[__name__]     # so that the listings can say d2l.plt
 
 
 def _names(node):
-    """The names that a top-level statement binds."""
+    """Return the names that a top-level statement binds."""
     if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
         return [node.name]
     if isinstance(node, ast.Assign):
@@ -53,7 +53,7 @@ def _names(node):
 
 
 def saved(source):
-    """The parts of a listing that go into the library, as source text without their markers.
+    """Yield the parts of a listing that go into the library, as source text without their markers.
 
     A part is the statement below a marker and those that follow it without a blank line.
     """
@@ -72,7 +72,7 @@ def saved(source):
 
 
 def without(part, names):
-    """Source text without the top-level statements that bind one of the names."""
+    """Return source text without the top-level statements that bind one of the names."""
     lines = part.split('\n')
     for node in reversed(ast.parse(part).body):
         if set(_names(node)) & set(names):
@@ -81,7 +81,8 @@ def without(part, names):
 
 
 def documented(part, docstrings):
-    """Source text with a docstring below each definition that has none but is named in a dict.
+    """Return source text with a docstring below each definition that has none but is named in a
+    dict.
 
     docstrings: name, or Class.method -> text. Those that were written are taken out of it.
     """
@@ -132,14 +133,15 @@ def build(root=ROOT):
 
 
 def definitions(root=ROOT):
-    """Name -> (Section, index of the listing) for every name that a section saves."""
+    """Return {name: (Section, index of the listing)} for every name that a section saves."""
     return {name: (section, i) for section in all_sections(root)
             for i, listing in enumerate(section.listings) for part in saved(listing)
             for node in ast.parse(part).body for name in _names(node)}
 
 
 def listings(*numbers):
-    """The names that some sections save, a dict, defined as printed, BY_HAND or not."""
+    """Run what some sections save, as printed and without regard to BY_HAND; return the names as a
+    dict."""
     import d2l  # not needed to write book.py
 
     names = {'d2l': d2l, 'gluon': d2l.gluon, 'np': d2l.np, 'npx': d2l.npx, 'sys': sys}

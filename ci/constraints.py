@@ -17,7 +17,7 @@ HEAD = '''\
 
 
 def compiled(python, options):
-    """The lines of uv for one Python and all later ones: 'numpy==1.23.5 ; a marker'."""
+    """Return the lines of uv for one Python and all later ones: 'numpy==1.23.5 ; a marker'."""
     command = ['uv', 'pip', 'compile', '--quiet', '--universal', '--no-annotate', '--no-header',
                '--python-version', python, *options,
                *(word for extra in EXTRAS for word in ('--extra', extra)), 'setup.py']

@@ -46,14 +46,14 @@ HELD_BY_NONE = {
 
 
 def _names():
-    """All names under which MXNet has operators."""
+    """Return all names under which MXNet has operators."""
     size, found = mx_uint(), ctypes.POINTER(ctypes.c_char_p)()
     check_call(_LIB.MXListAllOpNames(ctypes.byref(size), ctypes.byref(found)))
     return {py_str(found[i]) for i in range(size.value)}
 
 
 def reachable():
-    """{operator, as graphs name it: the first of the names by which Python reaches it}."""
+    """Return {operator, as graphs name it: the first name by which Python reaches it}."""
     names = _names()
     text = '\n'.join(path.read_text() for folder in SOURCES
                      for path in sorted((PYTHON / folder).glob('*.py')))
@@ -80,7 +80,7 @@ def status(op):
 
 
 def counted():
-    """{status: operators}, of those that count."""
+    """Return {status: the operators with it}."""
     found = collections.defaultdict(list)
     for op in sorted(reachable()):
         found[status(op)].append(op)
@@ -88,8 +88,8 @@ def counted():
 
 
 def examples():
-    """(test, its name, function or Block, arguments, others for a free batch or None) of each
-    example of the tests."""
+    """Yield (module, name, function or Block, arguments, arguments of another batch size or None)
+    of each example in the tests."""
     support = importlib.import_module('tests.support')      # by name: the tests import ci
     randn, ready = support.randn, support.ready
     for name in EXAMPLES:
@@ -102,7 +102,7 @@ def examples():
 
 
 def tried():
-    """{operator: (the operators of ONNX that it becomes, the examples that do so)}."""
+    """Return {operator: (the operators of ONNX that it becomes, the examples that do so)}."""
     found = {op: (set(), {}) for op in OPERATORS}
     convert, example = export.convert, None
 
@@ -124,7 +124,7 @@ def tried():
 
 
 def table(examples):
-    """The text of CONVERTERS.md; examples: what `tried` found."""
+    """Return the text of CONVERTERS.md; examples: what `tried` found."""
     found, names = counted(), reachable()
     held = sum(len(found[key]) for key in (CONVERTED, NONE, DRAWS))
     lines = [HEAD.format(

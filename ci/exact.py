@@ -14,7 +14,8 @@ SEED, STEPS, LEARNING_RATE = 7, 3, 0.01
 
 
 def state_of(net):
-    """All that calls may change: ((Block or Parameter, attribute), array) pairs."""
+    """Return all arrays that calls may change, as pairs ((Block or Parameter, attribute),
+    array)."""
     npx.waitall()   # after a prediction oneDNN re-orders weights: reading them then would race
     blocks, found = [], {}
     net.apply(blocks.append)
@@ -28,7 +29,8 @@ def state_of(net):
 
 
 def record(net, inputs, wrt, train):
-    """What predictions, a backward pass and some optimizer steps give: name -> NumPy arrays."""
+    """Return what predictions, a backward pass and some optimizer steps compute, {name: NumPy
+    arrays}."""
     def arrays(values):
         return [value.asnumpy() for value in values]
 
@@ -62,7 +64,7 @@ def record(net, inputs, wrt, train):
 
 
 def difference(old, new):
-    """The largest difference of two lists of arrays; inf where they cannot be compared."""
+    """Return the largest difference of two lists of arrays; inf where they cannot be compared."""
     if [(a.shape, a.dtype) for a in old] != [(a.shape, a.dtype) for a in new]:
         return float('inf')
     same = [onp.array_equal(a, b, equal_nan=True) for a, b in zip(old, new)]
@@ -71,10 +73,10 @@ def difference(old, new):
 
 
 def compare(net, *inputs, wrt=None, train=True, **options):
-    """Largest difference between net eager and compiled, with dropout on and the same seeds:
-    of its outputs in 'predict' and in 'train' mode, of 'gradients' (of Parameters), of 'input
-    gradients', of 'statistics' after that (Parameters, running statistics, array attributes), and
-    of all those after three 'steps' of Adam.
+    """Return the largest differences between a net eager and compiled, with dropout on and the same
+    seeds: of its outputs in 'predict' and in 'train' mode, of 'gradients' (of Parameters), of
+    'input gradients', of 'statistics' after that (Parameters, running statistics, array
+    attributes), and of all those after three 'steps' of Adam.
 
     net: an initialized Block, no deferred shapes; left compiled, and changed by training
     wrt: numbers of the inputs to take gradients of (all); not tokens or lengths
@@ -93,7 +95,8 @@ def compare(net, *inputs, wrt=None, train=True, **options):
 
 
 def changed(nested, by=lambda array: array.reshape(-1)[::-1].reshape(array.shape)):
-    """The same nested tuples and lists, with other arrays: `by` default the values backwards."""
+    """Return nested tuples and lists in which a function has replaced each array; by default it
+    reverses the values."""
     if isinstance(nested, (tuple, list)):
         return type(nested)(changed(part, by) for part in nested)
     return by(nested) if isinstance(nested, np.ndarray) else nested

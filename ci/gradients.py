@@ -40,7 +40,7 @@ class Loss:
         self.size = sum(array.size for result in self.results for array in result)
 
     def __call__(self, changed):
-        """The loss where some variables have other values: {name: array}."""
+        """Return the loss where some variables have other values: {name: array}."""
         results = {self.places[name]: [value] for name, value in changed.items()
                    if name in self.places}
         for at, (op, _, attrs, inputs) in enumerate(self.nodes):
@@ -60,7 +60,7 @@ class Loss:
         return total
 
     def along(self, directions):
-        """The derivative where each variable named moves along its direction, by central
+        """Return the derivative where each variable named moves along its direction, by central
         differences; directions: {name: array}, each a step of 1."""
         moved = [self({name: self.values[name] + sign * step
                        for name, step in directions.items()}) for sign in (1, -1)]
@@ -68,7 +68,7 @@ class Loss:
 
 
 def loss_of(net, inputs, smooth):
-    """(Loss, variables) of a training step of a net.
+    """Return (Loss, variables) of a training step of a net.
 
     variables: {'gradients' and 'input gradients': {name: variables of the graph that are this
     array; none where it does not read it}}, the names as `numbers.step` has them.
@@ -100,10 +100,11 @@ def loss_of(net, inputs, smooth):
 
 
 def witnessed(net, inputs, smooth, record):
-    """What NumPy finds of the gradients in a record of numbers.train: the entries to store with it.
+    """Return what NumPy finds of the gradients in a record of numbers.train: the entries to store
+    with it.
 
-    The gradients are taken in groups, one derivative a group: each on its own where the network is
-    small, those of like size together in a large one. 'witness groups' has for each gradient
+    The gradients are taken in groups, one derivative per group: each on its own where the network
+    is small, those of like size together in a large one. 'witness groups' has for each gradient
     (those of Parameters, then those of inputs) the number of its group, 'witness steps' how far its
     array moves, 'witness derivatives' for each group what the loss changes by, were it linear. Of
     several STEPS the first counts with which NumPy and MXNet agree: over a larger one some ReLU may
@@ -145,8 +146,8 @@ def _scales(record):
 
 
 def errors(record):
-    """For each group of a record the difference of what MXNet's gradients say the loss changes by
-    and what NumPy found, relative to the size of those gradients."""
+    """Return for each group of a record the difference of what MXNet's gradients say the loss
+    changes by and what NumPy found, relative to the size of those gradients."""
     rows = np.concatenate([numbers.references(key, record)[0] for key in KEYS if key in record])
     steps, groups = record['witness steps'], record['witness groups']
     expected, sizes = (np.bincount(groups, weights) for weights in (

@@ -4,7 +4,7 @@ Runs sections on sample data with the book's own constants, then measures. The l
 chapters 8 and 9: their perplexity, and how far they continue pieces of the text as it goes on. The
 translators of 9.7 and chapter 10: the share of their training sentences that they translate word
 for word. The applications of chapters 13 to 16: what they find of what their samples hold, against
-a bar or against who knows nothing. Exit status 1 where a bar is missed.
+a threshold, or against a model that has learned nothing. Exit status 1 where a threshold is missed.
 """
 import argparse
 import os
@@ -43,11 +43,11 @@ print(sum(hits), len(hits))
 
 # Run after the last cell of a section: prints lines `above|below VALUE BAR what`.
 SAY = '''
-def say(side, value, bar, what):
-    print(side, float(value), float(bar), what)
+def say(side, value, threshold, what):
+    print(side, float(value), float(threshold), what)
 '''
 ACCURACY = '''
-say('above', d2l.evaluate_accuracy_gpus(net, test_iter{split}), {bar}, 'test accuracy')
+say('above', d2l.evaluate_accuracy_gpus(net, test_iter{split}), {threshold}, 'test accuracy')
 '''
 RANDOM_HIT_RATE = '''
 hits, auc = d2l.evaluate_ranking(net, test_iter, {seq}, candidates, num_users, num_items, ctx)
@@ -120,9 +120,9 @@ questions = [(a, b, c, d) for text in PAIRS.values() for words in [text.split()]
 right = sum(get_analogy(a, b, c, glove_6b50d) == d for a, b, c, d in questions)
 say('above', right / len(questions), 0.99, 'share of the analogies answered as planted')
 ''',
-    '14.9': ACCURACY.format(bar=0.8, split=''),
-    '14.10': ACCURACY.format(bar=0.8, split=''),
-    '14.12': ACCURACY.format(bar=0.6, split=', split_batch_multi_inputs'),
+    '14.9': ACCURACY.format(threshold=0.8, split=''),
+    '14.10': ACCURACY.format(threshold=0.8, split=''),
+    '14.12': ACCURACY.format(threshold=0.6, split=', split_batch_multi_inputs'),
     '15.3': '''
 y_hat, y = [np.concatenate(parts) for parts in
             zip(*[(net(u, i), r) for u, i, r in test_iter])]
@@ -191,9 +191,9 @@ def applied(section):
     nb, _ = execute(section, quick=section.number in SHRUNKEN)
     said = re.findall(r'^(above|below) (\S+) (\S+) (.*)$', printed_text(nb.cells[-1]), re.M)
     assert said, f'{section.number} measures nothing'
-    for side, value, bar, what in said:
-        ok = float(value) > float(bar) if side == 'above' else float(value) < float(bar)
-        yield ok, f'{what}: {float(value):.4f} ({side} {float(bar):.4f})'
+    for side, value, threshold, what in said:
+        ok = float(value) > float(threshold) if side == 'above' else float(value) < float(threshold)
+        yield ok, f'{what}: {float(value):.4f} ({side} {float(threshold):.4f})'
 
 
 MEASURES = {**dict.fromkeys(LANGUAGE_MODELS, language_model),
@@ -201,7 +201,7 @@ MEASURES = {**dict.fromkeys(LANGUAGE_MODELS, language_model),
 
 
 def main(argv=None):
-    """Return 1 where a bar is missed."""
+    """Run the sections and measure; return 1 where a threshold is missed."""
     parser = argparse.ArgumentParser(prog='python -m ci.learns', description=__doc__)
     parser.add_argument('sections', nargs='*', metavar='SECTION',
                         help=f"default: {' '.join(MEASURES)}")

@@ -22,34 +22,34 @@ MODES = {}                                      # name -> Mode, in the order of 
 
 
 class Skip(Exception):
-    """A mode that a network does not have, with the reason."""
+    """What is raised for a mode that a network does not have; it holds the reason."""
 
 
 class Failure(Exception):
-    """A mode that raised an error, which this one names."""
+    """What is raised where a mode raised an error, which this one names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """How a network is computed; `needs` names the mode that makes what this one uses."""
+    """A way to compute a network. `needs` names the mode whose net this one uses."""
     compute: Callable
     needs: str = ''
 
 
 class Run:
-    """One network on one context; `nets` has for each mode so far its net and inputs."""
+    """A network on one context. `nets` has the net and the inputs of each mode so far."""
 
     def __init__(self, network, ctx, folder):
         self.network, self.ctx, self.nets = network, ctx, {}
         self.path = os.path.join(folder, 'net')     # where it is exported to
 
     def prepared(self):
-        """A new net, filled, and its inputs."""
+        """Return a new net, filled, and its inputs."""
         return prepared(self.network, self.ctx)
 
 
 def prepared(network, ctx):
-    """The network filled, dropout off, and its inputs."""
+    """Return the network with its parameters filled and dropout switched off, and its inputs."""
     net, inputs = network.filled(ctx)
     numbers.without_dropout(net)
     if network.training:
@@ -72,7 +72,7 @@ def predicted(run, name, net, inputs):
 
 
 def trained(run, name):
-    """The record of a training step of the net of a mode."""
+    """Return the record of a training step of the net of a mode."""
     if run.network.predict_only:
         raise Skip(run.network.predict_only)
     return numbers.train(*run.nets[name], run.network.smooth)
@@ -116,7 +116,7 @@ def optimized_training(run):
 
 
 def is_hybrid(net):
-    """Whether Gluon's own hybridize compiles all of it."""
+    """Return whether Gluon's own hybridize compiles all of it."""
     blocks = []
     net.apply(blocks.append)
     return all(isinstance(block, (gluon.HybridBlock, gluon.nn.Sequential)) for block in blocks) \

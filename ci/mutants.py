@@ -30,7 +30,8 @@ def _permuted(array):
 
 
 def _swapped(array, axis=1):
-    """Channels 0 and the last one change places; without channels, the first axis' parts do."""
+    """Swap the first and the last channel, or without channels the first and the last part along
+    the first axis."""
     axis = min(axis, array.ndim - 1)
     if axis < 0:
         return array
@@ -39,7 +40,7 @@ def _swapped(array, axis=1):
 
 
 def _one_changed(array):
-    """One element, by as much as the elements are large."""
+    """Change one element by as much as the elements are large."""
     changed = array.copy()
     at = numbers.seeded('the element that changes').randint(array.size)
     changed.reshape(-1)[at] += array.dtype.type(max(onp.sqrt((array.astype('f8') ** 2).mean()), 1))
@@ -61,7 +62,7 @@ OUTPUTS = {
 
 
 def unchanged(old, new):
-    """Whether an array is what it was but for rounding."""
+    """Return whether two arrays agree up to rounding."""
     return old.shape == new.shape and onp.linalg.norm((new.astype('f8') - old).reshape(-1)) \
         <= ROUNDING * onp.linalg.norm(old.astype('f8').reshape(-1))
 
@@ -97,7 +98,8 @@ def mutants(network):
     """Yield (array, mutation, error or None where nothing was changed, tolerance)."""
     old = stored.stored(network)
     net, inputs = prepared(network, npx.cpu())
-    widest = {part: max(stored.bar(network, mode) for mode in MODES if stored.part(mode) == part)
+    widest = {part: max(stored.threshold(network, mode) for mode in MODES
+                        if stored.part(mode) == part)
               for part in ('prediction', 'training')}
     for mutant in of_outputs(old, numbers.outputs_of(net, inputs)):
         yield (*mutant, widest['prediction'])
@@ -108,16 +110,17 @@ def mutants(network):
 
 
 def survivors(network):
-    """(those that passed, as lines; how many mutants there were; how often nothing changed)."""
+    """Return (the mutants that passed, as lines; the number of mutants; how often a mutation
+    changed nothing)."""
     passed, count, same = [], 0, 0
-    for array, mutation, error, bar in mutants(network):
+    for array, mutation, error, threshold in mutants(network):
         if error is None:
             same += 1
             continue
         count += 1
-        if error <= bar:
+        if error <= threshold:
             passed.append(f'{network.name}: {array} {mutation}: error {error:.1e}, tolerance '
-                          f'{bar:.1e}')
+                          f'{threshold:.1e}')
     return passed, count, same
 
 

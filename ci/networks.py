@@ -33,7 +33,7 @@ class Array:
     values: tuple = ()
 
     def draw(self, name):
-        """The array, float32, seeded by name."""
+        """Return a float32 array of these values, seeded by the name."""
         random = onp.random.RandomState(zlib.crc32(name.encode()))
         data = {'uniform': lambda: random.uniform(-1, 1, self.shape),
                 'tokens': lambda: random.randint(0, self.high, self.shape),
@@ -43,17 +43,18 @@ class Array:
 
 
 def floats(*shape):
-    """An array of numbers from -1 to 1."""
+    """Return the Array of an input with values from -1 to 1."""
     return Array('uniform', shape)
 
 
 def tokens(high, *shape):
-    """An array of token numbers below high (float32, as the book's loaders give them)."""
+    """Return the Array of an input of token indices below `high`, float32 as in the book's
+    loaders."""
     return Array('tokens', shape, high)
 
 
 def values(*numbers):
-    """A vector of these numbers."""
+    """Return the Array of an input with these values."""
     return Array('values', (len(numbers),), values=numbers)
 
 
@@ -109,7 +110,7 @@ class Network:
         return net if isinstance(net, nn.Block) else Function(net, names, self.arrays)
 
     def example(self, ctx=CPU):
-        """The inputs, drawn; the same nesting as `inputs`."""
+        """Return the inputs, drawn; the same nesting as `inputs`."""
         count, again = iter(range(100)), f', draw {self.draw}' if self.draw else ''
 
         def draw(spec):
@@ -131,7 +132,7 @@ class Network:
         return list(kinds(self.inputs))
 
     def filled(self, ctx=CPU):
-        """The network with its parameters filled, and the example inputs."""
+        """Return the network with its parameters filled, and the example inputs."""
         with NameManager():                         # names count from zero in every build
             net, inputs = self.build(), self.example(ctx)
         net.initialize(ctx=ctx, force_reinit=True)
@@ -145,10 +146,11 @@ class Network:
 
 
 class Function(nn.Block):
-    """A network written as a function over arrays, as a Block whose Parameters they are.
+    """A Block made of a network that the book writes as a function over arrays, which become its
+    Parameters.
 
-    names: the section's namespace; arrays: global names in it, separated by commas, or one
-    expression for a list that hangs on an object ('model.params').
+    names: the section's namespace; arrays: the names of global arrays in it, separated by commas,
+    or one expression for a list that an object holds ('model.params').
     """
 
     def __init__(self, function, names, arrays, **kwargs):
@@ -163,7 +165,7 @@ class Function(nn.Block):
 
     @contextlib.contextmanager
     def bound(self, ctx):
-        """The function's own names stand for the Parameters."""
+        """Let the function's global names stand for the Parameters."""
         data = [getattr(self, key).data(ctx) for key in self.keys]
         if self.owner:
             old, self.owner.params = self.owner.params, data
@@ -184,7 +186,8 @@ class Function(nn.Block):
 
 
 class Through(nn.Block):
-    """A function of inputs and of the layers of a Block (14.4's skip_gram), as a Block."""
+    """A Block made of a function that takes inputs and the layers of a Block, as 14.4's skip_gram
+    does."""
 
     def __init__(self, function, layers, **kwargs):
         super(Through, self).__init__(**kwargs)
@@ -195,12 +198,13 @@ class Through(nn.Block):
 
 
 def fresh(nested):
-    """The same arrays in new containers: some of the book's decoders write into their state."""
+    """Return the same arrays in new containers, since some of the book's decoders write into their
+    state."""
     return type(nested)(map(fresh, nested)) if isinstance(nested, (tuple, list)) else nested
 
 
 def leaves(nested):
-    """The arrays of nested tuples, lists and dicts, in order."""
+    """Yield the arrays of nested tuples, lists and dicts, in order."""
     if isinstance(nested, np.ndarray):
         yield nested
     elif isinstance(nested, (tuple, list)):
@@ -212,7 +216,7 @@ def leaves(nested):
 
 
 def structural(net):
-    """Parameters by their place in the network ('0.weight'), each once, sorted by name."""
+    """Return the parameters by their structural names ('0.weight'), each once, sorted by name."""
     seen, found = set(), {}
     for name, param in sorted(net._collect_params_with_prefix().items()):
         if id(param) not in seen:
@@ -224,7 +228,7 @@ def structural(net):
 
 
 def fill(name, shape):
-    """Numbers for a parameter: seeded by its structural name, scaled by 1/sqrt(fan_in)."""
+    """Return values for a parameter, seeded by its structural name and scaled by 1/sqrt(fan_in)."""
     random = onp.random.RandomState(zlib.crc32(name.encode()))
     last = name.rpartition('.')[2]
     if last in ('gamma', 'running_var'):
@@ -450,7 +454,7 @@ DROPOUT = 'its graph draws dropout in training'
 
 
 def gluoncv(name, pixels, arguments='', **fields):
-    """The row of a network of Gluon-CV's zoo."""
+    """Return the row of a network of Gluon-CV's zoo."""
     return Network(f'gluoncv_{name}', '13.15', 0, f"d2l.from_gluoncv('{name}'{arguments})",
                    (floats(1, 3, pixels, pixels),), constants='anchor boxes, say',
                    no_witness="Gluon-CV's own arrays witness it in tests/test_gluoncv.py", **fields)

@@ -25,31 +25,34 @@ ZERO = 5e-6     # a gradient below so much of the largest is stored as zero, whe
 
 
 def seeded(name):
-    """NumPy's frozen generator, seeded by a name."""
+    """Return NumPy's frozen generator, seeded by a name."""
     return onp.random.RandomState(zlib.crc32(name.encode()))
 
 
 def _signs(random, count):
-    """+1 and -1, (count, PROJECTIONS): within each BLOCK rows no two are the same."""
+    """Return +1 and -1 in the shape (count, PROJECTIONS), of which no two rows within a BLOCK are
+    equal."""
     patterns = onp.concatenate([random.permutation(BLOCK) for _ in range(-(-count // BLOCK))])
     return 1.0 - 2 * (patterns[:count, None] >> onp.arange(PROJECTIONS) & 1)
 
 
 def _factors(name, size):
-    """The vectors of a name as products: element i is rows[i // BLOCK] * columns[i % BLOCK]."""
+    """Return two arrays whose products are the projection vectors of a name: element i is rows[i //
+    BLOCK] * columns[i % BLOCK]."""
     random = seeded(f'signs of {name}')
     columns = _signs(random, BLOCK)
     return _signs(random, -(-size // BLOCK)), columns
 
 
 def direction(name, size, k=0):
-    """The vector of +1 and -1, of that size, of projection k of the array of that name."""
+    """Return the vector of +1 and -1, of that size, that belongs to projection k of an array's
+    name."""
     rows, columns = _factors(name, size)
     return onp.kron(rows[:, k], columns[:, k])[:size]
 
 
 def summary(name, array):
-    """Norm, sum and PROJECTIONS projections of an array of any shape, float64.
+    """Return norm, sum and PROJECTIONS projections of an array of any shape, float64.
 
     The vectors of the projections are seeded by name; see `direction`.
     """
@@ -61,14 +64,15 @@ def summary(name, array):
 
 
 def positions(name, size):
-    """Which values of the array of that name are stored: all, or MOST_VALUES drawn, in order."""
+    """Return the indices of the values that are stored of the array of that name: all, or
+    MOST_VALUES of them, drawn and in order."""
     if size <= MOST_VALUES:
         return onp.arange(size)
     return onp.sort(seeded(f'positions in {name}').choice(size, MOST_VALUES, replace=False))
 
 
 def record_output(i, array):
-    """The entries of output i of a prediction, a NumPy array."""
+    """Return the entries of output i of a prediction, a NumPy array."""
     name, wide = f'output{i}', array.astype('float64')
     return {name: array.reshape(-1)[positions(name, array.size)],
             f'{name} shape': onp.array(array.shape, 'int64'),
@@ -77,7 +81,7 @@ def record_output(i, array):
 
 
 def record_outputs(arrays):
-    """The record of a prediction's outputs, an iterable of NumPy arrays."""
+    """Return the record of a prediction's outputs, an iterable of NumPy arrays."""
     record = {}
     for i, array in enumerate(arrays):
         record.update(record_output(i, array))
@@ -85,12 +89,12 @@ def record_outputs(arrays):
 
 
 def outputs_of(net, inputs):
-    """The outputs of one prediction, as NumPy arrays."""
+    """Return the outputs of one prediction, as NumPy arrays."""
     return [out.asnumpy() for out in leaves(net(*fresh(inputs)))]
 
 
 def predict(net, inputs):
-    """The record of one prediction."""
+    """Return the record of one prediction."""
     return record_outputs(outputs_of(net, inputs))
 
 
@@ -105,12 +109,12 @@ def without_dropout(net):
 
 
 def loss_weights(i, shape):
-    """With what the loss multiplies output i: fixed numbers of 0.5 to 1.5, float32."""
+    """Return the fixed weights, 0.5 to 1.5 in float32, by which the loss multiplies output i."""
     return seeded(f'loss weights {i}').uniform(0.5, 1.5, shape).astype('float32')
 
 
 def loss_of(outputs):
-    """A number that depends on every value of every output: their mean with fixed weights.
+    """Return a number that depends on every value of every output: their mean with fixed weights.
 
     Returns the loss and the mean absolute term, both arrays of shape ().
     """
@@ -123,10 +127,10 @@ def loss_of(outputs):
 
 
 def step(net, inputs, smooth):
-    """One training step; the net keeps gradients and statistics.
+    """Run one training step, which leaves gradients and statistics in the net.
 
-    smooth: for each input array, whether it has a gradient.
-    Returns {'loss': number, LOSS_SCALE: number} and {key of SUMMARIES: {name: NumPy array}}.
+    smooth: for each input array, whether it has a gradient. Returns {'loss': number, LOSS_SCALE:
+    number} and {key of SUMMARIES: {name: NumPy array}}.
     """
     params = structural(net)
     real = [a for a, has_gradient in zip(leaves(inputs), smooth) if has_gradient]
@@ -144,7 +148,7 @@ def step(net, inputs, smooth):
 
 
 def record_step(losses, arrays):
-    """The record of a training step, of what `step` returns."""
+    """Return the record of a training step, of what `step` returns."""
     record = {key: onp.array([value]) for key, value in losses.items()}
     for key, named in arrays.items():
         if named:
@@ -155,24 +159,25 @@ def record_step(losses, arrays):
 
 
 def train(net, inputs, smooth):
-    """The record of one training step: see `step`."""
+    """Return the record of one training step: see `step`."""
     return record_step(*step(net, inputs, smooth))
 
 
 def largest(record):
-    """The norm of the largest gradient of a record of a training step."""
+    """Return the norm of the largest gradient of a record of a training step."""
     return max([record[key][:, 0].max() for key in ('gradients', 'input gradients')
                 if key in record], default=0.0)
 
 
 def zeros(record):
-    """Which gradients of a record are zero but for rounding: {'gradients zero': array of bool}."""
+    """Return which gradients of a record are zero but for rounding: {'gradients zero': array of
+    bool}."""
     return {f'{key} zero': record[key][:, 0] <= ZERO * largest(record)
             for key in ('gradients', 'input gradients') if key in record}
 
 
 def references(key, stored):
-    """What the summaries of an entry are compared with: (rows, the scale of each row).
+    """Return what the summaries of an entry are compared with: (rows, the scale of each row).
 
     A scale is the row's own norm; of a gradient stored as zero the row is zeros, and its scale
     the norm of the network's largest.
@@ -183,13 +188,13 @@ def references(key, stored):
 
 
 def summary_errors(found, rows, scales):
-    """The largest difference of each summary, relative to its scale."""
+    """Return the largest difference of each summary, relative to its scale."""
     return onp.abs(found - rows).max(-1) / onp.maximum(scales, 1e-30)
 
 
 def error(key, stored, found):
-    """The largest difference of one entry; inf where they cannot be compared, or where a number
-    is not finite.
+    """Return the largest difference of one entry; inf where they cannot be compared, or where a
+    number is not finite.
 
     Of values, relative to the largest stored one; of a summary, relative to its norm; of a
     gradient stored as zero, its size relative to the largest gradient of the network.
@@ -210,7 +215,8 @@ def error(key, stored, found):
 
 
 def errors(stored, found, keys=None):
-    """Key -> error, for the keys given or all stored ones; an entry too many counts as inf."""
+    """Return key -> error, for the keys given or all stored ones; an entry too many counts as
+    inf."""
     keys = [key for key in stored if keys is None or key in keys]
     result = {key: error(key, stored, found) for key in keys}
     result.update({key: float('inf') for key in found if key not in stored})

@@ -24,7 +24,7 @@ FILE = re.compile(r" from '[^']*'>")              # where a module lies
 
 
 def golden(number):
-    """What the book prints in a section: listing -> text."""
+    """Return {listing: the text that the book prints after it} of a section."""
     path = GOLDEN / f'{number}.txt'
     if not path.exists():
         return {}
@@ -33,13 +33,14 @@ def golden(number):
 
 
 def exceptions(path=HERE / 'outputs.toml'):
-    """(section, listing) -> its entry: `skip` or `full` with a reason, or another key and `reason`.
+    """Return (section, listing) -> its entry: `skip` or `full` with a reason, or another key and
+    `reason`.
 
     skip: not compared at all. full: only compared in a run without --quick. last_digit: numbers
     may differ by so many units of the last printed digit. numbers = "ignored": the words are
     compared, and where numbers stand between them. numbers = "arbitrary": so, and nan and inf are
     numbers, too, as uninitialized memory may hold. lines = "repeated": the same of each run of
-    lines that differ in their numbers alone, however many they are (one an epoch). devices =
+    lines that differ in their numbers alone, however many they are (one per epoch). devices =
     "ignored": whether GPUs or the CPU are named, and how many in a list.
     """
     return {(entry['section'], entry['listing']): entry
@@ -47,7 +48,8 @@ def exceptions(path=HERE / 'outputs.toml'):
 
 
 def printed_text(cell):
-    """What an executed code cell printed: standard output and the text of results, no figures."""
+    """Return what an executed code cell printed: standard output and the text of results, no
+    figures."""
     text = ''
     for out in cell.outputs:
         if out.output_type == 'stream' and out.name == 'stdout':
@@ -58,13 +60,14 @@ def printed_text(cell):
 
 
 def unit_of(number):
-    """The value of one unit of the last printed digit: '0.25' -> 0.01, '1.5e+02' -> 10."""
+    """Return the value of one unit of the last printed digit: '0.25' -> 0.01, '1.5e+02' -> 10."""
     mantissa, _, exponent = number.lower().partition('e')
     return 10.0 ** (int(exponent or 0) - len(mantissa.partition('.')[2]))
 
 
 def once(text):
-    """A text without the lines that differ from the one before in their numbers alone."""
+    """Return a text without the lines that differ from the line before them in their numbers
+    alone."""
     lines = text.strip().split('\n')
     forms = [''.join(NUMBER.sub('0', line).split()) for line in lines]
     return '\n'.join(line for line, form, before in zip(lines, forms, [None, *forms])
@@ -72,9 +75,9 @@ def once(text):
 
 
 def compare(book, ours, last_digit=0, numbers='', lines='', devices='', **_):
-    """Compare two texts; None where they agree, else one line that says where they part.
+    """Compare two texts; return None where they agree, else a line that names the first difference.
 
-    The other arguments as in `exceptions`.
+    The other arguments are those of `exceptions`.
     """
     if devices == 'ignored':
         book, ours = (CONTEXT.sub('', DEVICES.sub('', text)) for text in (book, ours))
@@ -95,12 +98,13 @@ def compare(book, ours, last_digit=0, numbers='', lines='', devices='', **_):
 
 
 def in_words(rule):
-    """Whether an exception leaves numbers out of the comparison."""
+    """Return whether an exception leaves numbers out of the comparison."""
     return 'numbers' in rule or 'lines' in rule
 
 
 def figures(sections):
-    """(listings that print something in the book, those compared, of these in words alone)."""
+    """Return (number of listings that print something in the book, number of those compared, number
+    of the latter that are compared in words alone)."""
     rules = exceptions()
     found = [rules.get((section.number, i), {}) for section in sections
              for i in compared(section, quick=False)]
@@ -109,7 +113,7 @@ def figures(sections):
 
 
 def compared(section, quick):
-    """Listing -> what the book prints, for the listings of a Section that no exception leaves
+    """Return {listing: what the book prints} for the listings of a Section that no exception leaves
     out."""
     rules = exceptions()
 
@@ -134,7 +138,7 @@ def check(section, nb, quick):
 
 
 def summary(section, errors, quick):
-    """A sentence for the report: how many listings were compared, and how many were not."""
+    """Return a sentence for the report: how many listings were compared, and how many were not."""
     count = len(compared(section, quick))
     rules = exceptions()
     words = sum(in_words(rules.get((section.number, i), {})) for i in compared(section, quick))

@@ -31,7 +31,7 @@ DARK, LIGHT = (20, 20, 20), (250, 250, 250)
 
 
 def picture(dice, draw):
-    """A thing anywhere, in any colour and light: (SIDE, SIDE, 3), uint8."""
+    """Draw a thing anywhere, in any colour and light; return the picture (SIDE, SIDE, 3), uint8."""
     side = dice.between(*DRAWN)
     c = painter.Canvas(side, side, dice.colour(DARK, LIGHT), dice.colour(DARK, LIGHT))
     c.blots(dice, 8, [dice.colour(DARK, LIGHT) for _ in range(4)])
@@ -50,7 +50,7 @@ def picture(dice, draw):
 
 
 def batch(dice, size=BATCH):
-    """Pictures (size, 3, SIDE, SIDE), normalized, and the numbers of their classes."""
+    """Return pictures (size, 3, SIDE, SIDE), normalized, and the indices of their classes."""
     kinds = [dice.between(0, len(THINGS) - 1) for _ in range(size)]
     X = onp.stack([picture(dice, list(THINGS.values())[kind]) for kind in kinds])
     X = ((X / 255 - MEAN) / STD).astype('float32')
@@ -63,7 +63,7 @@ def network():
 
 
 def main():
-    """Train, store, and say how many of new pictures are told right."""
+    """Train and store the network; print how many of some new pictures it classifies right."""
     npx.set_np()
     mx.random.seed(SEED)
     dice, net = painter.Dice(SEED), network()

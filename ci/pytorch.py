@@ -81,7 +81,8 @@ class LanguageModel(nn.Module):
 
 
 class LanguageModelScratch(nn.Module):
-    """The same with a loop over the steps: three gates and the candidate, then the output."""
+    """LSTM from scratch: a loop over the steps with three gates and the candidate, then the output
+    layer."""
 
     def __init__(self, vocab_size, num_hiddens):
         super().__init__()
@@ -108,7 +109,7 @@ class LanguageModelScratch(nn.Module):
 # 9.7
 
 class EncoderDecoder(nn.Module):
-    """The target's scores, and the decoder's state."""
+    """Return the scores of the target's words, and the decoder's state."""
 
     def __init__(self, encoder, decoder):
         super().__init__()
@@ -152,7 +153,7 @@ class MultiHeadAttention(nn.Module):
             nn.Linear(num_hiddens, num_hiddens, bias=False) for _ in range(4))
 
     def heads(self, X):
-        """(batch, steps, hiddens) to (batch, heads, steps, hiddens of one)."""
+        """Reshape (batch, steps, hiddens) to (batch, heads, steps, hiddens of one head)."""
         return X.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
     def forward(self, query, key, hidden):
@@ -223,7 +224,7 @@ class DecoderBlock(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """What the blocks make of the source, and where its padding is."""
+    """Return what the encoder blocks compute of the source, and the mask of its padding."""
 
     def __init__(self, vocab_size, num_hiddens, wide, num_heads, num_layers, dropout):
         super().__init__()
@@ -243,7 +244,7 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """In training no step sees those after it, as in the book."""
+    """Decode; in training no step sees those after it, as in the book."""
 
     def __init__(self, vocab_size, num_hiddens, wide, num_heads, num_layers, dropout):
         super().__init__()
@@ -275,7 +276,7 @@ def down_sample(in_channels, channels):
 
 
 def anchor_boxes(height, width, sizes, ratios):
-    """Corners (height * width * boxes, 4) of the boxes around each point of a map."""
+    """Return corners (height * width * boxes, 4) of the boxes around each point of a map."""
     shapes = [(s, 1) for s in sizes] + [(sizes[0], r) for r in ratios[1:]]
     half_w = torch.tensor([s * height / width * math.sqrt(r) / 2 for s, r in shapes])
     half_h = torch.tensor([s / math.sqrt(r) / 2 for s, r in shapes])
@@ -432,13 +433,13 @@ OPTIMIZERS = {              # with the names of Gluon's arguments
 
 
 def tensors(nested):
-    """The arrays of nested tuples and lists as tensors."""
+    """Return the arrays of nested tuples and lists as tensors."""
     return torch.from_numpy(nested) if isinstance(nested, onp.ndarray) else \
         type(nested)(map(tensors, nested))
 
 
 def leaves(nested):
-    """The tensors of nested tuples and lists, in order."""
+    """Return the tensors of nested tuples and lists, in order."""
     return [nested] if isinstance(nested, torch.Tensor) else \
         [x for sub in nested for x in leaves(sub)]
 
@@ -475,13 +476,13 @@ class Twin:
                 value.copy_(torch.from_numpy(array))
 
     def outputs(self, compiled=False):
-        """A prediction: a list of tensors."""
+        """Return a prediction: a list of tensors."""
         self.net.eval()
         with torch.inference_mode():
             return leaves(self.calls[compiled](*self.inputs))
 
     def check(self, wanted, compiled=False):
-        """The largest error of a prediction, relative to the largest number of each output.
+        """Return the largest error of a prediction, relative to the largest number of each output.
 
         wanted: what the Gluon net computes, a list of NumPy arrays; those at its end that are
         nothing but state may be missing here; compiled: by torch.compile. Raises Disagreement
@@ -511,8 +512,8 @@ class Twin:
         self.calls[compiled](*self.inputs)
 
     def seconds(self, what, times, compiled=False):
-        """Seconds that one of so many calls takes; what: 'training' or 'inference'; compiled: by
-        torch.compile."""
+        """Return the seconds that one of so many calls takes. what: 'training' or 'inference';
+        compiled: by torch.compile."""
         training = what == 'training'
         function = self.train if training else self.predict
         self.net.train(training)

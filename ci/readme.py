@@ -24,7 +24,7 @@ CHAPTERS = {
 
 
 def chapters_sentence():
-    """How many sections are here, and how much of them stands as printed."""
+    """Yield how many sections are here, and how much of them stands as printed."""
     numbers, landed = list(verbatim.printed_lines()), all_sections()
     here = [section for section in landed if section.number in numbers]
     letters, code = verbatim.figures(here)
@@ -34,13 +34,13 @@ def chapters_sentence():
 
 
 def _own(sections):
-    """Which sections are ours."""
+    """Return the sentence that names the sections that are ours."""
     own = [section.number for section in sections if section.own]
     return f"Ours are {', '.join(own[:-1])} and {own[-1]}."
 
 
 def deviations_list():
-    """A line an entry of deviations.toml."""
+    """Yield one line for each entry of deviations.toml."""
     entries = verbatim.deviations()
     if not entries:
         yield '- No line differs: what MXNet 1.9 needs is repaired below the listings.'
@@ -53,7 +53,7 @@ def deviations_list():
 
 
 def repairs_table():
-    """A row for each repair of d2l_compat that stays."""
+    """Yield a row for each repair of d2l_compat that stays."""
     yield '| repair | of | section, reason |'
     yield '|---|---|---|'
     for name, (modules, why) in d2l_compat.LASTING.items():
@@ -61,7 +61,7 @@ def repairs_table():
 
 
 def outputs_sentence():
-    """How many of the listings that print something are compared, and how."""
+    """Yield how many of the listings that print something are compared, and how."""
     total, compared, in_words = outputs.figures(all_sections())
     yield f'Of {total} listings that print something in the book, {compared} are compared with what'
     yield (f'they print here: {compared - in_words} number for number, '
@@ -70,7 +70,7 @@ def outputs_sentence():
 
 
 def regression_list():
-    """How much the regression computes, who witnesses it, and what its exit status says."""
+    """Yield how much the regression computes, who witnesses it, and what its exit status says."""
     rows = stored.ROWS
     witnessed = [row for row in rows if not (row.predict_only or row.no_gradients)]
     yield (f'- {len(rows)} networks in {len(modes.MODES)} modes. Of the '

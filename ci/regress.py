@@ -27,7 +27,7 @@ FAILS, CANNOT_CHECK = 1, 2
 
 
 def context(device):
-    """The context of 'cpu' or 'gpu'; LookupError where MXNet can compute on no GPU."""
+    """Return the context of 'cpu' or 'gpu'; LookupError where MXNet can compute on no GPU."""
     if device == 'cpu':
         return npx.cpu()
     os.environ['NVIDIA_TF32_OVERRIDE'] = '0'        # products of float32 in float32, not in TF32
@@ -39,8 +39,8 @@ def context(device):
 
 
 def select(names, section=None):
-    """Rows of the registry by name and section; an unknown name is a LookupError that gives the
-    nearest."""
+    """Return rows of the registry by name and section; an unknown name is a LookupError that gives
+    the nearest."""
     known = {network.name: network for network in ROWS}
     for name in names:
         if name not in known:
@@ -64,7 +64,7 @@ def main(argv=None):
                         help="what to compare with the stored numbers, which are the CPU's")
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE', help='write the table there')
     parser.add_argument('--junit', type=pathlib.Path, metavar='FILE',
-                        help="write it there as JUnit's XML, a test a network and mode")
+                        help="write it there as JUnit's XML, one test per network and mode")
     args = parser.parse_args(argv)
     if args.update and args.device == 'gpu':
         parser.error('what is stored is computed on the CPU')

@@ -11,24 +11,24 @@ FAILED = 'FAILED'
 
 
 def row(network, mode, record, seconds, device='cpu'):
-    """(network, mode, largest error, tolerance, seconds, verdict): a line of the table.
+    """Return (network, mode, largest error, tolerance, seconds, verdict): a line of the table.
 
     record: what `ci.modes.compute` gives; there is an error only where one was computed
     """
     if isinstance(record, (Skip, Failure)):
         verdict = str(record) if isinstance(record, Skip) else f'{FAILED}: {record}'
         return network.name, mode, None, None, seconds, verdict
-    error, bar = check(network, mode, record, device=device)
-    return network.name, mode, error, bar, seconds, 'ok' if error <= bar else FAILED
+    error, threshold = check(network, mode, record, device=device)
+    return network.name, mode, error, threshold, seconds, 'ok' if error <= threshold else FAILED
 
 
 def failed(rows):
-    """Those of the rows that failed."""
+    """Return those of the rows that failed."""
     return [row for row in rows if row[-1].startswith(FAILED)]
 
 
 def not_converted(rows):
-    """{operator without a converter to ONNX: the networks that have it}."""
+    """Return {operator without a converter to ONNX: the networks that have it}."""
     found = {}
     for name, *_, verdict in rows:
         if verdict.startswith(NOT_CONVERTED):
@@ -39,11 +39,11 @@ def not_converted(rows):
 
 
 def table(rows):
-    """The lines of the report on rows, and a last one that counts them."""
+    """Yield the lines of the report on rows, and a last one that counts them."""
     width = max([len(name) for name, *_ in rows], default=0) + 2
     yield f"{'network':{width}}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}"
-    for name, mode, error, bar, seconds, verdict in rows:
-        numbers_shown = f'{error:14.1e}{bar:11.1e}' if error is not None else ' ' * 25
+    for name, mode, error, threshold, seconds, verdict in rows:
+        numbers_shown = f'{error:14.1e}{threshold:11.1e}' if error is not None else ' ' * 25
         yield f'{name:{width}}{mode:20}{numbers_shown}{seconds:7.2f}  {verdict}'
     for operator, names in not_converted(rows).items():
         yield f"{NOT_CONVERTED}{operator} (d2l/onnx/operators.py): {', '.join(names)}"
@@ -51,7 +51,7 @@ def table(rows):
 
 
 def counts(rows):
-    """How many networks and modes were checked, and how many failed, in words."""
+    """Return how many networks and modes were checked, and how many failed, in words."""
     rows = [tuple(row) for row in rows]
     return (f'{len({name for name, *_ in rows})} networks, '
             f'{sum(error is not None for _, _, error, *_ in rows)} modes checked, '
@@ -64,19 +64,19 @@ def write_json(rows, path):
 
 
 def write_junit(rows, path):
-    """Write the rows as JUnit's XML: a test a network and mode, as most CI services read it."""
+    """Write the rows as JUnit's XML: one test per network and mode, as most CI services read it."""
     suite = ElementTree.Element(
         'testsuite', name='ci.regress', tests=str(len(rows)), errors='0',
         failures=str(len(failed(rows))),
         skipped=str(sum(error is None for _, _, error, *_ in rows) -
                     sum(row[2] is None for row in failed(rows))),
         time=f'{sum(row[4] for row in rows):.3f}')
-    for name, mode, error, bar, seconds, verdict in rows:
+    for name, mode, error, threshold, seconds, verdict in rows:
         case = ElementTree.SubElement(suite, 'testcase', classname=name, name=mode,
                                       time=f'{seconds:.3f}')
         if verdict.startswith(FAILED):
             ElementTree.SubElement(case, 'failure', message=verdict if error is None else
-                                   f'largest error {error:.1e}, tolerance {bar:.1e}')
+                                   f'largest error {error:.1e}, tolerance {threshold:.1e}')
         elif error is None:
             ElementTree.SubElement(case, 'skipped', message=verdict)
     ElementTree.ElementTree(suite).write(path, encoding='utf-8', xml_declaration=True)

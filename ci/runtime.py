@@ -7,7 +7,7 @@ FATAL = 4                           # errors are raised, and not logged too
 
 
 def session(path):
-    """The file at path, ready to run; raises onnxruntime's errors."""
+    """Return the file at path, ready to run; raises onnxruntime's errors."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))    # 0: all cores
     options.log_severity_level = FATAL
@@ -15,11 +15,12 @@ def session(path):
 
 
 def feed(runs, arrays):
-    """{name: NumPy array}: MXNet arrays for the inputs of a session, in their order."""
+    """Return {name: NumPy array}, which feeds MXNet arrays to the inputs of a session in their
+    order."""
     return {i.name: a.asnumpy() for i, a in zip(runs.get_inputs(), arrays)}
 
 
 def run(path, arrays):
-    """The outputs of the file at path, as NumPy arrays."""
+    """Return the outputs of the file at path, as NumPy arrays."""
     runs = session(path)
     return runs.run(None, feed(runs, arrays))

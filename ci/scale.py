@@ -1,6 +1,6 @@
 """A worker of ci.bench's scaling: LeNet of 6.6, each worker with 256 images of its own a step.
 
-`python -m d2l.launch -n 2 ci/scale.py STEPS`: rank 0 prints the images a second of all workers.
+`python -m d2l.launch -n 2 ci/scale.py STEPS`: rank 0 prints the images per second of all workers.
 """
 import pathlib
 import sys
@@ -24,7 +24,7 @@ def main(steps):
     total = BATCH_SIZE * distributed.num_workers()
 
     def train(times):
-        """Seconds of so many steps."""
+        """Run so many training steps; return the seconds that they took."""
         distributed.barrier()
         start = time.perf_counter()
         for _ in range(times):

@@ -12,14 +12,15 @@ BUILDERS = {'add'}                  # methods that go on building the object: ne
 
 
 def _root(node):
-    """The name at the root of a.b[0].c, or None where a call stands in the chain."""
+    """Return the name at the root of a.b[0].c, or None where a call stands in the chain."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred)):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
 
 
 def binds(statement):
-    """Names that a statement, or a statement inside a loop, a branch or a with, binds or builds."""
+    """Return names that a statement, or a statement inside a loop, a branch or a with, binds or
+    builds."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -40,7 +41,7 @@ def binds(statement):
 
 
 def _starts(statement, names):
-    """Those of the names that a statement makes anew, so that nothing above it is needed."""
+    """Return those of the names that a statement makes anew, so that nothing above it is needed."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
         return binds(statement) & names
     if isinstance(statement, ast.Assign):
@@ -56,7 +57,7 @@ SCOPES = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, 
 
 
 def reads(node):
-    """Names that a syntax tree reads from outside of itself, builtins aside."""
+    """Return names that a syntax tree reads from outside of itself, builtins aside."""
     names, local = set(), set()
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Name):
@@ -71,7 +72,7 @@ def reads(node):
 
 
 def _locals(node):
-    """Names that a statement binds in the scope it stands in."""
+    """Return names that a statement binds in the scope it stands in."""
     if isinstance(node, (*SCOPES, ast.ClassDef)):
         return set()
     own = {node.arg} if isinstance(node, ast.arg) else \
@@ -80,7 +81,7 @@ def _locals(node):
 
 
 def statements(listings):
-    """The top-level statements of listings, in order; each node has its `listing` number."""
+    """Return the top-level statements of listings, in order; each node has its `listing` number."""
     nodes = []
     for i, source in enumerate(listings):
         for node in ast.parse(python_only(source)).body:
@@ -91,7 +92,8 @@ def statements(listings):
 
 
 def backward(nodes, expression, given=()):
-    """The nodes, of a list of statements, that an expression (source text) needs, in their order.
+    """Return the nodes, of a list of statements, that an expression (source text) needs, in their
+    order.
 
     given: names that the caller provides, so that what would make them is left out.
     """

@@ -40,7 +40,8 @@ SEEDS = range(len(VARIATIONS))      # of what moves Parameters
 
 
 def moved(network, ctx, seed):
-    """A network, each number of its Parameters moved to a neighbour or not, and its inputs."""
+    """Return (the network, its inputs), each value of its Parameters moved at random to a
+    neighbouring float or not."""
     import numpy as onp
     from mxnet import np
 
@@ -57,7 +58,7 @@ def moved(network, ctx, seed):
 
 
 def errors(network, ctx, seed):
-    """What this process finds of a network: part -> largest error."""
+    """Return {part: the largest error} of a network, computed in this process."""
     from ci import modes, numbers, stored
 
     old, found = stored.stored(network), {}
@@ -91,7 +92,7 @@ def answer(device, seed):
 
 @contextlib.contextmanager
 def process(seed, variation, device):
-    """A process that answers; it ends with the context."""
+    """Give a process that answers requests, and end it afterwards."""
     with subprocess.Popen([sys.executable, '-m', 'ci.spread', '--answer', str(seed), '--device',
                            device], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                           env={'MXNET_STORAGE_FALLBACK_LOG_VERBOSE': '0', **os.environ,
@@ -103,7 +104,7 @@ def process(seed, variation, device):
 
 
 def ask(child, name):
-    """What a process finds of the network named."""
+    """Return {part: the largest error} of the network named, computed in that process."""
     child.stdin.write(f'{name}\n')
     child.stdin.flush()
     line = child.stdout.readline()

@@ -27,7 +27,7 @@ WITNESSES = {
 
 
 def stored(network):
-    """The stored record. A missing file is an error that says which command makes it."""
+    """Return the stored record. A missing file is an error that says which command makes it."""
     path = GOLDEN / f'{network.name}.npz'
     if not path.exists():
         raise FileNotFoundError(f'no stored numbers for {network.name}: run '
@@ -37,8 +37,8 @@ def stored(network):
 
 
 def part(key_or_mode):
-    """'prediction', 'training' or 'evidence' (what is said of stored gradients, and compared with
-    no mode): what an entry of a record, or a mode, is about."""
+    """Return what an entry of a record, or a mode, is about: 'prediction', 'training', or
+    'evidence', which says how the stored gradients were checked and is compared with no mode."""
     if key_or_mode.startswith(EVIDENCE) or key_or_mode.endswith(' zero'):
         return 'evidence'
     return 'prediction' if key_or_mode.startswith('output') \
@@ -46,7 +46,8 @@ def part(key_or_mode):
 
 
 def measured(mode):
-    """What ci.spread measures of a mode: its part, of optimized nets on their own."""
+    """Return the name under which ci.spread measures a mode: its part, with optimized nets on their
+    own."""
     return f'optimized {part(mode)}' if mode.startswith('optimized') else part(mode)
 
 
@@ -56,8 +57,8 @@ def _tolerances(path, changed):
 
 
 def tolerance(name, which, device='cpu'):
-    """The largest error that passes: ten times the measured spread (python -m ci.spread), from
-    FLOOR to CEILING.
+    """Return the largest error that passes: ten times the measured spread (python -m ci.spread),
+    from FLOOR to CEILING.
 
     which: as `measured` says it
 
@@ -71,23 +72,23 @@ def tolerance(name, which, device='cpu'):
     return min(max(10 * table.get(name, {}).get(which, 0.0), FLOOR), CEILING)
 
 
-def bar(network, mode, device='cpu'):
-    """The largest error of a mode that passes."""
+def threshold(network, mode, device='cpu'):
+    """Return the threshold of a mode: the largest error that passes."""
     return WITNESSES[mode][1] if mode in WITNESSES else \
         tolerance(network.name, measured(mode), device)
 
 
 def check(network, mode, record, old=None, device='cpu'):
-    """(largest error, tolerance) of one mode's record against the stored one."""
+    """Return (largest error, tolerance) of one mode's record against the stored one."""
     old = stored(network) if old is None else old
     keys = [key for key in old if part(key) == part(mode)]
     found = numbers.errors(old, record, keys)
-    return max(found.values(), default=0.0), bar(network, mode, device)
+    return max(found.values(), default=0.0), threshold(network, mode, device)
 
 
 def gradients_found(network, record):
-    """What NumPy finds of the gradients in a record; {} for a network that is not trained, or that
-    has a reason in `no_gradients`."""
+    """Return what NumPy finds of the gradients in a record; {} for a network that is not trained,
+    or that has a reason in `no_gradients`."""
     if network.predict_only or network.no_gradients:
         return {}
     net, inputs = prepared(network, npx.cpu())
@@ -95,8 +96,8 @@ def gradients_found(network, record):
 
 
 def gradients_witnessed(network, record):
-    """What NumPy finds of the gradients in a record, to be stored with them; ValueError where it
-    finds others."""
+    """Return what NumPy finds of the gradients in a record, to be stored with them; ValueError
+    where it finds others."""
     found = gradients_found(network, record)
     errors = gradients.errors({**record, **found}) if found else onp.zeros(0)
     if not errors.max(initial=0) <= GRADIENTS_BAR:
@@ -145,7 +146,7 @@ what `d2l.export_onnx` writes. Witness of gradients: who else finds the same by 
 
 
 def index():
-    """The text of ci/golden/INDEX.md, from the stored files and the registry."""
+    """Return the text of ci/golden/INDEX.md, from the stored files and the registry."""
     text = INDEX_HEAD
     for network in ROWS:
         record = stored(network)

@@ -35,7 +35,7 @@ def canonical(node):
 
 
 def statements(source):
-    """The hash of each top-level statement of a source, in order.
+    """Return the hash of each top-level statement of a source, in order.
 
     Magics and shell lines do not count, nor do docstrings and comments.
     """
@@ -50,32 +50,33 @@ def statements(source):
 
 
 def digest(line):
-    """The hash of a line, or of a statement as `canonical` spells it; '' of an empty line."""
+    """Return the hash of a line, or of a statement as `canonical` spells it; '' of an empty
+    line."""
     return hashlib.sha1(line.encode()).hexdigest()[:12] if line else ''
 
 
 @functools.lru_cache(maxsize=None)
 def _book(name):
-    """Section number -> what a file has of its listings; the preface goes by 0.1."""
+    """Return {section number: what a file has of its listings}. The preface has the number 0.1."""
     book = json.loads((HERE / name).read_text())
     return {{'preface': '0.1'}.get(number, number): entry for number, entry in book.items()}
 
 
 def printed():
-    """Section number -> a list of statement hashes for each listing."""
+    """Return {section number: a list of statement hashes for each listing}."""
     return {number: [listing['statements'] for listing in entry['listings']]
             for number, entry in _book('listings.json').items()}
 
 
 def printed_lines():
-    """Section number -> a list of line hashes for each listing; the preface has none."""
+    """Return {section number: a list of line hashes for each listing}. The preface has none."""
     return _book('lines.json')
 
 
 @functools.lru_cache(maxsize=None)
 def deviations(path=HERE / 'deviations.toml'):
-    """The entries of deviations.toml, each a place of a listing that is not as printed: section,
-    listing, printed and stands (lists of lines), reason."""
+    """Return the entries of deviations.toml, each a place of a listing that is not as printed:
+    section, listing, printed and stands (lists of lines), reason."""
     return tomllib.loads(path.read_text()).get('deviation', [])
 
 
@@ -93,7 +94,7 @@ def differences(listings, hashes):
 
 
 def unlike(source, hashes):
-    """The places where a listing's source differs from the hashes of the printed lines.
+    """Return the places where a listing's source differs from the hashes of the printed lines.
 
     A list of triples: the index of the first of our lines there, our lines, the printed hashes.
     """
@@ -103,8 +104,8 @@ def unlike(source, hashes):
 
 
 def respaced(line):
-    """Lines that a transcription takes for this one: the other quotes, another indentation, one
-    space more or fewer."""
+    """Yield the lines that a transcription may have had in its place: with the other quotes,
+    another indentation, or one space more or fewer."""
     yield from (line.replace("'", '"'), line.replace('"', "'"))
     yield from (' ' * n + line.lstrip() for n in range(80))
     for i in range(len(line)):
@@ -114,7 +115,8 @@ def respaced(line):
 
 
 def _known(lines, hash_):
-    """What is known of a printed line, where these lines stand instead."""
+    """Return the printed line of a hash, where one of these lines differs from it only in spaces or
+    quotes; else a text that says its hash."""
     if not hash_:
         return '(an empty line)'
     found = [near for line in lines for near in respaced(line) if digest(near) == hash_]
@@ -122,7 +124,8 @@ def _known(lines, hash_):
 
 
 def check(section, listings=None, entries=None):
-    """Errors of one Section as lines of text: deviations without an entry, entries without one.
+    """Return errors of one Section as lines of text: deviations without an entry, entries without
+    one.
 
     A Section of our own has nothing to compare with; a section of the book may not be one.
     """
@@ -154,9 +157,9 @@ def check(section, listings=None, entries=None):
 
 
 def figures(sections):
-    """How much of the book stands as printed in some Sections, in two pairs of numbers: listings
-    to the letter of listings, statements of statements. Those of which no line is known (ours,
-    the preface's) do not count."""
+    """Return how much of the book stands as printed in some Sections, in two pairs of numbers:
+    listings to the letter of listings, statements of statements. Those of which no line is known
+    (ours, the preface's) do not count."""
     lines, hashes = printed_lines(), printed()
     sections = [section for section in sections if section.number in lines]
     letters = [not unlike(source, listing) for section in sections for source, listing in

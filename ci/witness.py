@@ -1,8 +1,8 @@
 """An independent witness: a traced graph computed by NumPy and SciPy, in double precision.
 
-A function an operator, written from what the operator is defined to do and not from MXNet's
-code. An operator without one makes the network a network without witness. Gradients have one in
-`Loss`: the graph of a training step, differentiated by central differences.
+There is one function per operator, written from what the operator is defined to do and not from
+MXNet's code. An operator without one makes the network a network without witness. Gradients have
+one in `Loss`: the graph of a training step, differentiated by central differences.
 """
 import ast
 import itertools
@@ -29,7 +29,7 @@ def operator(*names):
 
 
 def parsed(graph):
-    """The nodes of a symbol's JSON, with literal attributes, and its heads."""
+    """Return the nodes of a symbol's JSON, with literal attributes, and its heads."""
     return [(node['op'], node['name'],
              {key: _literal(value) for key, value in node.get('attrs', {}).items()},
              [tuple(entry[:2]) for entry in node['inputs']])
@@ -37,13 +37,13 @@ def parsed(graph):
 
 
 def wide(value):
-    """An array, float64 where it is floating point."""
+    """Return an array as float64 where it is floating point, else as it is."""
     value = np.asarray(value)
     return value.astype('float64') if value.dtype.kind == 'f' else value
 
 
 def compute(op, attrs, inputs, training=False):
-    """The outputs of one operator, a list; NoWitness where no function here computes it."""
+    """Return the outputs of one operator, a list; NoWitness where no function here computes it."""
     if op not in OPERATORS:
         raise NoWitness(op)
     out = OPERATORS[op]({**attrs, TRAINING: training}, *inputs)
@@ -159,7 +159,8 @@ def reshape(attrs, X):
 
 @operator('_npx_reshape')
 def npx_reshape(attrs, X):
-    """-2 keeps a dimension, -4 the rest, -5 joins two, -6 splits one, -3 drops one of size 1."""
+    """Reshape by the codes of npx.reshape: -2 keeps a dimension, -4 takes all that are left, -5
+    joins two, -6 splits one, -3 drops one of size 1."""
     codes, old, new = list(_tuple(attrs['newshape'], 1)), list(X.shape), []
     while codes:
         code = codes.pop(0)
@@ -279,7 +280,7 @@ def embedding(attrs, X, weight):
 
 
 def _windows(X, kernel, stride, dilate):
-    """Views of X (B, C, ...) under a kernel: (B, C, positions..., kernel...)."""
+    """Return views of X (B, C, ...) under a kernel: (B, C, positions..., kernel...)."""
     n = len(kernel)
     span = [(k - 1) * d + 1 for k, d in zip(kernel, dilate)]
     view = sliding_window_view(X, span, axis=tuple(range(2, 2 + n)))
@@ -304,7 +305,8 @@ def convolution(attrs, X, weight, *bias):
 
 @operator('Deconvolution')
 def deconvolution(attrs, X, weight, *bias):
-    """Each number of X spreads a kernel over the output; weight (channels, out channels, ...)."""
+    """Compute the transposed convolution: each value of X adds the kernel, times itself, to the
+    output. weight: (channels, out channels, ...)."""
     kernel = _tuple(attrs['kernel'], 1)
     n = len(kernel)
     stride, dilate = (_tuple(attrs.get(name, 1), n) for name in ('stride', 'dilate'))
@@ -367,7 +369,8 @@ def multibox_prior(attrs, X):
 # ------------------------------------------------------------------ normalization, sequences
 @operator('BatchNorm')
 def batch_norm(attrs, X, gamma, beta, mean, var):
-    """In training, unless it uses the running statistics, with the mean and variance of X."""
+    """Normalize with the mean and variance of X in training, and with the running statistics else
+    or where it uses them always."""
     shape = [-1 if axis == attrs.get('axis', 1) % X.ndim else 1 for axis in range(X.ndim)]
     if attrs[TRAINING] and not attrs.get('use_global_stats', False):
         others = tuple(axis for axis, size in enumerate(shape) if size == 1)

@@ -1,7 +1,7 @@
 """IPython.display as the book uses it, made right for plain `python` and IPython's shell too.
 
 In a notebook these are IPython's own functions. Elsewhere a figure is drawn in its window when
-there is one. Where there is none it is written to a file whose path is printed, once a figure:
+there is one. Where there is none it is written to a file whose path is printed, once per figure:
 figure-1.svg and so on, in the folder D2L_FIGURES (default: the working folder; empty: nothing is
 written). That happens when the next figure of d2l begins, at `plt.show()`, and at the end of the
 program; a live curve can be watched. What the program has saved itself is not written again.
@@ -23,12 +23,12 @@ _watching = False
 
 
 def _in_a_notebook():
-    """Whether figures are shown below a cell: IPython's shell in a terminal shows none."""
+    """Return whether figures are shown below a cell: IPython's shell in a terminal shows none."""
     return InteractiveShell.initialized() and hasattr(InteractiveShell.instance(), 'kernel')
 
 
 def _to_files():
-    """Whether figures go to files: there is neither a notebook nor a window."""
+    """Return whether figures go to files: there is neither a notebook nor a window."""
     return not _in_a_notebook() and plt.get_backend().lower() in ('agg', 'svg', 'pdf', 'ps',
                                                                   'cairo') \
         and os.environ.get('D2L_FIGURES', '.') != ''

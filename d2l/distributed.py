@@ -42,7 +42,7 @@ class _Servers(kvstore.KVStoreBase):
 
     @staticmethod
     def is_capable(capability):
-        """Whether this can do what a Trainer asks for: run the optimizer."""
+        """Return whether this can do what a Trainer asks for: run the optimizer."""
         return capability == kvstore.KVStoreBase.OPTIMIZER
 
     def set_optimizer(self, optimizer):
@@ -123,7 +123,7 @@ class _Servers(kvstore.KVStoreBase):
             self._pull(self._ask(requests), params)
 
     def states(self):
-        """What `server.states_of` gives, of all servers together."""
+        """Return what `server.states_of` gives, of all servers together."""
         arrays, about = {}, None
         for command, data in self._ask([({'do': 'states'}, [])] * len(member.this.servers)):
             arrays.update(server.unpack(command['arrays'], data))
@@ -149,17 +149,18 @@ _servers = _Servers() if member.this else None
 
 
 def _store():
-    """The servers that d2l.launch has started, a KVStore; None where it has not."""
+    """Return the servers that d2l.launch has started, a KVStore; None where it has not."""
     return _servers
 
 
 def rank() -> int:
-    """The number of this worker, 0 to num_workers() - 1: DMLC_RANK, else in order of arrival."""
+    """Return the number of this worker, 0 to num_workers() - 1: DMLC_RANK, else in order of
+    arrival."""
     return member.this.rank if member.this else 0
 
 
 def num_workers() -> int:
-    """How many workers there are; 1 in a script that runs by itself."""
+    """Return how many workers there are; 1 in a script that runs by itself."""
     return member.this.num_workers if member.this else 1
 
 
@@ -303,11 +304,11 @@ class Trainer(gluon.Trainer):
         barrier()
 
     def _updating(self):
-        """MXNet's updaters, one a context, where this process updates."""
+        """Return MXNet's updaters, one per context, where this process updates."""
         return [self._kvstore._updater] if self._update_on_kvstore else self._updaters
 
     def _found(self):
-        """The folder of the newest complete checkpoint, or None."""
+        """Return the folder of the newest complete checkpoint, or None."""
         if not self._checkpoint or not os.path.exists(self._checkpoint):
             return None
         with os.scandir(os.path.abspath(self._checkpoint)) as entries:
@@ -363,7 +364,7 @@ def _write(folder, net, arrays, about, path):
 
 
 def _read(folder, net):
-    """What a checkpoint says of its optimizer, once all its files are checked; sets net's
+    """Return what a checkpoint says of its optimizer, once all its files are checked; sets net's
     parameters. Raises ValueError for one that is damaged, put together of two, or of another
     net."""
     contents = {}
@@ -397,13 +398,13 @@ def _read(folder, net):
 def trainer(net: gluon.Block, optimizer: str, optimizer_params: Optional[dict] = None,
             checkpoint: Union[str, os.PathLike, None] = None,
             update_on_kvstore: bool = True) -> 'Trainer':
-    """A trainer of net's parameters for all workers together, synchronously.
+    """Return a trainer of net's parameters for all workers together, synchronously.
 
     net: a Block whose shapes are known. All workers begin with the parameters of worker 0.
     optimizer and optimizer_params: as of gluon.Trainer; the servers have MXNet's own optimizers.
     checkpoint: a folder; where worker 0 finds a checkpoint in it, net and optimizer go on from it,
     and the trainer's `epoch` says how many epochs were trained before. Statistics of BatchNorm are
-    each worker's own. One trainer a group.
+    each worker's own. There is one trainer per group.
     """
     if not update_on_kvstore:
         raise ValueError('update_on_kvstore=False is not what this trainer does: the servers '

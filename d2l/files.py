@@ -31,7 +31,7 @@ def new_folder(folder):
 
 
 def _names(folder):
-    """The names of temporary folders there; none where they cannot be read."""
+    """Return the names of the temporary folders in a folder; none where it cannot be read."""
     try:
         return [name for name in os.listdir(folder) if OURS.fullmatch(name)]
     except OSError:
@@ -39,7 +39,7 @@ def _names(folder):
 
 
 def _lock(path):
-    """A descriptor that locks a folder; None where it is gone, or cannot be locked. Raises
+    """Return a descriptor that locks a folder; None where it is gone, or cannot be locked. Raises
     BlockingIOError where another process has locked it."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -59,8 +59,8 @@ def _lock(path):
 
 
 def _locked(folder):
-    """A new folder, and the descriptor that locks it. On a file system without locks it is one that
-    nobody removes."""
+    """Return a new folder, and the descriptor that locks it. On a file system without locks it is
+    one that nobody removes."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(
             f'there is no folder {folder}: os.makedirs({str(folder)!r}) makes it')

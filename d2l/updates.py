@@ -24,15 +24,15 @@ def _operator(name):
 
 
 def _sgd(sgd, lr, wd, count):
-    """(operator, how many arrays it takes, its attributes) of MXNet's SGD; count: of updates, this
-    one included."""
+    """Return (operator, how many arrays it takes, its attributes) of MXNet's SGD; count: of
+    updates, this one included."""
     if sgd.momentum > 0:
         return 'sgd_mom_update', 3, {'lr': lr, 'wd': wd, 'momentum': sgd.momentum}
     return 'sgd_update', 2, {'lr': lr, 'wd': wd}
 
 
 def _adam(adam, lr, wd, count):
-    """The same of MXNet's Adam."""
+    """Return the same of MXNet's Adam."""
     lr *= math.sqrt(1 - adam.beta2 ** count) / (1 - adam.beta1 ** count)
     return 'adam_update', 4, {'lr': lr, 'wd': wd, 'beta1': adam.beta1, 'beta2': adam.beta2,
                               'epsilon': adam.epsilon}
@@ -44,7 +44,7 @@ DEFAULTS = {'wd': 0.0, 'momentum': 0.0, 'beta1': 0.9, 'beta2': 0.999, 'epsilon':
 
 
 def _plain(array):
-    """Whether these operators are for such an array."""
+    """Return whether MXNet's operators take such an array."""
     return (array.stype == 'default' and numpy.dtype(array.dtype) == 'float32'
             and array.context.device_type == 'cpu')
 
@@ -63,7 +63,7 @@ class Update:
         self._outputs = ctypes.byref(ctypes.cast(self._inputs, ctypes.POINTER(NDArrayHandle)))
 
     def of(self, weight, grad, state):
-        """Whether these are its arrays."""
+        """Return whether this Update was made for these arrays."""
         return weight.handle is self.weight and grad.handle is self.grad and state is self.state
 
     def __call__(self, operator, size, count, keys, texts):
@@ -75,7 +75,7 @@ class Update:
 
 
 def _attributes(sgd_or_adam, lr, wd, count):
-    """What an Update takes."""
+    """Return what an Update takes."""
     name, size, attrs = OPERATORS[type(sgd_or_adam)](sgd_or_adam, lr, wd, count)
     attrs = {key: value for key, value in attrs.items() if value != DEFAULTS.get(key)}
     attrs['rescale_grad'] = sgd_or_adam.rescale_grad
@@ -86,7 +86,7 @@ def _attributes(sgd_or_adam, lr, wd, count):
 
 
 def _updates(updater, index, grad, weight):
-    """An Update for each of these Parameters; None where MXNet is to do it."""
+    """Return an Update for each of these Parameters; None where MXNet is to do it."""
     if type(updater.optimizer) not in OPERATORS or not (index and isinstance(index, (list, tuple))):
         return None
     known, found = vars(updater).setdefault('updates', {}), []
@@ -106,7 +106,7 @@ def _updates(updater, index, grad, weight):
 
 
 def faster(original):
-    """What takes the place of MXNet's `Updater.__call__`, the original."""
+    """Return what takes the place of MXNet's `Updater.__call__`, the original."""
     @functools.wraps(original)
     def call(updater, index, grad, weight):
         updates, own, attributes = _updates(updater, index, grad, weight), updater.optimizer, {}

@@ -77,7 +77,7 @@ def from_gluoncv(name: str, **kwargs) -> gluon.Block:
 
 
 def _is_plain(value):
-    """Whether it is a setting: a number, a text, or a list, a tuple or a dict of them."""
+    """Return whether it is a setting: a number, a text, or a list, a tuple or a dict of them."""
     if isinstance(value, (list, tuple, dict)):
         return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
     return type(value) in SCALARS
@@ -112,7 +112,7 @@ class OlderBlock(gluon.Block):
             super().__setattr__(name, value)
 
     def _older(self, method):
-        """A method of the network, such as `set_nms` and `reset_class`, called as it was
+        """Return a method of the network, such as `set_nms` and `reset_class`, called as it was
         written."""
         @functools.wraps(method)
         def call(*args, **kwargs):
@@ -124,7 +124,7 @@ class OlderBlock(gluon.Block):
         return call
 
     def _settings(self):
-        """What a graph depends on: the plain attributes, the parts and the parameters of the
+        """Return what a graph depends on: the plain attributes, the parts and the parameters of the
         network."""
         found, blocks = [], [self.net]
         for block in blocks:
@@ -141,7 +141,7 @@ class OlderBlock(gluon.Block):
         return found
 
     def _graph(self, training):
-        """(parameters, what `_trace` gives) of the network as it now is."""
+        """Return (parameters, the result of `_trace`) of the network as it is now."""
         settings = self._settings()
         graphs = _GRAPHS.setdefault(self, {})
         found = graphs.get(training)
@@ -172,7 +172,7 @@ class OlderBlock(gluon.Block):
                     autograd.mark_variables(param._data, param._grad, param.grad_req)
 
     def _trace(self, training):
-        """(symbol, its parsed graph, its structure), or the error that the net gives."""
+        """Return (symbol, its parsed graph, its structure), or the error that the net gives."""
         heads = []
 
         def take(out):

@@ -54,7 +54,7 @@ class Member:
             self.servers[-1].send({'do': 'join', 'rank': self.rank, 'server': i})
 
     def _listen(self):
-        """What the scheduler says."""
+        """Receive what the scheduler sends, until the group ends."""
         why = 'the scheduler has ended'
         try:
             while True:
@@ -75,7 +75,7 @@ class Member:
             self.end(why)
 
     def _live(self):
-        """Give signs of life, and miss those of the scheduler."""
+        """Send signs of life, and end this process where those of the scheduler are missing."""
         last = said = 0.0
         while not self._left:
             now = time.monotonic()
@@ -121,7 +121,7 @@ class Member:
 
     @contextlib.contextmanager
     def step(self):
-        """What is done meanwhile is a step, for which all workers wait."""
+        """Make what is done in the context a step of the group, for which all workers wait."""
         self.steps += 1
         self._tell('step', n=self.steps)
         yield self.steps
@@ -134,7 +134,7 @@ class Member:
         return self._passed.get()
 
     def leave(self):
-        """The script is done."""
+        """Tell the scheduler that the script is done."""
         if os.getpid() == self._pid:
             self._left = True
             self._tell('leave')

@@ -40,13 +40,13 @@ class Forged(ConnectionError):
 
 
 def new_key():
-    """A key for a group: 32 random bytes as 64 hexadecimal digits."""
+    """Return a key for a group: 32 random bytes as 64 hexadecimal digits."""
     return secrets.token_hex(32)
 
 
 def read_key(fd, limit=60.0):
-    """The key of a group from the first line of a file descriptor, as bytes, for which it waits up
-    to `limit` seconds."""
+    """Return the key of a group from the first line of a file descriptor, as bytes, for which it
+    waits up to `limit` seconds."""
     line, deadline = b'', time.monotonic() + limit
     while not line.endswith(b'\n') and len(line) < 128:
         try:
@@ -83,7 +83,7 @@ def private_folder(path):
 
 
 def _receive(sock, size, deadline=None):
-    """Exactly so many bytes, as a bytearray."""
+    """Receive exactly so many bytes; return them as a bytearray."""
     data = bytearray(size)
     view, filled = memoryview(data), 0
     while filled < size:
@@ -118,7 +118,8 @@ class Channel:
                 self._sock.sendall(part)
 
     def receive(self):
-        """(command, data) of the next message; data is a bytearray. Raises ConnectionError."""
+        """Return (command, data) of the next message; data is a bytearray. Raises
+        ConnectionError."""
         head = bytes(_receive(self._sock, HEAD.size))
         tag = _receive(self._sock, TAG)
         count, length, size, digest = HEAD.unpack(head)
@@ -149,8 +150,8 @@ class Channel:
 
 
 def meet(sock, key, name, listens):
-    """The Channel of a new connection. name: of the process that listens; listens: whether this one
-    does. Raises Stranger where the other side does not know the key."""
+    """Return the Channel of a new connection. name: of the process that listens; listens: whether
+    this one does. Raises Stranger where the other side does not know the key."""
     deadline, own = time.monotonic() + MEETING, secrets.token_bytes(NONCE)
     sock.settimeout(MEETING)
     sock.sendall(GREETING + own)
@@ -191,9 +192,10 @@ def _text(address):
 
 
 class Listener:
-    """Lets those who know the key in. address: a path, or (host, port) with port 0 for any.
+    """A socket that admits processes that know the key. address: a path, or (host, port) with port
+    0 for any free one.
 
-    welcome is called with the Channel of each that comes, in a thread of its own.
+    welcome is called with the Channel of each process that is admitted, in a thread of its own.
     """
 
     def __init__(self, address, key, name, welcome):
@@ -240,7 +242,7 @@ class Listener:
 
 
 def connect(address, key, name, limit):
-    """The Channel to the process `name` that listens at an address, for which it waits up to
+    """Return the Channel to the process `name` that listens at an address, for which it waits up to
     `limit` seconds."""
     deadline, why = time.monotonic() + limit, None
     while True:

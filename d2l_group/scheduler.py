@@ -24,7 +24,7 @@ class Seen:
         self.value = None                   # that it brings to a barrier
 
     def reached(self, waits):
-        """Whether it has come to where another one waits."""
+        """Return whether it has come to where another one waits."""
         kind, n = waits
         return getattr(self, kind) >= n
 
@@ -34,7 +34,7 @@ class Seen:
         return max(self.begun, 0)
 
     def where(self):
-        """Where it waits."""
+        """Return where it waits."""
         if self.waits[0] == 'barriers':
             return f'at a barrier after {self.steps} steps'
         return f'in its step {self.begun}' if self.begun else 'where it makes its trainer'
@@ -229,7 +229,7 @@ class Scheduler:
 
 
 def run(key, address, workers, servers, limit):
-    """Be the scheduler; returns the exit status."""
+    """Run the scheduler; return the exit status."""
     scheduler = None
     try:
         scheduler = Scheduler(key, address, workers, servers, limit)

@@ -20,7 +20,8 @@ OWN = ('allow_np_array', 'lr_scheduler')        # of each process
 # What is sent and saved of an optimizer and of arrays
 
 def optimizer_name(optimizer):
-    """The name under which the servers know an optimizer; raises ValueError where they do not."""
+    """Return the name under which the servers know an optimizer; raises ValueError where they do
+    not."""
     name = type(optimizer).__name__.lower()
     known = mxnet.optimizer.Optimizer.opt_registry.get(name)
     if name not in OPTIMIZERS or known is not type(optimizer):
@@ -34,14 +35,14 @@ def _is_number(value):
 
 
 def number(value):
-    """A number as JSON has it, of one of Python, NumPy or MXNet; anything else as it is."""
+    """Return a number as JSON has it, of one of Python, NumPy or MXNet; anything else as it is."""
     if isinstance(value, (numpy.generic, numpy.ndarray, mxnet.nd.NDArray)) and value.size == 1:
         return (value.asnumpy() if isinstance(value, mxnet.nd.NDArray) else value).item()
     return value
 
 
 def numbers(optimizer):
-    """The hyperparameters of an optimizer, by name: numbers, texts, None."""
+    """Return the hyperparameters of an optimizer, by name: numbers, texts, None."""
     found = {name: number(value) for name, value in vars(optimizer).items() if name not in OWN}
     return {name: value for name, value in found.items() if _is_number(value)}
 
@@ -55,14 +56,14 @@ def set_numbers(optimizer, found):
 
 
 def pack(arrays):
-    """(what describes NumPy arrays, for a command; their bytes), from a dict by name."""
+    """Return (what describes NumPy arrays, for a command; their bytes), from a dict by name."""
     about = [[name, str(array.dtype), list(array.shape)] for name, array in arrays.items()]
     return about, [numpy.ascontiguousarray(array).reshape(-1).view('uint8')
                    for array in arrays.values()]
 
 
 def unpack(about, data):
-    """The dict of NumPy arrays that `pack` was given, from a command and its data."""
+    """Return the dict of NumPy arrays that `pack` was given, from a command and its data."""
     found, start = {}, 0
     for name, dtype, shape in about:
         if dtype not in DTYPES:
@@ -81,7 +82,7 @@ def unpack(about, data):
 
 
 def _arrays(state, name):
-    """(name, array) of an optimizer's state: an array, a tuple or list of states, or None."""
+    """Yield (name, array) of an optimizer's state: an array, a tuple or list of states, or None."""
     if isinstance(state, (list, tuple)):
         for i, part in enumerate(state):
             yield from _arrays(part, f'{name}.{i}')
@@ -90,7 +91,7 @@ def _arrays(state, name):
 
 
 def states_of(updater):
-    """The state of an updater: (NumPy arrays by name, what else there is, for JSON)."""
+    """Return the state of an updater: (NumPy arrays by name, what else there is, for JSON)."""
     optimizer = updater.optimizer
     arrays = {name: array.asnumpy() for key, state in updater.states.items()
               for name, array in _arrays(state, str(key))}
@@ -203,12 +204,12 @@ class Shard:
         return self.pull(keys)
 
     def pull(self, keys):
-        """The answer with the weights of some keys."""
+        """Return the answer with the weights of some keys."""
         about, data = pack({str(key): self.weights[key].asnumpy() for key in keys})
         return {'do': 'weights', 'arrays': about}, data
 
     def states(self, command, data):
-        """The state of the optimizer, for a checkpoint."""
+        """Return the state of the optimizer, for a checkpoint."""
         arrays, about = states_of(self.updater)
         described, data = pack(arrays)
         return {'do': 'states', 'arrays': described, 'about': about}, data
@@ -277,7 +278,7 @@ def serve(requests):
 
 
 def run(requests):
-    """Be a server, whose Listener puts requests into a queue. Does not return."""
+    """Run a server, whose Listener puts requests into a queue. Does not return."""
     try:
         serve(requests)
     except GroupError as err:

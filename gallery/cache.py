@@ -32,12 +32,12 @@ class GalleryError(RuntimeError):
 
 
 def digest(*parts):
-    """A hash of the parts' repr, as text."""
+    """Return a hash of the parts' repr, as text."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def contents(*roots):
-    """Name and hash of every file at or below the roots, in order; no bytecode."""
+    """Return name and hash of every file at or below the roots, in order; no bytecode."""
     paths = [path for root in roots for path in ([root] if root.is_file() else root.rglob('*'))]
     return [(path.relative_to(REPO).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
             for path in sorted(paths) if path.is_file() and '__pycache__' not in path.parts]
@@ -45,8 +45,8 @@ def contents(*roots):
 
 @functools.lru_cache(maxsize=None)
 def environment():
-    """What every execution depends on: d2l with its sample makers, the runner, the pictures, the
-    installed packages, Python, the machine's GPUs and the variables that d2l and MXNet read."""
+    """Return what every execution depends on: d2l with its sample makers, the runner, the pictures,
+    the installed packages, Python, the machine's GPUs and the variables that d2l and MXNet read."""
     import d2l  # two seconds, needed only here
 
     packages = sorted(f'{dist.metadata["Name"]} {dist.version}'
@@ -59,18 +59,18 @@ def environment():
 
 
 def key(section, quick):
-    """What the execution of a Section depends on, as one hash."""
+    """Return what the execution of a Section depends on, as one hash."""
     return digest(environment(), section.path.name, section.path.read_bytes(),
                   quick_constants(section.number) if quick else None)
 
 
 def _kept(section):
-    """Where the executed notebook of a Section is kept; its figures lie beside it."""
+    """Return where the executed notebook of a Section is kept; its figures lie beside it."""
     return GALLERY / 'executed' / section.number / f'{section.number}.ipynb'
 
 
 def notebook(section):
-    """The kept notebook of a Section, or None."""
+    """Return the kept notebook of a Section, or None."""
     return nbformat.read(_kept(section), as_version=4) if _kept(section).exists() else None
 
 
@@ -139,7 +139,7 @@ def execute_all(sections, quick, jobs):
 
 
 def regression(names):
-    """The rows of `python -m ci.regress NAME ...` (see there): network, mode, error, ...
+    """Return the rows of `python -m ci.regress NAME ...` (see there): network, mode, error, ...
 
     Raises GalleryError, with what it printed, where a network fails.
     """

@@ -35,10 +35,12 @@ DEFINED = re.compile(r'(<span class="k">(?:def|class)</span><span class="w"> </s
 
 
 def linked(body, here, names, uri):
-    """The HTML of a page with links on d2l's names, and at its foot what it uses of d2l.
+    """Return the HTML of a page with a link on each of d2l's names, and with a list at its foot of
+    what it uses of d2l.
 
-    here: the page; names: name -> (page, listing) of its definition; uri: page -> its address
-    from here. d2l.name leads to the listing that defines it, a definition to the API.
+    here: the page; names: {name: (page, listing) of its definition}; uri: a function from a page to
+    its address as seen from here. d2l.name leads to the listing that defines it, a definition to
+    the API.
     """
     def address(name):
         page, listing = names[name]

@@ -1,4 +1,5 @@
-"""What Sphinx renders: a page a section, the contents, the API, the regression, how it all ran."""
+"""What Sphinx renders: one page per section, the contents, the API, the regression, how it all
+ran."""
 import functools
 import html
 import os
@@ -19,14 +20,14 @@ SITE = cache.GALLERY / 'html'
 
 
 def docname(section):
-    """The page of a Section, as Sphinx names it: its path below chapters/, without .py."""
+    """Return the page of a Section, as Sphinx names it: its path below chapters/, without .py."""
     return f'{section.path.parent.name}/{section.path.stem}'
 
 
 @functools.lru_cache(maxsize=None)
 def d2l_names():
-    """Name -> (page, listing) of all that d2l has of its own; (None, None) for what no section
-    saves."""
+    """Return name -> (page, listing) of all that d2l has of its own; (None, None) for what no
+    section saves."""
     own = [name for name, value in vars(d2l).items() if not name.startswith('_')
            and getattr(value, '__module__', None) and value.__module__.startswith('d2l')]
     saved = build_lib.definitions()
@@ -35,7 +36,7 @@ def d2l_names():
 
 
 def data_of(section, nb):
-    """The data that an executed notebook used: {'sample': [...]} or {'real': [...]}, or {}.
+    """Return the data that an executed notebook used: {'sample': [...]} or {'real': [...]}, or {}.
 
     Raises GalleryError where it used sample data that its Section does not name.
     """
@@ -48,7 +49,8 @@ def data_of(section, nb):
 
 
 def note(section, nb):
-    """How a page was made, as Markdown: sample data, shrunken constants, what is not as printed."""
+    """Return how a page was made, as Markdown: sample data, shrunken constants, what is not as
+    printed."""
     parts = notes.how_it_ran(section, nb, data_of(section, nb))
     for entry in verbatim.deviations():
         if entry['section'] == section.number:
@@ -61,15 +63,16 @@ def note(section, nb):
 
 
 def drawn(out):
-    """Whether an output is no picture, or one of lines and text: a curve, not a photograph."""
+    """Return whether an output is no picture, or one of lines and text: a curve, not a
+    photograph."""
     data = out.get('data', {})
     return '<image' not in data['image/svg+xml'] if 'image/svg+xml' in data \
         else not any(kind.startswith('image/') for kind in data)
 
 
 def section_page(section, nb, sections=()):
-    """The notebook of a page: the executed one, with how it ran below its title, and links to those
-    of the sections that it builds on."""
+    """Return the notebook of a page: the executed one, with how it ran below its title, and links
+    to those of the sections that it builds on."""
     numbers = {other.number for other in sections}
     nb = notes.for_pages(notes.introduced(notes.figures_marked(nb), notes.before(
         section, lambda earlier: notes.beside(earlier, '.ipynb')
@@ -93,7 +96,7 @@ def toctree(names, depth=1):
 
 
 def contents_pages(sections):
-    """Page -> Markdown of the front page and of each chapter."""
+    """Return page -> Markdown of the front page and of each chapter."""
     pages, front = {}, []
     for chapter in dict.fromkeys(section.number.split('.')[0] for section in sections):
         names = [docname(section) for section in sections
@@ -139,7 +142,8 @@ def contents_pages(sections):
 
 
 def cards(rows, columns):
-    """A grid of sphinx-design's cards: (title, page it leads to or None, picture or '', text)."""
+    """Return a grid of sphinx-design's cards: (title, page it leads to or None, picture or '',
+    text)."""
     text = [f'::::{{grid}} 1 2 {columns} {columns}', ':gutter: 2', '']
     for title, page, picture, words in rows:
         text += [f':::{{grid-item-card}} {title}']
@@ -151,8 +155,8 @@ def cards(rows, columns):
 
 
 def figure_of(sections):
-    """A figure that one of these Sections drew when it was run, as a path; None where none did.
-    Lines rather than photographs, and the later one: a chapter ends with what it is about."""
+    """Return a figure that one of these Sections drew when it was run, as a path; None where none
+    did. Lines rather than photographs, and the later one: a chapter ends with what it is about."""
     found = [path for section in sections
              for path in sorted((cache.GALLERY / 'executed' / section.number).glob('[0-9]*.svg'))]
     lines = [path for path in found if '<image' not in path.read_text()]
@@ -160,14 +164,14 @@ def figure_of(sections):
 
 
 def card_of(figure, folder):
-    """Where the figure of a chapter's card lies. Its name says whether its colours may be
+    """Return where the figure of a chapter's card lies. Its name says whether its colours may be
     turned."""
     kind = 'pictures' if '<image' in figure.read_text() else 'drawn'
     return f'cards/{kind}-{folder}.svg'
 
 
 def _chapter_cards(sections):
-    """A card for each chapter: its title, its sections, a figure that they drew."""
+    """Return a card for each chapter: its title, its sections, a figure that they drew."""
     rows = []
     for chapter in dict.fromkeys(section.number.split('.')[0] for section in sections):
         here = [section for section in sections if section.number.split('.')[0] == chapter]
@@ -182,7 +186,7 @@ def _chapter_cards(sections):
 
 
 def card_figures(sections):
-    """Name -> text of the figures on the cards, beside the pages."""
+    """Return name -> text of the figures on the cards, beside the pages."""
     found = {}
     for section in sections:
         chapter = section.number.split('.')[0]
@@ -211,7 +215,7 @@ def _entry(name):
 
 
 def api_page(sections):
-    """Every name of d2l with its docstring, in the order in which the book defines them."""
+    """Return every name of d2l with its docstring, in the order in which the book defines them."""
     def heading(text):
         return f'\n{text}\n{"-" * len(text)}\n\n'
 
@@ -233,13 +237,13 @@ def api_page(sections):
 
 
 def _error(row):
-    """A row's error as a cell shows it: 0, 2e-07, or a dash for a mode that there is not."""
+    """Return a row's error as a cell shows it: 0, 2e-07, or a dash for a mode that there is not."""
     error = (row or {}).get('error')
     return '–' if error is None else '0' if error == 0 else f'{error:.0e}'
 
 
 def regression_page(sections, rows):
-    """The largest error of every network in every mode, and INDEX.md."""
+    """Return the largest error of every network in every mode, and INDEX.md."""
     pages = {section.number: docname(section) for section in sections}
     numbers = {network.name: network.section for network in NETWORKS}
     modes = list(dict.fromkeys(row['mode'] for row in rows))
@@ -272,7 +276,7 @@ def regression_page(sections, rows):
 
 
 def speed_page():
-    """What `python -m ci.bench` last measured on this machine."""
+    """Return what `python -m ci.bench` last measured on this machine."""
     table = cache.REPO / 'build' / 'bench.md'
     return '# Speed\n\n' + ((
         'A training step and a prediction of the book\'s networks at the book\'s sizes, as '
@@ -285,7 +289,7 @@ def speed_page():
 
 
 def how_page(sections, notebooks, quick):
-    """What was run on which data, and how much of it was shrunken."""
+    """Return what was run on which data, and how much of it was shrunken."""
     data = {section.number: data_of(section, notebooks[section.number]) for section in sections}
     sample = [number for number, used in data.items() if 'sample' in used]
     lines = ['# How it ran', '',

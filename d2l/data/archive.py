@@ -23,7 +23,7 @@ class _Header(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, *args, **kwargs):
-        """As of TarInfo; tarfile calls it for each."""
+        """Parse a header as TarInfo does; tarfile calls this for each header."""
         header = super().frombuf(*args, **kwargs)
         if header.type in OF_THE_NEXT and header.size > LONGEST_HEADER:
             raise tarfile.ReadError(f'it has a header of {header.size} bytes')
@@ -43,8 +43,8 @@ def _check_name(fname, name):
 
 
 def _tar_members(archive):
-    """The members of a tar file, each behind the last: tarfile itself goes back for a negative
-    size."""
+    """Yield the members of a tar file in its order, each of which lies behind the one before: for a
+    negative size tarfile itself would go back."""
     end = -1
     while True:
         member = archive.next()
@@ -57,7 +57,8 @@ def _tar_members(archive):
 
 
 def _members(fname, archive):
-    """Path -> size of the files, and the folders; raises if there is anything else."""
+    """Return {path: size} of the files, and the set of folders. Raises ArchiveError for anything
+    else."""
     if isinstance(archive, zipfile.ZipFile):
         entries = [(info.filename, info.file_size, info.is_dir(),
                     stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))

@@ -22,7 +22,7 @@ CONTENTS = {
 
 
 def are_real(path, sha1):
-    """Whether the gzipped file at path holds what the file of that SHA-1 does."""
+    """Return whether the gzipped file at path has the same contents as the file with that SHA-1."""
     if sha1 not in CONTENTS:
         return False
     found, size = hashlib.sha1(), 0
@@ -39,8 +39,8 @@ def are_real(path, sha1):
 
 
 def shipped(name, sha1):
-    """The path of a file of that name with the contents of that SHA-1's, in the folder that
-    D2L_DATA_FOLDER names or in Debian's; None where there is none."""
+    """Return the path of a file with that name and with the contents of the file with that SHA-1,
+    in the folder D2L_DATA_FOLDER or that of the Debian package; None where there is none."""
     for folder in (os.environ.get(VARIABLE), FOLDER):
         path = folder and os.path.join(os.path.expanduser(folder), name)
         if path and are_real(path, sha1):

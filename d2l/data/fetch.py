@@ -241,7 +241,7 @@ def _stream(pooch, source, part, sha1, verify_ssl):
 
 
 def _says_its_end(headers):
-    """Whether a file that is cut off would be noticed: where its bytes come as they are (of
+    """Return whether a file that is cut off would be noticed: where its bytes come as they are (of
     compressed ones urllib3 takes what there is), and their number or that of each piece is said."""
     pieces = headers.get('transfer-encoding', '').lower()
     return headers.get('content-encoding', 'identity').lower() == 'identity' and (

@@ -15,15 +15,16 @@ __all__ = ['load_array', 'load_data_fashion_mnist']
 
 
 def _loader(num_examples, batch_size, shuffle, batchify):
-    """A DataLoader of minibatches batchify(rows), where rows are some integers below num_examples.
+    """Return a DataLoader of minibatches batchify(rows), where rows are some integers below
+    num_examples.
     """
     return gluon.data.DataLoader(range(num_examples), batch_size, shuffle,
                                  batchify_fn=lambda rows: batchify(onp.asarray(rows)))
 
 
 def _new(shape, dtype):
-    """A new MXNet array on the CPU, and the view that NumPy has of its memory, to be filled now:
-    8 us for 256 integers that `np.array` takes 115 us to copy."""
+    """Return a new MXNet array on the CPU, and the view that NumPy has of its memory, to be filled
+    now: 8 us for 256 integers that `np.array` takes 115 us to copy."""
     array = (np if util.is_np_array() else nd).empty(shape, dtype=dtype)
     address = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
@@ -33,19 +34,19 @@ def _new(shape, dtype):
 
 
 def _copy(values):
-    """A NumPy array as an MXNet array."""
+    """Return a NumPy array as an MXNet array."""
     array, memory = _new(values.shape, values.dtype)
     memory[...] = values
     return array
 
 
 def _plain(array):
-    """An MXNet array as NumPy's, any other thing as it is."""
+    """Return an MXNet array as NumPy's, any other thing as it is."""
     return array.asnumpy() if isinstance(array, nd.NDArray) else array
 
 
 def _gather(array, rows):
-    """The rows of an array, a list or a data set, as one MXNet array."""
+    """Return the rows of an array, a list or a data set, as one MXNet array."""
     if isinstance(array, np.ndarray):
         return np.take(array, _copy(rows).as_in_ctx(array.ctx), axis=0, mode='clip')
     if isinstance(array, onp.ndarray):

@@ -36,12 +36,12 @@ class GPU(typing.NamedTuple):
 
 
 def dotted(*capabilities):
-    """(8, 0), (8, 6) -> '8.0, 8.6'"""
+    """Return compute capabilities as text: (8, 0), (8, 6) -> '8.0, 8.6'."""
     return ', '.join(f'{major}.{minor}' for major, minor in capabilities)
 
 
 def gpus():
-    """The GPUs that the driver lists, in MXNet's order: what gpu(0) is comes first.
+    """Return the GPUs that the driver lists, in MXNet's order: what gpu(0) is comes first.
 
     Raises OSError where there is no driver, or where it answers with an error.
     """
@@ -86,7 +86,8 @@ def _usable():
 
 
 def usable() -> tuple:
-    """The numbers of the GPUs that MXNet can compute on; the first call warns of the others."""
+    """Return the numbers of the GPUs that MXNet can compute on; the first call warns of the
+    others."""
     if WHEEL and npx.gpu().device_type == 'gpu':    # `chapters run --devices` lets CPUs stand in
         return _usable()
     return tuple(range(npx.num_gpus()))
@@ -98,7 +99,7 @@ def try_gpu(i: int = 0) -> mxnet.Context:
 
 
 def try_all_gpus() -> list:
-    """All GPUs that MXNet can compute on, or [cpu()] where there is none (section 5.6)."""
+    """Return all GPUs that MXNet can compute on, or [cpu()] where there is none (section 5.6)."""
     return [npx.gpu(i) for i in usable()] or [npx.cpu()]
 
 

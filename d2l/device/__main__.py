@@ -18,7 +18,8 @@ def libraries():
 
 
 def driver():
-    """What the driver is for, its GPUs, and what is wrong with it (None where nothing is)."""
+    """Return what the driver is for, its GPUs, and what is wrong with it (None where nothing
+    is)."""
     problem = d2l_cuda.problem or d2l_cuda.driver_problem()
     if problem:
         return problem, [], problem
@@ -32,7 +33,7 @@ def driver():
 
 
 def advice(found, problem):
-    """What to do where the CPU is used."""
+    """Return what to do where the CPU is used."""
     if problem == d2l_cuda.NO_DRIVER:
         return "if there is a GPU, install NVIDIA's driver"
     if problem:

@@ -14,19 +14,19 @@ TABLES = loops.RULES, rules.RULES, channels.RULES
 
 
 def names():
-    """The names of all rules."""
+    """Return the names of all rules."""
     return {loops.fuse_recurrences.__name__, *(
         rule.__name__ for table in TABLES for found in table.values() for rule in found)}
 
 
 def rewrite(content, kinds, training, without=()):
-    """Apply all rules until none finds anything; returns the graph as JSON has it, and the names of
-    the rules that found anything.
+    """Apply all rules until none finds anything; return the graph as JSON has it, and the names of
+    the rules that found something.
 
     content: the graph as `Symbol.tojson` writes it, parsed; kinds: name of a variable -> (shape,
     dtype); training: whether it is to run in training mode; without: names of rules to leave out
 
-    It ends: RuntimeError where the rules make a cycle, or operators without end.
+    It ends, with a RuntimeError where the rules make a cycle or operators without end.
     """
     graph = Graph(content, kinds, training, ROOM * (10 + len(content['nodes'])))
     used = set() if loops.fuse_recurrences.__name__ in without else loops.fuse_recurrences(graph)

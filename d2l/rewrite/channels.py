@@ -12,19 +12,19 @@ CHANNEL_BLOCK_IN_TRAINING = 16      # of the gradients, too
 
 
 def plain(node):
-    """Whether a node is a convolution of pictures, neither in groups nor with holes."""
+    """Return whether a node is a convolution of pictures without groups and without dilation."""
     return (node.op == 'Convolution' and len(node.shapes[0]) == 4 and channels_first(node)
             and node.attr('num_group', 1) == 1 and {*(node.attr('dilate') or [1])} == {1})
 
 
 def channels_first(node):
-    """Whether the channels are the axis after the examples."""
+    """Return whether the channels are the axis after the examples."""
     return node.attr('layout') in (None, 'NCHW')
 
 
 def feeding(graph, node):
-    """(convolution, [activations and poolings between it and this node]), or (None, None): where
-    there is none, or another node or the user sees one of their results."""
+    """Return (convolution, [activations and poolings between it and this node]), or (None, None):
+    where there is none, or another node or the user sees one of their results."""
     chain, value = [], node.inputs[0]
     while graph.users.get(value) == [chain[0] if chain else node] and value not in graph.heads:
         source = value[0]
@@ -38,23 +38,24 @@ def feeding(graph, node):
 
 
 def part(graph, value, axis, begin, end):
-    """Those of a value from `begin` to before `end` along an axis."""
+    """Return the slice of a value from `begin` to before `end` along an axis."""
     lengths = list(shape(value))
     lengths[axis] = end - begin
     return graph.new('slice_axis', [value], lengths, axis=axis, begin=begin, end=end)
 
 
 def repeated(graph, value, axis, count):
-    """A value again and again along an axis, the last time a part of it: `count` long."""
+    """Return a value repeated along an axis to the length `count`, the last time cut off."""
     times, rest = divmod(count, shape(value)[axis])
     return graph.concat([value] * times + [part(graph, value, axis, 0, rest)] * (rest > 0), axis)
 
 
 @rule('Convolution')
 def few_filters(graph, node):
-    """Convolution of few filters, activations and poolings, convolution -> the first one with
-    filters again, up to a fast number, the second one with weights that share out each channel
-    among those that are equal. (Filters of zeros would make NaN of infinite numbers.)"""
+    """Convolution with few filters, activations and poolings, convolution -> the same with the
+    filters of the first one repeated up to a multiple of CHANNEL_BLOCK. The second one shares out
+    the weights of a channel among its copies. (Filters of zeros instead would make NaN of infinite
+    values.)"""
     if not plain(node):
         return None
     first, chain = feeding(graph, node)

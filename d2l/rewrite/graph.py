@@ -28,7 +28,7 @@ class Node:
         self.shapes, self.dtypes = shapes, dtypes
 
     def attr(self, name, default=None):
-        """An attribute as Python has it: '(0, 2, 1)' is a tuple."""
+        """Return an attribute as Python has it: '(0, 2, 1)' is a tuple."""
         text = self.attrs.get(name)
         if text is None:
             return default
@@ -39,12 +39,12 @@ class Node:
 
 
 def shape(value):
-    """The shape of a value."""
+    """Return the shape of a value."""
     return tuple(value[0].shapes[value[1]])
 
 
 def inferred(symbol, kinds):
-    """{node: [(shape, dtype) of each of its results]} by name, as MXNet infers them.
+    """Return {node: [(shape, dtype) of each of its results]} by name, as MXNet infers them.
 
     kinds: name of a variable -> (shape, dtype)
     """
@@ -81,8 +81,9 @@ class Graph:
         self.replaced = {}                  # value -> the value that takes its place
 
     def new(self, op, inputs, shape, /, dtype='float32', once=False, **attrs):
-        """The value of a new operator of one result. once: whether to make it but once for the same
-        inputs. Constants are; not in training, where a Transformer's step gains nothing by it."""
+        """Add an operator with one result; return the result. once: whether the same operator with
+        the same inputs is to be made one time only. That is so for constants, but not in training,
+        where it does not make a Transformer faster."""
         self.room -= 1
         if self.room < 0:
             raise RuntimeError('the rules make too many operators')
@@ -98,11 +99,11 @@ class Graph:
         return value
 
     def ones(self, *lengths, value=1):
-        """A new array full of a number."""
+        """Return a new array full of a number."""
         return self.new('_full', [], lengths, shape=lengths, value=value)
 
     def reshape(self, value, *lengths):
-        """A value in another shape."""
+        """Return a value in another shape."""
         return value if shape(value) == lengths else self.new(
             '_np_reshape', [value], lengths, newshape=lengths)
 
@@ -133,11 +134,11 @@ class Graph:
         return found
 
     def current(self, value):
-        """What has taken the place of a value, or itself."""
+        """Return what has taken the place of a value, or itself."""
         return self.replaced.get(value, value)
 
     def depends(self, values, nodes):
-        """Whether any of the values is computed from one of the nodes, as things are now."""
+        """Return whether any of the values depends on one of the nodes, as the graph is now."""
         stack, seen = [node for node, _ in values], set()
         while stack:
             node = stack.pop()
@@ -149,7 +150,7 @@ class Graph:
         return False
 
     def content(self):
-        """The graph as JSON has it, without what no head needs."""
+        """Return the graph as JSON has it, without what no head needs."""
         nodes, places, entered = [], {}, set()
         for head, _ in self.heads:
             stack = [head]

@@ -28,14 +28,15 @@ class Cell:
     gates: list
 
     def follows(self, other):
-        """Whether this is the step after another, of the same layer."""
+        """Return whether this cell is the next step of the same layer as another one."""
         return self.before == other.memory and all(
             other.hidden in mine and bias == bias2 and {*mine.values()} == {*others.values()}
             for (mine, bias), (others, bias2) in zip(self.gates, other.gates))
 
 
 def terms(value):
-    """What a tree of additions adds up, if that is at most three values; else more than three."""
+    """Return the values that a tree of additions adds up, where they are three at most, else more
+    than three of its values."""
     found = [value]
     while len(found) <= 3:
         sums = [i for i, (node, _) in enumerate(found) if node.op == '_npi_add']
@@ -46,7 +47,7 @@ def terms(value):
 
 
 def gate(value, op):
-    """({source: weight}, bias) of op(X W + H V + b), of a whole number of rows, or None."""
+    """Return ({source: weight}, bias) of op(X W + H V + b), of a whole number of rows, or None."""
     if value[0].op != op or value[0].dtypes[0] != FLOAT:
         return None
     rows, size = shape(value) if len(shape(value)) == 2 else (None, None)
@@ -66,7 +67,7 @@ def factors(value, op):
 
 
 def lstm_cell(value):
-    """The Cell whose hidden state is this value, or None."""
+    """Return the Cell whose hidden state is this value, or None."""
     for output, tanh_c in factors(value, '_npi_multiply'):
         if tanh_c[0].op != '_npi_tanh':
             continue
@@ -82,7 +83,7 @@ def lstm_cell(value):
 
 
 def rnn_cell(value):
-    """The Cell whose hidden state is this value, or None."""
+    """Return the Cell whose hidden state is this value, or None."""
     found = gate(value, '_npi_tanh')
     return found and Cell(value, None, None, [found])
 
@@ -157,7 +158,7 @@ def fuse(graph, chain):
 
 
 def step_of(value):
-    """(array, t) where a value is array[t], or (None, None)."""
+    """Return (array, t) where a value is array[t], or (None, None)."""
     node = value[0]
     part = node.inputs[0][0] if node.op in RESHAPES else node
     if part.op == 'slice_axis' and part.attr('axis') == 0:
@@ -171,7 +172,8 @@ def step_of(value):
 
 
 def stacked(graph, values):
-    """Arrays of one shape along a new first axis: what they are the steps of, if they are all."""
+    """Return arrays of one shape stacked along a new first axis: the array whose steps they all
+    are, where there is one."""
     steps = [step_of(value) for value in values]
     array, _ = steps[0]
     if array and steps == [(array, t) for t in range(shape(array)[0])]:

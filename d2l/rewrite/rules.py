@@ -42,8 +42,8 @@ MIN_ROW_FLOATS = 16         # of the rows of `concatenate`: copying shorter ones
 
 
 def rule_table():
-    """({op: its rules, in the order in which they are tried}, a decorator that adds a rule for some
-    operators, to be tried where all is float32 and no array is empty)."""
+    """Return ({op: its rules, in the order in which they are tried}, a decorator that adds a rule
+    for some operators, to be tried where all is float32 and no array is empty)."""
     rules = {}
 
     def rule(*ops):
@@ -81,8 +81,8 @@ def activation(graph, node):
 
 @rule(*ELEMENTWISE)
 def elementwise(graph, node):
-    """An argument that is repeated along neighbouring axes -> a product with ones, in training: the
-    gradient of broadcasting is a slow sum, that of a product is a product."""
+    """In training, an argument that is broadcast along neighbouring axes -> its product with ones:
+    the gradient of broadcasting is a slow sum, that of a product is a product."""
     whole = node.shapes[0]
     if graph.training and any(shape(value) != whole for value in node.inputs):
         inputs = [repeated(graph, value, whole) for value in node.inputs]
@@ -92,8 +92,8 @@ def elementwise(graph, node):
 
 @rule('SequenceMask')
 def sequence_mask(graph, node):
-    """SequenceMask of rows -> where, by a mask that is made once for all with the same lengths: it
-    writes number by number, and in its gradient again."""
+    """SequenceMask of rows -> where, with a mask that is computed one time for all that have the
+    same lengths. MXNet's operator writes value by value, in its gradient too."""
     whole = node.shapes[0]
     if len(whole) != 2 or node.attr('axis', 0) != 1 or not node.attr('use_sequence_length', False):
         return None
@@ -111,8 +111,8 @@ def sequence_mask(graph, node):
 # ---- sums and repetitions are products with ones: BLAS does them
 
 def split(lengths, axes):
-    """(product of the lengths before, of, and after neighbouring axes), or None if they are
-    apart."""
+    """Return (product of the dimensions before neighbouring axes, that of the axes, that of those
+    after), or None where the axes are not neighbours."""
     if not axes or axes[-1] - axes[0] >= len(axes):
         return None
     parts = slice(axes[0]), slice(axes[0], axes[-1] + 1), slice(axes[-1] + 1, None)
@@ -120,9 +120,10 @@ def split(lengths, axes):
 
 
 def times_ones(graph, value, sizes, length):
-    """A value of shape (before, n, after) -> (before, length, after): its sum over the middle axis,
-    as often as `length` says. Lengths of 1 may be missing in the result. No number meets one of
-    another place, not even times 0, for that may be infinite."""
+    """Map a value of shape (before, n, after) to (before, length, after): its sum over the middle
+    axis, `length` times. Dimensions of 1 may be missing in the result. Each result depends on the
+    values of its own position alone: others are not even multiplied by 0, for they may be
+    infinite."""
     before, n, after = sizes
     if after == 1:
         return graph.new('dot', [graph.reshape(value, before, n), graph.ones(n, length)],
@@ -135,13 +136,14 @@ def times_ones(graph, value, sizes, length):
 
 
 def mean(graph, value, sizes):
-    """The mean of a value of shape (before, n, after) over the middle axis."""
+    """Return the mean of a value of shape (before, n, after) over the middle axis."""
     total = times_ones(graph, value, sizes, 1)
     return graph.new('_div_scalar', [total], shape(total), scalar=sizes[1])
 
 
 def repeated(graph, value, whole):
-    """A value with lengths of 1 repeated to the shape `whole`; None where these are apart."""
+    """Broadcast a value to the shape `whole` by a product with ones; return None where the axes to
+    repeat are not neighbours."""
     given = (1,) * (len(whole) - len(shape(value))) + shape(value)
     if given == whole:
         return graph.reshape(value, *whole)
@@ -229,7 +231,7 @@ def concatenate(graph, node):
 
 
 def permutation(node):
-    """The order of axes that a transposing operator makes; None for others."""
+    """Return the order of axes that a transposing operator makes; None for others."""
     ndim = len(node.shapes[0])
     if node.op == 'SwapAxis':
         order, (i, j) = list(range(ndim)), (node.attr('dim1', 0), node.attr('dim2', 0))

@@ -111,7 +111,7 @@ def vectors(length):
     table['beautiful'] = PLANTED['beautiful']
     table.update((next(made_up), {}) for _ in range(SIZE - len(table)))
     found = sorted({feature for weights in table.values() for feature in weights})
-    # a row a number of all vectors: a shorter vector is the beginning of a longer one
+    # one row per component of all vectors: a shorter vector is the beginning of a longer one
     draw = np.random.RandomState(SEED).randint(-9, 10, (length, len(found) + SIZE), dtype=np.int32)
     weights = np.zeros((SIZE, len(found)), np.int32)
     for i, word in enumerate(table):
