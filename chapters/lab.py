@@ -24,8 +24,7 @@ class LabMissing(RuntimeError):
 
 def index(sections, data):
     """Return a notebook that links to the notebooks of Sections, in the book's order, and says on
-    which
-    data they run: 'real' or 'sample'."""
+    which data they run: 'real' or 'sample'."""
     lines, chapter = [], None
     for section in sections:
         folder = section.path.parent.name

@@ -84,9 +84,8 @@ def all_sections(root=ROOT):
 
 
 def has_no_code(name):
-    """Return whether this is the number of a section or chapter of the book that has no listing, so
-    that
-    none is here: '18.1', '3.4', '18'."""
+    """Return whether this is the number of a section or chapter of the book that has no listing,
+    and so is not here: '18.1', '3.4', '18'."""
     if not re.fullmatch(r'\d+(\.\d+)?', name):
         return False
     chapter, _, minor = name.partition('.')

@@ -2,8 +2,7 @@
 
 A file is made in a temporary folder beside its place and moved there when it is complete. The
 writer holds a lock on that folder for as long as it lives, so that the next writer knows which
-folders to
-remove: those that it can lock.
+folders to remove: those that it can lock.
 """
 import contextlib
 import fcntl

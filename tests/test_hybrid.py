@@ -138,8 +138,7 @@ NETS = {
 
 
 # What differs, by at most how much (ten times what was measured). An array that is a result twice
-# is
-# one array: what comes after the net adds up its two gradients there, before those from inside
+# is one array: what comes after the net adds up its two gradients there, before those from inside
 NOT_EXACT = {'results hah': {'gradients': 6e-7, 'input gradients': 9e-8, 'steps': 6e-7}}
 
 

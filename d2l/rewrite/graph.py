@@ -17,8 +17,7 @@ class Node:
     """An operator, or a variable, of a graph.
 
     op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its
-    results;
-    waits: nodes that run before it, for they draw random numbers, and so does it
+    results; waits: nodes that run before it, for they draw random numbers, and so does it
     """
 
     waits = ()
