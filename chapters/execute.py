@@ -216,7 +216,7 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
         old.unlink()
     bar = tqdm(total=len(code), desc=section.number, unit='cell', leave=False, file=sys.stderr,
                disable=None if progress is None else not progress)
-    sockets = tempfile.mkdtemp(prefix='d2l-')       # the kernel opens no port
+    sockets = tempfile.mkdtemp(prefix='d2l-')       # the kernel then opens no port
     client = _Client(nb, section, folder, echo, bar, devices, timeout=None,
                      kernel_name='python3', extra_arguments=KERNEL_OPTIONS,
                      config=Config({'KernelManager': {'transport': 'ipc', 'ip': f'{sockets}/k'}}),
@@ -236,7 +236,8 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
             raise CellFailed(f'{where}, listing {client.listing[index]} failed ({section.path}):\n'
                              + ANSI.sub('', '\n'.join(error.traceback))) from None
         if client.at is None:
-            atexit.unregister(client._cleanup_kernel)           # there is none, and it would say so
+            # the kernel has none, and would warn
+            atexit.unregister(client._cleanup_kernel)
             raise CellFailed(f'{where}: its process ended while it started ({section.path}): '
                              f'{type(err).__name__} {err}') from None
         if isinstance(err, DeadKernelError):

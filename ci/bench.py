@@ -43,14 +43,14 @@ from ci.networks import Array, floats, fresh, leaves, tokens, values  # noqa: E4
 
 REPO = pathlib.Path(__file__).parent.parent
 BUILD = REPO / 'build'
-LEAST = 0.2                 # seconds that a way is timed for, in each round
+LEAST = 0.2                 # seconds for which a mode is timed in each round
 ROUNDS = 9
-LEARNING_RATE = 1e-4        # small: the same minibatch is learned thousands of times
+LEARNING_RATE = 1e-4        # it is small, since the same minibatch is learned thousands of times
 SCALING_STEPS = 20
 TRAINING, INFERENCE = 'training', 'inference'
 EAGER, COMPILED, OPTIMIZED, STOCK = 'eager', 'compiled', 'optimized', 'stock'
 PYTORCH, INDUCTOR, ONNX = 'PyTorch', 'torch.compile', 'ONNX Runtime'
-WAYS = {                    # name -> the net and the loss, a function, run in this way
+WAYS = {                    # name -> a function that gives the net and the loss in this mode
     EAGER: lambda net, loss: (net, loss),
     COMPILED: lambda net, loss: (d2l.hybridize(net), loss),
     OPTIMIZED: lambda net, loss: (d2l.hybridize(net, optimize=True),
@@ -384,7 +384,8 @@ print(status('VmHWM') - before)
     if importlib.util.find_spec('torch'):
         runs[PYTORCH] = 'pytorch', ''
     found = {way: [] for way in runs}
-    for _ in range(min(rounds, 3)):                 # the same each time, within a few MB
+    # the results of several runs differ by a few MB only
+    for _ in range(min(rounds, 3)):
         for way, (module, arguments) in runs.items():
             found[way] += fresh_python(code.replace('{module}', module)
                                        .replace('{arguments}', arguments))
@@ -508,7 +509,7 @@ def main(argv=None):
                          disable=None):
         found = in_a_process(measure, workload, args.rounds)
         results.append((workload.network, workload.batch, found))
-        write(head, results, others)                # what is there if this run is ended
+        write(head, results, others)                # these files stay if this run is stopped
     for name in OTHERS:
         if name in wanted:
             others[name] = OTHERS[name](args.rounds)

@@ -24,7 +24,7 @@ from d2l.onnx import export
 from d2l.onnx.operators import OPERATORS
 
 TABLE = GOLDEN / 'CONVERTERS.md'
-# of the operators that graphs can hold may be without a converter
+# share of the operators that graphs can hold which may lack a converter
 MOST = 0.1
 EXAMPLES = 'tests.test_onnx', 'tests.test_onnx_operators'
 PYTHON = pathlib.Path(mxnet.__file__).parent

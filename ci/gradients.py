@@ -12,13 +12,14 @@ from ci import numbers, witness
 from ci.networks import fresh, leaves, structural
 from d2l.hybrid.block import CompiledBlock
 
-FIRST = 2               # where the first projection stands in a summary
+FIRST = 2               # index of the first projection in a summary
 KEYS = ('gradients', 'input gradients')
-STEPS = 1e-6, 1e-7, 1e-8    # of a value, relative to the root mean square of its array
-AGREE = 1e-4                # two derivatives, relative to the norm of the gradient
-# all gradients on their own where their number times that of the graph's values is less
+STEPS = 1e-6, 1e-7, 1e-8    # step of a value, relative to the root mean square of its array
+# largest difference of two derivatives, relative to the norm of the gradient
+AGREE = 1e-4
+# each gradient is a group of its own where their number times that of the graph's values is less
 WORK = 5e7
-FEWEST = 6              # groups at least
+FEWEST = 6              # smallest number of groups
 
 
 class Loss:

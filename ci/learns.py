@@ -20,7 +20,7 @@ from ci.outputs import printed_text
 
 LANGUAGE_MODELS = ('8.5', '8.6', '9.1', '9.2', '9.3')
 TRANSLATORS = ('9.7', '10.2', '10.3')
-PERPLEXITY = 2          # must fall below
+PERPLEXITY = 2          # each perplexity has to be below this
 CONTINUED = 0.5         # share of the next 20 characters, up to the first that is another
 TRANSLATED = 0.8        # share of the training sentences
 
@@ -151,7 +151,7 @@ def moments(points):
     return mean, np.dot((points - mean).T, points - mean) / len(points)
 
 (mean, cov), (made_mean, made_cov) = moments(data), moments(made)
-# half of what points that are all 0 are off by
+# half of the error of points that are all 0
 say('below', np.abs(made_mean - mean).max(), np.abs(mean).max() / 2, 'mean, off by at most')
 say('below', np.abs(made_cov - cov).max(), np.abs(cov).max() / 2, 'covariance, off by at most')
 ''',

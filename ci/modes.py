@@ -41,7 +41,7 @@ class Run:
 
     def __init__(self, network, ctx, folder):
         self.network, self.ctx, self.nets = network, ctx, {}
-        self.path = os.path.join(folder, 'net')     # where it is exported to
+        self.path = os.path.join(folder, 'net')     # the path of the export
 
     def prepared(self):
         """Return a new net, filled, and its inputs."""
@@ -128,7 +128,8 @@ def stock(run):
     net, inputs = run.prepared()
     if not is_hybrid(net):
         raise Skip("not a HybridBlock: Gluon's hybridize leaves it eager")
-    with warnings.catch_warnings():             # it would rather have HybridSequential
+    # it warns that HybridSequential would suit it better
+    with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)
         net.hybridize()
     return predicted(run, 'stock', net, inputs)

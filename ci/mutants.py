@@ -16,8 +16,10 @@ from ci import numbers, stored
 from ci.modes import MODES, prepared
 from ci.regress import CANNOT_CHECK, select
 
-ROUNDING = 8 * float(onp.finfo('float32').eps)      # of an array's norm: what is no change
-ZERO_BY = 0.01      # of the network's largest gradient: so large becomes one that is stored as zero
+# relative to the norm of an array: a smaller change is rounding
+ROUNDING = 8 * float(onp.finfo('float32').eps)
+# relative to the largest gradient: the size that a gradient stored as zero is given
+ZERO_BY = 0.01
 
 
 def _transposed(array):

@@ -66,7 +66,8 @@ class Network:
     listing: int                # names are taken as they stand after this listing
     net: str                    # what is tested, an expression over the section's names
     inputs: tuple               # Arrays, nested in tuples and lists as the network takes them
-    draw: int = 0               # which drawing of them: one where no ReLU is within rounding of 0
+    # seed of the inputs: one for which no ReLU lies within rounding of 0
+    draw: int = 0
     inside: str = ''            # a function of that listing in whose body the network is built
     given: tuple = ()           # (name, source) pairs that stand for data or arguments
     arrays: str = ''            # a function network's parameters: global names, or 'model.params'
@@ -77,7 +78,7 @@ class Network:
     no_witness: str = ''        # why neither ONNX Runtime nor NumPy computes it
     no_gradients: str = ''      # why NumPy does not witness its gradients
     predict_only: str = ''      # why it cannot be trained as it is written
-    cpu_only: str = ''          # why it cannot be on a GPU as it is written
+    cpu_only: str = ''          # why it cannot run on a GPU as it is written
 
     @functools.cached_property
     def nodes(self):

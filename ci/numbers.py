@@ -14,9 +14,11 @@ from mxnet.gluon import nn
 
 from ci.networks import fresh, leaves, structural
 
-MOST_VALUES = 512                   # of one output: of a larger one, at so many positions
-PROJECTIONS = 8                     # of one array, on vectors of +1 and -1
-BLOCK = 2 ** PROJECTIONS            # as many neighbours differ in the signs of their projections
+# values that are stored of one output; of a larger one, at so many positions
+MOST_VALUES = 512
+PROJECTIONS = 8                     # projections of one array, on vectors of +1 and -1
+# so many neighbouring elements differ in the signs of their projections
+BLOCK = 2 ** PROJECTIONS
 LOSS_SCALE = 'loss_scale'           # mean absolute term of the loss: what its error is measured by
 # entries that are summaries -> the entry that has the names of their arrays
 SUMMARIES = {'gradients': 'gradient names', 'input gradients': None,

@@ -22,7 +22,7 @@ OTHERS = (painter.cat, painter.dog, painter.horse, painter.deer, painter.bird, p
           painter.aeroplane, painter.car, painter.truck, painter.boat, painter.pikachu)
 # class -> how it is drawn; 13.2 knows the hot dog by this number
 THINGS = {713: FOOD[0], **dict(enumerate(FOOD[1:] + OTHERS))}
-CHANNELS = [8, 8, 16, 32, 64]           # of ResNet-18's 64, 64, 128, 256 and 512
+CHANNELS = [8, 8, 16, 32, 64]           # channels, of the 64, 64, 128, 256 and 512 of ResNet-18
 
 SEED, STEPS, BATCH, RATE = 18, 1500, 32, 2e-3
 SIDE, DRAWN = 160, (80, 240)            # pixels; drawn smaller, a picture is blurred
@@ -37,7 +37,7 @@ def picture(dice, draw):
     c.blots(dice, 8, [dice.colour(DARK, LIGHT) for _ in range(4)])
     width, height = [side * dice.between(35, 110) // 100 for _ in 'xy']
     height = min(max(height, width * 2 // 3), width * 3 // 2)
-    # up to a quarter of it lies outside
+    # up to a quarter of the thing lies outside of the picture
     at = [dice.between(min(-s // 4, side - s), max(side - 3 * s // 4, 0)) for s in (width, height)]
     c.place((*at, width, height), dice.between(0, 1))
     if draw in FOOD:

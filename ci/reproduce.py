@@ -32,11 +32,11 @@ from ci import outputs
 
 HERE = pathlib.Path(__file__).parent / 'golden'
 RUNS, TABLE = HERE / 'reproduced.json', HERE / 'REPRODUCED.md'
-# what is known of a difference, which is then no failure
+# differences whose cause is known, and which are no failures
 KNOWN = {('3.6', 14): ' (of random parameters, before any training; near 0.1 is as it should be)',
          ('17.1', 5): ' (NumPy finds the same as here, in double precision)'}
-SPREADS = 4                         # standard deviations that the book may be off
-FEWEST = 3                          # runs that make a spread
+SPREADS = 4                         # standard deviations by which the book may differ from the mean
+FEWEST = 3                          # runs that are needed for a verdict
 AGREED = 'the same', 'agrees', 'on its axis'      # verdicts
 FAILS, CANNOT_RUN = 1, 2
 

@@ -33,10 +33,10 @@ NEED_ONEDNN = {'gluoncv_ssd_512_resnet50_v1_voc':
                'pixels'}
 MEASURED = ('eager', 'compiled', 'training', 'compiled training', 'optimized',
             'optimized training')
-# ten times as much passes, and a parameter changed by 1 % must not
+# largest spread on a GPU: ten times it passes, and a parameter changed by 1 % must not
 GPU_LIMIT = 1e-3
-LIMIT = 2.5e-3      # of the CPU: half of what passes at most (ci.stored.CEILING)
-SEEDS = range(len(VARIATIONS))      # of what moves Parameters
+LIMIT = 2.5e-3      # largest spread on the CPU: ten times it is half of ci.stored.CEILING
+SEEDS = range(len(VARIATIONS))      # seeds by which Parameters are moved
 
 
 def moved(network, ctx, seed):

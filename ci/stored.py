@@ -13,16 +13,17 @@ from ci.networks import GLUONCV, NETWORKS
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 TOLERANCES = pathlib.Path(__file__).parent / 'tolerances.json'
 ROWS = NETWORKS + GLUONCV
-FLOOR = 8 * float(onp.finfo('float32').eps)     # no tolerance below: eight units in the last place
-CEILING = 5e-3                                  # and none above: 1 % is to be seen
+# the smallest tolerance: eight units in the last place
+FLOOR = 8 * float(onp.finfo('float32').eps)
+CEILING = 5e-3                                  # the largest: a change by 1 % has to be noticed
 EVIDENCE = 'witness '                        # what NumPy says of gradients: ci/gradients.py
-# float32 against float64; ten times the largest of all
+# float32 against float64: ten times the largest error
 GRADIENTS_BAR = 1e-3
 STORED = ('eager', 'training')    # the modes whose records are stored
 WITNESSES = {
     # mode -> (name, largest error that passes)
-    'onnx': ('ONNX Runtime', 1e-5),             # largest of all: finetune, 2.7e-6
-    # adds up in double precision: ten times the largest of all, alexnet's 1.1e-6 (sums of 6,400)
+    'onnx': ('ONNX Runtime', 1e-5),             # the largest error is that of finetune, 2.7e-6
+    # it adds up in double precision; ten times the largest error, alexnet's 1.1e-6 (sums of 6,400)
     'witness': ('NumPy', 1.1e-5)}
 
 

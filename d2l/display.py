@@ -17,7 +17,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats as _set_formats
 
-LIVE_SECONDS = 1                # between two pictures of a curve that grows
+LIVE_SECONDS = 1                # seconds between two writes of a curve that grows
 _files, _written = {}, {}       # figure -> its path; and when it was last written
 _watching = False
 
@@ -61,7 +61,7 @@ def flush(close=False):
                 _write(figure)
             if close:
                 plt.close(figure)
-    for figure in list(_files):         # closed ones, on which somebody drew
+    for figure in list(_files):         # figures that were closed, on which somebody drew
         if figure.stale and not plt.fignum_exists(figure.number):
             _write(figure)
 

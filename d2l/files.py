@@ -12,7 +12,7 @@ import shutil
 import tempfile
 
 PREFIX = '.d2l-new-'
-OURS = re.compile(re.escape(PREFIX) + '[a-z0-9_]{8}')     # what mkdtemp makes of it: nobody else's
+OURS = re.compile(re.escape(PREFIX) + '[a-z0-9_]{8}')      # as mkdtemp completes the name
 
 
 @contextlib.contextmanager
@@ -67,7 +67,8 @@ def _locked(folder):
         new = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
         try:
             lock = _lock(new)
-        except BlockingIOError:         # of a process that takes it for abandoned
+        # another process, which takes it for abandoned, has the lock
+        except BlockingIOError:
             continue
         if lock is not None:
             return new, lock

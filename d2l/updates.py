@@ -39,7 +39,7 @@ def _adam(adam, lr, wd, count):
 
 
 OPERATORS = {optimizer.SGD: _sgd, optimizer.Adam: _adam}
-# what an operator takes where nothing is said: a text less to parse
+# defaults of the operators: an attribute that is left out need not be parsed
 DEFAULTS = {'wd': 0.0, 'momentum': 0.0, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-8}
 
 
@@ -57,7 +57,8 @@ class Update:
 
     def __init__(self, weight, grad, state):
         states = state if isinstance(state, tuple) else () if state is None else (state,)
-        self._arrays = weight, grad, *states                # kept, that their handles live
+        # these are kept so that their handles stay valid
+        self._arrays = weight, grad, *states
         self.weight, self.grad, self.state = weight.handle, grad.handle, state
         self._inputs = (NDArrayHandle * len(self._arrays))(*[a.handle for a in self._arrays])
         self._outputs = ctypes.byref(ctypes.cast(self._inputs, ctypes.POINTER(NDArrayHandle)))

@@ -72,7 +72,7 @@ def from_gluoncv(name: str, **kwargs) -> gluon.Block:
         raise ValueError(f'Gluon-CV has no network {name!r}; the nearest of its {len(known)}: '
                          f"{', '.join(near)}")
     with warnings.catch_warnings(), np_array(False), np_shape(False):
-        warnings.simplefilter('ignore')             # what it calls, it names old
+        warnings.simplefilter('ignore')             # it warns of old versions of what it calls
         return OlderBlock(model_zoo.get_model(name, **kwargs))
 
 
@@ -96,7 +96,7 @@ class OlderBlock(gluon.Block):
         self.net = net
         for training in False, True:
             self._graph(training)
-        self._renew()                               # pretrained ones
+        self._renew()                               # pretrained parameters are there already
 
     def __getattr__(self, name):
         if name == 'net':
@@ -107,7 +107,7 @@ class OlderBlock(gluon.Block):
     def __setattr__(self, name, value):
         net = vars(self).get('_children', {}).get('net')
         if hasattr(net, name) and not hasattr(gluon.Block, name) and name not in vars(self):
-            setattr(net, name, value)               # what it has, it is to obey
+            setattr(net, name, value)               # a setting of the network
         else:
             super().__setattr__(name, value)
 
@@ -128,7 +128,7 @@ class OlderBlock(gluon.Block):
         network."""
         found, blocks = [], [self.net]
         for block in blocks:
-            if isinstance(block, gluon.SymbolBlock):            # a graph, which obeys no setting
+            if isinstance(block, gluon.SymbolBlock):            # settings mean nothing to a graph
                 continue
             for name, value in object.__getattribute__(block, '__dict__').items():
                 if _is_plain(value):
@@ -183,7 +183,7 @@ class OlderBlock(gluon.Block):
         with np_array(False), np_shape(False), autograd._RecordingStateScope(training, training):
             try:
                 structure = take(self.net(mxnet.sym.var(INPUT)))
-            except Exception as error:              # it wants targets, or cannot at all
+            except Exception as error:              # it wants targets, or gives no graph at all
                 return error
         symbol = mxnet.sym.Group(heads)
         return symbol, json.loads(symbol.tojson()), structure

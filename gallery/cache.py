@@ -87,7 +87,7 @@ def _run(number, quick, fingerprint):
                         folder=_kept(section).parent)
     except (CellFailed, QuickError, DevicesMissing) as err:
         return str(err)
-    except KeyboardInterrupt:       # or SIGTERM; the kernel has ended. An executor would go on
+    except KeyboardInterrupt:       # or SIGTERM: the kernel has ended, and an executor would go on
         os._exit(128 + signal.SIGINT)
     nb.metadata['d2l']['key'] = fingerprint
     nbformat.write(nb, _kept(section))
@@ -99,7 +99,7 @@ def _end_with_parent():
     started it is gone, however that ended."""
     def watch():
         multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-        while True:         # while a kernel starts, it is not heard
+        while True:         # a signal is not heard while a kernel starts
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(1)
     threading.Thread(target=watch, daemon=True).start()

@@ -18,7 +18,7 @@ myst_heading_anchors = 3
 suppress_warnings = ['myst.header']         # a section may go from its title to ### at once
 default_role = 'code'
 autodoc_preserve_defaults = True            # ctx=d2l.try_gpu(), not the device that was found
-autodoc_inherit_docstrings = False          # not Gluon's words on every forward
+autodoc_inherit_docstrings = False          # else every forward had the docstring of Gluon's
 
 html_theme = 'furo'
 html_static_path = ['gallery.css']

@@ -11,7 +11,7 @@ from d2l import files
 # bytes of a long name or a pax header, which tarfile holds in memory
 LONGEST_HEADER = 2 ** 20
 OF_THE_NEXT = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
-               tarfile.SOLARIS_XHDTYPE)         # members that speak of the next one
+               tarfile.SOLARIS_XHDTYPE)         # members that describe the next one
 
 
 class ArchiveError(ValueError):
@@ -127,7 +127,8 @@ def extract(fname, folder):
         raise ArchiveError(f'cannot extract {fname} into {os.path.abspath(folder)}: {err}') from err
     except ArchiveError:
         raise
-    except Exception as err:            # of Python's readers, for a file made to break them, any
+    # Python's readers raise any error for a file that was made to break them
+    except Exception as err:
         raise _damaged(fname, err) from err
 
 

@@ -9,7 +9,8 @@ import os
 import zlib
 
 FOLDER = '/usr/share/datasets/fashion-mnist'        # where Debian's package puts them
-VARIABLE = 'D2L_DATA_FOLDER'                        # another folder that has them
+# the variable that names another folder with them
+VARIABLE = 'D2L_DATA_FOLDER'
 CHUNK = 2**20
 MOST = 2**26                                        # bytes that are decompressed, 64 MiB
 

@@ -17,13 +17,14 @@ from d2l.data import contents, samples
 
 DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
 SOURCES = ('real', 'sample')
-used = []                           # those that this process has asked for data, in order
+used = []                           # the SOURCES that this process has asked for data, in order
 RETRY_WAIT = 1                      # seconds between two attempts
 TIMEOUT = 30                        # seconds without an answer
-PATIENCE = 60                       # seconds for a CHUNK
-TRY_AGAIN = (408, 429)              # HTTP errors below 500 that may pass
+PATIENCE = 60                       # seconds in which a CHUNK has to arrive
+TRY_AGAIN = (408, 429)              # HTTP errors below 500 after which another attempt may succeed
 CHUNK = 2**13                       # bytes read at a time
-BAR_SECONDS = 10                    # between two lines of progress where there is no terminal
+# seconds between two lines of progress where there is no terminal
+BAR_SECONDS = 10
 _gluons_download, _testers_download = gluon.utils.download, test_utils.download
 _gluons_model_file = model_store.get_model_file
 NOTICE = 'd2l: sample data, synthetic stand-ins for the real data sets (D2L_DATA=sample)'
@@ -168,7 +169,7 @@ def _fetch(url, path, sha1, retries, verify_ssl):
             if not isinstance(err, requests.exceptions.RequestException):
                 raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
             raise FetchError(f'cannot fetch {source}: {err}. {cure}') from err
-        # of the HTTP libraries, for an answer made to break them, any
+        # the HTTP libraries raise any error for an answer that was made to break them
         except Exception as err:
             raise FetchError(f'cannot fetch {source}: what came is no answer of HTTP '
                              f'({type(err).__name__}: {err}). {cure}') from err

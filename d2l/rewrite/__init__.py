@@ -8,8 +8,8 @@ to what takes its place, or None. Sums are added up in another order: last digit
 from . import channels, loops, rules
 from .graph import Graph
 
-PASSES = 50         # a rule leaves less to do for the next: far fewer are needed
-ROOM = 20           # new operators for each of the graph's that the rules may make: far fewer, too
+PASSES = 50         # walks over the graph for each table of rules: far fewer are needed
+ROOM = 20           # new operators that the rules may add per operator of the graph: far fewer, too
 TABLES = loops.RULES, rules.RULES, channels.RULES
 
 

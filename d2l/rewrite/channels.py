@@ -8,7 +8,7 @@ from .rules import rule_table
 RULES, rule = rule_table()
 # oneDNN 2.4 computes convolutions in blocks where the channels are a multiple of these
 CHANNEL_BLOCK = 8
-CHANNEL_BLOCK_IN_TRAINING = 16      # of the gradients, too
+CHANNEL_BLOCK_IN_TRAINING = 16      # and of these it computes the gradients so
 
 
 def plain(node):
@@ -31,7 +31,7 @@ def feeding(graph, node):
         if plain(source):
             return source, chain
         if source.op not in ('Activation', 'Pooling') or not channels_first(source):
-            break                       # each channel for itself
+            break                       # these two keep channels apart
         chain.insert(0, source)
         value = source.inputs[0]
     return None, None

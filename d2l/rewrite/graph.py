@@ -10,7 +10,8 @@ import mxnet
 import numpy
 
 VARIABLE = 'null'
-NUMBERS = itertools.count()         # of new nodes: MXNet goes by names
+# numbers in the names of new nodes, which MXNet tells apart by name
+NUMBERS = itertools.count()
 
 
 class Node:

@@ -174,7 +174,8 @@ def layer_norm(graph, node):
     slow sums. x / sqrt(mean(x ** 2) + eps) = sqrt(n) x / sqrt(sum(x ** 2) + n eps)."""
     whole = node.shapes[0]
     if not graph.training or node.attr('axis', -1) not in (-1, len(whole) - 1) or any(
-            value[1] for value in graph.users if value[0] is node):     # mean or deviation is used
+            # its mean or its deviation is used
+            value[1] for value in graph.users if value[0] is node):
         return None
     n = whole[-1]
     rows, eps = math.prod(whole) // n, float(node.attr('eps', 1e-5))
