@@ -31,7 +31,7 @@ def feeding(graph, node):
         if plain(source):
             return source, chain
         if source.op not in ('Activation', 'Pooling') or not channels_first(source):
-            break                       # these two keep channels apart
+            break                       # any other may mix channels
         chain.insert(0, source)
         value = source.inputs[0]
     return None, None
