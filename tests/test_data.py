@@ -140,7 +140,7 @@ def nobody(monkeypatch):
 
 @pytest.mark.parametrize('new, old', [(fetch.download_file, fetch._gluons_download),
                                       (fetch.download_file_for_tests, fetch._testers_download)])
-def test_the_door_takes_what_mxnets_fetcher_takes(new, old):
+def test_they_take_what_mxnets_fetchers_take(new, old):
     assert inspect.signature(new) == inspect.signature(old)
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from typing import Optional
 
 from mxnet import gluon, test_utils
 from mxnet.contrib.text.embedding import FastText, GloVe
@@ -35,9 +34,7 @@ class FetchError(OSError):
     """A file cannot be had. The message names the URL, the SHA-1 and the ways out."""
 
 
-def download_file(url: str, path: Optional[str] = None, overwrite: bool = False,
-                  sha1_hash: Optional[str] = None, retries: int = 5,
-                  verify_ssl: bool = True) -> str:
+def download_file(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=True):
     """Return the path of the file at url; takes and returns what `gluon.utils.download` does.
 
     path: a file, a folder for it, or None for the working folder. A file that is there is used
