@@ -1144,8 +1144,7 @@ def test_guarded(name, train):
     assert same(eager, compiled)
 
 
-# ------------------------------------------------------------------ refused: a TraceError that says
-# why
+# -------------------------------------------------------------- refused: a TraceError that says why
 
 REFUSED = {         # before, in __init__, in forward, what the message says, the line it shows
     'os.path.exists': ('', '', 'return X * os.path.exists("/")', 'looks at files',
