@@ -69,6 +69,7 @@ import sys, threading
 import d2l
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
+from tests.support import in_threads
 npx.set_np()
 net = nn.HybridSequential()
 for _ in range(12):
