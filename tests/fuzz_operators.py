@@ -39,6 +39,8 @@ def text(kind, draw):
         return draw.choice(('True', 'False', '0', '1'))
     if kind.startswith(('float', 'double', 'real')):
         return draw.choice(FLOATS)
+    if kind.startswith(','):                # MXNet does not say of what kind it is
+        return draw.choice(STRINGS + ['L', 'U', '(0.1, 0.9)', '(nan, inf)', '(2, 3)', '()', str(number())])
     if kind.startswith('string') or not kind:
         return draw.choice(STRINGS)
     if 'tuple of <Shape' in kind:

@@ -52,6 +52,34 @@ def exported(function, tmp_path):
     return d2l.load_exported(str(tmp_path / 'net'))
 
 
+def square(m, x):
+    """A matrix that is its own transpose where it is read so, with real eigenvalues apart."""
+    return m.matmul(x, m.swapaxes(x, 0, 1)) + x[:, :2] * 0.1
+
+
+def polynomial(m):
+    return m.ones((3,), dtype='float64') + m.arange(3, dtype='float64')
+
+
+def shares(m):
+    return m.ones((2,), dtype='float64') * 30 + m.arange(2, dtype='float64') * 40
+
+
+def method(m):
+    """NumPy's newer name of an argument."""
+    return 'method' if m is onp else 'interpolation'
+
+
+def powers(m, made):
+    """Of eigenvalues and vectors, what has no order or sign that is by chance."""
+    values, vectors = made[0], made[1]
+    return (vectors ** 2 * m.expand_dims(values, 0)).sum(axis=1)
+
+
+def sum_of_squares(values):
+    return (values ** 3).sum()
+
+
 FORMS = eager, compiled, gluons, exported
 FUNCTIONS = {
     'where(c, x, 0)': lambda m, x: m.where(x > 0, x * x, 0),
@@ -63,6 +91,30 @@ FUNCTIONS = {
     'var': lambda m, x: m.var(x, axis=1), 'var of all': lambda m, x: m.var(x) * x,
     'std': lambda m, x: m.std(x, axis=0, keepdims=True), 'std, ddof': lambda m, x: m.std(x, axis=1, ddof=1),
     'rot90': lambda m, x: m.rot90(x) * 2, 'rot90, back': lambda m, x: m.rot90(x, -1) * 2,
+    'atleast_1d': lambda m, x: m.atleast_1d(x * 2), 'atleast_2d': lambda m, x: m.atleast_2d(x * 2),
+    'atleast_2d of a vector': lambda m, x: m.atleast_2d(x.reshape((-1,)) * 2),
+    'atleast_2d of a number': lambda m, x: m.atleast_2d(x.sum() * 2),
+    'atleast_3d': lambda m, x: m.atleast_3d(x * 2), 'polyval': lambda m, x: m.polyval(polynomial(m), x),
+    'einsum, diagonal': lambda m, x: m.einsum('ii->i', square(m, x)),
+    'einsum, trace': lambda m, x: m.einsum('ii', square(m, x)),
+    'einsum, rows': lambda m, x: m.einsum('iij,jk', m.stack([x, x * x]), m.swapaxes(x, 0, 1)),
+    'einsum, ellipsis': lambda m, x: m.einsum('...ii->...i', m.stack([square(m, x), x[:, :2]])),
+    **{f'percentile, {how}': lambda m, x, how=how: m.percentile(x, 30, axis=1, **{method(m): how})
+       for how in ('linear', 'lower', 'higher', 'midpoint', 'nearest')},
+    'percentile of all': lambda m, x: m.percentile(x, 30) * 2,
+    'percentiles': lambda m, x: m.percentile(x, shares(m), axis=1),
+    'percentiles of all': lambda m, x: m.percentile(x, shares(m)),
+    'quantile, kept': lambda m, x: m.quantile(x, 0.3, axis=0, keepdims=True),
+    **{f'norm, {ord}': lambda m, x, ord=ord: m.linalg.norm(x, ord=ord, axis=(0, 1)) * 2
+       for ord in (1, -1, 2, -2)},
+    'norm, kept': lambda m, x: m.linalg.norm(x, ord=1, axis=(0, 1), keepdims=True) * 2,
+    'norms': lambda m, x: m.linalg.norm(m.stack([x, x * x]), ord=2, axis=(1, 2)) * 2,
+    'eigvalsh': lambda m, x: m.linalg.eigvalsh(square(m, x)),
+    'eigvalsh, upper': lambda m, x: m.linalg.eigvalsh(square(m, x), UPLO='U'),
+    'eigh': lambda m, x: powers(m, m.linalg.eigh(square(m, x))),
+    'eigvals': lambda m, x: sum_of_squares(m.linalg.eigvals(square(m, x))),
+    'eig': lambda m, x: powers(m, m.linalg.eig(square(m, x))),
+    'pinv': lambda m, x: m.linalg.pinv(x), 'pinv of a column': lambda m, x: m.linalg.pinv(x[:, :1]),
     'rot90, twice': lambda m, x: m.rot90(x, 2, (1, 0)) * 2,
 }
 
@@ -233,6 +285,87 @@ def test_choice_of_too_many():
         np.random.choice(3, 5, replace=False)
     with pytest.raises(ValueError, match='5 of 3 cannot be drawn without replacement'):
         np.random.choice(3, 5, replace=False, p=np.array([0.3, 0.3, 0.4]))
+
+
+@pytest.mark.parametrize('p', [[0, 0.5, 0, 0.5], [0.5, 0.5, float('nan'), 0.5], [-0.5, 1, 0.5, 0]], ids=str)
+def test_choice_draws_no_element_of_weight_zero(p):
+    with pytest.raises(ValueError, match=f'3 of 4 cannot be drawn .*: p has {sum(x > 0 for x in p)} weights'):
+        np.random.choice(4, 3, replace=False, p=np.array(p))
+    if p[0] == 0:
+        draws = [tuple(np.random.choice(4, 2, replace=False, p=np.array(p)).tolist()) for _ in range(50)]
+        assert set(draws) == {(1, 3), (3, 1)}
+
+
+def test_choice_with_weights_is_as_numpys():
+    """Each order as often as drawing one after another gives, within five standard deviations."""
+    mxnet.random.seed(0)
+    p, draws, count = [0.6, 0.25, 0.15], 3000, collections.Counter()
+    for _ in range(draws):
+        count[tuple(np.random.choice(3, 2, replace=False, p=np.array(p)).tolist())] += 1
+    for i, first in enumerate(p):
+        for j, second in enumerate(p):
+            wanted = draws * first * second / (1 - first) * (i != j)
+            assert abs(count[i, j] - wanted) <= 5 * wanted ** 0.5
+
+
+# functions of an array of parameters -> of the numbers that they drew and their parameters: the slope
+DRAWN = {
+    'uniform, low': (lambda a: np.random.uniform(a, 3.), lambda y, a: (3 - y) / (3 - a)),
+    'uniform, high': (lambda a: np.random.uniform(-1., a), lambda y, a: (y + 1) / (a + 1)),
+    'uniform, both': (lambda a: np.random.uniform(a, a * 3), lambda y, a: y / a),
+    'power': (lambda a: np.random.power(a), lambda y, a: -y * onp.log(y) / a),
+    'gamma, scale': (lambda a: np.random.gamma(2., a), lambda y, a: y / a),
+}
+
+
+@pytest.mark.parametrize('form', ['eager', 'compiled'])
+@pytest.mark.parametrize('name', DRAWN)
+def test_gradient_of_what_is_drawn(name, form):
+    function, slope = DRAWN[name]
+    function = d2l.compile(function) if form == 'compiled' else function
+    a = np.array([0.5, 1.0, 2.0])
+    a.attach_grad()
+    with autograd.record():
+        y = function(a)
+        l = (y * np.array([1., 2., 3.])).sum()
+    l.backward()
+    assert onp.allclose(a.grad.asnumpy(), slope(y.asnumpy(), a.asnumpy()) * [1, 2, 3], rtol=1e-4)
+
+
+@pytest.mark.parametrize('draw', [lambda a: np.random.gamma(a, 1.), lambda a: np.random.chisquare(a),
+                                  lambda a: np.random.beta(a, 2.)])
+def test_gradient_of_a_shape_is_refused(draw):
+    a = np.array([0.5, 1.0])
+    a.attach_grad()
+    with autograd.record(), pytest.raises(NotImplementedError, match='no gradient of their shape: give'):
+        draw(a)
+    with autograd.record():
+        assert draw(a.detach()).shape == (2,)
+
+
+@pytest.mark.parametrize('x', [[3., 1., 3., 2.], [[1., 2.], [1., 2.], [0., 5.]]], ids=['vector', 'matrix'])
+def test_gradient_of_unique(x):
+    """It goes to the first of those that are equal."""
+    x, axis = np.array(x), None if len(x) == 4 else 0
+    x.attach_grad()
+    with autograd.record():
+        found, at, counts = np.unique(x, return_index=True, return_counts=True, axis=axis)
+        weights = np.arange(1, len(found) + 1).reshape(-1, *[1] * (x.ndim - 1))
+        (found * weights).sum().backward()
+    wanted = onp.unique(x.asnumpy(), return_index=True, return_counts=True, axis=axis)
+    assert all((a.asnumpy() == b).all() for a, b in zip((found, at, counts), wanted))
+    slope = onp.zeros(x.shape)
+    slope[wanted[1]] = weights.asnumpy()
+    assert (x.grad.asnumpy() == slope).all()
+
+
+def test_values_that_are_not_finite_stay():
+    x = np.array([-onp.inf, 1., 2., onp.inf])
+    x.attach_grad()
+    wanted = [np.percentile(x, q).item() for q in (0, 40, 60)]
+    with autograd.record():
+        found = [np.percentile(x, q).item() for q in (0, 40, 60)]
+    assert found == wanted and wanted[0] == -onp.inf
 
 
 def test_where_without_np_semantics():

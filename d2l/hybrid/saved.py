@@ -337,6 +337,8 @@ def _fits(key, kind, text):
         return key not in NEVER_NONE and ('None' in kind or not kind)
     if key == 'dtype' and not kind:         # CenterNet gives zeros_like one, which MXNet leaves
         return text in [dtype.name for dtype in DTYPES.values()]
+    if key == 'UPLO':                       # of eigh, whose kind MXNet leaves open
+        return text in ('L', 'U')
     if kind.startswith('string'):
         return text.isprintable()
     if kind.startswith(('float', 'double')):
@@ -352,7 +354,7 @@ def _fits(key, kind, text):
         return False
     if key in SLICES:
         numbers = [n for n in numbers if n is not None]
-    real = () if kind and 'tuple of <' not in kind else (float, bool, str)
+    real = () if kind[:1] not in ('', ',') and 'tuple of <' not in kind else (float, bool, str)
     return (all(type(n) in (int, *real) for n in numbers) and all(
         abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
                                    or n == 0 and key == 'step' or n > MOST and key in COUNTS)
