@@ -451,6 +451,39 @@ def _repair_choice():
     random.choice = choice
 
 
+# ---- what is made of the gamma distribution
+def _repair_of_gamma():
+    """MXNet takes the rate of the gamma distribution for its scale in chisquare. Of beta(a, b) it draws
+    as many of each of two numbers as a and b are long, and combines them."""
+    from mxnet import ndarray, symbol
+
+    for namespace in ndarray, symbol:
+        random = namespace.numpy.random
+        random.chisquare = _chisquare(random, random.chisquare)
+        random.beta = _beta(namespace.numpy, random.beta)
+
+
+def _beta(of, original):
+    @functools.wraps(original)
+    def beta(a, b, size=None, dtype=None, ctx=None):
+        if size is None or size == ():
+            arrays = [x for x in (a, b) if hasattr(x, 'reshape')]
+            if len(arrays) == 2:
+                a, b = a + of.zeros_like(b), b + of.zeros_like(a)
+            elif arrays:
+                a, b = (x if hasattr(x, 'reshape') else of.full_like(arrays[0], x) for x in (a, b))
+        return original(a, b, size, dtype, ctx)
+    return beta
+
+
+def _chisquare(module, original):
+    @functools.wraps(original)
+    def chisquare(df, size=None, dtype=None, ctx=None):
+        return module.gamma(df / 2, 2.0, size=None if size == () else size, dtype=dtype or 'float32',
+                            ctx=ctx)
+    return chisquare
+
+
 # ---- several threads
 class Turn:
     """Lets one thread at a time hand to MXNet's engine what writes into arrays that threads share.
@@ -782,6 +815,8 @@ AFTER = [
            'multiplied by what comes from above twice'),
     Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
            '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
+    Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it should, and '
+           'one number for all where `a` or `b` is one'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '
            'where k is n, and else few of the possible orders; and with `p` elements of weight 0 where others '
            'are too few, which is an error here'),

@@ -332,6 +332,23 @@ def test_gradient_of_what_is_drawn(name, form):
     assert onp.allclose(a.grad.asnumpy(), slope(y.asnumpy(), a.asnumpy()) * [1, 2, 3], rtol=1e-4)
 
 
+@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's"])
+@pytest.mark.parametrize('draw, mean, std', [
+    (lambda m, a: m.random.chisquare(a), 2, 2), (lambda m, a: m.random.chisquare(2., size=(4000,)) + 0 * a, 2, 2),
+    (lambda m, a: m.random.beta(a, 2.), 1 / 2, 0.05 ** 0.5), (lambda m, a: m.random.beta(2., a), 1 / 2, 0.05 ** 0.5),
+    (lambda m, a: m.random.beta(a.reshape((2, -1)), a[:2000]), 1 / 2, 0.05 ** 0.5),
+    (lambda m, a: m.random.gamma(a, 1.), 2, 2 ** 0.5)])
+def test_what_is_made_of_gamma(draw, mean, std, form):
+    """Mean and deviation, within four standard errors of a large sample, and no number for all."""
+    mxnet.random.seed(0)
+    a = np.full(4000, 2.)
+    y = (eager if form == 'eager' else compiled if form == 'compiled' else gluons)(draw, None)(a).asnumpy()
+    assert abs(y.mean() - mean) < 4 * std / 4000 ** 0.5
+    assert abs(y.std() - std) < 8 * std / 4000 ** 0.5
+    rows = y.reshape(2, -1)
+    assert abs(onp.corrcoef(rows)[0, 1]) < 4 / 2000 ** 0.5
+
+
 @pytest.mark.parametrize('draw', [lambda a: np.random.gamma(a, 1.), lambda a: np.random.chisquare(a),
                                   lambda a: np.random.beta(a, 2.)])
 def test_gradient_of_a_shape_is_refused(draw):

@@ -236,7 +236,8 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
                      for j, k, *_ in inputs[i]]
-            free = _FREED.get(node['op'], lambda *_: None)(node, node2, given[0], pairs)
+            free = _FREED.get(node['op'], lambda *_: None)(
+                node, node2, given[0] if given else None, pairs)
             if free is None or any(at[x][0] is None for x in free.get('axes', ())):
                 raise ValueError(f'{node["op"]} depends on the size, {node["attrs"]} is '
                                  f'{node2["attrs"]} for the other arguments: export each')
