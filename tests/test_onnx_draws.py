@@ -11,7 +11,7 @@ from mxnet.gluon import nn
 
 from ci import runtime
 from d2l import NoConverter, export_onnx
-from tests.test_hybrid import Plain, randn, ready
+from tests.test_hybrid import ready
 from tests.test_onnx_operators import older
 
 npx.set_np()
@@ -220,6 +220,27 @@ def test_pictures_of_bytes_are_refused(tmp_path):
     with pytest.raises(NoConverter, match='_image_random_contrast of uint8: make float32'):
         drawn(lambda X: older('_image_random_contrast', X.astype('uint8'), min_factor=0, max_factor=1),
               tmp_path, np.array(PICTURE))
+
+
+# what `ci.converters` tries of them: (function, shape)
+FREE, FIXED = {}, {
+    **{name: (function, (ROWS, 4)) for name, (function, _) in {**COUNTS, **DRAWS}.items()},
+    **{f'{name}, once each': (function, (4,)) for name, function in ORDERS.items()},
+    **{op: (lambda X, op=op, attrs=attrs: older(f'_image_{op}', X, **attrs), PICTURE.shape)
+       for op, attrs in {
+           **{f'random_{kind}': {'min_factor': 0.5, 'max_factor': 1.5}
+              for kind in ('brightness', 'contrast', 'saturation')},
+           'random_flip_left_right': {}, 'random_flip_top_bottom': {}, 'random_lighting': {},
+           'adjust_lighting': {'alpha': (0.1, 0.2, 0.3)}}.items()}}
+
+
+def test_adjusted_lighting(tmp_path):
+    def function(X):
+        return older('_image_adjust_lighting', X * 1, alpha=(0.1, -0.2, 0.3))
+    X = np.array(PICTURE)
+    assert abs(drawn(function, tmp_path, X)[0] - function(X).asnumpy()).max() < 1e-4
+    with pytest.raises(NoConverter, match='_image_adjust_lighting of 1 channels'):
+        drawn(function, tmp_path, X[..., :1])
 
 
 # ------------------------------------------------------------------ all of one file

@@ -251,8 +251,11 @@ operator('_image_random_flip_left_right')(_flipped(-2))
 operator('_image_random_flip_top_bottom')(_flipped(-3))
 
 
-def _picture(g, X, op):
-    """A Calculation for a picture, (H, W, C), of real numbers."""
+def _picture(g, X, op, channels=None):
+    """A Calculation for a picture, (H, W, C), of real numbers; channels: how many there must be, where
+    MXNet hands out what lies in memory else."""
+    if X.shape[-1] != (channels or X.shape[-1]):
+        raise NoConverter(f'{op} of {X.shape[-1]} channels')
     if X.dtype.kind != 'f':
         raise NoConverter(f'{op} of {X.dtype}: make float32 of it first')
     return Calculation(g, X.dtype)
@@ -296,13 +299,10 @@ COLOURS = np.array([[55.46 * -0.5675, 4.794 * 0.7192, 1.148 * 0.4009],
 
 @operator('_image_adjust_lighting')
 def adjust_lighting(g, X, *, alpha):
-    c = _picture(g, X, '_image_adjust_lighting')
-    return c.Add(X, COLOURS @ np.array(alpha)) if X.shape[-1] == 3 else X
+    return _picture(g, X, '_image_adjust_lighting', 3).Add(X, COLOURS @ np.array(alpha))
 
 
 @operator('_image_random_lighting')
 def random_lighting(g, X, *, alpha_std=0.05):
-    c = _picture(g, X, '_image_random_lighting')
-    if X.shape[-1] != 3:
-        return X
-    return c.Add(X, c.MatMul(np.array(COLOURS), c.Mul(alpha_std, c.normal(3))))
+    c = _picture(g, X, '_image_random_lighting', 3)
+    return c.Add(X, c.MatMul(COLOURS, c.Mul(alpha_std, c.normal(3))))
