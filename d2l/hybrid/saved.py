@@ -231,7 +231,7 @@ NEVER_NONE = {'use_length'}             # which MXNet says that they may be, and
 # gradients, with graphs inside, of sparse graphs, of sub-processes
 INTERNAL = re.compile('_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
                       'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
-                      '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays|_npi_tensorsolve')
+                      '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays')
 
 
 def read_symbol(data, name):
@@ -423,10 +423,22 @@ def _can_sum(attrs, a, b):
         a[x] == b[y] or -1 in (a[x], b[y]) for x, y in zip(*axes))
 
 
+def _can_solve(attrs, a, b):
+    """Whether a, with these axes last, has those of b first, and as many elements of both."""
+    axes = _numbers(attrs.get('a_axes', '()'))
+    if not all(-len(a) <= axis < len(a) for axis in axes) or len(b) > len(a):
+        return False
+    axes = [axis % len(a) for axis in axes]
+    a = [a[x] for x in range(len(a)) if x not in axes] + [a[x] for x in axes]
+    rest = a[len(b):]
+    return len(set(axes)) == len(axes) and 0 not in a and (
+        -1 in a or -1 in b or a[:len(b)] == [*b] and math.prod(b) == math.prod(rest))
+
+
 # operator -> whether its attributes and the shapes of its operands go together, which MXNet does not
 # ask: it takes axes for indices of memory, and divides by a length
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
-           'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0}
+           '_npi_tensorsolve': _can_solve, 'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0}
 
 
 def check_shapes(symbol, shapes, dtypes, name):
