@@ -1,5 +1,5 @@
 """Every effect that `import d2l` has on the rest of the process: BEFORE and AFTER MXNet is imported.
-D2L_PATCH=0 turns all of them off.
+D2L_PATCH=0 turns them off: all but the data sets' stand-ins, if D2L_DATA=sample asks for those.
 
 What follows is what d2l puts right in MXNet 1.9.1 itself, which computes these wrong without a word.
 Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize` compile, and for exports.
@@ -24,11 +24,13 @@ COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a 
 
 
 class Effect(typing.NamedTuple):
-    """An effect of `import d2l`: what it changes, why, and what turns it off beside D2L_PATCH=0."""
+    """An effect of `import d2l`: what it changes, why, what turns it off beside D2L_PATCH=0, and
+    whether something was asked for that nothing else does."""
     install: typing.Callable
     what: str
     why: str
     switch: str = ''
+    asked: typing.Callable = lambda: False
 
 
 def enabled():
@@ -40,9 +42,10 @@ def enabled():
 
 
 def install(effects):
-    """Install these effects, unless D2L_PATCH=0."""
-    if enabled():
-        for effect in effects:
+    """Install these effects; with D2L_PATCH=0 those alone that were asked for."""
+    all_of_them = enabled()
+    for effect in effects:
+        if all_of_them or effect.asked():
             effect.install()
 
 
@@ -791,7 +794,9 @@ def _copy_compiled():
 
 AFTER = [
     Effect(_fetch, 'how Gluon fetches data sets, word vectors and pretrained parameters',
-           'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins'),
+           'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins',
+           '`D2L_PATCH=0`, without `D2L_DATA=sample`',
+           lambda: os.environ.get('D2L_DATA') == 'sample'),
     Effect(_find_pictures, "`image.imread('../img/cat1.jpg')`", 'finds the pictures of the book that '
            'are shipped with it, where there is no such file, and says so'),
     Effect(_load_a_lone_layer, '`load_parameters` of a layer alone', 'MXNet cannot read what its '
