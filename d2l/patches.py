@@ -392,22 +392,11 @@ def _power(original, namespace, exponent, **rest):
 
 
 def _gamma(original, namespace, *arrays, shape=None, scale=None, **rest):
-    """Of the scale; that of the shape is in no closed form."""
+    """Of the scale; that of the shape is in no closed form, and stays 0."""
     value = original(*arrays, shape=shape, scale=scale, **rest)
-    if shape is None and _wants_slope(arrays[0]):
-        raise NotImplementedError('np.random.gamma, beta and chisquare have no gradient of their shape: '
-                                  'give them shape.detach()')
     if scale is not None:
         return value
     return _with_slope(namespace, value, _stop(value) * (arrays[-1] / _stop(arrays[-1])))
-
-
-def _wants_slope(array):
-    """Whether the tape knows an array outside of a trace, which puts all on the tape."""
-    from mxnet.symbol import Symbol
-
-    from d2l.hybrid import tape, trace
-    return not isinstance(array, Symbol) and not trace.tracing() and tape.recorded(array)
 
 
 _SLOPES = {         # name below mxnet.*.numpy._internal -> what computes the same, and its gradient
@@ -813,16 +802,17 @@ AFTER = [
            '`np.arctan2(1, x)`', 'MXNet\'s operators for a number give those of other functions'),
     Effect(_repair_var_and_std, 'the gradients of `np.var` and `np.std`', 'MXNet\'s are 0'),
     Effect(_repair_rot90, 'the gradient of `np.rot90`', 'MXNet\'s is turned the wrong way'),
-    Effect(_repair_slopes, 'the gradients of `np.atleast_1d`, `_2d` and `_3d`, `np.unique`, `np.percentile`, '
-           '`np.quantile`, `np.polyval`, `np.einsum` of a diagonal, and in `np.linalg` of `norm` of matrices, '
-           '`eig`, `eigh`, `eigvals`, `eigvalsh` and `pinv`; of `np.random.uniform`, `power` and the scale of '
-           '`gamma`', 'MXNet\'s are 0, what lies in memory, or '
-           'multiplied by what comes from above twice'),
+    Effect(_repair_slopes, 'the gradients of `np.atleast_1d`, `_2d` and `_3d`, `np.unique`, '
+           '`np.percentile`, `np.quantile`, `np.polyval`, `np.einsum` of a diagonal, and in `np.linalg` '
+           'of `norm` of matrices, `eig`, `eigh`, `eigvals`, `eigvalsh` and `pinv`; of '
+           '`np.random.uniform`, `power` and the scale of `gamma` (that of its shape stays 0, as in '
+           '`beta` and `chisquare`)', 'MXNet\'s are 0, what lies in memory, or multiplied by what comes '
+           'from above twice'),
     Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
            '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
-    Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it should, and '
-           'one number for all where `a` or `b` is one'),
+    Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it '
+           'should, and one number for all where `a` or `b` is one'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '
-           'where k is n, and else few of the possible orders; and with `p` elements of weight 0 where others '
-           'are too few, which is an error here'),
+           'where k is n, and else few of the possible orders; and with `p` elements of weight 0 where '
+           'others are too few, which is an error here'),
 ]

@@ -132,7 +132,8 @@ def faster(original):
         own._set_current_context(weight[0].context.device_id)
         own._update_count(index)
         for i, update, lr, wd in zip(index, updates, own._get_lrs(index), own._get_wds(index)):
-            rates = _number(lr, 'the learning rate'), _number(wd, 'the weight decay'), own._index_update_count[i]
+            rates = (_number(lr, 'the learning rate'), _number(wd, 'the weight decay'),
+                     own._index_update_count[i])
             if rates not in attributes:
                 attributes[rates] = _attributes(own, *rates)
             update(*attributes[rates])

@@ -22,8 +22,8 @@ NUMBERS = [0, -1, 1, 2, 3, 5, -2, -5, 7, 100, 4096, 2 ** 31 - 1, -2 ** 31, 10 **
 FLOATS = ['0', '-1', '0.5', '1', '1e30', '-1e30', 'nan', 'inf', '-inf', '1e-38']
 LENGTHS = [0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8]
 DTYPES = 'float32', 'float32', 'float32', 'float64', 'int32', 'int64', 'uint8', 'bool', 'float16'
-STRINGS = ['', 'x', 'ab,bc->ac', 'ij', '->', '((((', '%s%n', '(0)', '-1', 'a' * 5000, 'float32', 'valid', '[0]',
-           'kernel', '0,0', '[[0,0]]', '99999999999']
+STRINGS = ['', 'x', 'ab,bc->ac', 'ij', '->', '((((', '%s%n', '(0)', '-1', 'a' * 5000, 'float32', 'valid',
+           '[0]', 'kernel', '0,0', '[[0,0]]', '99999999999']
 
 
 def text(kind, draw):
@@ -48,7 +48,8 @@ def text(kind, draw):
     if kind.startswith(('Shape', 'tuple')):
         if draw.random() < .1:
             return str(number())
-        entries = [number() if draw.random() < .95 else None for _ in range(draw.choice((0, 1, 2, 2, 3, 4, 9)))]
+        entries = [number() if draw.random() < .95 else None
+                   for _ in range(draw.choice((0, 1, 2, 2, 3, 4, 9)))]
         return str(tuple(entries) if draw.random() < .9 else entries)
     return str(number())
 
@@ -66,8 +67,9 @@ def case(op, kinds, draw):
     inputs = max(0, inputs + draw.choice((0, 0, 0, 0, 0, 0, 0, 0, 1, -1)))
     same, ndim = draw.random() < .5, draw.choice((0, 1, 1, 2, 2, 3, 3, 4, 4, 5))
     one = tuple(draw.choice(LENGTHS) for _ in range(ndim))
-    shapes = [one if same else tuple(draw.choice(LENGTHS) for _ in range(draw.choice((ndim, draw.randrange(6)))))
-              for _ in range(inputs)]
+    shapes = [one if same else tuple(
+        draw.choice(LENGTHS) for _ in range(draw.choice((ndim, draw.randrange(6)))))
+        for _ in range(inputs)]
     dtype = draw.choice(DTYPES)
     return attrs, shapes, [dtype if draw.random() < .9 else draw.choice(DTYPES) for _ in shapes]
 
@@ -94,14 +96,16 @@ def write(path, op, attrs, shapes, dtypes, in_file):
     params = {f'arg:{name}': np.array(numpy.ones(shape), dtype=dtype)
               for name, shape, dtype in zip(names[:in_file], shapes, dtypes)}
     nodes = [{'op': 'null', 'name': name, 'inputs': [],
-              'attrs': {'__dtype__': str(_DTYPE_NP_TO_MX[numpy.dtype(dtype).type])}} for name, dtype in zip(names, dtypes)]
-    nodes.append({'op': op, 'name': 'new', 'attrs': attrs, 'inputs': [[i, 0, 0] for i in range(len(names))]})
+              'attrs': {'__dtype__': str(_DTYPE_NP_TO_MX[numpy.dtype(dtype).type])}}
+             for name, dtype in zip(names, dtypes)]
+    nodes.append({'op': op, 'name': 'new', 'attrs': attrs,
+                  'inputs': [[i, 0, 0] for i in range(len(names))]})
     symbol = json.dumps({'nodes': nodes, 'heads': [[len(names), 0, 0]]}).encode()
     pathlib.Path(f'{path}-symbol.json').write_bytes(symbol)
     npx.save(f'{path}-0000.params', params)
     inputs = {name: list(shape) for name, shape in zip(names[in_file:], shapes[in_file:])}
-    signature = {'inputs': inputs, 'example': [*inputs.values()], 'used': [*inputs], 'result': {'output': 0},
-                 'constants': [], 'predict_only': False, 'symbol': saved.sha256(symbol), 'params': {
+    signature = {'inputs': inputs, 'example': [*inputs.values()], 'used': [*inputs],
+                 'result': {'output': 0}, 'constants': [], 'predict_only': False, 'symbol': saved.sha256(symbol), 'params': {
                      '0000': saved.sha256(pathlib.Path(f'{path}-0000.params').read_bytes())}}
     signature['fingerprint'] = saved.fingerprint(signature)
     pathlib.Path(f'{path}-signature.json').write_text(json.dumps(signature))
@@ -126,7 +130,8 @@ def main(folder, seed, tries, first=0, only=()):
             load_exported(path)
             print('ok', flush=True)
         except (FileNotFoundError, ValueError) as error:
-            own = type(error) in (FileNotFoundError, ValueError) or type(error).__module__.startswith('d2l.')
+            own = type(error) in (FileNotFoundError, ValueError) or type(
+                error).__module__.startswith('d2l.')
             print(f'refused {error}'.replace('\n', ' ')[:300] if own else f'RAW {error!r}', flush=True)
         except Exception as error:
             print(f'RAW {error!r}'.replace('\n', ' ')[:300], flush=True)

@@ -122,7 +122,8 @@ COUNTS = {
     'choice, weights': (lambda X: R.choice(4, (ROWS, 4), p=X[0] + np.array(P)), [P] * 4),
     'choice, of an array': (lambda X: R.choice(X[0] + np.arange(4), (ROWS, 4), p=np.array(P)), [P] * 4),
     'multinomial': (lambda X: R.multinomial(1, X[0] + np.array(P), size=(ROWS,)), [[1 - p, p] for p in P]),
-    'multinomial, numbers': (lambda X: R.multinomial(2, [0.5, 0.25, 0.25, 0.0], size=(ROWS,)) + X.astype('int64'), [
+    'multinomial, numbers': (lambda X: R.multinomial(
+        2, [0.5, 0.25, 0.25, 0.0], size=(ROWS,)) + X.astype('int64'), [
         [0.25, 0.5, 0.25], [0.5625, 0.375, 0.0625], [0.5625, 0.375, 0.0625], [1.0]]),
     'dropout': (lambda X: npx.dropout(X + 0.75, p=0.25, mode='always'), [[0.25, 0.75]] * 4),
 }
@@ -262,7 +263,8 @@ class Noisy(nn.Block):
 
     def forward(self, X):
         Y = np.random.normal(self.dense(X), 1.0)
-        return [Y - self.dense(X), npx.random.bernoulli(prob=npx.sigmoid(X)), np.random.uniform(X, X + 1) - X]
+        return [Y - self.dense(X), npx.random.bernoulli(prob=npx.sigmoid(X)),
+                np.random.uniform(X, X + 1) - X]
 
 
 def test_a_free_batch_and_what_is_drawn_twice(tmp_path):

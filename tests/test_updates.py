@@ -78,7 +78,8 @@ def test_as_mxnets_own_to_the_last_bit(monkeypatch, mxnets, name, options):
 
 RATES = {'float32': onp.float32(0.05), 'float64': onp.float64(0.05), 'int': 1, 'int64': onp.int64(1),
          'array': onp.array(0.05), 'single array': onp.array(0.05, 'float32'), "MXNet's": np.array(0.05),
-         "MXNet's, double": np.array(0.05, dtype='float64'), 'large': 2 ** 70, 'tiny': 1e-46, 'denormal': 1e-40}
+         "MXNet's, double": np.array(0.05, dtype='float64'), 'large': 2 ** 70,
+         'tiny': 1e-46, 'denormal': 1e-40}
 
 
 @pytest.mark.parametrize('rate', RATES.values(), ids=RATES)
@@ -104,8 +105,9 @@ def test_a_rate_is_as_the_float_that_it_is(name, key, rate):
     assert onp.array_equal(*steps, equal_nan=True) and float(rate) == before
 
 
-@pytest.mark.parametrize('rate', [onp.array([0.1]), np.array([0.1]), mxnet.nd.array([0.1]), onp.array([0.1, 0.2]),
-                                  0.1 + 0j, float('nan'), float('inf'), 10 ** 400, np.array([0.1, 0.2])], ids=repr)
+@pytest.mark.parametrize('rate', [
+    onp.array([0.1]), np.array([0.1]), mxnet.nd.array([0.1]), onp.array([0.1, 0.2]), 0.1 + 0j,
+    float('nan'), float('inf'), 10 ** 400, np.array([0.1, 0.2])], ids=repr)
 @pytest.mark.parametrize('name', ['sgd', 'adam'])
 def test_a_rate_that_is_no_number_is_refused(name, rate):
     net = nn.Dense(2, in_units=3)

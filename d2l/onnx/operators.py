@@ -46,7 +46,8 @@ def convert(g, op, attrs, inputs):
     if op not in OPERATORS:
         raise NoConverter(op)
     if not g.draws and tape.draws(op, attrs) == tape.ALWAYS:
-        raise NoConverter(f'{op} (draws random numbers: export_onnx(draws=True) lets ONNX Runtime draw its own)')
+        raise NoConverter(f'{op} (draws random numbers: export_onnx(draws=True) lets ONNX Runtime '
+                          'draw its own)')
     spec = inspect.getfullargspec(OPERATORS[op])
     attrs = {key: _literal(text) for key, text in attrs.items()
              if (text != 'None' or key == 'axis') and key[:2] != '__'}
