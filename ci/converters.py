@@ -26,18 +26,20 @@ from d2l.onnx.operators import OPERATORS
 TABLE = GOLDEN / 'CONVERTERS.md'
 # share of the operators that graphs can hold which may lack a converter
 MOST = 0.1
-EXAMPLES = 'tests.test_onnx', 'tests.test_onnx_operators'
+EXAMPLES = 'tests.test_onnx', 'tests.test_onnx_operators', 'tests.test_onnx_draws'
 PYTHON = pathlib.Path(mxnet.__file__).parent
 SOURCES = 'numpy', 'numpy_extension', 'ndarray/numpy', 'ndarray/numpy_extension'
 
-CONVERTED, NONE, DRAWS = 'converted', 'no converter', 'draws random numbers'
+CONVERTED, NONE, DRAWN, DRAWS = ('converted', 'no converter', 'converted where draws=True',
+                                 'draws random numbers, and has no converter')
+HELD = CONVERTED, NONE, DRAWN, DRAWS    # what a compiled graph can hold
 CONSTANT = 'takes no array: its result is a constant of the graph'
 # why no graph holds an operator; tests/test_onnx_operators.py tries each of those with names
 SHAPELESS = 'the shape of its result depends on values'
 HELD_BY_NONE = {
     'MXNet records it with no gradient': (
         '_histogram', '_npi_copysign_scalar', '_npi_insert_scalar', '_npi_insert_slice',
-        '_npi_insert_tensor', '_npi_rcopysign_scalar'),
+        '_npi_insert_tensor', '_npi_rcopysign_scalar', '_shuffle'),
     'a write, for which the graph has a choice': (
         '_copyto', '_npi_boolean_mask_assign_scalar', '_npi_boolean_mask_assign_tensor',
         '_scatter_set_nd', '_slice_assign', '_slice_assign_scalar'),
@@ -66,9 +68,9 @@ def reachable():
 
 
 def status(op):
-    """CONVERTED, NONE, DRAWS, or why no graph holds the operator."""
+    """CONVERTED, NONE, DRAWN, DRAWS, or why no graph holds the operator."""
     if op in OPERATORS:
-        return CONVERTED
+        return DRAWN if tape.draws(op, {}) == tape.ALWAYS else CONVERTED
     for why, operators in HELD_BY_NONE.items():
         if op in operators:
             return why
@@ -117,7 +119,7 @@ def tried():
         with tempfile.TemporaryDirectory() as folder:
             for module, name, net, X, other in examples():
                 example = f'{name} ({module.rpartition(".")[2]})'
-                d2l.export_onnx(net, pathlib.Path(folder, 'net.onnx'), X, other=other)
+                d2l.export_onnx(net, pathlib.Path(folder, 'net.onnx'), X, other=other, draws=True)
     finally:
         export.convert = convert
     return found
@@ -126,14 +128,15 @@ def tried():
 def table(examples):
     """Return the text of CONVERTERS.md; examples: what `tried` found."""
     found, names = counted(), reachable()
-    held = sum(len(found[key]) for key in (CONVERTED, NONE, DRAWS))
+    held = sum(len(found[key]) for key in HELD)
     lines = [HEAD.format(
-        names=len(names), held=held, converted=len(found[CONVERTED]), others=len(OPERATORS) - len(
-            found[CONVERTED]), without=len(found[NONE]), part=100 * len(found[NONE]) / held,
-        draws=len(found[DRAWS]), draw=100 * len(found[DRAWS]) / held)]
+        names=len(names), held=held, converted=len(found[CONVERTED]), drawn=len(found[DRAWN]),
+        others=len(OPERATORS) - len(found[CONVERTED]) - len(found[DRAWN]),
+        without=len(found[NONE]), draws=len(found[DRAWS]),
+        part=100 * (len(found[NONE]) + len(found[DRAWS])) / held)]
     lines += ['## Without a converter', '']
     for key, operators in found.items():
-        if key != CONVERTED:
+        if key not in (CONVERTED, DRAWN):
             lines.append(f"- {key}: {', '.join(f'`{op}`' for op in operators)}")
     lines += ['', '## Converters', '', '| operator | in Python | operators of ONNX | tried by |',
               '|---|---|---|---|']
@@ -150,14 +153,14 @@ HEAD = """\
 
 Made by `python -m ci.converters` from MXNet's registry, the converters of `d2l/onnx`, and the \
 examples
-that try them (`tests/test_onnx.py`, `tests/test_onnx_operators.py`).
+that try them (`tests/test_onnx.py`, `tests/test_onnx_operators.py`, `tests/test_onnx_draws.py`).
 
 Python reaches {names} operators in np mode. A compiled graph can hold {held} of them: \
 {converted} have a
-converter, {without} ({part:.1f} %) have none, and {draws} ({draw:.1f} %) draw random numbers, \
-which a file
-of ONNX would not draw as MXNet does. {others} more converters are of the older operators, which
-Gluon-CV's networks hold.
+converter, and {drawn} more, which draw random numbers, where `export_onnx(draws=True)` says that \
+ONNX
+Runtime may draw its own. {without} others and {draws} that draw have none, together {part:.1f} %.
+{others} more converters are of the older operators, which Gluon-CV's networks hold.
 """
 
 

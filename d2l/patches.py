@@ -1,5 +1,5 @@
 """Every effect that `import d2l` has on the rest of the process: BEFORE and AFTER MXNet is imported.
-D2L_PATCH=0 turns all of them off.
+D2L_PATCH=0 turns them off: all but the data sets' stand-ins, if D2L_DATA=sample asks for those.
 
 What follows is what d2l puts right in MXNet 1.9.1 itself, which computes these wrong without a word.
 Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize` compile, and for exports.
@@ -24,11 +24,13 @@ COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a 
 
 
 class Effect(typing.NamedTuple):
-    """An effect of `import d2l`: what it changes, why, and what turns it off beside D2L_PATCH=0."""
+    """An effect of `import d2l`: what it changes, why, what turns it off beside D2L_PATCH=0, and
+    whether something was asked for that nothing else does."""
     install: typing.Callable
     what: str
     why: str
     switch: str = ''
+    asked: typing.Callable = lambda: False
 
 
 def enabled():
@@ -40,9 +42,10 @@ def enabled():
 
 
 def install(effects):
-    """Install these effects, unless D2L_PATCH=0."""
-    if enabled():
-        for effect in effects:
+    """Install these effects; with D2L_PATCH=0 those alone that were asked for."""
+    all_of_them = enabled()
+    for effect in effects:
+        if all_of_them or effect.asked():
             effect.install()
 
 
@@ -159,6 +162,250 @@ def _rot90(of, original):
     return rot90
 
 
+# ---- functions that have no gradient, or another's
+def _repair_slopes():
+    """MXNet gives these the gradient 0, what lies in memory, or one multiplied by itself. They keep
+    their values, and have the gradient of a function that is equal nearby."""
+    import mxnet
+    from mxnet import ndarray, symbol
+    from mxnet.base import _LIB
+
+    ask = _LIB.MXAutogradIsRecording        # a trace, which records all, puts another in its place
+
+    def records():
+        answer = ctypes.c_bool()
+        ask(ctypes.byref(answer))
+        return answer.value
+    for namespace in ndarray, symbol:
+        of, internal = namespace.numpy, namespace.numpy._internal
+        for name, repaired in _SLOPES.items():
+            original = getattr(internal, name)
+            setattr(internal, name, _sloped(
+                original, repaired, namespace, records if namespace is ndarray else None))
+        for name in 'atleast_1d', 'atleast_2d', 'atleast_3d':
+            setattr(of, name, _reshaped(getattr(of, name), namespace))
+            if namespace is ndarray:
+                setattr(mxnet.np, name, getattr(of, name))
+
+
+def _sloped(original, repaired, namespace, records):
+    """`original` where there is no gradient, and `repaired` in its place else."""
+    @functools.wraps(original)
+    def call(*args, **kwargs):
+        of_what = str(getattr(args[0], 'dtype', 'float')) if args else ''
+        if (records and not records() or kwargs.get('out') is not None or 'float' not in of_what
+                or 'float16' in of_what):
+            return original(*args, **kwargs)
+        return repaired(original, namespace, *args, **kwargs)
+    return call
+
+
+def _stop(x):
+    """x, of which nothing knows how it was made."""
+    from mxnet import sym
+    if not isinstance(x, sym.Symbol):
+        return x.detach()
+    return sym.BlockGrad(x.as_nd_ndarray()).as_np_ndarray()
+
+
+def _with_slope(namespace, value, like):
+    """A value, with the gradient of another that has its shape."""
+    value = _stop(value)
+    return value + namespace.numpy.nan_to_num(like - _stop(like))       # which is 0
+
+
+def _reshaped(original, namespace):
+    """MXNet's atleast_1d, _2d or _3d as a reshape."""
+    @functools.wraps(original)
+    def atleast(*arrays):
+        made = [namespace.numpy_extension.reshape_like(x.reshape((-1,)), _stop(original(x)))
+                for x in arrays]
+        return made[0] if len(made) == 1 else made
+    return atleast
+
+
+def _percentile(original, namespace, a, *q, axis=None, interpolation='linear', keepdims=False,
+                **rest):
+    """A mean of the elements that are the lower and the higher neighbour."""
+    of = namespace.numpy
+    value = original(a, *q, axis=axis, interpolation=interpolation, keepdims=keepdims, **rest)
+    axes = axis
+    if axis is not None:                # counted from the end, for there may be an axis of q before
+        axes = (axis,) if isinstance(axis, int) else tuple(axis)
+        if hasattr(a, 'ndim'):
+            axes = tuple(x if x < 0 else x - a.ndim for x in axes)
+        elif q and max(axes) >= 0:
+            a, axes = of.moveaxis(a, axes, tuple(range(-len(axes), 0))), tuple(range(-len(axes), 0))
+    elif q and not hasattr(a, 'ndim'):
+        a, axes = a.reshape((-1,)), (-1,)
+    elif q:
+        axes = tuple(range(-a.ndim, 0))
+
+    def kept(how):
+        return original(_stop(a), *q, axis=axes, interpolation=how, keepdims=True, **rest)
+
+    def share(of_one):
+        chosen = of.where(of.equal(_stop(a), of_one), of.ones_like(a), of.zeros_like(a))
+        return chosen / chosen.sum(axis=axes, keepdims=True)
+    low, high = kept('lower'), kept('higher')
+    apart = high - low
+    part = (kept(interpolation) - low) / of.where(of.equal(apart, 0), of.ones_like(apart), apart)
+    like = _stop(share(low) + part * (share(high) - share(low))) * a
+    like = like.sum(axis=axes, keepdims=keepdims)
+    if keepdims:
+        like = namespace.numpy_extension.reshape_like(like, _stop(value))
+    return _with_slope(namespace, value, like)
+
+
+def _norm(original, namespace, x, ord=2, axis=None, keepdims=False, flag=-1, **rest):
+    """Sums of columns or rows, or the largest or smallest singular value, of matrices. Whether a
+    symbol is a matrix its axes tell."""
+    of = namespace.numpy
+    axes = (-2, -1) if axis is None and getattr(x, 'ndim', 0) == 2 else axis
+    value = original(x, ord=ord, axis=axis, keepdims=keepdims, flag=flag, **rest)
+    if flag not in (0, -1) or ord not in (1, -1, 2, -2, math.inf, -math.inf) or not isinstance(
+            axes, tuple) or len(axes) != 2:
+        return value
+    if abs(ord) == 2:
+        _, found, _ = of.linalg.svd(of.moveaxis(x * 1, axes, (-2, -1)))
+        found = of.expand_dims(found, -1)
+    else:
+        found = of.abs(x).sum(axis=axes[abs(ord) != 1], keepdims=True)
+    found = (of.max if ord > 0 else of.min)(
+        found, axis=-2 if abs(ord) == 2 else axes[abs(ord) == 1], keepdims=True)
+    if keepdims and abs(ord) == 2:
+        found = namespace.numpy_extension.reshape_like(found, _stop(value))
+    elif not keepdims:
+        found = found.sum(axis=(-2, -1) if abs(ord) == 2 else axes)
+    return _with_slope(namespace, value, found)
+
+
+def _symmetric(of, a, UPLO='L'):
+    """What eigh takes a for: of one half of it."""
+    half = of.tril(a if UPLO == 'L' else of.swapaxes(a, -2, -1))
+    return half + of.swapaxes(of.tril(half, -1), -2, -1)
+
+
+def _turn(of, values, moved):
+    """How eigenvectors move, written in themselves, if `moved` is the matrix so written."""
+    apart = of.expand_dims(values, -2) - of.expand_dims(values, -1)
+    same = of.equal(apart, 0)
+    return of.where(same, of.zeros_like(apart), moved / of.where(same, of.ones_like(apart), apart))
+
+
+def _eigh(original, namespace, a, *uplo, **rest):
+    of = namespace.numpy
+    values, vectors = (_stop(x) for x in original(a, *uplo, **rest))
+    moved = of.matmul(of.swapaxes(vectors, -2, -1), of.matmul(_symmetric(of, a, *uplo), vectors))
+    return [_with_slope(namespace, values, of.diagonal(moved, axis1=-2, axis2=-1)),
+            _with_slope(namespace, vectors, of.matmul(vectors, _turn(of, values, moved)))]
+
+
+def _eigvalsh(original, namespace, a, *uplo, **rest):
+    return _eigh(namespace.numpy.linalg.eigh, namespace, a, *uplo, **rest)[0]
+
+
+def _eig(original, namespace, a, **rest):
+    """Its vectors have the length 1, and keep it."""
+    of = namespace.numpy
+    values, vectors = (_stop(x) for x in original(a, **rest))
+    moved = of.matmul(of.linalg.inv(vectors), of.matmul(a, vectors))
+    turned = of.matmul(vectors, _turn(of, values, moved))
+    turned = turned - vectors * (vectors * turned).sum(axis=-2, keepdims=True)
+    return [_with_slope(namespace, values, of.diagonal(moved, axis1=-2, axis2=-1)),
+            _with_slope(namespace, vectors, turned)]
+
+
+def _eigvals(original, namespace, a, **rest):
+    return _eig(namespace.numpy.linalg.eig, namespace, a, **rest)[0]
+
+
+def _pinv(original, namespace, a, *args, **rest):
+    of = namespace.numpy
+
+    def product(first, *others):
+        return functools.reduce(of.matmul, others, first)
+    inverse, fixed, turned = _stop(original(a, *args, **rest)), _stop(a), of.swapaxes(a, -2, -1)
+    across = of.swapaxes(inverse, -2, -1)
+    like = product(inverse, across, turned) - product(inverse, across, turned, fixed, inverse) + product(
+        turned, across, inverse) - product(inverse, fixed, turned, across, inverse)
+    return _with_slope(namespace, inverse, like - product(inverse, a, inverse))
+
+
+def _einsum(original, namespace, *arrays, subscripts, **rest):
+    """MXNet's gradient of a diagonal leaves the rest of it as it lies in memory."""
+    terms, arrow, result = subscripts.replace(' ', '').partition('->')
+    terms, arrays = terms.split(','), [*arrays]
+    if not arrow:
+        letters = terms[0] if len(terms) == 1 else ''.join(terms)
+        result = '...' * ('...' in letters) + ''.join(sorted(
+            c for c in set(letters) - {'.'} if letters.count(c) == 1))
+    for k, term in enumerate(terms):
+        letter = next((c for c in term if c != '.' and term.count(c) > 1), None)
+        while letter:
+            places = [at if '.' not in term[:at] else at - len(term)
+                      for at, c in enumerate(term) if c == letter][:2]
+            arrays[k] = namespace.numpy.diagonal(arrays[k], axis1=places[0], axis2=places[1])
+            term = term.replace(letter, '', 2) + letter
+            letter = next((c for c in term if c != '.' and term.count(c) > 1), None)
+        terms[k] = term
+    return original(*arrays, subscripts=f'{",".join(terms)}->{result}', **rest)
+
+
+def _unique(original, namespace, a, return_index=False, return_inverse=False, return_counts=False,
+            axis=None, **rest):
+    """The first of those that are equal, taken."""
+    of = namespace.numpy
+    _, at, *others = original(a, True, return_inverse, return_counts, axis, **rest)
+    values = of.take(a.reshape((-1,)) if axis is None else a, _stop(at), axis=axis or 0)
+    found = [values, *[at] * bool(return_index), *others]
+    return found if len(found) > 1 else values
+
+
+def _polyval(original, namespace, p, x, **rest):
+    """MXNet forgets the gradient of x where p has none."""
+    if not hasattr(p, 'shape'):         # of a symbol: p depends on x, and on no element of it
+        nothing = namespace.numpy_extension.slice(x.reshape((-1,)), begin=(0,), end=(0,)).sum()
+        return original(p + nothing, x, **rest)
+    found = namespace.numpy.zeros_like(x)
+    for k in range(len(p)):
+        found = found * x + p[k]
+    return _with_slope(namespace, original(p, x, **rest), found)
+
+
+def _uniform(original, namespace, *arrays, low=None, high=None, **rest):
+    value, arrays = original(*arrays, low=low, high=high, **rest), iter(arrays)
+    low, high = (next(arrays) if end is None else end for end in (low, high))
+    return _with_slope(namespace, value, _between(value, low, high))
+
+
+def _between(value, low, high):
+    """The number that is as far from low to high as the value."""
+    ends = [_stop(end) if hasattr(end, 'reshape') else end for end in (low, high)]
+    return low + (high - low) * _stop((_stop(value) - ends[0]) / (ends[1] - ends[0]))
+
+
+def _power(original, namespace, exponent, **rest):
+    """That of U ** (1 / a)."""
+    of, value = namespace.numpy, _stop(original(exponent, **rest))
+    return _with_slope(namespace, value, of.exp(of.log(value) * _stop(exponent) / exponent))
+
+
+def _gamma(original, namespace, *arrays, shape=None, scale=None, **rest):
+    """Of the scale; that of the shape is in no closed form, and stays 0."""
+    value = original(*arrays, shape=shape, scale=scale, **rest)
+    if scale is not None:
+        return value
+    return _with_slope(namespace, value, _stop(value) * (arrays[-1] / _stop(arrays[-1])))
+
+
+_SLOPES = {         # name below mxnet.*.numpy._internal -> what computes the same, and its gradient
+    'percentile': _percentile, 'norm': _norm, 'eigh': _eigh, 'eigvalsh': _eigvalsh, 'eig': _eig,
+    'eigvals': _eigvals, 'pinv': _pinv, 'pinv_scalar_rcond': _pinv, 'einsum': _einsum,
+    'unique': _unique, 'polyval': _polyval, 'uniform': _uniform, 'powerd': _power,
+    'gamma': _gamma}
+
+
 # ---- drawing without replacement
 def _repair_choice():
     from mxnet import np, sym
@@ -166,6 +413,10 @@ def _repair_choice():
     from mxnet.symbol.numpy import random as symbolic
 
     original, of_symbols = random.choice, symbolic.choice
+
+    def tracing():
+        trace = sys.modules.get('d2l.hybrid.trace')
+        return trace and trace.tracing()
 
     @functools.wraps(of_symbols)
     def choice_of_symbols(a, size=None, replace=True, p=None, ctx=None, out=None):
@@ -178,12 +429,51 @@ def _repair_choice():
     def choice(a, size=None, replace=True, p=None, ctx=None, out=None):
         if not replace:                         # with weights MXNet draws right, and in random order
             count, ctx = (len(a), a.ctx) if isinstance(a, np.ndarray) else (int(a), ctx)
-            p = np.full(count, 1 / max(count, 1), ctx=ctx) if p is None else p
+            given = p is not None
+            p = p if given else np.full(count, 1 / max(count, 1), ctx=ctx)
             drawn = math.prod(size) if isinstance(size, (tuple, list)) else 1 if size is None else size
             if drawn > count:
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
+            if given and not tracing():
+                weights = p.asnumpy()
+                if not ((weights >= 0).all() and (weights > 0).sum() >= drawn):     # or NaN
+                    raise ValueError(f'{drawn} of {count} cannot be drawn without replacement: p has '
+                                     f'{(weights > 0).sum()} weights above 0')
         return original(a, size, replace, p, ctx, out)
     random.choice = choice
+
+
+# ---- what is made of the gamma distribution
+def _repair_of_gamma():
+    """MXNet takes the rate of the gamma distribution for its scale in chisquare. Of beta(a, b) it draws
+    as many of each of two numbers as a and b are long, and combines them."""
+    from mxnet import ndarray, symbol
+
+    for namespace in ndarray, symbol:
+        random = namespace.numpy.random
+        random.chisquare = _chisquare(random, random.chisquare)
+        random.beta = _beta(namespace.numpy, random.beta)
+
+
+def _beta(of, original):
+    @functools.wraps(original)
+    def beta(a, b, size=None, dtype=None, ctx=None):
+        if size is None or size == ():
+            arrays = [x for x in (a, b) if hasattr(x, 'reshape')]
+            if len(arrays) == 2:
+                a, b = a + of.zeros_like(b), b + of.zeros_like(a)
+            elif arrays:
+                a, b = (x if hasattr(x, 'reshape') else of.full_like(arrays[0], x) for x in (a, b))
+        return original(a, b, size, dtype, ctx)
+    return beta
+
+
+def _chisquare(module, original):
+    @functools.wraps(original)
+    def chisquare(df, size=None, dtype=None, ctx=None):
+        return module.gamma(df / 2, 2.0, size=None if size == () else size, dtype=dtype or 'float32',
+                            ctx=ctx)
+    return chisquare
 
 
 # ---- several threads
@@ -493,7 +783,9 @@ def _copy_compiled():
 
 AFTER = [
     Effect(_fetch, 'how Gluon fetches data sets, word vectors and pretrained parameters',
-           'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins'),
+           'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins',
+           '`D2L_PATCH=0`, without `D2L_DATA=sample`',
+           lambda: os.environ.get('D2L_DATA') == 'sample'),
     Effect(_find_pictures, "`image.imread('../img/cat1.jpg')`", 'finds the pictures of the book that '
            'are shipped with it, where there is no such file, and says so'),
     Effect(_load_a_lone_layer, '`load_parameters` of a layer alone', 'MXNet cannot read what its '
@@ -510,8 +802,17 @@ AFTER = [
            '`np.arctan2(1, x)`', 'MXNet\'s operators for a number give those of other functions'),
     Effect(_repair_var_and_std, 'the gradients of `np.var` and `np.std`', 'MXNet\'s are 0'),
     Effect(_repair_rot90, 'the gradient of `np.rot90`', 'MXNet\'s is turned the wrong way'),
+    Effect(_repair_slopes, 'the gradients of `np.atleast_1d`, `_2d` and `_3d`, `np.unique`, '
+           '`np.percentile`, `np.quantile`, `np.polyval`, `np.einsum` of a diagonal, and in `np.linalg` '
+           'of `norm` of matrices, `eig`, `eigh`, `eigvals`, `eigvalsh` and `pinv`; of '
+           '`np.random.uniform`, `power` and the scale of `gamma` (that of its shape stays 0, as in '
+           '`beta` and `chisquare`)', 'MXNet\'s are 0, what lies in memory, or multiplied by what comes '
+           'from above twice'),
     Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
            '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
+    Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it '
+           'should, and one number for all where `a` or `b` is one'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '
-           'where k is n, and else few of the possible orders'),
+           'where k is n, and else few of the possible orders; and with `p` elements of weight 0 where '
+           'others are too few, which is an error here'),
 ]

@@ -26,21 +26,23 @@ def _operator(name):
 def _sgd(sgd, lr, wd, count):
     """Return (operator, how many arrays it takes, its attributes) of MXNet's SGD; count: of
     updates, this one included."""
-    if sgd.momentum > 0:
-        return 'sgd_mom_update', 3, {'lr': lr, 'wd': wd, 'momentum': sgd.momentum}
+    momentum = _number(sgd.momentum, 'the momentum')
+    if momentum > 0:
+        return 'sgd_mom_update', 3, {'lr': lr, 'wd': wd, 'momentum': momentum}
     return 'sgd_update', 2, {'lr': lr, 'wd': wd}
 
 
 def _adam(adam, lr, wd, count):
     """Return the same of MXNet's Adam."""
-    lr *= math.sqrt(1 - adam.beta2 ** count) / (1 - adam.beta1 ** count)
-    return 'adam_update', 4, {'lr': lr, 'wd': wd, 'beta1': adam.beta1, 'beta2': adam.beta2,
-                              'epsilon': adam.epsilon}
+    own = {key: _number(getattr(adam, key), key) for key in ('beta1', 'beta2', 'epsilon')}
+    lr *= math.sqrt(1 - own['beta2'] ** count) / (1 - own['beta1'] ** count)
+    return 'adam_update', 4, {'lr': lr, 'wd': wd, **own}
 
 
 OPERATORS = {optimizer.SGD: _sgd, optimizer.Adam: _adam}
 # defaults of the operators: an attribute that is left out need not be parsed
 DEFAULTS = {'wd': 0.0, 'momentum': 0.0, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-8}
+SMALLEST = float(numpy.finfo('float32').tiny)       # MXNet reads no smaller number than that
 
 
 def _plain(array):
@@ -78,12 +80,27 @@ class Update:
 def _attributes(sgd_or_adam, lr, wd, count):
     """Return what an Update takes."""
     name, size, attrs = OPERATORS[type(sgd_or_adam)](sgd_or_adam, lr, wd, count)
+    attrs = {key: 0.0 if abs(value) < SMALLEST else value for key, value in attrs.items()}
     attrs = {key: value for key, value in attrs.items() if value != DEFAULTS.get(key)}
     attrs['rescale_grad'] = sgd_or_adam.rescale_grad
     if sgd_or_adam.clip_gradient:
         attrs['clip_gradient'] = sgd_or_adam.clip_gradient
     return (_operator(name), size, len(attrs), c_str_array(attrs),
             c_str_array(list(map(str, attrs.values()))))
+
+
+def _number(value, what):
+    """A learning rate, or the like, as a float: also of an array of no axis, which MXNet's Adam would
+    multiply in its place. Raises TypeError or ValueError for what is no number."""
+    if type(value) is not float:
+        shape = getattr(value, 'shape', ())
+        if shape != () or isinstance(value, (str, complex)):
+            found = f'an array of the shape {shape}' if shape else repr(value)
+            raise TypeError(f'{what} is {found}: give a float')
+        value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f'{what} is {value}: give a number that is finite')
+    return value
 
 
 def _updates(updater, index, grad, weight):
@@ -115,8 +132,9 @@ def faster(original):
             return original(updater, index, grad, weight)
         own._set_current_context(weight[0].context.device_id)
         own._update_count(index)
-        for i, update, *rates in zip(index, updates, own._get_lrs(index), own._get_wds(index)):
-            rates = *rates, own._index_update_count[i]
+        for i, update, lr, wd in zip(index, updates, own._get_lrs(index), own._get_wds(index)):
+            rates = (_number(lr, 'the learning rate'), _number(wd, 'the weight decay'),
+                     own._index_update_count[i])
             if rates not in attributes:
                 attributes[rates] = _attributes(own, *rates)
             update(*attributes[rates])

@@ -361,3 +361,27 @@ def test_a_folder_that_is_not_there_is_said_in_one_line(save, tmp_path):
         save(ready(dense_net(), randn(2, 4)), str(tmp_path / 'nowhere' / 'net'), randn(2, 4))
     assert str(err.value) == (f"there is no folder {tmp_path / 'nowhere'}: "
                               f"os.makedirs('{tmp_path / 'nowhere'}') makes it")
+
+
+@mx.operator.register('test_hybrid_export_twice')
+class TwiceProp(mx.operator.CustomOpProp):
+    """An operator of the user's own."""
+
+    def create_operator(self, ctx, shapes, dtypes):
+        class Twice(mx.operator.CustomOp):
+            def forward(self, is_train, req, in_data, out_data, aux):
+                self.assign(out_data[0], req[0], in_data[0] * 2)
+        return Twice()
+
+
+@pytest.mark.parametrize('function, name', [
+    (lambda X: mx.nd.Custom(X.as_nd_ndarray(), op_type='test_hybrid_export_twice').as_np_ndarray(),
+     'test_hybrid_export_twice'),
+    (lambda X: np.random.multivariate_normal(X[0], np.eye(6)), 'mvn_fallback')])
+def test_python_in_a_graph_is_refused(function, name, tmp_path):
+    """No file holds it, and load_exported refuses its name."""
+    for write in export, export_onnx:
+        with pytest.raises(ValueError, match=rf'forward calls Custom \({name}\), and an export holds '
+                           '.*: compute the same'):
+            write(function, str(tmp_path / 'net'), randn(4, 6))
+    assert not list(tmp_path.iterdir())

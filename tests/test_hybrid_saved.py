@@ -1,5 +1,6 @@
 """The files of an export, attacked: kills, full disks, flipped bits, graphs made by somebody
 hostile."""
+import collections
 import json
 import os
 import pathlib
@@ -14,11 +15,12 @@ from mxnet.gluon import nn
 
 from d2l import files
 from d2l.hybrid import export, load_exported, saved
+from tests import fuzz_operators
 from tests.support import dense_net, randn, ready
 
 npx.set_np()
 ALL = 'D2L_TEST_ALL' in os.environ
-FLIPS, KILLS, HOSTILE = (360, 40, 1300) if ALL else (60, 8, 130)
+FLIPS, KILLS, HOSTILE, TRIES = (360, 40, 1300, 60) if ALL else (60, 8, 130, 4)
 ENDS = 'symbol.json', 'signature.json', '0000.params'
 
 
@@ -298,6 +300,61 @@ def test_an_export_of_an_older_version_is_loaded_with_a_warning(path):
     with pytest.warns(UserWarning, match='before exports had checksums'):
         loaded = load_exported(str(path))
     assert onp.array_equal(loaded(randn(4, 6)).asnumpy(), wanted)
+
+
+def test_hostile_operators_by_chance(python, tmp_path):
+    """Every operator that is let in, alone in a graph: no attributes and shapes end the process."""
+    first, deaths, counts = 0, [], collections.Counter()
+    while True:
+        done = python('-W', 'ignore', '-m', 'tests.fuzz_operators', tmp_path, 0, TRIES, first)
+        said = done.stdout.split('\n')
+        counts.update(line.partition(' ')[0] for line in said)
+        if done.returncode == 0:
+            break
+        tried = [line for line in said if line.startswith('try ')]
+        assert done.returncode != 1 and tried, done.stderr      # 1: the fuzzer itself is wrong
+        deaths.append((done.returncode, tried[-1]))
+        first = int(tried[-1].split()[1]) + 1
+    assert not deaths and not counts['RAW'], (deaths, said[-3:])
+    assert counts['try'] > 800 * TRIES and counts['ok'] > counts['try'] / 4
+
+
+HOSTILE_OPERATORS = {       # of arrays of the shapes (4, 6) and (6, 4)
+    '_npi_tensordot': [{'a_axes_summed': a, 'b_axes_summed': b} for a, b in (
+        ('(2,)', '(0,)'), ('(1,)', '(-3,)'), ('(1, 1)', '(0, 0)'), ('(1,)', '()'), ('(1,)', '(1,)'),
+        ('()', '(-1, 7, 5)'), ('(0, 2147483647)', '(0, 1)'))],
+    '_npi_tensordot_int_axes': [{'axes': n} for n in ('-1', '3', '2', '2147483647')],
+    '_npi_hsplit': [{'indices': '()'}, {'indices': '[]', 'sections': '-1'}],
+    '_npi_dsplit': [{'indices': '()', 'sections': '0'}],
+    'batch_take': [{}], '_npx_softmax': [{'use_length': 'None'}],
+}
+
+
+@pytest.mark.parametrize('free', [False, True])
+@pytest.mark.parametrize('op, attrs', [(op, attrs) for op in HOSTILE_OPERATORS
+                                       for attrs in HOSTILE_OPERATORS[op]], ids=str)
+def test_a_hostile_operator_is_refused(op, attrs, free, tmp_path):
+    """Of operators that ended the process as soon as their shapes were inferred; free: as in an export
+    of 2026-10, whose shapes are not known."""
+    shapes = [(4, 0), (4, 0)] if op == 'batch_take' else [(4, 6), (6, 4)]
+    shapes = shapes[:1 if op.endswith(('split', 'softmax')) else 2]
+    fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, ['float32'] * 2, 0)
+    if free:
+        signature = json.loads(file(tmp_path / 'net', 'signature.json').read_bytes())
+        signature['inputs'] = {name: [-1, *shape[1:]] for name, shape in signature['inputs'].items()}
+        file(tmp_path / 'net', 'signature.json').write_text(
+            json.dumps({key: signature[key] for key in saved.KEYS}))
+    with pytest.raises(ValueError, match='net-symbol.json is damaged'):
+        load_exported(str(tmp_path / 'net'))
+
+
+def test_products_over_axes_are_loaded(tmp_path):
+    def forward(X, Y):
+        return [np.tensordot(X, Y, axes=axes) for axes in (1, 0, ([-1], [0]), ([0, 1], [1, 0]))]
+    X, Y = randn(4, 6), randn(6, 4)
+    export(forward, str(tmp_path / 'net'), X, Y, other=(randn(5, 6), randn(6, 5)))
+    for found, wanted in zip(load_exported(str(tmp_path / 'net'))(X, Y), forward(X, Y)):
+        assert onp.array_equal(found.asnumpy(), wanted.asnumpy())
 
 
 @pytest.mark.parametrize('text, fits', [('int64', True), ('float32', True), ('int65', False),

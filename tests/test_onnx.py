@@ -326,7 +326,8 @@ def unknown(self, X):
     (lambda self, X: npx.softmax(X, length=X[:, 0].astype('int32'), use_length=True), NoConverter,
      'softmax with use_length'),
     (lambda self, X: npx.leaky_relu(X, act_type='rrelu')[0], NoConverter, 'act_type=rrelu'),
-    (lambda self, X: npx.dropout(X, 0.5, mode='always'), NoConverter, 'Dropout with mode=always'),
+    (lambda self, X: npx.dropout(X, 0.5, mode='always'), NoConverter,
+     r'Dropout \(draws random numbers: export_onnx\(draws=True\)'),
     (lambda self, X: np.linalg.norm(X, ord=2, axis=(0, 1)), NoConverter, '_npi_norm with ord=2'),
 ], ids=['branches', 'draws', 'draws around', 'unknown', 'attribute', 'rrelu', 'always', 'norm'])
 def test_what_is_not_exported_leaves_no_file(forward, error, match, tmp_path):

@@ -52,6 +52,34 @@ def exported(function, tmp_path):
     return d2l.load_exported(str(tmp_path / 'net'))
 
 
+def square(m, x):
+    """A matrix that is its own transpose where it is read so, with real eigenvalues apart."""
+    return m.matmul(x, m.swapaxes(x, 0, 1)) + x[:, :2] * 0.1
+
+
+def polynomial(m):
+    return m.ones((3,), dtype='float64') + m.arange(3, dtype='float64')
+
+
+def shares(m):
+    return m.ones((2,), dtype='float64') * 30 + m.arange(2, dtype='float64') * 40
+
+
+def method(m):
+    """NumPy's newer name of an argument."""
+    return 'method' if m is onp else 'interpolation'
+
+
+def powers(m, made):
+    """Of eigenvalues and vectors, what has no order or sign that is by chance."""
+    values, vectors = made[0], made[1]
+    return (vectors ** 2 * m.expand_dims(values, 0)).sum(axis=1)
+
+
+def sum_of_squares(values):
+    return (values ** 3).sum()
+
+
 FORMS = eager, compiled, gluons, exported
 FUNCTIONS = {
     'where(c, x, 0)': lambda m, x: m.where(x > 0, x * x, 0),
@@ -64,6 +92,30 @@ FUNCTIONS = {
     'std': lambda m, x: m.std(x, axis=0, keepdims=True), 'std, ddof': lambda m,
     x: m.std(x, axis=1, ddof=1),
     'rot90': lambda m, x: m.rot90(x) * 2, 'rot90, back': lambda m, x: m.rot90(x, -1) * 2,
+    'atleast_1d': lambda m, x: m.atleast_1d(x * 2), 'atleast_2d': lambda m, x: m.atleast_2d(x * 2),
+    'atleast_2d of a vector': lambda m, x: m.atleast_2d(x.reshape((-1,)) * 2),
+    'atleast_2d of a number': lambda m, x: m.atleast_2d(x.sum() * 2),
+    'atleast_3d': lambda m, x: m.atleast_3d(x * 2), 'polyval': lambda m, x: m.polyval(polynomial(m), x),
+    'einsum, diagonal': lambda m, x: m.einsum('ii->i', square(m, x)),
+    'einsum, trace': lambda m, x: m.einsum('ii', square(m, x)),
+    'einsum, rows': lambda m, x: m.einsum('iij,jk', m.stack([x, x * x]), m.swapaxes(x, 0, 1)),
+    'einsum, ellipsis': lambda m, x: m.einsum('...ii->...i', m.stack([square(m, x), x[:, :2]])),
+    **{f'percentile, {how}': lambda m, x, how=how: m.percentile(x, 30, axis=1, **{method(m): how})
+       for how in ('linear', 'lower', 'higher', 'midpoint', 'nearest')},
+    'percentile of all': lambda m, x: m.percentile(x, 30) * 2,
+    'percentiles': lambda m, x: m.percentile(x, shares(m), axis=1),
+    'percentiles of all': lambda m, x: m.percentile(x, shares(m)),
+    'quantile, kept': lambda m, x: m.quantile(x, 0.3, axis=0, keepdims=True),
+    **{f'norm, {ord}': lambda m, x, ord=ord: m.linalg.norm(x, ord=ord, axis=(0, 1)) * 2
+       for ord in (1, -1, 2, -2)},
+    'norm, kept': lambda m, x: m.linalg.norm(x, ord=1, axis=(0, 1), keepdims=True) * 2,
+    'norms': lambda m, x: m.linalg.norm(m.stack([x, x * x]), ord=2, axis=(1, 2)) * 2,
+    'eigvalsh': lambda m, x: m.linalg.eigvalsh(square(m, x)),
+    'eigvalsh, upper': lambda m, x: m.linalg.eigvalsh(square(m, x), UPLO='U'),
+    'eigh': lambda m, x: powers(m, m.linalg.eigh(square(m, x))),
+    'eigvals': lambda m, x: sum_of_squares(m.linalg.eigvals(square(m, x))),
+    'eig': lambda m, x: powers(m, m.linalg.eig(square(m, x))),
+    'pinv': lambda m, x: m.linalg.pinv(x), 'pinv of a column': lambda m, x: m.linalg.pinv(x[:, :1]),
     'rot90, twice': lambda m, x: m.rot90(x, 2, (1, 0)) * 2,
 }
 
@@ -239,6 +291,96 @@ def test_choice_of_too_many():
         np.random.choice(3, 5, replace=False, p=np.array([0.3, 0.3, 0.4]))
 
 
+@pytest.mark.parametrize('p', [[0, 0.5, 0, 0.5], [0.5, 0.5, float('nan'), 0.5], [-0.5, 1, 0.5, 0]], ids=str)
+def test_choice_draws_no_element_of_weight_zero(p):
+    with pytest.raises(ValueError, match=f'3 of 4 cannot be drawn .*: p has '
+                                         f'{sum(x > 0 for x in p)} weights'):
+        np.random.choice(4, 3, replace=False, p=np.array(p))
+    if p[0] == 0:
+        draws = [tuple(np.random.choice(4, 2, replace=False, p=np.array(p)).tolist()) for _ in range(50)]
+        assert set(draws) == {(1, 3), (3, 1)}
+
+
+def test_choice_with_weights_is_as_numpys():
+    """Each order as often as drawing one after another gives, within five standard deviations."""
+    mxnet.random.seed(0)
+    p, draws, count = [0.6, 0.25, 0.15], 3000, collections.Counter()
+    for _ in range(draws):
+        count[tuple(np.random.choice(3, 2, replace=False, p=np.array(p)).tolist())] += 1
+    for i, first in enumerate(p):
+        for j, second in enumerate(p):
+            wanted = draws * first * second / (1 - first) * (i != j)
+            assert abs(count[i, j] - wanted) <= 5 * wanted ** 0.5
+
+
+# functions of an array of parameters -> of the numbers that they drew and their parameters: the slope
+DRAWN = {
+    'uniform, low': (lambda a: np.random.uniform(a, 3.), lambda y, a: (3 - y) / (3 - a)),
+    'uniform, high': (lambda a: np.random.uniform(-1., a), lambda y, a: (y + 1) / (a + 1)),
+    'uniform, both': (lambda a: np.random.uniform(a, a * 3), lambda y, a: y / a),
+    'power': (lambda a: np.random.power(a), lambda y, a: -y * onp.log(y) / a),
+    'gamma, scale': (lambda a: np.random.gamma(2., a), lambda y, a: y / a),
+}
+
+
+@pytest.mark.parametrize('form', ['eager', 'compiled'])
+@pytest.mark.parametrize('name', DRAWN)
+def test_gradient_of_what_is_drawn(name, form):
+    function, slope = DRAWN[name]
+    function = d2l.compile(function) if form == 'compiled' else function
+    a = np.array([0.5, 1.0, 2.0])
+    a.attach_grad()
+    with autograd.record():
+        y = function(a)
+        l = (y * np.array([1., 2., 3.])).sum()
+    l.backward()
+    assert onp.allclose(a.grad.asnumpy(), slope(y.asnumpy(), a.asnumpy()) * [1, 2, 3], rtol=1e-4)
+
+
+@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's"])
+@pytest.mark.parametrize('draw, mean, std', [
+    (lambda m, a: m.random.chisquare(a), 2, 2),
+    (lambda m, a: m.random.chisquare(2., size=(4000,)) + 0 * a, 2, 2),
+    (lambda m, a: m.random.beta(a, 2.), 1 / 2, 0.05 ** 0.5),
+    (lambda m, a: m.random.beta(2., a), 1 / 2, 0.05 ** 0.5),
+    (lambda m, a: m.random.beta(a.reshape((2, -1)), a[:2000]), 1 / 2, 0.05 ** 0.5),
+    (lambda m, a: m.random.gamma(a, 1.), 2, 2 ** 0.5)])
+def test_what_is_made_of_gamma(draw, mean, std, form):
+    """Mean and deviation, within four standard errors of a large sample, and no number for all."""
+    mxnet.random.seed(0)
+    a = np.full(4000, 2.)
+    y = (eager if form == 'eager' else compiled if form == 'compiled' else gluons)(draw, None)(a).asnumpy()
+    assert abs(y.mean() - mean) < 4 * std / 4000 ** 0.5
+    assert abs(y.std() - std) < 8 * std / 4000 ** 0.5
+    rows = y.reshape(2, -1)
+    assert abs(onp.corrcoef(rows)[0, 1]) < 4 / 2000 ** 0.5
+
+
+@pytest.mark.parametrize('x', [[3., 1., 3., 2.], [[1., 2.], [1., 2.], [0., 5.]]], ids=['vector', 'matrix'])
+def test_gradient_of_unique(x):
+    """It goes to the first of those that are equal."""
+    x, axis = np.array(x), None if len(x) == 4 else 0
+    x.attach_grad()
+    with autograd.record():
+        found, at, counts = np.unique(x, return_index=True, return_counts=True, axis=axis)
+        weights = np.arange(1, len(found) + 1).reshape(-1, *[1] * (x.ndim - 1))
+        (found * weights).sum().backward()
+    wanted = onp.unique(x.asnumpy(), return_index=True, return_counts=True, axis=axis)
+    assert all((a.asnumpy() == b).all() for a, b in zip((found, at, counts), wanted))
+    slope = onp.zeros(x.shape)
+    slope[wanted[1]] = weights.asnumpy()
+    assert (x.grad.asnumpy() == slope).all()
+
+
+def test_values_that_are_not_finite_stay():
+    x = np.array([-onp.inf, 1., 2., onp.inf])
+    x.attach_grad()
+    wanted = [np.percentile(x, q).item() for q in (0, 40, 60)]
+    with autograd.record():
+        found = [np.percentile(x, q).item() for q in (0, 40, 60)]
+    assert found == wanted and wanted[0] == -onp.inf
+
+
 def test_where_without_np_semantics():
     npx.reset_np()
     try:
@@ -313,8 +455,45 @@ ASKED = """if True:
     ('0', '0 True 0 [1.0, 0.0]\n'), ('1', '10 False 0 [0.0, 1.0]\n')])
 def test_d2l_patch_leaves_mxnet_as_it_is(value, said, python):
     """What MXNet computes by itself is wrong to this day: so the patches are needed."""
-    env = {'D2L_PATCH': value, 'OMP_NUM_THREADS': '1'}
+    env = {'D2L_PATCH': value, 'OMP_NUM_THREADS': '1', 'D2L_DATA': 'real'}
     assert python('-W', 'ignore', '-c', ASKED, env=env).stdout == said
+
+
+LENET = """if True:
+    import sys
+    import d2l
+    from d2l import autograd, gluon, nn, np, npx
+    npx.set_np()
+    train_iter, _ = d2l.load_data_fashion_mnist(8)
+    net = nn.Sequential()
+    net.add(nn.Conv2D(6, 5, padding=2, activation='sigmoid'), nn.AvgPool2D(2, 2),
+            nn.Conv2D(16, 5, activation='sigmoid'), nn.AvgPool2D(2, 2), nn.Dense(10))
+    net.initialize()
+    net(next(iter(train_iter))[0])
+    trainer, loss = gluon.Trainer(net.collect_params(), 'sgd'), gluon.loss.SoftmaxCrossEntropyLoss()
+    for hybridized in False, True:
+        if hybridized:
+            d2l.hybridize(net)
+        X, y = next(iter(train_iter))
+        before = net[0].weight.data().copy()
+        with autograd.record():
+            l = loss(net(X), y)
+        l.backward()
+        trainer.step(8)
+        print(l.shape, bool((net[0].weight.data() != before).any()))
+    found = [net(X)]
+    d2l.export(net, sys.argv[1], X)
+    print(abs(d2l.load_exported(sys.argv[1])(X) - found[0]).max() < 1e-5)
+"""
+
+
+@pytest.mark.parametrize('value', ['0', '1'])
+def test_sample_data_train_lenet_without_the_patches(value, python, tmp_path):
+    """D2L_DATA=sample is asked for, and Gluon's data sets obey with D2L_PATCH=0, too."""
+    done = python('-W', 'ignore', '-c', LENET, tmp_path / 'net', env={
+        'D2L_PATCH': value, 'D2L_DATA': 'sample', 'OMP_NUM_THREADS': '1', 'MXNET_HOME': str(tmp_path)})
+    assert done.stdout == '(8,) True\n(8,) True\nTrue\n', done.stderr
+    assert 'sample data' in done.stderr
 
 
 def test_another_value_is_an_error(monkeypatch):

@@ -76,6 +76,50 @@ def test_as_mxnets_own_to_the_last_bit(monkeypatch, mxnets, name, options):
         assert (a == b).all()
 
 
+RATES = {'float32': onp.float32(0.05), 'float64': onp.float64(0.05), 'int': 1, 'int64': onp.int64(1),
+         'array': onp.array(0.05), 'single array': onp.array(0.05, 'float32'), "MXNet's": np.array(0.05),
+         "MXNet's, double": np.array(0.05, dtype='float64'), 'large': 2 ** 70,
+         'tiny': 1e-46, 'denormal': 1e-40}
+
+
+@pytest.mark.parametrize('rate', RATES.values(), ids=RATES)
+@pytest.mark.parametrize('name, key', [('sgd', 'learning_rate'), ('sgd', 'wd'), ('sgd', 'momentum'),
+                                       ('adam', 'learning_rate'), ('adam', 'wd'), ('adam', 'beta1')])
+def test_a_rate_is_as_the_float_that_it_is(name, key, rate):
+    """Whatever has its value; and the array itself stays."""
+    if key in ('momentum', 'beta1') and float(rate) >= 1:
+        rate = onp.float32(0.5)
+    before = float(rate)
+    steps = []
+    for value in rate, before if before > 1e-38 else 0.0:
+        mxnet.random.seed(0)
+        net = nn.Dense(2, in_units=3)
+        net.initialize()
+        trainer = gluon.Trainer(net.collect_params(), name, {'learning_rate': 0.1, key: value})
+        for _ in range(STEPS):
+            with autograd.record():
+                loss = (net(np.ones((2, 3))) ** 2).sum()
+            loss.backward()
+            trainer.step(2)
+        steps.append(net.weight.data().asnumpy())
+    assert onp.array_equal(*steps, equal_nan=True) and float(rate) == before
+
+
+@pytest.mark.parametrize('rate', [
+    onp.array([0.1]), np.array([0.1]), mxnet.nd.array([0.1]), onp.array([0.1, 0.2]), 0.1 + 0j,
+    float('nan'), float('inf'), 10 ** 400, np.array([0.1, 0.2])], ids=repr)
+@pytest.mark.parametrize('name', ['sgd', 'adam'])
+def test_a_rate_that_is_no_number_is_refused(name, rate):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    trainer = gluon.Trainer(net.collect_params(), name, {'learning_rate': rate})
+    with autograd.record():
+        loss = (net(np.ones((2, 3))) ** 2).sum()
+    loss.backward()
+    with pytest.raises((TypeError, ValueError, OverflowError), match='learning rate is .*: give|too large'):
+        trainer.step(2)
+
+
 @pytest.mark.parametrize('name', ['adam', 'sgd'])
 def test_a_batch_size_may_be_an_array(name):
     """As in 9.7, which divides by a number of tokens."""

@@ -40,12 +40,14 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
         as much as they will
 
     Raises TraceError for a net that cannot be traced, and ValueError where one graph will not do:
-    for several lengths if `forward` counts steps, as in attention or a BiRNN.
+    for several lengths if `forward` counts steps, as in attention or a BiRNN. So it does for what
+    `load_exported` would refuse: an operator of the user's own, which is Python that a file lacks.
     A net that asks `autograd.is_training()` is exported for prediction only.
     """
     compiled = net if isinstance(net, CompiledBlock) else getattr(
         vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, {})
     program, leaves = compiled.program(*args, apart=True)
+    _refuse_python(program.graph)
     graph, sources, shapes = copy.deepcopy(program.graph), program.sources, [a.shape for a in leaves]
     if other is not None:
         program2, leaves2 = compiled.program(
@@ -85,6 +87,17 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
         'example': [list(a.shape) for a in leaves], 'used': used,
         'result': _plain(unflatten(program.result, outputs)), 'constants': constants,
         'predict_only': program.asks_mode})
+
+
+def _refuse_python(graph):
+    """Raise ValueError for a graph with an operator that `load_exported` lets in from nobody."""
+    found = {f"{node['op']} ({node['attrs']['op_type']})" if node['op'] == 'Custom' else node['op']
+             for node in graph['nodes'] if 'subgraphs' in node
+             or node['op'] != 'null' and not saved.is_loaded(node['op'])}
+    if found:
+        raise ValueError(f'forward calls {", ".join(sorted(found))}, and an export holds no operator '
+                         'that runs Python: compute the same with functions of np and npx, or save '
+                         'the numbers alone by net.save_parameters')
 
 
 def unique(name, taken):
@@ -225,7 +238,8 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
                      for j, k, *_ in inputs[i]]
-            free = _FREED.get(node['op'], lambda *_: None)(node, node2, given[0], pairs)
+            free = _FREED.get(node['op'], lambda *_: None)(
+                node, node2, given[0] if given else None, pairs)
             if free is None or any(at[x][0] is None for x in free.get('axes', ())):
                 raise ValueError(f'{node["op"]} depends on the size, {node["attrs"]} is '
                                  f'{node2["attrs"]} for the other arguments: export each')
@@ -416,7 +430,7 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
     arrays = {}
     for key, array in saved.read_params(params, of_params).items():
         arrays[key.partition(':')[2] or key] = array
-    symbol, used = saved.read_symbol(symbol, of_symbol), signature['used']
+    (symbol, fragile), used = saved.read_symbol(symbol, of_symbol), signature['used']
     of_graph = symbol.list_inputs()
     saved.require(set(of_graph) == {*used, *arrays} and not set(used) & set(arrays)
                   and set(signature['constants']) <= set(arrays),
@@ -424,9 +438,11 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
                   f'has {list(arrays)}')
     shapes, dtypes = ({key: getattr(array, what) for key, array in arrays.items()}
                       for what in ('shape', 'dtype'))
+    examples = dict(zip(signature['inputs'], map(
+        tuple, signature['example'] or signature['inputs'].values())))
+    shapes.update({key: examples[key] for key in used})
+    saved.check_fragile(fragile, shapes, of_symbol)
     if signature['example']:
-        examples = dict(zip(signature['inputs'], map(tuple, signature['example'])))
-        shapes.update({key: examples[key] for key in used})
         saved.check_shapes(symbol, shapes, dtypes, of_symbol)
     _check_result(signature['result'], len(symbol.list_outputs()), name)
     if 'fingerprint' not in signature:

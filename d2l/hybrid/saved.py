@@ -226,21 +226,23 @@ POSITIVE = {    # attributes that MXNet divides by, or loops for ever with
 COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 'sections'}
 MOST = 4096                             # that any of these counts
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
+NEVER_NONE = {'use_length'}             # which MXNet says that they may be, and then reads
 # operators that no forward calls, and that end the process where they are not as MXNet makes them: of
 # gradients, with graphs inside, of sparse graphs, of sub-processes
 INTERNAL = re.compile('_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
                       'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
-                      '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays|_npi_tensorsolve')
+                      '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays')
 
 
 def read_symbol(data, name):
     """The symbol of a graph, put together anew: every index, operator and attribute is checked, and
-    that no operator lacks an input. Raises Damaged."""
+    that no operator lacks an input. Also those that are FRAGILE, for `check_fragile`: (the operator, its
+    attributes, its symbol, where it stands). Raises Damaged."""
     graph = parsed(data, name)
     nodes, heads = graph.get('nodes'), graph.get('heads')
     require(isinstance(nodes, list) and isinstance(heads, list) and nodes and heads,
             f'{name} is damaged: it has no nodes, or no heads')
-    made, variables = [], collections.Counter()
+    made, variables, fragile = [], collections.Counter(), []
     for node in nodes:
         where = f'{name} is damaged: node {len(made)}'
         require(isinstance(node, dict) and isinstance(node.get('op'), str)
@@ -260,6 +262,8 @@ def read_symbol(data, name):
             else:
                 inputs = [_value(made, entry, where) for entry in node['inputs']]
                 made.append(_operator(node['op'], node['name'], inputs, attrs, where))
+                if node['op'] in FRAGILE:
+                    fragile.append((node['op'], attrs, made[-1], where))
         except mxnet.MXNetError as error:
             raise Damaged(f'{where}: {_first_line(error)}') from None
     require(max(variables.values(), default=0) == 1,
@@ -270,7 +274,12 @@ def read_symbol(data, name):
     require(set(inputs) <= set(variables) and len(set(inputs)) == len(inputs),
             f'{name} is damaged: the inputs {sorted(set(inputs) - set(variables))} of its operators '
             'are missing')
-    return symbol
+    return symbol, fragile
+
+
+def is_loaded(op):
+    """Whether `read_symbol` lets an operator in: else `export` must not write it."""
+    return 'ptr' not in (_arguments(op) or {}).values() and not INTERNAL.fullmatch(op)
 
 
 def _first_line(error):
@@ -308,6 +317,8 @@ def _operator(op, name, inputs, attrs, where):
     require(not INTERNAL.fullmatch(op), f'{where} is none that a network calls')
     for key, text in attrs.items():
         require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
+    require('sections' not in kinds or _numbers(attrs.get('indices', '()'))
+            or int(attrs.get('sections', 0)) > 0, f'{where} splits into no parts: {attrs}')
     handle = SymbolHandle()
     check_call(_LIB.MXSymbolCreateAtomicSymbol(
         _handle(op), mx_uint(len(attrs)), c_str_array(attrs), c_str_array(attrs.values()),
@@ -323,9 +334,11 @@ def _fits(key, kind, text):
     if kind.startswith('{'):
         return text in map(str, ast.literal_eval(kind[:kind.index('}') + 1]))
     if text == 'None':
-        return 'None' in kind or not kind
+        return key not in NEVER_NONE and ('None' in kind or not kind)
     if key == 'dtype' and not kind:         # CenterNet gives zeros_like one, which MXNet leaves
         return text in [dtype.name for dtype in DTYPES.values()]
+    if key == 'UPLO':                       # of eigh, whose kind MXNet leaves open
+        return text in ('L', 'U')
     if kind.startswith('string'):
         return text.isprintable()
     if kind.startswith(('float', 'double')):
@@ -341,11 +354,17 @@ def _fits(key, kind, text):
         return False
     if key in SLICES:
         numbers = [n for n in numbers if n is not None]
-    real = () if kind and 'tuple of <' not in kind else (float, bool, str)
+    real = () if kind[:1] not in ('', ',') and 'tuple of <' not in kind else (float, bool, str)
     return (all(type(n) in (int, *real) for n in numbers) and all(
         abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
                                    or n == 0 and key == 'step' or n > MOST and key in COUNTS)
         for n in numbers if type(n) is not str))
+
+
+def _numbers(text):
+    """The numbers of an attribute that `_fits`: of a tuple, or of one number."""
+    value = ast.literal_eval(text)
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 def _handle(op):
@@ -367,6 +386,59 @@ def _arguments(op):
         handle, ref(text), ref(text), ref(count), ref(names), ref(kinds), ref(other), ref(text),
         ref(text)))
     return {names[i].decode(): kinds[i].decode() for i in range(count.value)}
+
+
+def check_fragile(fragile, shapes, name):
+    """Check the operators that end the process as soon as MXNet infers their shapes. Raises Damaged.
+    fragile: of `read_symbol`; shapes: of the inputs, by name, with -1 for what is free"""
+    for op, attrs, symbol, where in fragile:
+        operands = symbol.get_children()
+        known = {key: shapes[key] for key in operands.list_inputs() if key in shapes}
+        try:
+            with mxnet.util.np_shape(True):
+                _, found, _ = operands.infer_shape_partial(**known)
+        except mxnet.MXNetError as error:
+            raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
+        require(found and None not in found, f'{where} has operands whose shapes do not follow from '
+                'those of the inputs')
+        require(FRAGILE[op](attrs, *found), f'{where} cannot take {attrs} for arrays of the shapes '
+                f'{found}')
+
+
+def _can_sum(attrs, a, b):
+    """Whether a product has axes of arrays of shapes a and b, the same number and lengths of both."""
+    if 'axes' in attrs:
+        count = int(attrs['axes'])
+        if not 0 <= count <= min(len(a), len(b)):
+            return False
+        axes = range(len(a) - count, len(a)), range(count)
+    else:
+        axes = [_numbers(attrs[f'{side}_axes_summed']) for side in 'ab']
+        if len(axes[0]) != len(axes[1]) or any(
+                not -len(shape) <= axis < len(shape) for some, shape in zip(axes, (a, b))
+                for axis in some):
+            return False
+        axes = [[axis % len(shape) for axis in some] for some, shape in zip(axes, (a, b))]
+    return all(len(set(some)) == len(some) for some in axes) and all(
+        a[x] == b[y] or -1 in (a[x], b[y]) for x, y in zip(*axes))
+
+
+def _can_solve(attrs, a, b):
+    """Whether a, with these axes last, has those of b first, and as many elements of both."""
+    axes = _numbers(attrs.get('a_axes', '()'))
+    if not all(-len(a) <= axis < len(a) for axis in axes) or len(b) > len(a):
+        return False
+    axes = [axis % len(a) for axis in axes]
+    a = [a[x] for x in range(len(a)) if x not in axes] + [a[x] for x in axes]
+    rest = a[len(b):]
+    return len(set(axes)) == len(axes) and 0 not in a and (
+        -1 in a or -1 in b or a[:len(b)] == [*b] and math.prod(b) == math.prod(rest))
+
+
+# operator -> whether its attributes and the shapes of its operands go together, which MXNet does not
+# ask: it takes axes for indices of memory, and divides by a length
+FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
+           '_npi_tensorsolve': _can_solve, 'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0}
 
 
 def check_shapes(symbol, shapes, dtypes, name):

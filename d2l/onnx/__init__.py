@@ -4,7 +4,8 @@
 
 - `export.py`: from a net to a file
 - `graph.py`: the ONNX graph while it is built
-- `operators.py`, `indexing.py`, `detection.py`: a converter for each operator of MXNet
+- `operators.py`, `indexing.py`, `linalg.py`, `detection.py`: a converter for each operator of MXNet
+- `draws.py`: and for those that draw random numbers, with `draws=True`
 - `runtime.py`: predictions by ONNX Runtime, `d2l.compile(net, X, runtime='onnx')`
 
 MXNet's own exporter, `mx.onnx`, is not built on: it has converters for few operators of `mxnet.np`,

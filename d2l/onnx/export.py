@@ -20,7 +20,7 @@ from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
-from . import detection, indexing, linalg       # noqa: F401: they register converters
+from . import detection, draws, indexing, linalg       # noqa: F401: they register converters
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
@@ -29,14 +29,16 @@ from .operators import NoConverter, convert
 OPSET, IR_VERSION = 17, 8
 
 
-def export_onnx(net: Callable, path: Union[str, os.PathLike], *example,
-                other: object = None) -> None:
+def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: object = None,
+                draws: bool = False) -> None:
     """Save what `net(*example)` computes in predict mode as a file that needs no MXNet.
 
     - net: any Block or function that `d2l.export` takes
     - example: arguments, for their shapes
     - other: arguments of another batch size, sequence length or picture size (a tuple, if several):
       the file then takes any. Raises ValueError for a net whose graph names what is to be free
+    - draws: whether operators that draw random numbers may be in it. ONNX Runtime draws its own
+      numbers: of the same distribution, not the same numbers, whatever the seed
 
     The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
     the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
@@ -63,7 +65,8 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example,
     names = [_unique(name, taken) for name in _paths(signature(net).bind(*example).arguments, NDArray)]
     outputs = [_unique(name, taken) for name in _paths(result, Output, 'output')]
     try:
-        graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs)
+        graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs,
+                       draws)
     except NoConverter as error:
         lines = _calls(net, example, error.operators)
         raise NoConverter(f'not converted to ONNX: {error}{lines}', error.operators) from None
@@ -134,16 +137,18 @@ def _paths(value, kind, name=''):
             yield from _paths(part, kind, f'{name}_{key}' if name else str(key))
 
 
-def _graph(onnx, symbol, params, arguments, outputs):
+def _graph(onnx, symbol, params, arguments, outputs, draws=False):
     """The ONNX graph of MXNet's. params: {name: array}; arguments: for data0, data1, ... the name
-    in ONNX, the array, and that of the other batch size; outputs: their names in ONNX."""
-    g, content, pairs = Graph(onnx), json.loads(symbol.tojson()), {}
+    in ONNX, the array, and that of the other batch size; outputs: their names in ONNX; draws: whether
+    random numbers may be drawn."""
+    content, pairs = json.loads(symbol.tojson()), {}
 
     def length(*pair):
         """A number, or a name where it is free: where the other batch size has another."""
         free = 'batch' if not pairs else f'length{len(pairs)}'
         return pair[0] if pair[0] == pair[1] else pairs.setdefault(pair, free)
     inputs = [Value(name, map(length, a.shape, b.shape), a.dtype) for name, a, b in arguments]
+    g = Graph(onnx, inputs, draws)
     values = {f'data{i}': [value] for i, value in enumerate(inputs)}    # of each node of MXNet's
     taken = {*inputs, *outputs}
     for name, arrays in _constants(symbol, content['nodes'], params).items():
@@ -166,6 +171,8 @@ def _graph(onnx, symbol, params, arguments, outputs):
     results = [values[content['nodes'][i]['name']][k] for i, k, _ in content['heads']]
     for name, value in zip(outputs, results):
         g.name_result(value, name)
+
+    g.draw()
 
     def info(name, value):
         return onnx.helper.make_tensor_value_info(

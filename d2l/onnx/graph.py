@@ -20,9 +20,10 @@ class Graph:
     """Converters add to it with `node`. Meanwhile `at` is the name of MXNet's operator, and `out`
     tells the shape and dtype of its results."""
 
-    def __init__(self, onnx):
+    def __init__(self, onnx, inputs=(), draws=False):
         self.onnx, self.nodes, self.initializers = onnx, [], {}
         self.at, self.out, self._large = '', [], 0
+        self.inputs, self.draws, self._shares = inputs, draws, {}
 
     def node(self, op, *inputs, outputs=1, **attrs):
         """Add a node of ONNX. Returns the name of its result, or a list of several.
@@ -64,9 +65,43 @@ class Graph:
 
     def cast(self, x, dtype):
         """x with another dtype."""
-        if getattr(x, 'dtype', None) == dtype:
+        if isinstance(x, Value) and x.dtype == dtype:       # None == np.dtype('float64')
             return x
         return self.node('Cast', x, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def uniform(self, shape):
+        """Uniform numbers from 0 to 1, without 1, of a shape whose free lengths inputs have: a share of
+        those of `draw`."""
+        name = f'{self.at}.share{len(self._shares)}'
+        self._shares[name] = self._sized(shape)
+        return self.node('Reshape', name, self.lengths(*self._shares[name]))
+
+    def _sized(self, shape):
+        """A shape as parts for `lengths`, which no result of the graph is needed for."""
+        found = {length: (x, axis) for x in reversed(self.inputs) for axis, length in enumerate(x.shape)
+                 if isinstance(length, str)}
+        if not all(isinstance(n, int) or n in found for n in shape):
+            raise ValueError(f'{self.at} draws an array of the shape {shape}, of which no input has a '
+                             'length: export it for each')
+        return [n if isinstance(n, int) else found[n] for n in shape]
+
+    def draw(self):
+        """Add the one node that draws, before all others."""
+        later, self.nodes, self.at = self.nodes, [], 'draws'
+        sizes = [int(np.prod(parts)) if all(isinstance(n, int) for n in parts) else self.node(
+            'ReduceProd', self.lengths(*parts), axes=[0], keepdims=1) for parts in self._shares.values()]
+        if all(isinstance(n, int) for n in sizes):
+            sizes, drawn = self.constant(sizes), self.node(
+                'RandomUniform', shape=[sum(sizes)], dtype=1)
+        elif sizes:
+            sizes = self.node('Concat', *([n] if isinstance(n, int) else n for n in sizes), axis=0)
+            total = self.node('ReduceSum', sizes, keepdims=1)
+            drawn = self.node('RandomUniformLike', self.node('ConstantOfShape', total), dtype=1)
+        if self._shares:
+            self.nodes.append(self.onnx.helper.make_node(
+                'Split', [self._input(drawn), self._input(sizes)], [*self._shares], name='draws.Split',
+                axis=0))
+        self.nodes += later
 
     def lengths(self, *parts):
         """A vector of lengths. A part is a number, or (Value, axis): as long as that is there."""

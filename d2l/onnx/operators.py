@@ -12,6 +12,7 @@ import inspect
 
 import numpy as np
 
+from ..hybrid import tape
 from .graph import Value
 
 OPERATORS = {}                      # name in MXNet's graph -> function(g, *inputs, **attributes)
@@ -44,6 +45,9 @@ def convert(g, op, attrs, inputs):
     results."""
     if op not in OPERATORS:
         raise NoConverter(op)
+    if not g.draws and tape.draws(op, attrs) == tape.ALWAYS:
+        raise NoConverter(f'{op} (draws random numbers: export_onnx(draws=True) lets ONNX Runtime '
+                          'draw its own)')
     spec = inspect.getfullargspec(OPERATORS[op])
     attrs = {key: _literal(text) for key, text in attrs.items()
              if (text != 'None' or key == 'axis') and key[:2] != '__'}
@@ -495,13 +499,6 @@ def along(g, vector, axis, ndim):
     if len(vector.shape) != 1 or after <= 0:
         return vector
     return g.node('Unsqueeze', vector, range(1, after + 1))
-
-
-@operator('Dropout')
-def dropout(g, X, *, mode='training', axes=()):
-    if mode != 'training':
-        raise NoConverter(f'Dropout with mode={mode}')
-    return X
 
 
 @operator('Cast')
