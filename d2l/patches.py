@@ -1,8 +1,10 @@
-"""Every effect that `import d2l` has on the rest of the process: BEFORE and AFTER MXNet is imported.
-D2L_PATCH=0 turns them off: all but the data sets' stand-ins, if D2L_DATA=sample asks for those.
+"""Every effect that `import d2l` has on the rest of the process: BEFORE and AFTER MXNet is
+imported. D2L_PATCH=0 turns them off: all but the data sets' stand-ins, if D2L_DATA=sample asks for
+those.
 
-What follows is what d2l puts right in MXNet 1.9.1 itself, which computes these wrong without a word.
-Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize` compile, and for exports.
+What follows is what d2l puts right in MXNet 1.9.1 itself, which computes these wrong without a
+word. Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize` compile, and for
+exports.
 """
 import ast
 import ctypes
@@ -34,7 +36,8 @@ class Effect(typing.NamedTuple):
 
 
 def enabled():
-    """Whether D2L_PATCH lets d2l change MXNet. Raises ValueError for one that is neither 0 nor 1."""
+    """Whether D2L_PATCH lets d2l change MXNet. Raises ValueError for one that is neither 0 nor
+    1."""
     value = os.environ.get('D2L_PATCH', '1')
     if value not in ('0', '1'):
         raise ValueError(f"D2L_PATCH is '{value}': say 0, which leaves MXNet as it is, or 1")
@@ -65,7 +68,8 @@ def _set_engine():
 
 
 BEFORE = [
-    Effect(_set_engine, 'settings of MXNet\'s engine and of malloc', 'they suit a CPU (`d2l/engine.py`)',
+    Effect(_set_engine, 'settings of MXNet\'s engine and of malloc',
+           'they suit a CPU (`d2l/engine.py`)',
            '`MXNET_CPU_PARALLEL_SIZE`, `MXNET_CPU_TEMP_COPY`, `MALLOC_ARENA_MAX`'),
 ]
 
@@ -78,7 +82,8 @@ def _repair_numbers():
     from mxnet.symbol.numpy import full_like
 
     def array(number, like):
-        shape = () if util.is_np_shape() else (1,)          # there are no scalars without np semantics
+        # there are no scalars without np semantics
+        shape = () if util.is_np_shape() else (1,)
         return np.full(shape, number, dtype=like.dtype, ctx=like.ctx)
 
     def symbol(number, like):
@@ -121,14 +126,16 @@ def _repair_var_and_std():
 
 
 def _with_gradient(of, original, of_var):
-    """`original`, var or std, where there is no gradient or a number is too short to be squared, and
-    what makes it of means else. of: a module; of_var: a function from the variance to the result."""
+    """`original`, var or std, where there is no gradient or a number is too short to be squared,
+    and what makes it of means else. of: a module; of_var: a function from the variance to the
+    result."""
     @functools.wraps(original)
     def call(a, axis=None, dtype=None, ddof=0, keepdims=False, out=None, **named):
         if out is not None or named or 'float' not in str(dtype or getattr(a, 'dtype', 'float')) \
                 or 'float16' in (str(dtype), str(getattr(a, 'dtype', ''))) \
                 or not getattr(a, 'size', 1):
-            return original(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, out=out, **named)
+            return original(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, out=out,
+                            **named)
         a = a.astype(dtype) if dtype else a
         away = a - of.mean(a, axis=axis, keepdims=True)
         var = of.mean(away * away, axis=axis, keepdims=keepdims)
@@ -327,7 +334,8 @@ def _pinv(original, namespace, a, *args, **rest):
         return functools.reduce(of.matmul, others, first)
     inverse, fixed, turned = _stop(original(a, *args, **rest)), _stop(a), of.swapaxes(a, -2, -1)
     across = of.swapaxes(inverse, -2, -1)
-    like = product(inverse, across, turned) - product(inverse, across, turned, fixed, inverse) + product(
+    like = product(inverse, across, turned) - product(inverse, across, turned, fixed,
+                                                      inverse) + product(
         turned, across, inverse) - product(inverse, fixed, turned, across, inverse)
     return _with_slope(namespace, inverse, like - product(inverse, a, inverse))
 
@@ -427,26 +435,29 @@ def _repair_choice():
 
     @functools.wraps(original)
     def choice(a, size=None, replace=True, p=None, ctx=None, out=None):
-        if not replace:                         # with weights MXNet draws right, and in random order
+        # with weights MXNet draws right, and in random order
+        if not replace:
             count, ctx = (len(a), a.ctx) if isinstance(a, np.ndarray) else (int(a), ctx)
             given = p is not None
             p = p if given else np.full(count, 1 / max(count, 1), ctx=ctx)
-            drawn = math.prod(size) if isinstance(size, (tuple, list)) else 1 if size is None else size
+            drawn = math.prod(size) if isinstance(size,
+                                                  (tuple, list)) else 1 if size is None else size
             if drawn > count:
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
             if given and not tracing():
                 weights = p.asnumpy()
                 if not ((weights >= 0).all() and (weights > 0).sum() >= drawn):     # or NaN
-                    raise ValueError(f'{drawn} of {count} cannot be drawn without replacement: p has '
-                                     f'{(weights > 0).sum()} weights above 0')
+                    raise ValueError(
+                        f'{drawn} of {count} cannot be drawn without replacement: p has '
+                        f'{(weights > 0).sum()} weights above 0')
         return original(a, size, replace, p, ctx, out)
     random.choice = choice
 
 
 # ---- what is made of the gamma distribution
 def _repair_of_gamma():
-    """MXNet takes the rate of the gamma distribution for its scale in chisquare. Of beta(a, b) it draws
-    as many of each of two numbers as a and b are long, and combines them."""
+    """MXNet takes the rate of the gamma distribution for its scale in chisquare. Of beta(a, b) it
+    draws as many of each of two numbers as a and b are long, and combines them."""
     from mxnet import ndarray, symbol
 
     for namespace in ndarray, symbol:
@@ -471,7 +482,8 @@ def _beta(of, original):
 def _chisquare(module, original):
     @functools.wraps(original)
     def chisquare(df, size=None, dtype=None, ctx=None):
-        return module.gamma(df / 2, 2.0, size=None if size == () else size, dtype=dtype or 'float32',
+        return module.gamma(df / 2, 2.0, size=None if size == () else size,
+                            dtype=dtype or 'float32',
                             ctx=ctx)
     return chisquare
 
@@ -481,9 +493,9 @@ class Turn:
     """Lets one thread at a time hand to MXNet's engine what writes into arrays that threads share.
 
     The engine puts an operator into the queue of each of its arrays, one after another. Two threads
-    that do so at once for the same two arrays may have their operators wait for each other for ever.
-    A thread goes on without its turn after WAIT seconds: whoever has it may wait for that very
-    thread, in an operator of the user's own.
+    that do so at once for the same two arrays may have their operators wait for each other for
+    ever. A thread goes on without its turn after WAIT seconds: whoever has it may wait for that
+    very thread, in an operator of the user's own.
     """
 
     def __init__(self):
@@ -557,11 +569,11 @@ TURN = Turn()
 # ---- max pooling and batch normalization, recorded in predict mode
 def _repair_predict_mode():
     """oneDNN's max pooling notes for its gradient where each maximum was, in training mode only. An
-    operator called by itself does so then too; a graph pools by MXNet's own code, which it takes for
-    arrays whose channels come last.
+    operator called by itself does so then too; a graph pools by MXNet's own code, which it takes
+    for arrays whose channels come last.
 
-    Batch normalization computes in predict mode by the running statistics, and its gradient as if those
-    were the minibatch's, unless it is told to use them always."""
+    Batch normalization computes in predict mode by the running statistics, and its gradient as if
+    those were the minibatch's, unless it is told to use them always."""
     from mxnet.base import _LIB, check_call
     from mxnet.ndarray import register
 
@@ -573,7 +585,8 @@ def _repair_predict_mode():
             return invoke(handle, *args)
         if handle == norm:
             trace = sys.modules.get('d2l.hybrid.trace')
-            if trace and trace.tracing():       # whose graph is for training, too: see CachedOp below
+            # whose graph is for training, too: see CachedOp below
+            if trace and trace.tracing():
                 return invoke(handle, *args)
             arrays, keys, values, *rest = args
             attrs = {**dict(zip(keys, values)), **ALWAYS}
@@ -608,8 +621,8 @@ def _recorded_in_predict_mode():
 
 
 def _predicting_cached_op(original, predicts):
-    """MXNet's CachedOp, with a second graph for record(train_mode=False) where it has max pooling or
-    batch normalization."""
+    """MXNet's CachedOp, with a second graph for record(train_mode=False) where it has max pooling
+    or batch normalization."""
     import mxnet
 
     class CachedOp(original):
@@ -627,15 +640,16 @@ def _predicting_cached_op(original, predicts):
                 graph = predicting(json.loads(sym.tojson()))
                 if graph:
                     other = mxnet.sym.load_json(json.dumps(graph))
-                    self._other = original(other.as_np_ndarray() if self.is_np_sym else other, flags)
+                    self._other = original(other.as_np_ndarray() if self.is_np_sym else other,
+                                           flags)
             return (self._other or super().__call__)(*args, **kwargs)
     return CachedOp
 
 
 def predicting(graph):
-    """A graph, as `Symbol.tojson` has it, with the channels last in each max pooling and with running
-    statistics in each batch normalization; None if it has none of the first that oneDNN computes, and
-    none of the second."""
+    """A graph, as `Symbol.tojson` has it, with the channels last in each max pooling and with
+    running statistics in each batch normalization; None if it has none of the first that oneDNN
+    computes, and none of the second."""
     nodes, places, norms = [], [], 0    # of the new graph; where each old node is in it
     for node in graph['nodes']:
         node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
@@ -673,11 +687,12 @@ def _move_axis(node, name, source, destination, inputs):
 
 # ---- garbage
 def _collect_less():
-    """MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a quarter
-    of a second each. While all objects are frozen there is none to look at."""
+    """MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a
+    quarter of a second each. While all objects are frozen there is none to look at."""
     from mxnet.gluon.data import DataLoader
 
-    original, collected = DataLoader.__init__, [0, 0]       # when it was last done, and how long it took
+    # when it was last done, and how long it took
+    original, collected = DataLoader.__init__, [0, 0]
 
     @functools.wraps(original)
     def init(self, *args, **kwargs):
@@ -727,8 +742,8 @@ def _find_pictures():
 
 
 def _load_a_lone_layer():
-    """save_parameters writes the names of a layer's own Parameters, and load_parameters takes a file
-    whose names have no dot for one of an older format."""
+    """save_parameters writes the names of a layer's own Parameters, and load_parameters takes a
+    file whose names have no dot for one of an older format."""
     from mxnet import gluon, npx
     from mxnet.base import MXNetError
 
@@ -745,7 +760,8 @@ def _load_a_lone_layer():
             except MXNetError:                  # the original says it
                 pass
         if not isinstance(loaded, dict) or not loaded or not own.keys() & loaded.keys():
-            return original(self, filename, ctx, allow_missing, ignore_extra, cast_dtype, dtype_source)
+            return original(self, filename, ctx, allow_missing, ignore_extra, cast_dtype,
+                            dtype_source)
         for name in own.keys() - loaded.keys():
             if not allow_missing:
                 raise AssertionError(f"Parameter '{name}' is missing in file '{filename}': "
@@ -755,7 +771,8 @@ def _load_a_lone_layer():
                 raise ValueError(f"'{filename}' has a Parameter '{name}', which this "
                                  f'{type(self).__name__} has not: ignore_extra=True ignores that')
         for name in own.keys() & loaded.keys():
-            own[name]._load_init(loaded[name], ctx, cast_dtype=cast_dtype, dtype_source=dtype_source)
+            own[name]._load_init(loaded[name], ctx, cast_dtype=cast_dtype,
+                                 dtype_source=dtype_source)
     gluon.Block.load_parameters = load_parameters
 
 
@@ -776,7 +793,7 @@ def _copy_compiled():
     from mxnet import gluon
 
     def copy(block):
-        from d2l.hybrid.block import copied     # the compiler is imported later
+        from d2l.hybrid.block import copied  # the compiler is imported later
         return copied(block)
     gluon.Block.__copy__ = copy
 
@@ -786,15 +803,19 @@ AFTER = [
            'verified, whole or not at all; `D2L_DATA=sample` makes stand-ins',
            '`D2L_PATCH=0`, without `D2L_DATA=sample`',
            lambda: os.environ.get('D2L_DATA') == 'sample'),
-    Effect(_find_pictures, "`image.imread('../img/cat1.jpg')`", 'finds the pictures of the book that '
+    Effect(_find_pictures, "`image.imread('../img/cat1.jpg')`",
+           'finds the pictures of the book that '
            'are shipped with it, where there is no such file, and says so'),
     Effect(_load_a_lone_layer, '`load_parameters` of a layer alone', 'MXNet cannot read what its '
            '`save_parameters` wrote'),
-    Effect(_update_faster, 'how MXNet\'s SGD and Adam update on a CPU', 'the same operators, called '
+    Effect(_update_faster, 'how MXNet\'s SGD and Adam update on a CPU',
+           'the same operators, called '
            'straight: faster (`d2l/updates.py`)'),
-    Effect(_copy_compiled, '`copy.copy` of a Block', 'the copy of a compiled one would compute with the '
+    Effect(_copy_compiled, '`copy.copy` of a Block',
+           'the copy of a compiled one would compute with the '
            'attributes of the other'),
-    Effect(_collect_less, 'how often Gluon\'s DataLoader collects garbage', 'a quarter of a second for '
+    Effect(_collect_less, 'how often Gluon\'s DataLoader collects garbage',
+           'a quarter of a second for '
            'each DataLoader; now at most a tenth of the time'),
     Effect(_take_turns, 'gradients, and `BatchNorm` of several threads at once: they take turns',
            'MXNet\'s engine may let them wait for each other for ever'),
@@ -803,16 +824,18 @@ AFTER = [
     Effect(_repair_var_and_std, 'the gradients of `np.var` and `np.std`', 'MXNet\'s are 0'),
     Effect(_repair_rot90, 'the gradient of `np.rot90`', 'MXNet\'s is turned the wrong way'),
     Effect(_repair_slopes, 'the gradients of `np.atleast_1d`, `_2d` and `_3d`, `np.unique`, '
-           '`np.percentile`, `np.quantile`, `np.polyval`, `np.einsum` of a diagonal, and in `np.linalg` '
-           'of `norm` of matrices, `eig`, `eigh`, `eigvals`, `eigvalsh` and `pinv`; of '
-           '`np.random.uniform`, `power` and the scale of `gamma` (that of its shape stays 0, as in '
-           '`beta` and `chisquare`)', 'MXNet\'s are 0, what lies in memory, or multiplied by what comes '
+           '`np.percentile`, `np.quantile`, `np.polyval`, `np.einsum` of a diagonal, and in '
+           '`np.linalg` of `norm` of matrices, `eig`, `eigh`, `eigvals`, `eigvalsh` and `pinv`; of '
+           '`np.random.uniform`, `power` and the scale of `gamma` (that of its shape stays 0, as '
+           'in `beta` and `chisquare`)',
+           'MXNet\'s are 0, what lies in memory, or multiplied by what comes '
            'from above twice'),
     Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
            '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
     Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it '
            'should, and one number for all where `a` or `b` is one'),
-    Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`', 'MXNet gives 0 to n - 1 in order '
-           'where k is n, and else few of the possible orders; and with `p` elements of weight 0 where '
-           'others are too few, which is an error here'),
+    Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`',
+           'MXNet gives 0 to n - 1 in order '
+           'where k is n, and else few of the possible orders; and with `p` elements of weight 0 '
+           'where others are too few, which is an error here'),
 ]

@@ -90,8 +90,8 @@ def _attributes(sgd_or_adam, lr, wd, count):
 
 
 def _number(value, what):
-    """A learning rate, or the like, as a float: also of an array of no axis, which MXNet's Adam would
-    multiply in its place. Raises TypeError or ValueError for what is no number."""
+    """A learning rate, or the like, as a float: also of an array of no axis, which MXNet's Adam
+    would multiply in its place. Raises TypeError or ValueError for what is no number."""
     if type(value) is not float:
         shape = getattr(value, 'shape', ())
         if shape != () or isinstance(value, (str, complex)):

@@ -1,11 +1,11 @@
-"""Hostile operators, for tests/test_hybrid_saved.py: exports of one operator each that load_exported
-lets in, with attributes and shapes by chance, loaded in this process.
+"""Hostile operators, for tests/test_hybrid_saved.py: exports of one operator each that
+load_exported lets in, with attributes and shapes by chance, loaded in this process.
 
     python -m tests.fuzz_operators FOLDER SEED TRIES [FIRST [OPERATOR ...]]
 
 It tries each operator so often, from case FIRST on. Each line of standard output is
-`try <number> <operator> <attributes> <shapes>` and then `ok`, `refused`, or `RAW <error>`. A process
-that dies says by its last line at what.
+`try <number> <operator> <attributes> <shapes>` and then `ok`, `refused`, or `RAW <error>`. A
+process that dies says by its last line at what.
 """
 import ast
 import json
@@ -18,11 +18,13 @@ import sys
 import warnings
 
 SECONDS, MEMORY = 20, 12 * 2 ** 30      # that one of them may take
-NUMBERS = [0, -1, 1, 2, 3, 5, -2, -5, 7, 100, 4096, 2 ** 31 - 1, -2 ** 31, 10 ** 12, -10 ** 12, 2 ** 63 - 1]
+NUMBERS = [0, -1, 1, 2, 3, 5, -2, -5, 7, 100, 4096, 2 ** 31 - 1, -2 ** 31, 10 ** 12, -10 ** 12,
+           2 ** 63 - 1]
 FLOATS = ['0', '-1', '0.5', '1', '1e30', '-1e30', 'nan', 'inf', '-inf', '1e-38']
 LENGTHS = [0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 8]
 DTYPES = 'float32', 'float32', 'float32', 'float64', 'int32', 'int64', 'uint8', 'bool', 'float16'
-STRINGS = ['', 'x', 'ab,bc->ac', 'ij', '->', '((((', '%s%n', '(0)', '-1', 'a' * 5000, 'float32', 'valid',
+STRINGS = ['', 'x', 'ab,bc->ac', 'ij', '->', '((((', '%s%n', '(0)', '-1', 'a' * 5000, 'float32',
+           'valid',
            '[0]', 'kernel', '0,0', '[[0,0]]', '99999999999']
 
 
@@ -40,11 +42,13 @@ def text(kind, draw):
     if kind.startswith(('float', 'double', 'real')):
         return draw.choice(FLOATS)
     if kind.startswith(','):                # MXNet does not say of what kind it is
-        return draw.choice(STRINGS + ['L', 'U', '(0.1, 0.9)', '(nan, inf)', '(2, 3)', '()', str(number())])
+        return draw.choice(STRINGS + ['L', 'U', '(0.1, 0.9)', '(nan, inf)', '(2, 3)', '()',
+                                      str(number())])
     if kind.startswith('string') or not kind:
         return draw.choice(STRINGS)
     if 'tuple of <Shape' in kind:
-        return str([tuple(number() for _ in range(draw.randrange(4))) for _ in range(draw.randrange(3))])
+        return str([tuple(number() for _ in range(draw.randrange(4)))
+                    for _ in range(draw.randrange(3))])
     if kind.startswith(('Shape', 'tuple')):
         if draw.random() < .1:
             return str(number())
@@ -81,16 +85,18 @@ def operators():
 
     found = {op: saved._arguments(op) for op in sorted(_names())}
     return {op: kinds for op, kinds in found.items()
-            if kinds is not None and not saved.INTERNAL.fullmatch(op) and 'ptr' not in kinds.values()}
+            if kinds is not None and not saved.INTERNAL.fullmatch(op)
+            and 'ptr' not in kinds.values()}
 
 
 def write(path, op, attrs, shapes, dtypes, in_file):
     """An export of this one operator, by somebody who knows the format; in_file: how many of its
     inputs are Parameters."""
     import numpy
-    from d2l.hybrid import saved
     from mxnet import np, npx
     from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
+
+    from d2l.hybrid import saved
 
     names = [f'w{i}' if i < in_file else f'data{i - in_file}' for i in range(len(shapes))]
     params = {f'arg:{name}': np.array(numpy.ones(shape), dtype=dtype)
@@ -105,7 +111,8 @@ def write(path, op, attrs, shapes, dtypes, in_file):
     npx.save(f'{path}-0000.params', params)
     inputs = {name: list(shape) for name, shape in zip(names[in_file:], shapes[in_file:])}
     signature = {'inputs': inputs, 'example': [*inputs.values()], 'used': [*inputs],
-                 'result': {'output': 0}, 'constants': [], 'predict_only': False, 'symbol': saved.sha256(symbol), 'params': {
+                 'result': {'output': 0}, 'constants': [], 'predict_only': False,
+                 'symbol': saved.sha256(symbol), 'params': {
                      '0000': saved.sha256(pathlib.Path(f'{path}-0000.params').read_bytes())}}
     signature['fingerprint'] = saved.fingerprint(signature)
     pathlib.Path(f'{path}-signature.json').write_text(json.dumps(signature))
@@ -113,8 +120,9 @@ def write(path, op, attrs, shapes, dtypes, in_file):
 
 def main(folder, seed, tries, first=0, only=()):
     """Load each, and say what came of it."""
-    from d2l import load_exported
     from mxnet import npx
+
+    from d2l import load_exported
 
     npx.set_np()
     path = str(pathlib.Path(folder, 'hostile'))
@@ -132,7 +140,8 @@ def main(folder, seed, tries, first=0, only=()):
         except (FileNotFoundError, ValueError) as error:
             own = type(error) in (FileNotFoundError, ValueError) or type(
                 error).__module__.startswith('d2l.')
-            print(f'refused {error}'.replace('\n', ' ')[:300] if own else f'RAW {error!r}', flush=True)
+            print(f'refused {error}'.replace('\n', ' ')[:300] if own else f'RAW {error!r}',
+                  flush=True)
         except Exception as error:
             print(f'RAW {error!r}'.replace('\n', ' ')[:300], flush=True)
 

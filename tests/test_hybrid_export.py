@@ -3,6 +3,7 @@ import copy
 import json
 import pathlib
 
+import mxnet as mx
 import numpy as onp
 import pytest
 from mxnet import autograd, gluon, init, np, npx
@@ -381,7 +382,8 @@ class TwiceProp(mx.operator.CustomOpProp):
 def test_python_in_a_graph_is_refused(function, name, tmp_path):
     """No file holds it, and load_exported refuses its name."""
     for write in export, export_onnx:
-        with pytest.raises(ValueError, match=rf'forward calls Custom \({name}\), and an export holds '
+        with pytest.raises(ValueError,
+                           match=rf'forward calls Custom \({name}\), and an export holds '
                            '.*: compute the same'):
             write(function, str(tmp_path / 'net'), randn(4, 6))
     assert not list(tmp_path.iterdir())

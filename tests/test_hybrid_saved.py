@@ -334,14 +334,15 @@ HOSTILE_OPERATORS = {       # of arrays of the shapes (4, 6) and (6, 4)
 @pytest.mark.parametrize('op, attrs', [(op, attrs) for op in HOSTILE_OPERATORS
                                        for attrs in HOSTILE_OPERATORS[op]], ids=str)
 def test_a_hostile_operator_is_refused(op, attrs, free, tmp_path):
-    """Of operators that ended the process as soon as their shapes were inferred; free: as in an export
-    of 2026-10, whose shapes are not known."""
+    """Of operators that ended the process as soon as their shapes were inferred; free: as in an
+    export of 2026-10, whose shapes are not known."""
     shapes = [(4, 0), (4, 0)] if op == 'batch_take' else [(4, 6), (6, 4)]
     shapes = shapes[:1 if op.endswith(('split', 'softmax')) else 2]
     fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, ['float32'] * 2, 0)
     if free:
         signature = json.loads(file(tmp_path / 'net', 'signature.json').read_bytes())
-        signature['inputs'] = {name: [-1, *shape[1:]] for name, shape in signature['inputs'].items()}
+        signature['inputs'] = {name: [-1, *shape[1:]] for name,
+                               shape in signature['inputs'].items()}
         file(tmp_path / 'net', 'signature.json').write_text(
             json.dumps({key: signature[key] for key in saved.KEYS}))
     with pytest.raises(ValueError, match='net-symbol.json is damaged'):

@@ -11,8 +11,7 @@ from mxnet.gluon import nn
 
 from ci import runtime
 from d2l import NoConverter, export_onnx
-from tests.test_hybrid import ready
-from tests.test_onnx_operators import older
+from tests.support import older, ready
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
@@ -23,7 +22,8 @@ R = np.random
 
 
 def drawn(function, folder, X, other=None, runs=1, seed=0):
-    """What ONNX Runtime gives for a function of X in so many runs: the arrays of its first result."""
+    """What ONNX Runtime gives for a function of X in so many runs: the arrays of its first
+    result."""
     export_onnx(function, folder / 'net.onnx', X, other=other, draws=True)
     onnxruntime.set_seed(seed)
     session = runtime.session(folder / 'net.onnx')
@@ -73,14 +73,16 @@ DRAWS = {
                               lambda k, x: 1 - onp.exp(-x / 3)),
     'gumbel': (lambda X: R.gumbel(X + A, A), lambda k, x: onp.exp(-onp.exp(1 - x / A[k].item()))),
     'logistic': (lambda X: R.logistic(X, A), lambda k, x: 1 / (1 + onp.exp(-x / A[k].item()))),
-    'rayleigh': (lambda X: R.rayleigh(X + A), lambda k, x: 1 - onp.exp(-(x / A[k].item()) ** 2 / 2)),
+    'rayleigh': (lambda X: R.rayleigh(X + A), lambda k,
+                 x: 1 - onp.exp(-(x / A[k].item()) ** 2 / 2)),
     'weibull': (lambda X: R.weibull(X + A), lambda k, x: 1 - onp.exp(-x ** A[k].item())),
     'pareto': (lambda X: R.pareto(X + A), lambda k, x: 1 - (1 + x) ** -A[k].item()),
     'power': (lambda X: R.power(X + A), lambda k, x: x ** A[k].item()),
     'gamma': (lambda X: R.gamma(X + A, 2.0), lambda k, x: incomplete_gamma(A[k].item())(x / 2)),
     'gamma, numbers': (lambda X: R.gamma(3.0, 0.5, size=(ROWS, 4)) + X,
                        lambda k, x: incomplete_gamma(3.0)(x * 2)),
-    'chisquare': (lambda X: R.chisquare(X + A * 2), lambda k, x: incomplete_gamma(A[k].item())(x / 2)),
+    'chisquare': (lambda X: R.chisquare(X + A * 2), lambda k,
+                  x: incomplete_gamma(A[k].item())(x / 2)),
     'beta': (lambda X: R.beta(X + A, 1.0), lambda k, x: x ** A[k].item()),
     'lognormal': (lambda X: R.lognormal(X, A), lambda k, x: (
         1 + erf(onp.log(x) / A[k].item() / 2 ** 0.5)) / 2),
@@ -91,7 +93,8 @@ DRAWS = {
 
 @pytest.mark.parametrize('name', DRAWS)
 def test_distribution(name, tmp_path):
-    """Of each column, for parameters that are numbers or arrays; MXNet's own draws pass the same."""
+    """Of each column, for parameters that are numbers or arrays; MXNet's own draws pass the
+    same."""
     function, cumulated = DRAWS[name]
     X = np.zeros((ROWS, 4))
     found = onp.concatenate(drawn(function, tmp_path, X, runs=RUNS))
@@ -99,7 +102,7 @@ def test_distribution(name, tmp_path):
     mxnet.random.seed(0)
     for numbers in found, function(X).asnumpy():
         for k in range(4):
-            assert distance(numbers[:, k], lambda x: cumulated(k, x)) < LIMIT
+            assert distance(numbers[:, k], lambda x, k=k: cumulated(k, x)) < LIMIT
     ranks = found.argsort(0).argsort(0)             # some have no variance
     assert abs(onp.corrcoef(ranks.T) - onp.eye(4)).max() < 4 / len(found) ** 0.5
 
@@ -115,13 +118,17 @@ COUNTS = {
         [1 - p, p] for p in (0.1, 0.2, 0.4, 0.8)]),
     'bernoulli, logit': (lambda X: npx.random.bernoulli(logit=X + np.log(A)), [
         [1 / (1 + a), a / (1 + a)] for a in (0.5, 1, 2, 4)]),
-    'bernoulli, a number': (lambda X: npx.random.bernoulli(prob=0.3, size=(ROWS, 4), dtype='int32') + X,
+    'bernoulli, a number': (lambda X: npx.random.bernoulli(prob=0.3, size=(ROWS, 4),
+                                                           dtype='int32') + X,
                             [[0.7, 0.3]] * 4),
-    'randint': (lambda X: R.randint(2, 7, size=(ROWS, 4)) + X.astype('int64'), [[0, 0] + [0.2] * 5] * 4),
+    'randint': (lambda X: R.randint(2, 7, size=(ROWS, 4)) + X.astype('int64'),
+                [[0, 0] + [0.2] * 5] * 4),
     'choice': (lambda X: R.choice(5, (ROWS, 4)) + X.astype('int64'), [[0.2] * 5] * 4),
     'choice, weights': (lambda X: R.choice(4, (ROWS, 4), p=X[0] + np.array(P)), [P] * 4),
-    'choice, of an array': (lambda X: R.choice(X[0] + np.arange(4), (ROWS, 4), p=np.array(P)), [P] * 4),
-    'multinomial': (lambda X: R.multinomial(1, X[0] + np.array(P), size=(ROWS,)), [[1 - p, p] for p in P]),
+    'choice, of an array': (lambda X: R.choice(X[0] + np.arange(4), (ROWS, 4), p=np.array(P)),
+                            [P] * 4),
+    'multinomial': (lambda X: R.multinomial(1, X[0] + np.array(P), size=(ROWS,)),
+                    [[1 - p, p] for p in P]),
     'multinomial, numbers': (lambda X: R.multinomial(
         2, [0.5, 0.25, 0.25, 0.0], size=(ROWS,)) + X.astype('int64'), [
         [0.25, 0.5, 0.25], [0.5625, 0.375, 0.0625], [0.5625, 0.375, 0.0625], [1.0]]),
@@ -141,12 +148,14 @@ def test_counts(name, tmp_path):
         for k, column in enumerate(wanted):
             column, counted = onp.array(column), frequencies(numbers[:, k], len(column))
             assert len(counted) == len(column)
-            assert (abs(counted - column) <= 4 * (column * (1 - column) / len(numbers)) ** 0.5).all()
+            assert (abs(counted - column) <= 4
+                    * (column * (1 - column) / len(numbers)) ** 0.5).all()
 
 
 ORDERS = {      # functions of X, (4,), of zeros -> orders of three
     'choice': lambda X: R.choice(4, 3, replace=False) + X[0].astype('int64'),
-    'choice, weights': lambda X: R.choice(4, 3, replace=False, p=X + np.array([0.1, 0.2, 0.3, 0.4])),
+    'choice, weights': lambda X: R.choice(4, 3, replace=False,
+                                          p=X + np.array([0.1, 0.2, 0.3, 0.4])),
     'choice, of an array': lambda X: R.choice(X + np.arange(4), 3, replace=False),
 }
 
@@ -179,7 +188,8 @@ PICTURE = onp.random.RandomState(0).rand(4, 5, 3).astype('float32')
 
 
 def factor(found, extremes):
-    """By how much pictures were changed: each is one extreme, and a part of the way to the other."""
+    """By how much pictures were changed: each is one extreme, and a part of the way to the
+    other."""
     way = extremes[1] - extremes[0]
     part = ((found - extremes[0]) * way).sum(axis=(1, 2, 3)) / (way * way).sum()
     assert abs(extremes[0] + part[:, None, None, None] * way - found).max() < 1e-5
@@ -199,7 +209,8 @@ def test_pictures(op, tmp_path):
 
 @pytest.mark.parametrize('op, axis', [('left_right', 1), ('top_bottom', 0)])
 def test_flipped_pictures(op, axis, tmp_path):
-    found = drawn(lambda X: older(f'_image_random_flip_{op}', X), tmp_path, np.array(PICTURE), runs=400)
+    found = drawn(lambda X: older(f'_image_random_flip_{op}', X), tmp_path, np.array(PICTURE),
+                  runs=400)
     turned = [(picture == onp.flip(PICTURE, axis)).all() for picture in found]
     assert all((picture == PICTURE).all() for picture, t in zip(found, turned) if not t)
     assert abs(sum(turned) - 200) < 4 * 10
@@ -208,7 +219,8 @@ def test_flipped_pictures(op, axis, tmp_path):
 def test_lighting(tmp_path):
     """One shift for each colour, of MXNet's covariance."""
     X, std = np.array(PICTURE), 0.1
-    shifts = onp.array(drawn(lambda X: older('_image_random_lighting', X, alpha_std=std), tmp_path, X,
+    shifts = onp.array(drawn(lambda X: older('_image_random_lighting', X, alpha_std=std), tmp_path,
+                             X,
                              runs=2000)) - PICTURE
     assert abs(shifts - shifts[:, :1, :1]).max() < 1e-4
     base = onp.array([(older('_image_adjust_lighting', X, alpha=tuple(row)) - X).asnumpy()[0, 0]
@@ -219,7 +231,8 @@ def test_lighting(tmp_path):
 
 def test_pictures_of_bytes_are_refused(tmp_path):
     with pytest.raises(NoConverter, match='_image_random_contrast of uint8: make float32'):
-        drawn(lambda X: older('_image_random_contrast', X.astype('uint8'), min_factor=0, max_factor=1),
+        drawn(lambda X: older('_image_random_contrast', X.astype('uint8'), min_factor=0,
+                              max_factor=1),
               tmp_path, np.array(PICTURE))
 
 
@@ -248,7 +261,8 @@ def test_adjusted_lighting(tmp_path):
 def test_draws_are_refused_and_the_error_names_the_option(tmp_path):
     def forward(X):
         return np.random.normal(X, 1) + npx.dropout(X, mode='always')
-    with pytest.raises(NoConverter, match=r'(?s)_npi_normal \(draws random .*export_onnx\(draws=True\).*'
+    with pytest.raises(NoConverter,
+                       match=r'(?s)_npi_normal \(draws random .*export_onnx\(draws=True\).*'
                        'Dropout.*line'):
         export_onnx(forward, tmp_path / 'net.onnx', np.ones(3))
     assert not list(tmp_path.iterdir())
@@ -284,7 +298,8 @@ def test_a_free_batch_and_what_is_drawn_twice(tmp_path):
             assert distance(normal, lambda x: (1 + erf(x / 2 ** 0.5)) / 2) < LIMIT
             assert distance(uniform, lambda x: x) < LIMIT
             assert abs(coin.mean() - 0.5) < 4 * 0.5 / (rows * 4) ** 0.5
-            assert abs(onp.corrcoef([y.ravel() for y in found]) - onp.eye(3)).max() < 4 / (rows * 4) ** 0.5
+            assert abs(onp.corrcoef([y.ravel() for y in found])
+                       - onp.eye(3)).max() < 4 / (rows * 4) ** 0.5
     again = session.run(None, runtime.feed(session, [X + np.zeros((7, 4))[:0]]))
     assert [y.shape for y in again] == [(0, 4)] * 3
 
@@ -306,6 +321,7 @@ def test_a_shape_that_no_input_has_is_refused(tmp_path):
     with pytest.raises(ValueError, match='depends on the size'):
         export_onnx(lambda X: X + np.random.uniform(0, 1, size=X.shape), tmp_path / 'net.onnx',
                     np.zeros((3, 4)), other=np.zeros((5, 4)), draws=True)
-    with pytest.raises(ValueError, match='draws an array of the shape .* of which no input has a length'):
+    with pytest.raises(ValueError,
+                       match='draws an array of the shape .* of which no input has a length'):
         export_onnx(lambda X: np.random.uniform(np.concatenate([X, X]), 9.0), tmp_path / 'net.onnx',
                     np.zeros((3, 4)), other=np.zeros((5, 4)), draws=True)

@@ -95,7 +95,8 @@ FUNCTIONS = {
     'atleast_1d': lambda m, x: m.atleast_1d(x * 2), 'atleast_2d': lambda m, x: m.atleast_2d(x * 2),
     'atleast_2d of a vector': lambda m, x: m.atleast_2d(x.reshape((-1,)) * 2),
     'atleast_2d of a number': lambda m, x: m.atleast_2d(x.sum() * 2),
-    'atleast_3d': lambda m, x: m.atleast_3d(x * 2), 'polyval': lambda m, x: m.polyval(polynomial(m), x),
+    'atleast_3d': lambda m, x: m.atleast_3d(x * 2), 'polyval': lambda m,
+    x: m.polyval(polynomial(m), x),
     'einsum, diagonal': lambda m, x: m.einsum('ii->i', square(m, x)),
     'einsum, trace': lambda m, x: m.einsum('ii', square(m, x)),
     'einsum, rows': lambda m, x: m.einsum('iij,jk', m.stack([x, x * x]), m.swapaxes(x, 0, 1)),
@@ -291,13 +292,15 @@ def test_choice_of_too_many():
         np.random.choice(3, 5, replace=False, p=np.array([0.3, 0.3, 0.4]))
 
 
-@pytest.mark.parametrize('p', [[0, 0.5, 0, 0.5], [0.5, 0.5, float('nan'), 0.5], [-0.5, 1, 0.5, 0]], ids=str)
+@pytest.mark.parametrize('p', [[0, 0.5, 0, 0.5], [0.5, 0.5, float('nan'), 0.5], [-0.5, 1, 0.5, 0]],
+                         ids=str)
 def test_choice_draws_no_element_of_weight_zero(p):
     with pytest.raises(ValueError, match=f'3 of 4 cannot be drawn .*: p has '
                                          f'{sum(x > 0 for x in p)} weights'):
         np.random.choice(4, 3, replace=False, p=np.array(p))
     if p[0] == 0:
-        draws = [tuple(np.random.choice(4, 2, replace=False, p=np.array(p)).tolist()) for _ in range(50)]
+        draws = [tuple(np.random.choice(4, 2, replace=False, p=np.array(p)).tolist())
+                 for _ in range(50)]
         assert set(draws) == {(1, 3), (3, 1)}
 
 
@@ -313,7 +316,8 @@ def test_choice_with_weights_is_as_numpys():
             assert abs(count[i, j] - wanted) <= 5 * wanted ** 0.5
 
 
-# functions of an array of parameters -> of the numbers that they drew and their parameters: the slope
+# functions of an array of parameters -> of the numbers that they drew and their parameters: the
+# slope
 DRAWN = {
     'uniform, low': (lambda a: np.random.uniform(a, 3.), lambda y, a: (3 - y) / (3 - a)),
     'uniform, high': (lambda a: np.random.uniform(-1., a), lambda y, a: (y + 1) / (a + 1)),
@@ -349,14 +353,16 @@ def test_what_is_made_of_gamma(draw, mean, std, form):
     """Mean and deviation, within four standard errors of a large sample, and no number for all."""
     mxnet.random.seed(0)
     a = np.full(4000, 2.)
-    y = (eager if form == 'eager' else compiled if form == 'compiled' else gluons)(draw, None)(a).asnumpy()
+    y = (eager if form == 'eager' else compiled if form == 'compiled'
+         else gluons)(draw, None)(a).asnumpy()
     assert abs(y.mean() - mean) < 4 * std / 4000 ** 0.5
     assert abs(y.std() - std) < 8 * std / 4000 ** 0.5
     rows = y.reshape(2, -1)
     assert abs(onp.corrcoef(rows)[0, 1]) < 4 / 2000 ** 0.5
 
 
-@pytest.mark.parametrize('x', [[3., 1., 3., 2.], [[1., 2.], [1., 2.], [0., 5.]]], ids=['vector', 'matrix'])
+@pytest.mark.parametrize('x', [[3., 1., 3., 2.], [[1., 2.], [1., 2.], [0., 5.]]],
+                         ids=['vector', 'matrix'])
 def test_gradient_of_unique(x):
     """It goes to the first of those that are equal."""
     x, axis = np.array(x), None if len(x) == 4 else 0
@@ -491,7 +497,8 @@ LENET = """if True:
 def test_sample_data_train_lenet_without_the_patches(value, python, tmp_path):
     """D2L_DATA=sample is asked for, and Gluon's data sets obey with D2L_PATCH=0, too."""
     done = python('-W', 'ignore', '-c', LENET, tmp_path / 'net', env={
-        'D2L_PATCH': value, 'D2L_DATA': 'sample', 'OMP_NUM_THREADS': '1', 'MXNET_HOME': str(tmp_path)})
+        'D2L_PATCH': value, 'D2L_DATA': 'sample', 'OMP_NUM_THREADS': '1',
+        'MXNET_HOME': str(tmp_path)})
     assert done.stdout == '(8,) True\n(8,) True\nTrue\n', done.stderr
     assert 'sample data' in done.stderr
 

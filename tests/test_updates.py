@@ -76,15 +76,18 @@ def test_as_mxnets_own_to_the_last_bit(monkeypatch, mxnets, name, options):
         assert (a == b).all()
 
 
-RATES = {'float32': onp.float32(0.05), 'float64': onp.float64(0.05), 'int': 1, 'int64': onp.int64(1),
-         'array': onp.array(0.05), 'single array': onp.array(0.05, 'float32'), "MXNet's": np.array(0.05),
+RATES = {'float32': onp.float32(0.05), 'float64': onp.float64(0.05), 'int': 1,
+         'int64': onp.int64(1),
+         'array': onp.array(0.05), 'single array': onp.array(0.05, 'float32'),
+         "MXNet's": np.array(0.05),
          "MXNet's, double": np.array(0.05, dtype='float64'), 'large': 2 ** 70,
          'tiny': 1e-46, 'denormal': 1e-40}
 
 
 @pytest.mark.parametrize('rate', RATES.values(), ids=RATES)
 @pytest.mark.parametrize('name, key', [('sgd', 'learning_rate'), ('sgd', 'wd'), ('sgd', 'momentum'),
-                                       ('adam', 'learning_rate'), ('adam', 'wd'), ('adam', 'beta1')])
+                                       ('adam', 'learning_rate'), ('adam', 'wd'),
+                                       ('adam', 'beta1')])
 def test_a_rate_is_as_the_float_that_it_is(name, key, rate):
     """Whatever has its value; and the array itself stays."""
     if key in ('momentum', 'beta1') and float(rate) >= 1:
@@ -116,7 +119,8 @@ def test_a_rate_that_is_no_number_is_refused(name, rate):
     with autograd.record():
         loss = (net(np.ones((2, 3))) ** 2).sum()
     loss.backward()
-    with pytest.raises((TypeError, ValueError, OverflowError), match='learning rate is .*: give|too large'):
+    with pytest.raises((TypeError, ValueError, OverflowError),
+                       match='learning rate is .*: give|too large'):
         trainer.step(2)
 
 

@@ -76,7 +76,8 @@ class CompiledBlock(Compiled):
             return self._run_eagerly(*args, **kwargs)
         if found is None:   # eagerly it raises this, too, and leaves Python's state as it does
             result = self._run_eagerly(*args, **kwargs)
-            warnings.warn(f'{self._name_of_net()} ran eagerly: its trace raised {raised!r}')
+            warnings.warn(f'{self._name_of_net()} ran eagerly: its trace raised {raised!r}',
+                          stacklevel=1)
             return result
         program, state = found
         return program(tree, state, cut)
@@ -112,7 +113,8 @@ class CompiledBlock(Compiled):
                 return program, state
 
     def _follow(self, program, state, key, tree):
-        """Run the programs up to the last question: (the last program, its state, what was made)."""
+        """Run the programs up to the last question: (the last program, its state, what was
+        made)."""
         path, cut, before = [], [], []
         try:
             while program.question:
@@ -156,13 +158,15 @@ class CompiledBlock(Compiled):
                     self._warn()
                     self._drop_oldest()
             chain = [*[program for program, _ in path[-1:]], *programs]
-            for program, answer, next in zip(chain, trace.answers[max(len(path) - 1, 0):], chain[1:]):
+            for program, answer, next in zip(chain, trace.answers[max(len(path) - 1, 0):],
+                                             chain[1:]):
                 program.follow(answer, next)
             first = path[0][0] if path else programs[0]
             first.paths += not trace.stopped
             if first.paths > MAX_PROGRAMS:
-                self._stay_eager(f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
-                                 f'{chain[0].question.place}')
+                self._stay_eager(
+                    f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
+                    f'{chain[0].question.place}')
         return programs[0], programs[0].guard.state
 
     def _drop_oldest(self):
@@ -311,10 +315,10 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     Paths: where `forward` asks for a value, the graph is cut. Each call runs the piece up to there,
     and the answer says which piece is next, which takes the arrays that those before it have made;
     an answer that did not come before is traced then, from its question on. So each way through the
-    code is a path of pieces, in training as well. Beyond 32 paths, or 100 questions in one call, the
-    net is eager from then on, and a warning shows the line. Each question waits for the arrays, as
-    in eager mode. A first call that raises, or initializes, once numbers were drawn draws them again.
-    No file holds such a net: `export` and `export_onnx` raise TraceError.
+    code is a path of pieces, in training as well. Beyond 32 paths, or 100 questions in one call,
+    the net is eager from then on, and a warning shows the line. Each question waits for the arrays,
+    as in eager mode. A first call that raises, or initializes, once numbers were drawn draws them
+    again. No file holds such a net: `export` and `export_onnx` raise TraceError.
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with
@@ -351,12 +355,13 @@ def compile(net: Callable, *args, exact: bool = True, optimize: bool = False,
     is called in its place. Given arguments, it is traced for them now.
 
     Arguments and results may be nested in any way: lists, tuples, dicts, dataclasses, objects,
-    keyword arguments. Arrays in them are inputs and outputs of the graph, an array that is met twice
-    is one, all else is compared by type and value: another one is another trace. An iterator, a
-    generator or a lock made in the run cannot be a result. Options, and what is guarded, refused,
+    keyword arguments. Arrays in them are inputs and outputs of the graph, an array that is met
+    twice is one, all else is compared by type and value: another one is another trace. An iterator,
+    a generator or a lock made in the run cannot be a result. Options, and what is guarded, refused,
     or happens in a trace only: see `hybridize`.
 
-    runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes, which
+    runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes,
+    which
         is often faster. No other option says anything then, last digits differ, and a call under
         autograd.record raises RuntimeError. Raises what export_onnx does, such as NoConverter, and
         ImportError without ONNX Runtime. Parameters that have changed are noticed at the next call

@@ -48,7 +48,8 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
         vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, {})
     program, leaves = compiled.program(*args, apart=True)
     _refuse_python(program.graph)
-    graph, sources, shapes = copy.deepcopy(program.graph), program.sources, [a.shape for a in leaves]
+    graph, sources, shapes = copy.deepcopy(program.graph), program.sources, [a.shape
+                                                                             for a in leaves]
     if other is not None:
         program2, leaves2 = compiled.program(
             *(other if isinstance(other, tuple) else (other,)), apart=True)
@@ -95,9 +96,10 @@ def _refuse_python(graph):
              for node in graph['nodes'] if 'subgraphs' in node
              or node['op'] != 'null' and not saved.is_loaded(node['op'])}
     if found:
-        raise ValueError(f'forward calls {", ".join(sorted(found))}, and an export holds no operator '
-                         'that runs Python: compute the same with functions of np and npx, or save '
-                         'the numbers alone by net.save_parameters')
+        raise ValueError(
+            f'forward calls {", ".join(sorted(found))}, and an export holds no operator '
+            'that runs Python: compute the same with functions of np and npx, or save '
+            'the numbers alone by net.save_parameters')
 
 
 def unique(name, taken):
@@ -121,8 +123,9 @@ def _plain(result):
     if isinstance(result, (list, tuple)):
         return [_plain(part) for part in result]
     if type(result) not in PLAIN:
-        raise ValueError(f'the result holds {result!r}, and a file can hold arrays, numbers, texts, '
-                         'lists, tuples, and dicts whose keys are numbers or texts')
+        raise ValueError(
+            f'the result holds {result!r}, and a file can hold arrays, numbers, texts, '
+            'lists, tuples, and dicts whose keys are numbers or texts')
     return result
 
 
@@ -139,7 +142,8 @@ def filled(result, outputs):
 
 
 def _check_result(result, size, name):
-    """Raise Damaged for a result that `_plain` cannot have written; size: how many outputs it has."""
+    """Raise Damaged for a result that `_plain` cannot have written; size: how many outputs it
+    has."""
     try:
         arrays = []
         _outputs(filled(result, [Output(i) for i in range(size)]), arrays)
@@ -171,8 +175,9 @@ def _write(path, epoch, params, symbol, signature):
                 content = file.read()
             saved.read_params(content, file.name)       # MXNet does not say where the disk is full
         except (mxnet.MXNetError, saved.Damaged) as error:
-            raise OSError(f'cannot write {path}-{epoch}.params ({error}): is the disk full? What was '
-                          'at its place is as it was') from None
+            raise OSError(
+                f'cannot write {path}-{epoch}.params ({error}): is the disk full? What was '
+                'at its place is as it was') from None
         signature['symbol'], signature['params'] = saved.sha256(symbol), {}
         try:
             earlier = saved.read_signature(saved.content(path, 'signature.json'), path)
@@ -209,8 +214,8 @@ def _hand_back(graph, program, sources):
 
 def _any_batch(graph, program, leaves, program2, leaves2):
     """Change the graph of `program` so that it also computes what `program2` does, traced at other
-    sizes: where an attribute names a size, it infers it; where a constant repeats itself along it, or
-    counts, it does so as often as the input is long. Returns the sources."""
+    sizes: where an attribute names a size, it infers it; where a constant repeats itself along it,
+    or counts, it does so as often as the input is long. Returns the sources."""
     nodes, nodes2, sources = graph['nodes'], program2.graph['nodes'], dict(program.sources)
     if [(n['op'], n['inputs']) for n in nodes] != [(n['op'], n['inputs']) for n in nodes2]:
         raise ValueError('forward computes another graph for the other arguments: export each')
@@ -223,7 +228,8 @@ def _any_batch(graph, program, leaves, program2, leaves2):
     def add(op, what, *inputs, **attrs):
         """A new node; inputs: numbers of nodes. Returns its number."""
         nodes.append({'op': op, 'name': f'{what} {len(nodes)}', 'attrs': {
-            key: str(value) for key, value in attrs.items()}, 'inputs': [[i, 0, 0] for i in inputs]})
+            key: str(value) for key, value in attrs.items()},
+            'inputs': [[i, 0, 0] for i in inputs]})
         return len(nodes) - 1
 
     def replace(i, new, users):
@@ -234,7 +240,8 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         name, source = node['name'], sources.get(node['name'], ('',))
         pairs = [*zip(shapes[name], shapes2[node2['name']])]
         axes, users = [x for x, (m, n) in enumerate(pairs) if m != n], tuple(nodes)
-        at = {x: (users_at, axis) for x in axes for users_at, axis in [_place(nodes, like, pairs[x])]}
+        at = {x: (users_at, axis) for x in axes for users_at,
+              axis in [_place(nodes, like, pairs[x])]}
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
                      for j, k, *_ in inputs[i]]
@@ -256,7 +263,8 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         elif axes and source[0] in ('const', 'state'):
             values = [program.value(source, leaves).asnumpy(),
                       program2.value(program2.sources[node2['name']], leaves2).asnumpy()]
-            one = values[0][tuple(slice(0, 1) if x in axes else slice(None) for x in range(len(pairs)))]
+            one = values[0][tuple(slice(0, 1) if x in axes else slice(None)
+                                  for x in range(len(pairs)))]
             repeats = all((value == one).all() for value in values)
             steps = None if repeats or len(axes) > 1 else _steps(values, axes[0])
             if any(place is None for place, _ in at.values()) or not repeats and (
@@ -284,7 +292,8 @@ def _any_batch(graph, program, leaves, program2, leaves2):
 
 
 def _place(nodes, like, pair):
-    """The number of the node of the input that has these two lengths, and its axis; None for none."""
+    """The number of the node of the input that has these two lengths, and its axis; None for
+    none."""
     name, axis = like.get(pair, (None, None))
     return next((i for i, node in enumerate(nodes) if node['name'] == name), None), axis
 
@@ -302,12 +311,13 @@ def _steps(values, axis):
 
 # What an operator's attributes are where they name no size. Each is a function of the node at both
 # sizes, and of the pairs of lengths of its input and of its result; it returns None where there are
-# none, or {'attrs': the new ones, 'op': another operator, 'axes': of the result, where it is 1 long,
-# 'inserted': axes of the result that it lacks}
+# none, or {'attrs': the new ones, 'op': another operator, 'axes': of the result, where it is 1
+# long, 'inserted': axes of the result that it lacks}
 def _freed_reshape(node, node2, given, pairs):
     if given and [p for p in given if p != (1, 1)] == [p for p in pairs if p != (1, 1)]:
         gone = tuple(x for x, pair in enumerate(given) if pair == (1, 1))
-        return {'op': '_np_squeeze' if gone else '_copy', 'attrs': {'axis': str(gone)} if gone else {},
+        return {'op': '_np_squeeze' if gone else '_copy',
+                'attrs': {'axis': str(gone)} if gone else {},
                 'inserted': [x for x, pair in enumerate(pairs) if pair == (1, 1)]}
     same = [x for x, pair in enumerate(pairs) if given and pairs[:x + 1] == given[:x + 1]]
     free = [x for x, (m, n) in enumerate(pairs) if m != n and x not in same]
@@ -371,8 +381,8 @@ def _shapes(program, leaves):
 
 
 class ExportedBlock(Graph):
-    """A graph that `export` wrote. Takes what the net took, or only the arrays in it, and gives what
-    it gave, with lists for tuples."""
+    """A graph that `export` wrote. Takes what the net took, or only the arrays in it, and gives
+    what it gave, with lists for tuples."""
 
     def __init__(self, graph, signature):
         super().__init__(prefix='')
@@ -383,12 +393,14 @@ class ExportedBlock(Graph):
         tree.flatten(args)
         leaves = tree.arrays
         if len(leaves) != len(signature['inputs']):
-            raise ValueError(f'{len(leaves)} arrays are given, the graph takes {signature["inputs"]}')
+            raise ValueError(
+                f'{len(leaves)} arrays are given, the graph takes {signature["inputs"]}')
         for array, (name, shape) in zip(leaves, signature['inputs'].items()):
             if array.ndim != len(shape) or any(
                     m not in (FREE, n) for m, n in zip(shape, array.shape)):
-                raise ValueError(f'{name} has the shape {array.shape}, and the graph is for {shape} '
-                                 f'({FREE}: any): export it for this one')
+                raise ValueError(
+                    f'{name} has the shape {array.shape}, and the graph is for {shape} '
+                    f'({FREE}: any): export it for this one')
         if signature['predict_only'] and autograd.is_training():
             raise RuntimeError('exported for prediction, as its forward asked is_training()')
         outputs = self.graph(*[leaves[int(name[len('data'):])] for name in signature['used']])
@@ -425,7 +437,8 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
     if 'fingerprint' in signature:
         for what, content, wanted in ((of_symbol, symbol, signature['symbol']),
                                       (of_params, params, signature['params'].get(epoch))):
-            saved.require(saved.sha256(content) == wanted, f'{what} is damaged, or of another export '
+            saved.require(saved.sha256(content) == wanted,
+                          f'{what} is damaged, or of another export '
                           f'than {name}: its SHA-256 is not the one that is written there')
     arrays = {}
     for key, array in saved.read_params(params, of_params).items():
@@ -434,8 +447,8 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
     of_graph = symbol.list_inputs()
     saved.require(set(of_graph) == {*used, *arrays} and not set(used) & set(arrays)
                   and set(signature['constants']) <= set(arrays),
-                  f'{of_symbol} is damaged, or of another export: it takes {of_graph}, and {of_params} '
-                  f'has {list(arrays)}')
+                  f'{of_symbol} is damaged, or of another export: it takes {of_graph}, and '
+                  f'{of_params} has {list(arrays)}')
     shapes, dtypes = ({key: getattr(array, what) for key, array in arrays.items()}
                       for what in ('shape', 'dtype'))
     examples = dict(zip(signature['inputs'], map(

@@ -105,8 +105,8 @@ class _Group:
 
 
 class State:
-    """What the slots hold at one time: the arrays and the nodes in them, and how to see quickly that
-    nothing was touched."""
+    """What the slots hold at one time: the arrays and the nodes in them, and how to see quickly
+    that nothing was touched."""
 
     def __init__(self, guard, tree):
         self.arrays, self.nodes = tree.arrays, tree.nodes
@@ -182,7 +182,8 @@ class Guard:
     """Whether what a trace read is as it was."""
 
     def __init__(self, trace):
-        self.complex = [s for s in trace.slots if s.structure is not None and not simple(s.structure)]
+        self.complex = [s for s in trace.slots if s.structure is not None
+                        and not simple(s.structure)]
         known, by_owner = set(map(id, self.complex)), {}
         for slot in trace.slots:
             group = by_owner.setdefault(id(slot.held) if slot.held is not None else None,

@@ -15,14 +15,17 @@ RESHAPES = '_np_reshape', '_npx_reshape'
 LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
 CONVOLUTIONS = 'Convolution', 'Deconvolution'
 PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run Python, or graphs
-# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that uninitialized
+# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that
+# uninitialized
 ASKS = {'RNN', *PYTHON}
 # operators whose results and gradients are in plain order, whatever they are given
 PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
 MANY = 8        # uses of a value from which a CachedOp adds their gradients up in place
 # Operators whose gradients MXNet can add to others in place, as tests/test_hybrid_passes.py has
-# tried. Not those of clip and mean: it writes the one over them, and divides all by the other's count
-ADDS = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply', '_npi_add_scalar',
+# tried. Not those of clip and mean: it writes the one over them, and divides all by the other's
+# count
+ADDS = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply',
+        '_npi_add_scalar',
         '_npi_multiply_scalar', '_npi_tanh', '_npx_sigmoid', '_np_sum', '_np_reshape',
         '_np_transpose', 'SwapAxis', '_copy'}
 
@@ -31,8 +34,8 @@ def draw_in_graph(graph, draws, size, random):
     """Put operators that draw where the tape has stand-ins for their results. One that no result
     needs becomes an output, for eager draws it too.
 
-    draws: `Trace.draws`; of the graph's heads the first `size` are results, the next `random` are of
-    operators that draw, all others are the inputs of those in draws
+    draws: `Trace.draws`; of the graph's heads the first `size` are results, the next `random` are
+    of operators that draw, all others are the inputs of those in draws
     """
     nodes, heads = [dict(node) for node in graph['nodes']], graph['heads']
     at, inputs = {node['name']: i for i, node in enumerate(nodes)}, iter(heads[size + random:])
@@ -74,10 +77,10 @@ def _reached(nodes, entries, known):
 
 
 def parts(graph, flowing, made_before):
-    """Cut a graph, in the order in which Python ran it, so that each part leads to the same outputs,
-    and takes nothing that it gives. So gradients do not come to what led to an output that nobody
-    used, where 0 times infinity is NaN, and those of what crosses are all added up at once, in
-    eager's order: that in which MXNet, from the loss on, meets what made and what used it.
+    """Cut a graph, in the order in which Python ran it, so that each part leads to the same
+    outputs, and takes nothing that it gives. So gradients do not come to what led to an output that
+    nobody used, where 0 times infinity is NaN, and those of what crosses are all added up at once,
+    in eager's order: that in which MXNet, from the loss on, meets what made and what used it.
 
     flowing: names of inputs that may have gradients; made_before: of those that other graphs made
     Returns (parts, entries): of each part, its graph and {name of an input of it: the number of the
@@ -138,8 +141,8 @@ def each_use_an_input(graph, names, ctx):
     an array are added up at once outside of the graph, in eager's order: from the last use to the
     first.
 
-    Returns the graph, to which an output may come before all others, and {name of an input: the name
-    that it had}
+    Returns the graph, to which an output may come before all others, and {name of an input: the
+    name that it had}
     """
     graph, uses = _sorted(graph), {}
     nodes = [dict(node) for node in graph['nodes']]
@@ -240,7 +243,8 @@ def copyto_to_cast(graph, dtypes):
 
 def reshape_to_numbers(graph):
     """Make a Reshape to no axes, which `X[0]` of a vector leaves on the tape, one of np: in a graph
-    MXNet takes it for one that names no shape, or lets oneDNN do it, whose result cannot be read."""
+    MXNet takes it for one that names no shape, or lets oneDNN do it, whose result cannot be
+    read."""
     return dict(graph, nodes=[
         dict(node, op='_np_reshape', attrs={'newshape': '()'})
         if node['op'] == 'Reshape' and node['attrs'].get('shape') in ('[]', '()') else node

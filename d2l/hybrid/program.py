@@ -13,7 +13,8 @@ from .guards import MISSING, Guard
 from .trace import LOCK, Raised
 from .tree import ARRAY, builder
 
-VERSION = {'mxnet_version': ['int', 10901]}     # of a graph; without, MXNet says that it is an old one
+# of a graph; without, MXNet says that it is an old one
+VERSION = {'mxnet_version': ['int', 10901]}
 UNCHECKED = 'unchecked'     # optimize=UNCHECKED: without a proof
 
 
@@ -26,7 +27,8 @@ def taken(trace, piece):
     """(the graph of a piece, {name of an input: source}, for each of its outputs its place among
     those of the graph, or its source)."""
     places, heads, known = [], [], {}
-    turn = bool(piece.question)     # no gradient comes to the question: MXNet does not meet it first
+    # no gradient comes to the question: MXNet does not meet it first
+    turn = bool(piece.question)
     for found in [*piece.outputs[turn:], *piece.outputs[:turn]]:
         if not isinstance(found, Symbol):
             places.append(('const', found))
@@ -56,7 +58,8 @@ def fingerprint(piece, graph, sources, places):
         if kind == 'const':
             return kind, what.shape, what.dtype, hashlib.sha256(what.asnumpy().tobytes()).digest()
         return kind, id(what) if kind == 'param' else what, *i
-    return (json.dumps([{**node, 'name': ''} for node in graph['nodes']]), json.dumps(graph['heads']),
+    return (json.dumps([{**node, 'name': ''} for node in graph['nodes']]),
+            json.dumps(graph['heads']),
             [key(source) for source in sources.values()],
             [place if isinstance(place, int) else key(place) for place in places],
             piece.question and (piece.question.how, piece.question.line))
@@ -71,8 +74,8 @@ class _Thread(threading.local):
     """What each thread has of its own: CachedOps, and `values` to be fed to them. A call that
     is not recorded gives the CachedOp's memory free before its last operators are handed to the
     engine: another thread that took it then would mix its numbers with theirs. A random generator
-    belongs to a thread, and so does a tape, on which each call puts the constants, Parameters that do
-    not learn and running statistics among them."""
+    belongs to a thread, and so does a tape, on which each call puts the constants, Parameters that
+    do not learn and running statistics among them."""
 
     def __init__(self, make, values, constants):
         self.values = [tape.detach(v) if i in constants else v for i, v in enumerate(values)]
@@ -108,13 +111,16 @@ class Part:
         if optimize and program.ctx.device_type == 'cpu':       # the rules are for its kernels
             arrays = {name: program.value(source, leaves, state, cut=cut)
                       for name, source in sources.items() if name != self._spare}
-            graph = proof.optimized(graph, arrays, {name for name in arrays if _learns(sources[name])},
+            graph = proof.optimized(graph, arrays,
+                                    {name for name in arrays if _learns(sources[name])},
                                     program.mode, flags, net, check=optimize != UNCHECKED)
         elif exact and not optimize:
             if program.recorded:
                 graph, old = passes.each_use_an_input(
-                    graph, {name for name, source in sources.items() if _moves(source)}, program.ctx)
-                sources, self._skip = {**sources, **{n: sources[o] for n, o in old.items()}}, bool(old)
+                    graph, {name for name, source in sources.items() if _moves(source)},
+                    program.ctx)
+                sources, self._skip = {**sources,
+                                       **{n: sources[o] for n, o in old.items()}}, bool(old)
             else:
                 graph = passes.results_used_inside(graph)
             graph = passes.no_common_subexpressions(graph)
@@ -124,11 +130,13 @@ class Part:
         symbol = mxnet.sym.load_json(text)
         statistics = symbol.list_auxiliary_states()
         flags = passes.holding(dict(flags), graph, statistics)
-        if program.recorded:    # a Parameter of several parts has gradients now in its own array, now
-            flags.pop('static_shape', None)     # in one to be added up, and static_shape mixes them up
+        # a Parameter of several parts has gradients now in its own array, now
+        if program.recorded:
+            # in one to be added up, and static_shape mixes them up
+            flags.pop('static_shape', None)
         flows = passes.inputs_of(graph, graph['heads'][:self._flowing])
-        # By whether it is a Parameter that learns. Of any other MXNet would set up the backward pass at
-        # each call: a gradient that nobody wants is a new array each time
+        # By whether it is a Parameter that learns. Of any other MXNet would set up the backward
+        # pass at each call: a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
         self._inputs, self._moving = [], []     # (place, number of the input), (place, source)
         # by which gradients come to what gave them; not if only what is written depends on them
@@ -149,8 +157,9 @@ class Part:
             if not _learns(source):
                 constants.add(at)
             if values[at].ctx != program.ctx:
-                raise ValueError(f'{source[1]} is not on {program.ctx}, as the inputs are: ask for the '
-                                 'copy there, weight.data(ctx=X.ctx)')
+                raise ValueError(
+                    f'{source[1]} is not on {program.ctx}, as the inputs are: ask for the '
+                    'copy there, weight.data(ctx=X.ctx)')
             if name in statistics:
                 self.statistics.append(values[at])
         places = {name: at for at, name in enumerate(symbol.list_inputs())
@@ -160,8 +169,9 @@ class Part:
                           for k, names in passes.detached(self._graph)
                           if not any(_learns(sources[name]) for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
-        # With static_shape, MXNet goes on to write the gradient of a Parameter where it wrote the first,
-        # and where several calls used it that was an array to be added up. That of data it asks for
+        # With static_shape, MXNet goes on to write the gradient of a Parameter where it wrote the
+        # first, and where several calls used it that was an array to be added up. That of data it
+        # asks for
         self._learns = bool(indices[True]) and 'static_shape' in flags
         recorded = dict(flags, param_indices=[], data_indices=[*range(len(values))])
         self._thread = _Thread(lambda is_recorded: CachedOp(
@@ -199,16 +209,16 @@ class Part:
 
 
 class Program:
-    """`program(tree, state)` computes what the traced function would of the arguments in a Tree, with
-    the state that `program.current()` gives while it is as the trace saw it.
+    """`program(tree, state)` computes what the traced function would of the arguments in a Tree,
+    with the state that `program.current()` gives while it is as the trace saw it.
 
     Where the function asks for a value, a program ends with that `question`, and `ask` runs it. The
     next one is `after` the answer: it takes what those before it have made, `cut`.
 
     `graph` is the graph as it was traced (see passes.py), and `sources` has for each name of its
     inputs what they stand for (see `Trace.find`). `outputs` has, for each array of the result or
-    that is left, None if it is an output of the graph, or its source if it is an input or depends on
-    none.
+    that is left, None if it is an output of the graph, or its source if it is an input or depends
+    on none.
     """
 
     def __init__(self, trace, piece, exact, optimize, flags):
@@ -236,7 +246,8 @@ class Program:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
             sources = {**self.sources, **(trace.find([trace.spare]) if piece.random else {})}
-            flowing = sum(s is None for s in self.outputs[:self.size]) if not self.question else None
+            flowing = sum(s is None
+                          for s in self.outputs[:self.size]) if not self.question else None
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
                 self._only, = self._parts
@@ -282,8 +293,8 @@ class Program:
         self._following[answer] = [program, *others]
 
     def ask(self, tree, state, cut, before):
-        """Run it; append to `cut` what it leaves to those that follow, and to `before` (array, copy)
-        of statistics as they were; return the answer."""
+        """Run it; append to `cut` what it leaves to those that follow, and to `before` (array,
+        copy) of statistics as they were; return the answer."""
         leaves, made = tree.arrays, self._run(tree.arrays, state, cut, before)
         cut += [made[place] if source is None else self.value(source, leaves, state, cut=cut)
                 for place, source in zip(self._places, self.outputs)]

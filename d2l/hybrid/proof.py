@@ -2,19 +2,21 @@
 traced, on the arguments of the call for which it is made.
 
 Both run once, on the arrays that this call feeds them: outputs, and where a gradient may be asked
-for (in training, and while autograd records), one backward pass from random gradients of the outputs
-to all that wants one as things are: Parameters, inputs, not those that are frozen. In training the
-statistics of BatchNorm are compared, too, of copies, so that those of the net stay. Nothing is drawn:
-Dropout lets all pass, and what another operator would draw is the same array for both.
+for (in training, and while autograd records), one backward pass from random gradients of the
+outputs to all that wants one as things are: Parameters, inputs, not those that are frozen. In
+training the statistics of BatchNorm are compared, too, of copies, so that those of the net stay.
+Nothing is drawn: Dropout lets all pass, and what another operator would draw is the same array for
+both.
 
 Two orders of summation differ in last digits: by no more than SPREAD of the largest number of an
-array, or than MARGIN times what comes of changing the arguments in their last digits, for where large
-numbers cancel, float32 gives no more. Where both are exceeded, or numbers are infinite or NaN at other
-places, or the rewritten graph raises, the exact one is used, and a warning names the net and the
+array, or than MARGIN times what comes of changing the arguments in their last digits, for where
+large numbers cancel, float32 gives no more. Where both are exceeded, or numbers are infinite or NaN
+at other places, or the rewritten graph raises, the exact one is used, and a warning names the net
+and the
 rule: the one without which the proof holds.
 
-The cost: once for each program, two runs beside the one that was asked for, with the memory of their
-results and gradients; if there is doubt, TRIES more.
+The cost: once for each program, two runs beside the one that was asked for, with the memory of
+their results and gradients; if there is doubt, TRIES more.
 """
 import json
 import warnings
@@ -72,8 +74,9 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
         except Exception:               # this one is not the only rule at fault
             return False
     rules = [rule for rule in sorted(used) if holds(rule)] or ['several rules']
-    warnings.warn(f'{name} runs as it was traced: rewritten by {" or ".join(rules)} it would be wrong, '
-                  f'{fault}. Please report this', stacklevel=2)
+    warnings.warn(
+        f'{name} runs as it was traced: rewritten by {" or ".join(rules)} it would be wrong, '
+        f'{fault}. Please report this', stacklevel=2)
     return exact
 
 

@@ -1,8 +1,8 @@
 """Which of Python's state a function reads: found while it runs, by a profile hook.
 
-Attributes of Blocks are seen by the trace itself. For the rest, each function of the user's that runs
-tells by its bytecode which globals, cells and attributes it loads, and functions of C tell what no
-graph can repeat: clocks, entropy, files, iterators.
+Attributes of Blocks are seen by the trace itself. For the rest, each function of the user's that
+runs tells by its bytecode which globals, cells and attributes it loads, and functions of C tell
+what no graph can repeat: clocks, entropy, files, iterators.
 """
 import collections
 import contextvars
@@ -35,7 +35,8 @@ _OTHERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
 _OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
-_PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')} | {
+_PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')}
+                  | {
     os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
 # what tells nobody of what it reads: it prints, and imports
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
@@ -70,7 +71,8 @@ BEFORE = 'Do it before, and pass what it gives as an argument. '
 def _is_users(filename, module):
     if filename.startswith(_OTHERS) or filename.startswith('<frozen'):
         return False
-    if filename.startswith('<'):    # made from a string: by MXNet, by dataclasses, or the user's own
+    # made from a string: by MXNet, by dataclasses, or the user's own
+    if filename.startswith('<'):
         return (module or '').partition('.')[0] not in _LIBRARIES
     return not filename.startswith(_STANDARD) or filename.startswith(_PACKAGES)
 
@@ -120,8 +122,8 @@ def _has_arguments(frame):
 class Reads:
     """Finds what runs, and hands what it reads to `slot(owner, name, what, read, line)`.
 
-    refuse(what, cure): the TraceError at the line that runs; moving: values with a state of their own
-    from outside, such as iterators
+    refuse(what, cure): the TraceError at the line that runs; moving: values with a state of their
+    own from outside, such as iterators
     """
 
     def __init__(self, slot, refuse, moving):
@@ -295,7 +297,8 @@ class Reads:
                 what = 'reads a file'
             elif isinstance(owner, contextvars.ContextVar) and function.__name__ == 'get':
                 what = 'reads a context variable'
-        elif function is next and any(hasattr(v, '__next__') and not isinstance(v, types.GeneratorType)
+        elif function is next and any(hasattr(v, '__next__')
+                                      and not isinstance(v, types.GeneratorType)
                                       for v, _ in self._moving):
             what = 'takes the next value of an iterator'
         elif function is globals and is_users(frame):

@@ -1,8 +1,9 @@
 """The files of an export: written so that a kill loses none, read as if a stranger had made them.
 
-The signature holds the SHA-256 of the other files, and one of itself: the fingerprint of the export.
-MXNet's own readers trust what they read, and end the process at a wrong index. So the parameters
-are read here, and the graph is put together node by node with MXNet's functions that check.
+The signature holds the SHA-256 of the other files, and one of itself: the fingerprint of the
+export. MXNet's own readers trust what they read, and end the process at a wrong index. So the
+parameters are read here, and the graph is put together node by node with MXNet's functions that
+check.
 """
 import ast
 import collections
@@ -47,8 +48,9 @@ def pending(path):
 
 
 def _is_pending(path):
-    """Whether there is such a folder, made by this user, by root, or by whom the export or the folder
-    around it belongs to: in one that all can write to, such as /tmp, a stranger's is not obeyed."""
+    """Whether there is such a folder, made by this user, by root, or by whom the export or the
+    folder around it belongs to: in one that all can write to, such as /tmp, a stranger's is not
+    obeyed."""
     try:
         found = os.lstat(pending(path))
         owners = {0, os.geteuid(), os.stat(os.path.dirname(path) or '.').st_uid}
@@ -60,14 +62,15 @@ def _is_pending(path):
 
 
 def finish(path):
-    """Move to their place the files of an export that was killed while it did so. Another process may
-    do it too."""
+    """Move to their place the files of an export that was killed while it did so. Another process
+    may do it too."""
     if _is_pending(path):
         folder = pending(path)
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(folder):
                 with contextlib.suppress(FileNotFoundError):
-                    os.replace(os.path.join(folder, name), os.path.join(os.path.dirname(path), name))
+                    os.replace(os.path.join(folder, name),
+                               os.path.join(os.path.dirname(path), name))
         try:
             os.rmdir(folder)
         except OSError as error:
@@ -227,17 +230,18 @@ COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 's
 MOST = 4096                             # that any of these counts
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
 NEVER_NONE = {'use_length'}             # which MXNet says that they may be, and then reads
-# operators that no forward calls, and that end the process where they are not as MXNet makes them: of
-# gradients, with graphs inside, of sparse graphs, of sub-processes
-INTERNAL = re.compile('_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
-                      'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
-                      '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays')
+# operators that no forward calls, and that end the process where they are not as MXNet makes them:
+# of gradients, with graphs inside, of sparse graphs, of sub-processes
+INTERNAL = re.compile(
+    '_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
+    'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
+    '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays')
 
 
 def read_symbol(data, name):
     """The symbol of a graph, put together anew: every index, operator and attribute is checked, and
-    that no operator lacks an input. Also those that are FRAGILE, for `check_fragile`: (the operator, its
-    attributes, its symbol, where it stands). Raises Damaged."""
+    that no operator lacks an input. Also those that are FRAGILE, for `check_fragile`: (the
+    operator, its attributes, its symbol, where it stands). Raises Damaged."""
     graph = parsed(data, name)
     nodes, heads = graph.get('nodes'), graph.get('heads')
     require(isinstance(nodes, list) and isinstance(heads, list) and nodes and heads,
@@ -272,8 +276,8 @@ def read_symbol(data, name):
     symbol = mxnet.sym.Group([_value(made, head, f'{name} is damaged: a head') for head in heads])
     inputs = symbol.list_inputs()
     require(set(inputs) <= set(variables) and len(set(inputs)) == len(inputs),
-            f'{name} is damaged: the inputs {sorted(set(inputs) - set(variables))} of its operators '
-            'are missing')
+            f'{name} is damaged: the inputs {sorted(set(inputs) - set(variables))} of its '
+            'operators are missing')
     return symbol, fragile
 
 
@@ -325,7 +329,8 @@ def _operator(op, name, inputs, attrs, where):
         ctypes.byref(handle)))
     symbol = mxnet.sym.Symbol(handle)
     handles = (SymbolHandle * len(inputs))(*[value.handle for value in inputs])
-    check_call(_LIB.MXSymbolCompose(symbol.handle, c_str(name), mx_uint(len(inputs)), None, handles))
+    check_call(_LIB.MXSymbolCompose(symbol.handle, c_str(name), mx_uint(len(inputs)), None,
+                                    handles))
     return symbol
 
 
@@ -389,7 +394,8 @@ def _arguments(op):
 
 
 def check_fragile(fragile, shapes, name):
-    """Check the operators that end the process as soon as MXNet infers their shapes. Raises Damaged.
+    """Check the operators that end the process as soon as MXNet infers their shapes. Raises
+    Damaged.
     fragile: of `read_symbol`; shapes: of the inputs, by name, with -1 for what is free"""
     for op, attrs, symbol, where in fragile:
         operands = symbol.get_children()
@@ -399,14 +405,16 @@ def check_fragile(fragile, shapes, name):
                 _, found, _ = operands.infer_shape_partial(**known)
         except mxnet.MXNetError as error:
             raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
-        require(found and None not in found, f'{where} has operands whose shapes do not follow from '
+        require(found and None not in found,
+                f'{where} has operands whose shapes do not follow from '
                 'those of the inputs')
         require(FRAGILE[op](attrs, *found), f'{where} cannot take {attrs} for arrays of the shapes '
                 f'{found}')
 
 
 def _can_sum(attrs, a, b):
-    """Whether a product has axes of arrays of shapes a and b, the same number and lengths of both."""
+    """Whether a product has axes of arrays of shapes a and b, the same number and lengths of
+    both."""
     if 'axes' in attrs:
         count = int(attrs['axes'])
         if not 0 <= count <= min(len(a), len(b)):
@@ -435,20 +443,23 @@ def _can_solve(attrs, a, b):
         -1 in a or -1 in b or a[:len(b)] == [*b] and math.prod(b) == math.prod(rest))
 
 
-# operator -> whether its attributes and the shapes of its operands go together, which MXNet does not
+# operator -> whether its attributes and the shapes of its operands go together, which MXNet does
+# not
 # ask: it takes axes for indices of memory, and divides by a length
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
-           '_npi_tensorsolve': _can_solve, 'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0}
+           '_npi_tensorsolve': _can_solve, 'batch_take': lambda attrs, a,
+           at: len(a) > 0 and a[-1] != 0}
 
 
 def check_shapes(symbol, shapes, dtypes, name):
-    """Infer all shapes in a graph from those of its inputs. Raises Damaged where they do not fit, or
-    where MXNet could not count an array's elements. shapes, dtypes: of each input, by name"""
+    """Infer all shapes in a graph from those of its inputs. Raises Damaged where they do not fit,
+    or where MXNet could not count an array's elements. shapes, dtypes: of each input, by name"""
     inside = symbol.get_internals()
     try:
         _, found, _ = inside.infer_shape(**shapes)
         _, kinds, _ = inside.infer_type(**dtypes)
-    except (mxnet.MXNetError, KeyError) as error:       # KeyError: of a dtype that Python does not know
+    # KeyError: of a dtype that Python does not know
+    except (mxnet.MXNetError, KeyError) as error:
         raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
     require(found is not None and kinds is not None,
             f'{name} is damaged: its shapes do not follow from those of its inputs')

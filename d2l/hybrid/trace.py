@@ -3,8 +3,8 @@
 During a trace the arrays among the arguments are stand-ins, marked aliases of the arrays, and so is
 each array from outside, a Parameter's or an attribute's, from the moment at which its handle is
 asked for. What `forward` reads of Python's state is noted (reads.py, guards.py), what it changes of
-it is undone and told (`writes`, `fills`). So nothing of the user's changes: a failed trace leaves no
-mark. What a graph cannot hold raises TraceError.
+it is undone and told (`writes`, `fills`). So nothing of the user's changes: a failed trace leaves
+no mark. What a graph cannot hold raises TraceError.
 """
 import contextlib
 import enum
@@ -72,7 +72,8 @@ _tracing_thread = None
 
 
 class TraceError(RuntimeError):
-    """A `forward` that no graph can hold: what it does, where (`filename`, `lineno`), and a cure."""
+    """A `forward` that no graph can hold: what it does, where (`filename`, `lineno`), and a
+    cure."""
 
 
 class Raised(Exception):
@@ -221,7 +222,8 @@ class Signals:
             self._raise()
 
     def _give_back(self):
-        for number in sorted(self._handlers, key=lambda n: n == signal.SIGINT):     # it raises: last
+        # it raises: last
+        for number in sorted(self._handlers, key=lambda n: n == signal.SIGINT):
             signal.signal(number, self._handlers[number])
 
     def _raise(self):
@@ -239,8 +241,8 @@ def _is_number(structure):
 
 
 def _constant(array):
-    """An array, or, where it has no numbers, another one that depends on nothing: MXNet's graphs fail
-    on most of them."""
+    """An array, or, where it has no numbers, another one that depends on nothing: MXNet's graphs
+    fail on most of them."""
     if array.size:
         return array
     new = np.empty(array.shape, dtype=array.dtype, ctx=array.ctx)
@@ -256,12 +258,12 @@ class Graph(gluon.Block):
 
 
 class Trace:
-    """One run of a function, and what it leaves: graphs on the tape, where their inputs come from, and
-    what it did to Python's state.
+    """One run of a function, and what it leaves: graphs on the tape, where their inputs come from,
+    and what it did to Python's state.
 
-    Where the function asks for a value, a piece ends: its graph gives the array and all that is left
-    of the run, which is the input of the next one. If the run computes what a call does, it goes on
-    with its own value; if not (it draws nothing), it ends there, and has no result.
+    Where the function asks for a value, a piece ends: its graph gives the array and all that is
+    left of the run, which is the input of the next one. If the run computes what a call does, it
+    goes on with its own value; if not (it draws nothing), it ends there, and has no result.
 
     root: whose run it is, a CompiledBlock; tree, structure: its arguments, taken apart
     training: what `autograd.is_training()` is to answer; ctx: where the graph is to run
@@ -310,7 +312,7 @@ class Trace:
             args, kwargs = build(structure)
             kwargs = dict(kwargs)
         except TypeError as error:
-            raise self._error(f'has an argument that no graph can take: {error}')
+            raise self._error(f'has an argument that no graph can take: {error}') from error
         self._given = {id(a): a for a in self._made.values()}
         self._copies = build.made               # of the nodes of the arguments
         self._arguments.flatten((args, tuple(kwargs.items())))
@@ -321,7 +323,8 @@ class Trace:
             self.pieces.append(Piece(self, self.outputs))
         for piece in self.pieces:   # a class may get a __len__, say: no code names it
             piece.sizes += [(namespace(c), len(vars(c))) for c in self._reads.classes.values()]
-        if any(piece.random for piece in self.pieces):  # an input's name, for a graph that needs one
+        # an input's name, for a graph that needs one
+        if any(piece.random for piece in self.pieces):
             spare = np.zeros(1, ctx=ctx)
             self.spare = tape.entry(self._stand_in(spare, 'const', spare))[0]
 
@@ -387,9 +390,9 @@ class Trace:
         return self.stopped or len(self.pieces) > 1
 
     def find(self, names):
-        """{name: source} for variables of the tape. A source is ('input', i), ('param', Parameter, i),
-        ('state', i), the i-th array that the slots hold, ('const', array) for an array made in the
-        run, or ('cut', i), the i-th array that pieces before have made."""
+        """{name: source} for variables of the tape. A source is ('input', i), ('param', Parameter,
+        i), ('state', i), the i-th array that the slots hold, ('const', array) for an array made in
+        the run, or ('cut', i), the i-th array that pieces before have made."""
         lost = set(names) - set(self._sources)
         for array in self._made.values() if lost else ():
             if array.handle:
@@ -434,7 +437,8 @@ class Trace:
             slot.structure = tree.flatten(slot.value)
         except CannotHold as error:
             raise self._error(f'reads {slot.what}, which holds {error}',
-                              'Read a part of it before, in __init__, say. ', line=slot.line)
+                              'Read a part of it before, in __init__, say. ',
+                              line=slot.line) from error
         for i, array in enumerate(tree.arrays[known:], known):
             self._arrays[id(array)] = 'state', i
         for node, (kind, meta, children) in zip(tree.nodes[nodes:], tree.contents[nodes:]):
@@ -529,8 +533,8 @@ class Trace:
                            'Keep state in arrays, and make layers before. ' + EAGER, line=line)
 
     def _counts(self, structure, value):
-        """Whether a number or a text, or a tuple of them, becomes another: a state that would make a
-        graph for each of its values. True, False and None are too few for that."""
+        """Whether a number or a text, or a tuple of them, becomes another: a state that would make
+        a graph for each of its values. True, False and None are too few for that."""
         if value is MISSING or isinstance(value, NDArray) or not _is_number(structure):
             return False
         new = Tree().flatten(value)
@@ -572,7 +576,7 @@ class Trace:
             self.size = len(out.arrays)         # of those in `outputs` that it holds
         except CannotHold as error:
             raise self._error(f'returns {error}, which no graph can make again',
-                              'Return arrays, in lists, tuples, dicts or objects. ')
+                              'Return arrays, in lists, tuples, dicts or objects. ') from error
         for held, before in self.contents:
             if [*held.items()] != [*before.items()]:
                 raise self._error('makes layers or Parameters', 'Make them before. ')
@@ -612,7 +616,7 @@ class Trace:
         except CannotHold as error:
             raise self._error(f'puts {error} into {slot.what}, which no graph can make again',
                               'Keep arrays there, in lists, tuples, dicts or objects. ',
-                              line=slot.line)
+                              line=slot.line) from error
 
     def _fill(self, out, tree, nodes, first):
         """Note which nodes hold something else than before."""
@@ -696,7 +700,7 @@ class Trace:
         """Where an array from outside is."""
         found = self._arrays.get(id(array))
         if found is None:
-            for block, held, _ in self._blocks.values():
+            for _, held, _ in self._blocks.values():
                 self._parameters.update((id(p), p) for p in held['_reg_params'].values())
             for parameter in tuple(self._parameters.values()):
                 data, grad = vars(parameter)['_data'] or (), vars(parameter)['_grad'] or ()
@@ -779,7 +783,8 @@ class Trace:
         if out is None or not self._exchange(out, compute, traced):
             result = run(out, *kinds)
         if traced and out is None and self._filled:
-            result = [_constant(r) for r in result] if isinstance(result, list) else _constant(result)
+            result = [_constant(r) for r in result] if isinstance(result, list) \
+                else _constant(result)
         results = result if isinstance(result, list) else [result]
         name, _ = tape.entry(results[0])
         if op == '_copyto' and traced:
@@ -836,8 +841,8 @@ class Trace:
         return self._stand_in(array, 'const', array)
 
     def _exchange(self, array, compute, traced):
-        """Before a write into `array`: where that has to do with the graph, let `compute` make a new
-        array instead, exchange the two, and return True."""
+        """Before a write into `array`: where that has to do with the graph, let `compute` make a
+        new array instead, exchange the two, and return True."""
         if id(array) in self._given or id(array) not in self._made and self._source(
                 array)[0] == 'param':
             raise self._error('writes into an array that it did not make',
@@ -920,8 +925,8 @@ class Trace:
     def _as_numpy(self, original, array):
         if self._traced(array):
             raise self._error('asks for the value of an array that depends on inputs or Parameters',
-                              'In a graph Python knows shapes, not values, but for bool() and int() '
-                              'of one element: no float(), print() or asnumpy(). ' + EAGER)
+                              'In a graph Python knows shapes, not values, but for bool() and '
+                              'int() of one element: no float(), print() or asnumpy(). ' + EAGER)
         return original(array)
 
     def _format(self, original, array, how):
@@ -951,8 +956,8 @@ class Trace:
         self._undo.append(lambda: setattr(owner, name, original) if own else delattr(owner, name))
 
     def _patch_handles(self):
-        """Let each use of an array from outside be one of its stand-in: all of MXNet's functions take
-        the handle."""
+        """Let each use of an array from outside be one of its stand-in: all of MXNet's functions
+        take the handle."""
         raw, thread = vars(NDArrayBase)['handle'], threading.get_ident()
         made, free = self._made, NDArrayBase.__del__
 
@@ -989,9 +994,11 @@ class Trace:
                 (_LIB, 'MXAutogradIsTraining', self._is_training),
                 *((_LIB, name, self._forbid(what)) for name, what in _FORBIDDEN.items())):
             self._patch(owner, name, hook)
-        repeats = self._forbid('draws from the generator of Python or NumPy, and a graph would repeat '
-                               "one number for ever; MXNet's np.random draws at each call")
-        for module, generator in ((random, random._inst), (numpy.random, numpy.random.mtrand._rand)):
+        repeats = self._forbid(
+            'draws from the generator of Python or NumPy, and a graph would repeat '
+            "one number for ever; MXNet's np.random draws at each call")
+        for module, generator in ((random, random._inst),
+                                  (numpy.random, numpy.random.mtrand._rand)):
             for name in [n for n, f in vars(module).items()
                          if getattr(f, '__self__', None) is generator]:
                 self._patch(module, name, repeats)

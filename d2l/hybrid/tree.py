@@ -4,10 +4,10 @@
     structure = tree.flatten(value)     # hashable; equal for values that Python cannot tell apart
     value = unflatten(structure, iter(tree.arrays))
 
-A structure has types, lengths, keys, and immutable values by type and value, so that 1, 1.0 and True
-differ, and 0.0 and -0.0. Functions, classes, modules and Blocks are in it by identity. An array or a
-container met again is a reference to where it was met first. `tree.nodes` are the containers that
-can change in place, in the order in which they were met.
+A structure has types, lengths, keys, and immutable values by type and value, so that 1, 1.0 and
+True differ, and 0.0 and -0.0. Functions, classes, modules and Blocks are in it by identity. An
+array or a container met again is a reference to where it was met first. `tree.nodes` are the
+containers that can change in place, in the order in which they were met.
 """
 import argparse
 import array
@@ -123,7 +123,8 @@ class Tree:
         """Of a class derived from int or str, say, whose instances may have attributes."""
         if self.keep:
             self._identity(type(value))
-        return (_Tuple, type(value), (STATIC, type(value), value), *map(self._flatten, _extra(value)))
+        return (_Tuple, type(value), (STATIC, type(value), value),
+                *map(self._flatten, _extra(value)))
 
     def _float(self, value):            # all nan are one, 0.0 and -0.0 are two
         return BY, _float, value.hex()
@@ -426,7 +427,8 @@ def state(value):
     if isinstance(value, numpy.random.Generator):
         value = value.bit_generator
     if isinstance(value, (numpy.random.RandomState, numpy.random.BitGenerator)):
-        return repr(value.get_state() if isinstance(value, numpy.random.RandomState) else value.state)
+        return repr(value.get_state() if isinstance(value, numpy.random.RandomState)
+                    else value.state)
     if isinstance(value, numpy.random.SeedSequence):
         return value.n_children_spawned
     if isinstance(value, types.GeneratorType):

@@ -127,8 +127,8 @@ def roi_pooling(g, X, rois, *, pooled_size, spatial_scale):
 def multibox_detection(g, scores, offsets, anchors, *, clip=True, threshold=0.01, background_id=0,
                        nms_threshold=0.5, force_suppress=False, variances=(0.1, 0.1, 0.2, 0.2),
                        nms_topk=-1):
-    """The boxes of 13.4 by falling score: (class, score, box), the class -1 for those that overlap a
-    better one, all -1 for those of too small a score."""
+    """The boxes of 13.4 by falling score: (class, score, box), the class -1 for those that overlap
+    a better one, all -1 for those of too small a score."""
     n, classes = scores.shape[2], scores.shape[1] - 1
     if isinstance(n, str) or background_id or nms_topk > 0 or not 0 < nms_threshold <= 1:
         raise NoConverter('_contrib_MultiBoxDetection of a free length, with nms_topk, or another '

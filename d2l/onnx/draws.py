@@ -1,8 +1,9 @@
 """Converters for operators that draw random numbers, which `export_onnx(draws=True)` lets in.
 
-ONNX Runtime seeds each of its random operators by its place in the file, with a generator that gives
-nodes beside each other numbers that depend on each other: u, and u + c. So a file draws with one node
-alone, all the uniform numbers of a run, and each operator makes what it needs of its share.
+ONNX Runtime seeds each of its random operators by its place in the file, with a generator that
+gives nodes beside each other numbers that depend on each other: u, and u + c. So a file draws with
+one node alone, all the uniform numbers of a run, and each operator makes what it needs of its
+share.
 """
 import functools
 
@@ -50,7 +51,8 @@ class Calculation:
         radius = self.Sqrt(self.Mul(2, self.exponential(*shape)))
         of_single = Calculation(self.g, np.dtype('float32'))        # ONNX Runtime has no other Cos
         angle = of_single.Cos(of_single.Mul(2 * np.pi, of_single.uniform(*shape)))
-        return self.Mul(radius, angle if self.dtype == 'float32' else self.g.cast(angle, self.dtype))
+        return self.Mul(radius, angle if self.dtype == 'float32'
+                        else self.g.cast(angle, self.dtype))
 
     def inside(self, *shape):
         """Uniform numbers without 0 and 1."""
@@ -94,8 +96,8 @@ def _given(arrays, *numbers):
 
 
 def _draws(*names):
-    """Register a function of a Calculation, the shape of the result and the parameters, which are the
-    last of the function's own."""
+    """Register a function of a Calculation, the shape of the result and the parameters, which are
+    the last of the function's own."""
     def register(function):
         keys = function.__code__.co_varnames[2:function.__code__.co_argcount]
 
@@ -201,8 +203,8 @@ def multinomial(g, a=None, *, n, pvals=None, size=None):
 
 @operator('_npi_choice')
 def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None):
-    """Weighted: of sums of weights, or, where none comes twice, the largest sums of their logarithms
-    and Gumbel's numbers."""
+    """Weighted: of sums of weights, or, where none comes twice, the largest sums of their
+    logarithms and Gumbel's numbers."""
     c = Calculation(g, np.dtype('float32'))
     count = arrays[0].shape[0] if a is None else a
     weights = arrays[-1] if weighted else None
@@ -214,7 +216,8 @@ def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None
     if replace:
         above = g.node('GreaterOrEqual', g.node('Unsqueeze', c.uniform(*shape), [-1]),
                        cut(g, _sums(c, c.of(weights)), 0, 0, -1))
-        return g.cast(g.node('ReduceSum', g.node('Cast', above, to=7), [-1], keepdims=0), g.out[0].dtype)
+        return g.cast(g.node('ReduceSum', g.node('Cast', above, to=7), [-1], keepdims=0),
+                      g.out[0].dtype)
     keys = c.gumbel(count) if weights is None else c.Add(c.Log(weights), c.gumbel(count))
     _, at = g.node('TopK', keys, [int(np.prod(shape))], axis=0, outputs=2)
     return g.cast(g.node('Reshape', at, g.constant(shape)), g.out[0].dtype)
@@ -232,7 +235,8 @@ def dropout(g, X, *, p=0.5, mode='training', axes=()):
     c = _calculation(g)
     kept = c.uniform(*(1 if axis in axes else n for axis, n in enumerate(X.shape)))
     kept = g.node('Less', kept, c.of(1 - p))
-    return g.node('Where', kept, g.node('Div', X, g.constant(1 - p, X.dtype)), g.constant(0, X.dtype))
+    return g.node('Where', kept, g.node('Div', X, g.constant(1 - p, X.dtype)),
+                  g.constant(0, X.dtype))
 
 
 # ------------------------------------------------------------------ pictures
@@ -252,8 +256,8 @@ operator('_image_random_flip_top_bottom')(_flipped(-3))
 
 
 def _picture(g, X, op, channels=None):
-    """A Calculation for a picture, (H, W, C), of real numbers; channels: how many there must be, where
-    MXNet hands out what lies in memory else."""
+    """A Calculation for a picture, (H, W, C), of real numbers; channels: how many there must be,
+    where MXNet hands out what lies in memory else."""
     if X.shape[-1] != (channels or X.shape[-1]):
         raise NoConverter(f'{op} of {X.shape[-1]} channels')
     if X.dtype.kind != 'f':

@@ -20,12 +20,13 @@ from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
 from ..rewrite.graph import inferred
-from . import detection, draws, indexing, linalg       # noqa: F401: they register converters
+from . import detection, indexing, linalg  # noqa: F401 (they register converters)
+from . import draws as _draws  # noqa: F401 (so does it)
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
-# Of 2022, the first that has LayerNormalization. ONNX Runtime 1.16.0, of September 2023, gives for each
-# example of the tests what 1.19.2 does
+# Of 2022, the first that has LayerNormalization. ONNX Runtime 1.16.0, of September 2023, gives for
+# each example of the tests what 1.19.2 does
 OPSET, IR_VERSION = 17, 8
 
 
@@ -46,10 +47,10 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: o
     converted. A file at path is replaced once the new one is complete and valid. Its metadata: the
     producer is d2l, with its version; `network` is the name of the net's class or function;
     `section`, where it is known, the section of the book that defines it, or else the one that
-    `python -m chapters` runs; `data`, unless this process has asked for none, is `real` or `sample`,
-    or both, in the order in which it did.
+    `python -m chapters` runs; `data`, unless this process has asked for none, is `real` or
+    `sample`, or both, in the order in which it did.
     """
-    from .. import __version__                      # which is there once d2l is imported
+    from .. import __version__  # which is there once d2l is imported
     onnx = _onnx()
     with tempfile.TemporaryDirectory() as folder:
         saved = os.path.join(folder, 'net')
@@ -62,10 +63,12 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: o
     for tree, args in zip(trees, (example, example if other is None else other)):
         tree.flatten(args)
     taken = set()
-    names = [_unique(name, taken) for name in _paths(signature(net).bind(*example).arguments, NDArray)]
+    names = [_unique(name, taken) for name in _paths(signature(net).bind(*example).arguments,
+                                                     NDArray)]
     outputs = [_unique(name, taken) for name in _paths(result, Output, 'output')]
     try:
-        graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])], outputs,
+        graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])],
+                       outputs,
                        draws)
     except NoConverter as error:
         lines = _calls(net, example, error.operators)
@@ -90,7 +93,8 @@ def _onnx():
 
 
 def _metadata(net):
-    """What a file says of its net: its name where it is defined, and where it and its data are from."""
+    """What a file says of its net: its name where it is defined, and where it and its data are
+    from."""
     while isinstance(net, CompiledBlock):
         net = net._net
     defined = type(net) if isinstance(net, gluon.Block) or not hasattr(
@@ -139,8 +143,8 @@ def _paths(value, kind, name=''):
 
 def _graph(onnx, symbol, params, arguments, outputs, draws=False):
     """The ONNX graph of MXNet's. params: {name: array}; arguments: for data0, data1, ... the name
-    in ONNX, the array, and that of the other batch size; outputs: their names in ONNX; draws: whether
-    random numbers may be drawn."""
+    in ONNX, the array, and that of the other batch size; outputs: their names in ONNX; draws:
+    whether random numbers may be drawn."""
     content, pairs = json.loads(symbol.tojson()), {}
 
     def length(*pair):

@@ -70,26 +70,29 @@ class Graph:
         return self.node('Cast', x, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def uniform(self, shape):
-        """Uniform numbers from 0 to 1, without 1, of a shape whose free lengths inputs have: a share of
-        those of `draw`."""
+        """Uniform numbers from 0 to 1, without 1, of a shape whose free lengths inputs have: a
+        share of those of `draw`."""
         name = f'{self.at}.share{len(self._shares)}'
         self._shares[name] = self._sized(shape)
         return self.node('Reshape', name, self.lengths(*self._shares[name]))
 
     def _sized(self, shape):
         """A shape as parts for `lengths`, which no result of the graph is needed for."""
-        found = {length: (x, axis) for x in reversed(self.inputs) for axis, length in enumerate(x.shape)
+        found = {length: (x, axis) for x in reversed(self.inputs) for axis,
+                 length in enumerate(x.shape)
                  if isinstance(length, str)}
         if not all(isinstance(n, int) or n in found for n in shape):
-            raise ValueError(f'{self.at} draws an array of the shape {shape}, of which no input has a '
-                             'length: export it for each')
+            raise ValueError(
+                f'{self.at} draws an array of the shape {shape}, of which no input has a '
+                'length: export it for each')
         return [n if isinstance(n, int) else found[n] for n in shape]
 
     def draw(self):
         """Add the one node that draws, before all others."""
         later, self.nodes, self.at = self.nodes, [], 'draws'
         sizes = [int(np.prod(parts)) if all(isinstance(n, int) for n in parts) else self.node(
-            'ReduceProd', self.lengths(*parts), axes=[0], keepdims=1) for parts in self._shares.values()]
+            'ReduceProd', self.lengths(*parts), axes=[0], keepdims=1)
+            for parts in self._shares.values()]
         if all(isinstance(n, int) for n in sizes):
             sizes, drawn = self.constant(sizes), self.node(
                 'RandomUniform', shape=[sum(sizes)], dtype=1)
@@ -99,7 +102,8 @@ class Graph:
             drawn = self.node('RandomUniformLike', self.node('ConstantOfShape', total), dtype=1)
         if self._shares:
             self.nodes.append(self.onnx.helper.make_node(
-                'Split', [self._input(drawn), self._input(sizes)], [*self._shares], name='draws.Split',
+                'Split', [self._input(drawn), self._input(sizes)], [*self._shares],
+                name='draws.Split',
                 axis=0))
         self.nodes += later
 

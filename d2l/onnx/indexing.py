@@ -190,7 +190,8 @@ def diag(g, X, *, k=0):
     if isinstance(X.shape[0], str):
         raise NoConverter('_np_diag of a free length')
     n = X.shape[0] + abs(k)
-    X = g.node('Unsqueeze', g.node('Pad', X, [0, abs(k)], g.constant(0, X.dtype)), [1 if k >= 0 else 0])
+    X = g.node('Unsqueeze', g.node('Pad', X, [0, abs(k)], g.constant(0, X.dtype)),
+               [1 if k >= 0 else 0])
     return g.node('Where', g.constant(np.eye(n, k=k), 'bool'), X, g.constant(0, g.out[0].dtype))
 
 

@@ -17,8 +17,8 @@ def _rows(g, A):
 
 
 def _eliminated(g, A, *right):
-    """X of A X = right, for matrices in the last two axes, and what the pivots are: Gauss and Jordan,
-    with the rows exchanged so that the largest pivot comes next.
+    """X of A X = right, for matrices in the last two axes, and what the pivots are: Gauss and
+    Jordan, with the rows exchanged so that the largest pivot comes next.
 
     Returns (X, pivots, whether rows were exchanged), of each step; X is None without a right side.
     """
@@ -26,7 +26,8 @@ def _eliminated(g, A, *right):
     zero, places = g.constant(0, dtype), np.arange(n)[:, None]
     M = g.node('Concat', A, *right, axis=-1)
     for k in range(n):
-        sizes = g.node('Where', g.constant(places >= k, 'bool'), g.node('Abs', cut(g, M, -1, k, k + 1)),
+        sizes = g.node('Where', g.constant(places >= k, 'bool'),
+                       g.node('Abs', cut(g, M, -1, k, k + 1)),
                        g.constant(-1, dtype))
         best = g.node('ArgMax', sizes, axis=-2, keepdims=1)
         there = g.node('Equal', g.constant(places), best)
@@ -84,7 +85,8 @@ def tensorsolve(g, A, b, *, a_axes=()):
 def _sign(g, A, pivots, exchanged):
     """Of the determinant: the signs of the pivots, and another for each exchange of rows."""
     one = g.constant(1, A.dtype)
-    signs = g.node('Mul', g.node('Sign', pivots), g.node('Where', exchanged, g.node('Neg', one), one))
+    signs = g.node('Mul', g.node('Sign', pivots),
+                   g.node('Where', exchanged, g.node('Neg', one), one))
     return g.node('ReduceProd', signs, axes=[-2, -1], keepdims=0)
 
 
@@ -109,7 +111,8 @@ def cholesky(g, A):
     for k in range(n):
         column = g.node('Div', cut(g, A, -1, k, k + 1), g.node(
             'Sqrt', cut(g, cut(g, A, -1, k, k + 1), -2, k, k + 1)))
-        column = g.node('Where', g.constant(places >= k, 'bool'), column, g.constant(0, g.out[0].dtype))
+        column = g.node('Where', g.constant(places >= k, 'bool'), column,
+                        g.constant(0, g.out[0].dtype))
         columns.append(column)
         A = g.node('Sub', A, g.node('MatMul', column, g.node(
             'Transpose', column, perm=[*range(ndim - 2), ndim - 1, ndim - 2])))

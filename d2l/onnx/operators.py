@@ -314,7 +314,8 @@ def _gammaln(g, x):
     # of x - round(x), since pi x is not exact
     rest = g.node('Sub', x, g.node('Round', x))
     sine = g.node('Abs', g.node('Sin', g.node('Mul', pi, rest)))
-    return g.node('Where', mirrored, g.node('Sub', g.node('Log', g.node('Div', pi, sine)), log), log)
+    return g.node('Where', mirrored, g.node('Sub', g.node('Log', g.node('Div', pi, sine)), log),
+                  log)
 
 
 @operator('gamma')
@@ -326,8 +327,8 @@ def gamma(g, X):
     return g.cast(g.node('Where', negative, g.node('Neg', size), size), X.dtype)
 
 
-# polynomials in w = -log(1 - x x), for small w and for large ones: M. Giles, Approximating the erfinv
-# function, 2012
+# polynomials in w = -log(1 - x x), for small w and for large ones: M. Giles, Approximating the
+# erfinv function, 2012
 _ERFINV = [(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
             -0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
            (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
@@ -407,7 +408,8 @@ def _lcm(g, a, b):
         done = g.node('Equal', low, zero)
         rest = g.node('Mod', high, g.node('Where', done, one, low))
         high, low = g.node('Where', done, high, low), g.node('Where', done, zero, rest)
-    return g.node('Mul', g.node('Div', a, g.node('Where', g.node('Equal', high, zero), one, high)), b)
+    return g.node('Mul', g.node('Div', a, g.node('Where', g.node('Equal', high, zero), one, high)),
+                  b)
 
 
 operator('_npi_lcm')(_lcm)

@@ -19,7 +19,8 @@ from ..hybrid.tree import Tree, unflatten
 from .export import export_onnx, signature
 
 FATAL = 4                           # errors are raised, and not logged, too
-WRONG = 1e-3, 1e-5                  # of the largest number, and at all: no order of summation does that
+# of the largest number, and at all: no order of summation does that
+WRONG = 1e-3, 1e-5
 NOTHING = ctypes.create_string_buffer(1)    # where an array without numbers lies
 _same = ctypes.CDLL(None).memcmp
 _same.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
@@ -62,8 +63,8 @@ def close(a, b):
 
 
 class Prediction:
-    """A net, a Block or a function of arrays, that ONNX Runtime computes in predict mode: called with
-    arrays as the net is, it returns what the net does. A session for each signature."""
+    """A net, a Block or a function of arrays, that ONNX Runtime computes in predict mode: called
+    with arrays as the net is, it returns what the net does. A session for each signature."""
 
     def __init__(self, net):
         self._runtime, self._sessions = _onnxruntime(), {}
@@ -85,8 +86,9 @@ class Prediction:
 
     def __call__(self, *args, **kwargs):
         if autograd.is_recording() or autograd.is_training():
-            raise RuntimeError("a net with runtime='onnx' predicts, it has no gradients and no training "
-                               'mode: train the net itself, or d2l.compile(net) without runtime')
+            raise RuntimeError(
+                "a net with runtime='onnx' predicts, it has no gradients and no training "
+                'mode: train the net itself, or d2l.compile(net) without runtime')
         session, leaves = self.prepare(*(self._in_order(args, kwargs) if kwargs else args))
         return session(leaves)
 
@@ -111,8 +113,9 @@ class Session:
         if any(array.ctx.device_type != 'cpu' for array in tree.arrays):
             raise ValueError("runtime='onnx' computes on the CPU, and an argument is on a GPU")
         if self._program.changes:
-            raise ValueError(f'{net._name_of_net()} changes its own state when it is called, which a '
-                             'file of ONNX does not: compile it without runtime')
+            raise ValueError(
+                f'{net._name_of_net()} changes its own state when it is called, which a '
+                'file of ONNX does not: compile it without runtime')
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, 'net.onnx')
             export_onnx(net, path, *args)
@@ -128,8 +131,8 @@ class Session:
                          for out in self._session.get_outputs()]
 
         right = self._program(tree, self._program.current())
-        for ours, right in zip(flat(self(tree.arrays)), flat(right)):
-            if not close(ours, right):
+        for ours, expected in zip(flat(self(tree.arrays)), flat(right)):
+            if not close(ours, expected):
                 raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
                                  'compile it without runtime, and please report this')
 
@@ -140,7 +143,8 @@ class Session:
         return numpy.dtype({'float': 'float32', 'double': 'float64'}.get(name, name))
 
     def current(self):
-        """Whether the net is still what the file says: its attributes and its Parameters' values."""
+        """Whether the net is still what the file says: its attributes and its Parameters'
+        values."""
         state = self._program.current()
         if state is None:
             return False
