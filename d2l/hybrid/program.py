@@ -329,6 +329,7 @@ class Program:
         for i, new in zip(self._overwritten, results):
             old = state.arrays[i]
             if autograd.is_recording():     # the array is the result, as it is in eager mode
+                new = tape.alias(new)       # which may be another result, too
                 old.handle, new.handle = new.handle, old.handle
             else:
                 new.copyto(old)

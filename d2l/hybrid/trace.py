@@ -593,9 +593,7 @@ class Trace:
             source, = self._sources.get(tape.entry(stand_in)[0], ('',))[:1]
             if source in ('', 'cut'):                           # written into
                 self.overwritten.append(self._arrays[id(array)][1])
-                # in an earlier piece: an array of its own, since others may be this one
-                arrays.append(mxnet.nd.identity(stand_in.as_nd_ndarray()).as_np_ndarray()
-                              if source else stand_in)
+                arrays.append(stand_in)
         self.outputs = [self._stand_in_of(a) for a in arrays]
 
     def _read_what_stayed(self):
