@@ -961,3 +961,39 @@ def test_a_trace_leaves_nothing_behind():
         hybridize(net)(X)
     gc.collect()
     assert sum(isinstance(o, mx.nd.NDArray) for o in gc.get_objects()) <= count + 5
+
+
+@pytest.mark.parametrize('question', [False, True])
+@pytest.mark.parametrize('stop, left', [
+    (lambda Y: Y.detach().copy(), 7),
+    (lambda Y: mx.nd.BlockGrad(Y.as_nd_ndarray()).as_np_ndarray(), 0)], ids=['detach', 'BlockGrad'])
+def test_gradients_of_what_is_a_constant_only_are_left_alone(question, stop, left):
+    """As in eager mode, where what was detached is not on the tape, and what BlockGrad gave is."""
+    class Net(nn.Block):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.h = nn.BatchNorm(in_channels=3), np.zeros((4, 3))
+            self.w = self.params.get('w', shape=(3,))
+
+        def forward(self, X, D):
+            if question and X.sum() > 100:
+                return D
+            self.h = stop(X * self.w.data() * self.norm(D))
+            return X * 2 + self.h
+
+    found = []
+    for net in Net(), hybridize(Net()):
+        net.initialize(mx.init.One())
+        X, D = np.ones((4, 3)), np.arange(12.).reshape(4, 3)
+        for array in X, D:
+            array.attach_grad()
+        grads = [X.grad, D.grad, net.w.grad(), net.norm.gamma.grad()]
+        for grad in grads:
+            grad[:] = 7
+        for _ in range(2):
+            with autograd.record():
+                Y = net(X, D)
+            Y.backward()
+            found.append([grad.asnumpy().tolist() for grad in grads] + [net.h.asnumpy().tolist()])
+    assert found[:2] == found[2:]
+    assert found[0][2] == [left] * 3 and found[0][1][0] == [left] * 3

@@ -263,11 +263,74 @@ def legacy(self, X):
     return X
 
 
+def written_before(self, X):
+    """On the tape, and another array that is not."""
+    self.h[:] = 0.9 * self.h + X.mean(axis=0)
+    self.seen[0][:] = 0.5 * self.seen[0] + X[0].detach()
+    if X.sum() > 0:
+        return self.layer(X) * self.h, self.seen[0]
+    return X - self.h, X * self.seen[0]
+
+
+def written_by_no_input(self, X):
+    self.h += 1
+    Y = self.layer(X)
+    if Y.sum() > 0:
+        Y = Y * 2
+    return Y * self.h
+
+
+def written_and_returned(self, X):
+    self.h[:] = X.mean(axis=0)
+    Y = self.layer(X) * self.h
+    if Y.sum() > 0:
+        Y = Y * self.h
+    return Y, self.h
+
+
+def written_in_a_child(self, X):
+    class Child(nn.Block):
+        def forward(self, X, h):
+            h[:] = 0.5 * h + X[0]
+            return X * h if X.sum() > 0 else X - h
+    Y = Child()(self.layer(X), self.h)
+    return Y * 3 if Y.sum() > 0 else Y + self.h
+
+
+def met_between(self, X):
+    """MXNet meets tanh between the sum and the product."""
+    Y, Z = X * 1, np.tanh(X)
+    Y = Y + X
+    Y = Y * self.norm(Z)
+    if X.sum() > 0:
+        return Y * Z
+    return self.norm(Y) * Z + X
+
+
+def beside_a_constant(self, X):
+    """The product of a constant is met before what was made with it."""
+    Y, Z = X * 1, np.tanh(X)
+    Y = np.dot(np.dot(Y, self.w.data()), self.w.data())
+    Z = Y * Z if X.sum() > 0 else (Y * 3).detach().copy()
+    Y, Z = Z, Y + X
+    return np.dot(Y, self.w.data()) + Z
+
+
+def used_and_summed(self, X):
+    Y = self.layer(X) + np.tanh(X)
+    Y = Y * (Y.sum() > 0) + Y * Y.mean()
+    Y = X * (X.sum() > 0) + Y
+    if X.max() > 2:
+        Y = Y * X.mean() + X
+    return Y + X * Y.max() + np.dot(X, self.w.data())
+
+
 FORWARDS = (halving, nested, early_exit, about_a_draw, about_a_parameter, experts, statistics,
             shared,
             zero_norm, with_state, in_place, same_question, answers, nothing_between, by_mode,
             inside,
-            legacy)
+            legacy, written_before, written_by_no_input, written_and_returned, written_in_a_child,
+            met_between, beside_a_constant, used_and_summed)
 EAGER = {in_place: 'eager MXNet records no writes',
          nothing_between: 'of one result, eager MXNet has no gradient'}
 

@@ -1127,6 +1127,51 @@ more('nested deeply',
      'deep=X\nfor _ in range(150): deep=[deep]\ndef f(X):\n    d=deep\n'
      '    while type(d) is list: d=d[0]\n    return d*X\n', [])
 
+for maxsize in 'None', '128', '2':
+    cached = f'@functools.lru_cache(maxsize={maxsize})\n'
+    more(f'lru_cache of {maxsize} that reads a global',
+         f'k=2\n{cached}def s(): return k\n'+F+'X*s()',
+         ['k=3', 's.cache_clear()', 'k=4', 'k=5; s.cache_clear()'])
+    more(f'lru_cache of {maxsize} that makes arrays',
+         f'k=[2]\n{cached}def s(n): return np.ones(n)*k[0]\n'+F+'X*s(3)',
+         ['k[0]=3', 's.cache_clear()', 's(3)[:]=7', 's(4); k[0]=9', 's(5); s(6)', 's(3)[0]=1'])
+    more(f'lru_cache of {maxsize} that reads an array',
+         f'W=np.ones(3)\n{cached}def s(): return W*2\n'+F+'X*s()',
+         ['W=np.zeros(3)', 's.cache_clear()', 's()[:]=7'])
+    more(f'lru_cache of {maxsize} that draws',
+         f'{cached}def s(): return np.random.normal(size=3)\n'+F+'X*s()', ['s.cache_clear()'])
+    more(f'lru_cache of {maxsize} that gives a dict',
+         f'{cached}def s(): return {{"k": 2, "a": [1]}}\n'+F+'X*s()["k"]+s()["a"][0]',
+         ['s()["k"]=5', 's()["a"].append(1)', 's()["a"][0]=4', 's.cache_clear()'])
+    more(f'lru_cache of {maxsize} of a method',
+         f'class C:\n    k=2\n    @functools.lru_cache(maxsize={maxsize})\n'
+         '    def s(self, n): return self.k*n\nc=C()\n'+F+'X*c.s(1)',
+         ['c.k=5', 'C.s.cache_clear()', 'c=C()'])
+    more(f'lru_cache of {maxsize} by a class',
+         f'k=2\n{cached}def s(c): return c(k)\n'+F+'X*s(float)', ['s(int); k=3', 's.cache_clear()'])
+    more(f'lru_cache of {maxsize} after a question',
+         f'k=2\n{cached}def s(n): return np.arange(n)*k\ndef f(X):\n    if X.sum()>25: X=X*2\n'
+         '    return X+s(3)\n', ['k=3', 's.cache_clear()'])
+CLASS_K = 'class K: pass\nt=K(); t.k=2\n'
+more('weak reference that dies',
+     CLASS_K+'r=weakref.ref(t)\n'+F+'X*(r().k if r() is not None else 10)', ['t.k=3', 'del t'])
+more('weak reference that dies after a question',
+     CLASS_K+'r=weakref.ref(t)\ndef f(X):\n    if X.sum()>25: X=X*2\n'
+             '    return X*(r().k if r() else 10)\n', ['t.k=3', 'del t'])
+more('weak reference to what holds an array',
+     CLASS_K+'t.k=np.ones(3)\nr=weakref.ref(t)\n'+F+'X*(r().k if r() else 10)',
+     ['t.k[:]=3', 't.k=np.zeros(3)', 'del t'])
+more('proxy that dies',
+     CLASS_K+'r=weakref.proxy(t)\ndef f(X):\n    try: return X*r.k\n'
+             '    except ReferenceError: return X*9\n', ['t.k=3', 'del t'])
+more('WeakSet whose element dies', CLASS_K+'r=weakref.WeakSet([t])\n'+F+'X*len(r)',
+     ['u=K(); r.add(u)', 'del t'])
+more('WeakValueDictionary whose value dies',
+     CLASS_K+'r=weakref.WeakValueDictionary(a=t)\n'+F+'X*(r["a"].k if "a" in r else 9)',
+     ['t.k=3', 'del t'])
+more('WeakKeyDictionary whose key dies',
+     CLASS_K+'r=weakref.WeakKeyDictionary({t: 5})\n'+F+'X*sum(r.values())', ['r[t]=3', 'del t'])
+
 
 def outcome(case, train):
     source, changes, *call = case
@@ -1144,7 +1189,25 @@ def test_guarded(name, train):
     assert same(eager, compiled)
 
 
-# -------------------------------------------------------------- refused: a TraceError that says why
+SHARING = ('O=types.SimpleNamespace(h=np.ones((2, 3)), l=np.zeros((2, 3)))\nSTATE=["O.h", "O.l"]\n'
+           'def f(X):\n    Y=X*1\n    ')
+
+
+@pytest.mark.parametrize('lines', [
+    'T=Y.detach().copy(); T+=1; return T', 'T=Y[:, 0]; Y[:, 0]=X[:, 1]; return T+1',
+    'T=Y[0]; Y[1]=X[0]; return T+1',
+    'Y[0]+=X[1]; Y[0]*=2; Y[1]=Y[0]; return Y',
+    'm=O.h.detach().mean(); O.h[:]=Y.detach(); return Y+m',
+    'O.h[0]+=Y[1].detach(); return Y*2', 'O.l=Y.copy().detach(); Y+=1; return Y',
+    'for i in range(2): Y[i]=Y[i]*2+1\n    return Y', 'T=Y[-2:]; S=Y[0]; Y[1]=9; return S*2'])
+def test_writes_beside_shared_memory(lines):
+    """Only in prediction: as autograd records, eager MXNet refuses most of them."""
+    eager, compiled = outcome((SHARING + lines + '\n', []), False)
+    assert same(eager, compiled)
+
+
+# ------------------------------------------------------------------ refused: a TraceError that says
+# why
 
 REFUSED = {         # before, in __init__, in forward, what the message says, the line it shows
     'os.path.exists': ('', '', 'return X * os.path.exists("/")', 'looks at files',
@@ -1308,6 +1371,24 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
     'the value of a global array': ('W = np.ones(3)\n', '', 'return X * W.asnumpy().sum()',
                                     'asks for the value', 'asnumpy'),
     'writes into an argument': ('', '', 'X[0] = 1\nreturn X', 'writes into an array', 'X[0]'),
+    'a written detached array': ('', '', 'Y = X * 1\nT = Y.detach()\nT += 1\nreturn Y',
+                                 'writes into a detached array', 'T += 1'),
+    'a detached array of a written one': ('', '', 'Y = X * 1\nT = Y.detach()\nY += 1\nreturn T * 2',
+                                          'shares memory', 'T * 2'),
+    'a row of a written array': ('', '', 'Y = X * 1\nT = Y[0]\nY[:] = X * 2\nreturn T * 2',
+                                 'shares memory', 'T * 2'),
+    'rows exchanged': ('', '', 'Y = X * 1\na, b = Y[0], Y[1]\nY[0] = b\nY[1] = a * 1\nreturn Y',
+                       'shares memory', 'a * 1'),
+    'a detached state kept': ('', 'self.h = np.ones(3)',
+                              'self.last = self.h.detach()\nself.h += 1\nreturn X', 'shares memory',
+                              ''),
+    'a detached state written': ('', 'self.h = np.ones(3)', 'T = self.h.detach()\nT += 1\nreturn X',
+                                 'writes into a detached array', 'T += 1'),
+    'a weak reference to a function': ('import weakref\ndef g(): return 2\nr = weakref.ref(g)\n',
+                                       '', 'return X * r()()', 'weak reference to a function', ''),
+    'a weak reference to a Block': ('import weakref\nother = nn.Dense(3)\n',
+                                    'self.r = weakref.ref(other)', 'return X if self.r() else -X',
+                                    'weak reference to a Dense', ''),
     'writes into a Parameter': ('', 'self.d = nn.Dense(3, in_units=3)',
                                 'self.d.weight.data()[:] = 1\nreturn self.d(X)',
                                 'writes into an array', 'data()'),

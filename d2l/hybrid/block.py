@@ -167,7 +167,7 @@ class CompiledBlock(Compiled):
                 self._stay_eager(
                     f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
                     f'{chain[0].question.place}')
-        return programs[0], programs[0].guard.state
+        return programs[0], programs[0].guard.now()
 
     def _drop_oldest(self):
         """Forget the program that was made first."""
@@ -305,6 +305,10 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
                   `if`, `while`, `range`, an index.
     TraceError    It asks for other values (`float`, `asnumpy`, `tolist`, `print`).
     TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
+    TraceError    It uses Y[i] or Y.detach() once Y was written into, or writes into Y.detach().
+    guarded       It calls functions of `functools.lru_cache`: what they remember. Where they
+                  remember more, the call runs eagerly first.
+    guarded       It reads weak references; TraceError if only they lead to a Block or function.
     TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
     TraceError    It calls a child that has hooks. Hooks of net itself run.
@@ -319,6 +323,9 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     the net is eager from then on, and a warning shows the line. Each question waits for the arrays,
     as in eager mode. A first call that raises, or initializes, once numbers were drawn draws them
     again. No file holds such a net: `export` and `export_onnx` raise TraceError.
+
+    Where two arrays that a net keeps or returns share their memory in eager mode (Y and Y.detach(),
+    Y and Y[i]), each has its own, so a later write into one does not change the other.
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with

@@ -195,6 +195,7 @@ class Guard:
         self.sizes, self._used, self.types = trace.sizes, trace.used, trace.types
         self.kept, self._lists = trace.kept, [list(found) for found in trace.kept]
         self.state = None                       # what was found last
+        self._forgets = trace.weak              # for what weak references show has to die
 
     def now(self):
         """The State, or None if it is another than the trace saw."""
@@ -232,5 +233,6 @@ class Guard:
             return None
         for group in self.groups:
             group.seen()
-        self.state = state = State(self, tree)
+        state = State(self, tree)
+        self.state = None if self._forgets else state
         return state

@@ -11,6 +11,7 @@ import mxnet
 
 from . import tape
 
+TAPED = '__taped__'     # an attribute of BlockGrad: it was called as an operator
 RESHAPES = '_np_reshape', '_npx_reshape'
 LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
 CONVOLUTIONS = 'Convolution', 'Deconvolution'
@@ -76,39 +77,50 @@ def _reached(nodes, entries, known):
     return found
 
 
-def parts(graph, flowing, made_before):
+def parts(graph, flowing, with_past):
     """Cut a graph, in the order in which Python ran it, so that each part leads to the same
     outputs, and takes nothing that it gives. So gradients do not come to what led to an output that
-    nobody used, where 0 times infinity is NaN, and those of what crosses are all added up at once,
-    in eager's order: that in which MXNet, from the loss on, meets what made and what used it.
+    nobody used, where 0 times infinity is NaN, and those of what crosses are all added up at once.
+    What is in a part MXNet meets without a break, whichever output it comes from, so the order of
+    the sums is eager's: that in which MXNet, from the loss on, meets what made and what used an
+    array.
 
-    flowing: names of inputs that may have gradients; made_before: of those that other graphs made
+    flowing: names of inputs that may have gradients; with_past: of those among them that something
+    on the tape may have made
     Returns (parts, entries): of each part, its graph and {name of an input of it: the number of the
     entry that it stands for}; of each entry that parts give, in order, (node, output) in the graph
     """
     nodes, heads = graph['nodes'], [(i, k) for i, k, *_ in graph['heads']]
-    leads = [frozenset(at for at, (j, _) in enumerate(heads) if i == j) for i in range(len(nodes))]
+    taped = []                          # what is on the tape, if inputs are
+    for node in nodes:
+        taped.append(node['name'] in flowing if node['op'] == 'null' else
+                     not is_detached(node) and any(taped[j] for j, *_ in node['inputs']))
+    leads = []                          # to which outputs, and to which not as a constant only
+    for i in range(len(nodes)):
+        leads.append([frozenset(at for at, (j, _) in enumerate(heads) if i == j)] * 2)
     for i, node in reversed([*enumerate(nodes)]):
+        if is_detached(node):
+            leads[i][1] = frozenset()
         for j, *_ in node['inputs']:
-            leads[j] |= leads[i]
-    block, used = 0, False              # what is met before and after what others made
-    for i, node in enumerate(nodes):    # as MXNet meets them
-        if node['name'] in made_before and used:
-            block, used = block + 1, False
-        leads[i] = leads[i], block
-        used = used or any(nodes[j]['name'] in flowing for j, *_ in node['inputs'])
+            leads[j] = [a | b for a, b in zip(leads[j], leads[i])]
+    last = _met_before(nodes, heads, taped, with_past)
     ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
                  key=lambda i: _time(nodes, i))
     crossing, before = {*heads}, None
     while crossing != before:           # a cut makes others necessary
-        before, found, home = crossing, [], {}  # lists of nodes; of each node, which list it is in
+        for i, _ in crossing:           # a constant is no output of what is on the tape
+            leads[i][1] = leads[i][1] if taped[i] else frozenset()
+        # lists of nodes; of each node, which list it is in; the last of a list that is on the tape
+        before, found, home, end = crossing, [], {}, set()
         for i in ran:
-            if not found or leads[found[-1][-1]] != leads[i] or any(
+            if (not found or leads[found[-1][-1]] != leads[i] or end and not last[i] <= end or any(
                     (j, k) in crossing and home.get(j) == len(found) - 1
-                    for j, k, *_ in nodes[i]['inputs']):
+                    for j, k, *_ in nodes[i]['inputs'])):
                 found.append([])
+                end = set()
             found[-1].append(i)
             home[i] = len(found) - 1
+            end = {i} if taped[i] else end
         crossing = crossing | {(j, k) for i in ran for j, k, *_ in nodes[i]['inputs']
                                if j in home and home[j] != home[i]}
     entries, made = [], []
@@ -134,6 +146,28 @@ def parts(graph, flowing, made_before):
             graph, nodes=new, heads=[[places[j], k, 0] for j, k in outputs],
             arg_nodes=[i for i, node in enumerate(new) if node['op'] == 'null'])), inputs))
     return made, entries
+
+
+def _met_before(nodes, heads, taped, with_past):
+    """For each node the set of those that MXNet meets right before it on its way from the loss,
+    from any of the outputs: in the order of a depth-first search, inputs first, of what is on the
+    tape."""
+    found = [set() for _ in nodes]
+    for head in dict.fromkeys(i for i, _ in heads if taped[i]):
+        last, seen, stack = None, {head}, [(head, iter(nodes[head]['inputs']))]
+        while stack:
+            i, inputs = stack[-1]
+            for j, *_ in inputs:
+                if taped[j] and j not in seen:
+                    seen.add(j)
+                    stack.append((j, iter(nodes[j]['inputs'])))
+                    break
+            else:
+                stack.pop()
+                if nodes[i]['op'] != 'null' or nodes[i]['name'] in with_past:
+                    found[i].add(last)
+                    last = i
+    return found
 
 
 def each_use_an_input(graph, names, ctx):
@@ -300,12 +334,17 @@ def add_up_by_copy(graph):
                 arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'])
 
 
-def inputs_of(graph, heads):
-    """Names of the variables that these outputs depend on."""
+def is_detached(node):
+    """Whether a node stands for `detach`, which is not on the tape as an operator BlockGrad is."""
+    return node['op'] == 'BlockGrad' and TAPED not in node.get('attrs', {})
+
+
+def inputs_of(graph, heads, constants=True):
+    """Names of the variables that these outputs depend on; constants: also as a constant only."""
     nodes, todo, found = graph['nodes'], [i for i, *_ in heads], set()
     while todo:
         i = todo.pop()
-        if i not in found:
+        if i not in found and (constants or not is_detached(nodes[i])):
             found.add(i)
             todo += [j for j, *_ in nodes[i]['inputs']]
     return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
@@ -314,7 +353,7 @@ def inputs_of(graph, heads):
 def detached(graph):
     """[(number of an output to which detached arrays come, {names of the inputs that come to it
     otherwise})]."""
-    blocks = {i for i, node in enumerate(graph['nodes']) if node['op'] == 'BlockGrad'}
+    blocks = {i for i, node in enumerate(graph['nodes']) if is_detached(node)}
     found = []
     for k, head in enumerate(graph['heads']) if blocks else ():
         reached = _reached(graph['nodes'], [head], blocks)

@@ -30,7 +30,9 @@ def taken(trace, piece):
     # no gradient comes to the question: MXNet does not meet it first
     turn = bool(piece.question)
     for found in [*piece.outputs[turn:], *piece.outputs[:turn]]:
-        if not isinstance(found, Symbol):
+        if isinstance(found, tuple):
+            places.append(found)
+        elif not isinstance(found, Symbol):
             places.append(('const', found))
         elif found.get_children() is None:
             places += trace.find([found.name]).values()
@@ -43,6 +45,9 @@ def taken(trace, piece):
     if heads or piece.random:
         inputs = [s for *_, symbols in piece.draws.values() for s in symbols]
         graph = json.loads(mxnet.sym.Group([*heads, *piece.random, *inputs]).tojson())
+        for node in graph['nodes']:
+            if node['name'] in trace.stops:
+                node['attrs'] = {passes.TAPED: '1'}
         if piece.random:
             graph = passes.draw_in_graph(graph, piece.draws, len(heads), len(piece.random))
         graph = passes.keep_random_order(passes.reshape_to_numbers(
@@ -134,27 +139,32 @@ class Part:
         if program.recorded:
             # in one to be added up, and static_shape mixes them up
             flags.pop('static_shape', None)
-        flows = passes.inputs_of(graph, graph['heads'][:self._flowing])
+        taped = passes.inputs_of(graph, graph['heads'], constants=False)
+        flows = taped & passes.inputs_of(graph, graph['heads'][:self._flowing])
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward
         # pass at each call: a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
         self._inputs, self._moving = [], []     # (place, number of the input), (place, source)
+        # places of inputs that are detached: eager leaves their gradients alone
+        self._constant = []
         # by which gradients come to what gave them; not if only what is written depends on them
         self._flows, self.statistics = set(), []
         for at, name in enumerate(symbol.list_inputs()):
             source = sources[name]
-            indices[_learns(source)].append(at)
+            learns = _learns(source) and name in taped
+            indices[learns].append(at)
             values.append(None)         # what moves
             if name in flows:
                 self._flows.add(at)
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
+                self._constant += [at] * (name not in taped)
                 continue
             if source[0] in ('state', 'cut'):
                 self._moving.append((at, source))
                 continue
             values[at] = program.value(source)
-            if not _learns(source):
+            if not learns:
                 constants.add(at)
             if values[at].ctx != program.ctx:
                 raise ValueError(
@@ -194,6 +204,8 @@ class Part:
         values = self._thread.values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
+        for at in self._constant:
+            values[at] = tape.detach(values[at])
         for at, source in self._moving:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
             # what is left of an earlier call whose tape is gone cannot be fed
@@ -246,18 +258,20 @@ class Program:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
             sources = {**self.sources, **(trace.find([trace.spare]) if piece.random else {})}
-            flowing = sum(s is None
-                          for s in self.outputs[:self.size]) if not self.question else None
+            results = self.outputs[:self.size] if not self.question else self.outputs
+            flowing = None if self.question or any(s and s[0] == 'state' for s in results) else sum(
+                s is None for s in results)
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
                 self._only, = self._parts
-                self._only.bind(trace.leaves, self.guard.state)
+                self._only.bind(trace.leaves, self.guard.now())
 
     def _cut_apart(self, options, trace):
         """Make it of several parts: gradients come to those only whose outputs were used."""
         parts, entries = passes.parts(
             self.graph, {name for name, source in self.sources.items() if _moves(source)},
-            {name for name, source in self.sources.items() if source[0] == 'cut'})
+            {name for name, source in self.sources.items()
+             if source[0] in ('input', 'state', 'cut')})
         for graph, made in parts:
             sources = {node['name']: ('cut', self._first + made[node['name']])
                        if node['name'] in made else self.sources[node['name']]
@@ -340,6 +354,7 @@ class Program:
         for i, new in zip(self._overwritten, results):
             old = state.arrays[i]
             if autograd.is_recording():     # the array is the result, as it is in eager mode
+                new = tape.alias(new)       # which may be another result, too
                 old.handle, new.handle = new.handle, old.handle
             else:
                 new.copyto(old)
@@ -363,7 +378,7 @@ class Program:
         if kind == 'param':
             return what._data[i[0]]
         if kind == 'state':
-            what = (state or self.guard.state).arrays[what]
+            what = (state or self.guard.now()).arrays[what]
             if hand_back:
                 return what
             return what.as_in_ctx(self.ctx)

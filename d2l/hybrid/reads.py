@@ -64,7 +64,32 @@ _REPEATED = {                   # function of C -> what a forward that calls it 
                     'looks at files')}
 _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
                   functools.cached_property, type)
+_CACHED = type(functools.lru_cache(len))
 BEFORE = 'Do it before, and pass what it gives as an argument. '
+
+
+def remembered(cached):
+    """What a function of functools.lru_cache remembers, as it tells the garbage collector only:
+    (its own dict, {key: result})."""
+    _, _, bound, size = cached.cache_info()
+    found = [r for r in gc.get_referents(cached)
+             # its own and its entries'
+             if not isinstance(r, type) or r.__module__ != 'functools']
+    listed = 0 if bound is None else 2 * size       # keys and results of a list in C come first
+    entries = next(r for r in found[listed:] if type(r) is dict)
+    return entries, dict(zip(found[:listed:2], found[1:listed:2])) if listed else dict(entries)
+
+
+def forget(cached, before):
+    """Let such a function forget what it did not remember before; True if there is something."""
+    entries, found = remembered(cached)
+    new = [key for key in found if key not in before]
+    if new and cached.cache_info().maxsize is None:
+        for key in new:
+            del entries[key]
+    elif new:       # they are in a list of C's: all of it
+        cached.cache_clear()
+    return bool(new)
 
 
 @functools.lru_cache(maxsize=None)
@@ -123,15 +148,18 @@ class Reads:
     """Finds what runs, and hands what it reads to `slot(owner, name, what, read, line)`.
 
     refuse(what, cure): the TraceError at the line that runs; moving: values with a state of their
-    own from outside, such as iterators
+    own from outside, such as iterators; remembers(function of functools.lru_cache, its dict, {key:
+    result})
     """
 
-    def __init__(self, slot, refuse, moving):
+    def __init__(self, slot, refuse, moving, remembers):
         self._slot, self._refuse, self._moving = slot, refuse, moving
+        self._remembers = remembers
         self._codes, self._functions = set(), collections.defaultdict(list)
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
         self.classes, self._made_up = {}, None     # of the user's; the code that asks for any name
         self._previous, self._running = None, False
+        self.caches = []        # (function of functools.lru_cache, keys of what it remembered)
         self.stopped, self.left = False, None   # where the code of the user's returned last
 
     def meet(self, value):
@@ -163,8 +191,10 @@ class Reads:
             self._space(value, f'{value["__name__"]}.')
         elif isinstance(value, gluon.Block):
             self.meet(type(value))
-        elif hasattr(value, 'cache_clear') and hasattr(value, '__wrapped__'):
-            value.cache_clear()         # what it gave to others is not of this run
+        elif isinstance(value, _CACHED):
+            entries, found = remembered(value)
+            self.caches.append((value, {*found}))
+            self._remembers(value, entries, found)
             self._meet_entry(value.__wrapped__)
         elif isinstance(getattr(value, '__dict__', None), dict):
             self.meet(type(value))

@@ -11,7 +11,7 @@ import functools
 import re
 
 from mxnet import np
-from mxnet.base import _LIB, OpHandle, SymbolHandle, check_call, mx_uint, py_str
+from mxnet.base import _LIB, NDArrayHandle, OpHandle, SymbolHandle, check_call, mx_uint, py_str
 from mxnet.symbol import Symbol
 
 detach = np.ndarray.detach  # MXNet's own: a trace puts others in the place of these two
@@ -48,6 +48,13 @@ def mark(array):
     check_call(_mark_variables(1, ctypes.byref(array.handle), ctypes.byref(mx_uint(0)),
                                ctypes.byref(gradient.handle)))
     return array
+
+
+def alias(array):
+    """Another array of the same memory, at the same place on the tape."""
+    handle = NDArrayHandle()
+    check_call(_LIB.MXShallowCopyNDArray(array.handle, ctypes.byref(handle)))
+    return np.ndarray(handle=handle)
 
 
 def draws(op, attrs):

@@ -33,7 +33,7 @@ from mxnet.ndarray._internal import NDArrayBase
 
 from . import tape
 from .guards import MISSING, Slot, namespace
-from .reads import BEFORE, Reads, is_users, line_of
+from .reads import BEFORE, Reads, forget, is_users, line_of
 from .tree import (
     _GENERATORS, BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state,
     simple)
@@ -114,13 +114,14 @@ class Question:
 class Piece:
     """What a run computed from its start, or from a question, up to the next one or to its end.
 
-    outputs: symbols of the arrays of the result, or an array itself that is not on the tape; or, of
-    those that the next piece may need, the first being what `question` is about; random, draws: as
-    in Trace. The others are what was read of Python's state up to there
+    outputs: symbols of the arrays of the result, or an array itself that is not on the tape, or the
+    source of one that was written into; or, of those that the next piece may need, the first being
+    what `question` is about; random, draws: as in Trace. The others are what was read of Python's
+    state up to there
     """
 
     def __init__(self, trace, arrays, question=None):
-        symbols = map(tape.symbol, arrays)
+        symbols = [None if isinstance(a, tuple) else tape.symbol(a) for a in arrays]
         self.outputs = [a if symbol is None else symbol for a, symbol in zip(arrays, symbols)]
         self.question = question
         self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
@@ -130,7 +131,7 @@ class Piece:
 
 
 class Deferred(Exception):
-    """A Parameter has no shape yet: an eager call has to come first."""
+    """An eager call has to come first: a Parameter has no shape yet, say."""
 
 
 def place_of(line):
@@ -286,6 +287,7 @@ class Trace:
         # node of the tape that stands for a result of an operator that draws -> (the node of its
         # first result, number of the result, operator, attributes, graphs of its inputs)
         self.draws, self.spare = {}, None
+        self.stops = set()          # names of nodes of BlockGrad that are no `detach`
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
         self.used = {}              # number of an array of the state -> its kind
         self.pieces, self.answers = [], [*answers]
@@ -297,13 +299,18 @@ class Trace:
         self._inside = {}           # id of an array from outside -> (it, stand-in)
         self._made = {}             # id -> array, for each array made in the run
         self._parts = set()         # ids of those that may share the memory of others
+        # id -> [(array, its first place in it, its size)], those in one memory in eager mode
+        self._sharing = {}
+        self._detached = set()      # ids of those that are there as constants
+        self._stale = set()         # ids of those that eager mode would have changed by now
         self._slots, self._blocks, self._touched = {}, {}, set()
         self._new = {}              # id -> Block that is made in the run
         self._held = {}             # id -> what a dict held before the run
         self._spaces = []           # (namespace of a module that is a value, what it held)
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
         self._errors, self._undo, self._patched = {}, [], set()
-        self._reads = Reads(self._slot, self._error, self._tree.moving)
+        self._anew = False          # a function of functools.lru_cache remembers more than before
+        self._reads = Reads(self._slot, self._error, self._tree.moving, self._remembers)
         self._arguments = Tree(keep=True)       # the function's own, with stand-ins for arrays
         stand_ins = iter([self._stand_in(a, 'input', i) for i, a in enumerate(self.leaves)])
         self._given = {}                        # id -> stand-in of an argument
@@ -321,8 +328,12 @@ class Trace:
             self._run(root, args, kwargs)
         if not self.stopped:
             self.pieces.append(Piece(self, self.outputs))
+        for piece in self.pieces:
+            piece.weak = bool(self._tree.weak)
         for piece in self.pieces:   # a class may get a __len__, say: no code names it
             piece.sizes += [(namespace(c), len(vars(c))) for c in self._reads.classes.values()]
+        if self._tree.weak:         # nor does a trace hold them
+            self._tree = self._arguments = self._copies = self._held = None
         # an input's name, for a graph that needs one
         if any(piece.random for piece in self.pieces):
             spare = np.zeros(1, ctx=ctx)
@@ -354,9 +365,12 @@ class Trace:
                 self._reads.stop()
                 for error in self._errors.values():  # even if it was caught
                     raise error
+                self._shown(root)
                 if not self.stopped:
                     self._conclude(result)
                 self._restore()
+                if self._anew:          # a call first: what a cached function gave is an input then
+                    raise Deferred
                 if not self.stopped:
                     self._read_what_stayed()
             finally:
@@ -453,6 +467,19 @@ class Trace:
             if isinstance(value, Parameter):
                 self._parameters[id(value)] = value
             self._reads.meet(value)
+
+    def _remembers(self, function, entries, results):
+        """Guard what a function of functools.lru_cache gave before: that it is there, and what is
+        in it. No run puts it back: it is C's."""
+        what = f'what {getattr(function, "__name__", "a function")} remembers'
+        frame = users_line()
+        for key, result in results.items():
+            there, held = Slot(entries, key, what, True), Slot({'result': result}, 'result', what,
+                                                               True)
+            there.structure = IS, Is(there.value)
+            held.line = frame.f_code, frame.f_lineno
+            self.slots += there, held
+            self._flatten(held)
 
     def _register(self, held, name, what):
         """Guard a dict of Blocks, Parameters or hooks that is an attribute, all of it."""
@@ -597,10 +624,28 @@ class Trace:
             source, = self._sources.get(tape.entry(stand_in)[0], ('',))[:1]
             if source in ('', 'cut'):                           # written into
                 self.overwritten.append(self._arrays[id(array)][1])
-                # in an earlier piece: an array of its own, since others may be this one
-                arrays.append(mxnet.nd.identity(stand_in.as_nd_ndarray()).as_np_ndarray()
-                              if source else stand_in)
-        self.outputs = [self._stand_in_of(a) for a in arrays]
+                arrays.append(stand_in)
+        self._fresh(map(self._stand_in_of, arrays))
+        written = [] if self._apart else self.overwritten       # of those, the very array is given
+        sources = [self._arrays.get(id(a), ('', 0)) for a in arrays]
+        self.outputs = [source if source[0] == 'state' and source[1] in written
+                        else self._stand_in_of(a) for a, source in zip(arrays, sources)]
+
+    def _shown(self, root):
+        """Refuse a weak reference to what a guard, which holds it, would keep alive: such a Block,
+        but for those of the net. Others a Guard looks at anew."""
+        blocks, found = [root._net] if self._tree.weak else [], set()
+        while blocks:
+            block = blocks.pop()
+            if isinstance(block, gluon.Block) and id(block) not in found:
+                found |= {id(block), *map(id, block._reg_params.values())}
+                blocks += block._children.values()
+        for value in self._tree.weak:
+            if id(value) not in found and not isinstance(value,
+                                                         (type, types.ModuleType)) and simple(
+                    Tree().flatten(value)) and value is not None:
+                raise self._error(f'reads a weak reference to a {type(value).__name__}, which its '
+                                  'graph would keep alive', 'Keep it in an attribute. ')
 
     def _read_what_stayed(self):
         """What was assigned, perhaps, and is as it was: it may be another at the next call."""
@@ -671,6 +716,8 @@ class Trace:
         for value, before in self._tree.moving:
             if state_of(value) != before:
                 set_state(value, before)
+        for cached, before in self._reads.caches:
+            self._anew = forget(cached, before) or self._anew
 
     # ---- stand-ins
 
@@ -741,12 +788,56 @@ class Trace:
         return part
 
     def _detach(self, original, array):
-        return mxnet.nd.BlockGrad(array.as_nd_ndarray()).as_np_ndarray() if self._traced(
+        new = mxnet.nd.BlockGrad(array.as_nd_ndarray()).as_np_ndarray() if self._traced(
             array) else original(array)
+        self._detached.add(id(new))
+        self.stops.discard(tape.entry(new)[0])
+        return self._shares(array, new)
+
+    def _at(self, original, array, i):
+        return self._shares(array, original(array, i), i)
+
+    def _slice(self, original, array, start, stop):
+        return self._shares(array, original(array, start, stop), start)
+
+    def _shares(self, array, new, row=None):
+        """Note that in eager mode `new` has the memory of `array`, from a row on; return it."""
+        array = self._stand_in_of(array)
+        self._fresh([array])
+        group = self._sharing.setdefault(id(array), [(array, 0, array.size)])
+        first, = [at for member, at, _ in group if member is array]
+        if row:
+            first += slice(row, None).indices(len(array))[0] * (array.size // len(array))
+        group.append((new, first, new.size))
+        self._sharing[id(new)] = group
+        return new
+
+    def _written(self, array, places):
+        """Note which arrays eager mode would have changed, too, as these places in `array` are
+        written, a function that gives them; None: all."""
+        group = self._sharing.get(id(array), ())
+        for member, first, size in group:
+            if member is array:
+                written = first + (numpy.arange(size) if places is None else places())
+        for other, first, size in group:
+            if other is not array and ((written >= first) & (written < first + size)).any():
+                self._stale.add(id(other))
+                if any(other is stand_in for _, stand_in in self._inside.values()):
+                    raise self._error('writes into an array that shares the memory of one from '
+                                      'outside', 'Write into that one, or into a copy. ')
+
+    def _fresh(self, arrays):
+        """Refuse to use what eager mode would have changed by now."""
+        if self._stale and not self._stale.isdisjoint(map(id, arrays)):
+            raise self._error(
+                'uses an array that shares memory (Y[i], Y.detach()) with one that was '
+                'written into since, as in eager mode both change',
+                'Take a copy, Y.detach().copy(), or take it after the write. ')
 
     def _invoke(self, original, handle, inputs, keys, values, out, *kinds):
         """Every operator passes here."""
         self._signals.check()
+        self._fresh(inputs)
         op, traced = tape.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
@@ -787,6 +878,7 @@ class Trace:
                 else _constant(result)
         results = result if isinstance(result, list) else [result]
         name, _ = tape.entry(results[0])
+        self.stops.update([name] * (op == 'BlockGrad'))
         if op == '_copyto' and traced:
             self.dtypes[name] = numpy.dtype(result.dtype).name
             if inputs[0].ctx != result.ctx:
@@ -817,6 +909,7 @@ class Trace:
             values = (numpy.arange(1, math.prod(shape) + 1) * 0.6180339887 % 1).astype(dtype)
             variable = tape.mark(np.array(values.reshape(shape), dtype=dtype, ctx=ctx))
             result = mxnet.nd.BlockGrad(variable.as_nd_ndarray())
+            self.stops.discard(tape.entry(result)[0])
             results.append(result.as_np_ndarray() if is_np_op else result)
             first, name = [tape.entry(r)[0] for r in (results[0], result)]
             self.draws[name] = first, i, op, attrs, graphs
@@ -840,9 +933,9 @@ class Trace:
         array = array.copy()            # as it is now
         return self._stand_in(array, 'const', array)
 
-    def _exchange(self, array, compute, traced):
+    def _exchange(self, array, compute, traced, places=None):
         """Before a write into `array`: where that has to do with the graph, let `compute` make a
-        new array instead, exchange the two, and return True."""
+        new array instead, exchange the two, and return True. places: see `_written`"""
         if id(array) in self._given or id(array) not in self._made and self._source(
                 array)[0] == 'param':
             raise self._error('writes into an array that it did not make',
@@ -851,26 +944,37 @@ class Trace:
             self._error('writes into a part of an array, under another name', 'Write it with an '
                         'index: Y[i, j] = v, not row = Y[i]; row[j] = v. ' + EAGER, of=id(array))
         if traced or tape.entry(array)[0]:
+            if id(array) in self._detached:
+                raise self._error(
+                    'writes into a detached array, whose memory is that of another one, '
+                    'which gradients are computed with', 'Write into a copy, '
+                    'Y.detach().copy(). ')
+            self._fresh([array])
             new = compute()
             array.handle, new.handle = new.handle, array.handle
+            if id(array) not in self._parts:
+                self._written(self._stand_in_of(array), places)
             return True
 
     def _set_item(self, original, array, key, value):
         """`array[key] = value`. MXNet's operator for it has no gradient: take each element from the
         array or from the value."""
-        def compute():
+        def chosen():
             keys = tuple(k.asnumpy().astype(bool if k.dtype == bool else int)
                          if isinstance(k, NDArray) else k
                          for k in (key if isinstance(key, tuple) else (key,)))
-            index = numpy.arange(array.size).reshape(array.shape)
-            chosen = index[keys]
-            index[keys] = array.size + numpy.arange(chosen.size).reshape(chosen.shape)
+            return keys, numpy.arange(array.size).reshape(array.shape)[keys]
+
+        def compute():
+            (keys, old), index = chosen(), numpy.arange(array.size).reshape(array.shape)
+            index[keys] = array.size + numpy.arange(old.size).reshape(old.shape)
             new = value.astype(array.dtype) if isinstance(value, NDArray) else np.array(
                 value, dtype=array.dtype, ctx=array.ctx)
-            both = [array.reshape(-1), np.broadcast_to(new, chosen.shape).reshape(-1)]
+            both = [array.reshape(-1), np.broadcast_to(new, old.shape).reshape(-1)]
             return np.take(np.concatenate(both), np.array(index, dtype='int32', ctx=array.ctx))
         self._errors.pop(id(value), None)
-        if not self._exchange(array, compute, isinstance(value, NDArray) and self._traced(value)):
+        if not self._exchange(array, compute, isinstance(value, NDArray) and self._traced(value),
+                              lambda: chosen()[1].ravel()):
             original(array, key, value)
 
     # ---- what Python may ask
@@ -880,6 +984,7 @@ class Trace:
             if not self._traced(array):
                 return original(array, *args)
             array = self._stand_in_of(array)
+            self._fresh([array])
             discrete = how != 'item' or numpy.dtype(array.dtype).kind in 'biu'
             if array.size != 1 or not discrete:     # MXNet's own error, or refused below
                 return original(array, *args)
@@ -985,7 +1090,8 @@ class Trace:
                 *((owner, how, self._ask(how)) for owner in (NDArray, np.ndarray)
                   for how in _QUESTIONS if how in vars(owner)),
                 (np.ndarray, '__format__', self._format),
-                (np.ndarray, 'detach', self._detach), (np.ndarray, '__getitem__', self._get_item),
+                (np.ndarray, 'detach', self._detach), (NDArray, '_at', self._at),
+                (NDArray, '_slice', self._slice), (np.ndarray, '__getitem__', self._get_item),
                 (np.ndarray, '__setitem__', self._set_item),
                 (Parameter, '_check_and_get', self._check_and_get),
                 (register, '_imperative_invoke', self._invoke),

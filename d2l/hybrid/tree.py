@@ -88,6 +88,7 @@ class Tree:
         self.arrays, self.nodes, self.kinds, self.seen = [], [], [], {}
         self.keep, self.contents, self.met, self.moving = keep, [], [], []
         self.check = None       # what to do with a value that is in the structure by identity
+        self.weak = []          # what only weak references and proxies told of
         self._left = MOST
 
     def flatten(self, value):
@@ -163,7 +164,10 @@ class Tree:
 
     def _parts(self, kind, value):
         """An immutable value of several parts."""
-        return (kind, type(value), None, *self._children(kind.take(value)[1]))
+        parts = kind.take(value)[1]
+        if kind is _Proxy and type(value) is not types.MappingProxyType:
+            self.weak += [part for part in parts if id(part) not in self.seen]
+        return (kind, type(value), None, *self._children(parts))
 
     def _node(self, kind, value):
         again = self.seen.get(id(value))
@@ -235,9 +239,9 @@ class _Proxy:
     """What shows another: a weak reference or proxy, a view of a dict."""
 
     def take(value):
-        if isinstance(value, types.MappingProxyType):
+        if type(value) is types.MappingProxyType:       # isinstance asks what a proxy shows
             return None, (gc.get_referents(value)[0],)
-        if isinstance(value, weakref.ref):
+        if issubclass(type(value), weakref.ref):
             return None, (value(),)
         try:
             return None, (value.__reduce_ex__.__self__,)    # a proxy hands this on to what it shows
