@@ -452,8 +452,9 @@ CURES = [
      'net.save_parameters(path) saves parameters, and net.load_parameters(path) reads them.'),
     ('could not execute a primitive', False,
      'A Conv2DTranspose, or another Deconvolution, whose weight learns can be used once under one '
-     'record(), not with a weight that is computed, nor in autograd.grad: call it once, with the inputs '
-     'concatenated, or call backward after each call, with grad_req \'add\'; in float64 all of it works.'),
+     'record(), not with a weight that is computed, nor in autograd.grad: call it once, with the '
+     'inputs concatenated, or call backward after each call, with grad_req \'add\'; in float64 all '
+     'of it works.'),
     ("Imread: Check failed: file.is_open", False,
      'The path starts from the working folder, os.getcwd(); the pictures of the book are shipped '
      'as '

@@ -7,6 +7,7 @@ word. Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize
 exports.
 """
 import ast
+import collections
 import ctypes
 import functools
 import gc
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 import typing
+import weakref
 
 ALWAYS = {'use_global_stats': 'True'}   # of BatchNorm: the running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layouts of Pooling
@@ -685,6 +687,225 @@ def _move_axis(node, name, source, destination, inputs):
             'attrs': {'source': source, 'destination': destination}}
 
 
+# ---- which arrays want a gradient
+def _note_marks():
+    """Note of each array that is marked for autograd whether it wants a gradient, for MXNet does
+    not tell, and let d2l add up gradients of the kind 'add': of many operators, mean and cumsum
+    among them, MXNet writes over what was there. MXNet is told 'write', and what was there is added
+    to it."""
+    from mxnet import autograd, np
+    from mxnet.base import _LIB
+
+    mark, attach = autograd.mark_variables, np.ndarray.attach_grad
+    backward = _LIB.MXAutogradBackwardEx
+
+    @functools.wraps(mark)
+    def mark_variables(variables, gradients, grad_reqs='write'):
+        one = not isinstance(variables, (list, tuple))
+        arrays, gradients = ([variables], [gradients]) if one else (variables, gradients)
+        reqs = [grad_reqs] * len(arrays) if isinstance(grad_reqs, str) else [*grad_reqs]
+        times = collections.Counter(map(id, gradients))
+        ours = [req == 'add' and isinstance(array, np.ndarray) and gradient.stype == 'default'
+                and times[id(gradient)] == 1        # of several that share one, MXNet adds them up
+                for array, gradient, req in zip(arrays, gradients, reqs)]
+        mark(arrays, gradients, ['write' if own else req for own, req in zip(ours, reqs)])
+        for array, req, own in zip(arrays, reqs, ours):
+            _note(array, req, own)
+    autograd.mark_variables = mark_variables
+
+    @functools.wraps(attach)
+    def attach_grad(self, grad_req='write'):
+        attach(self, 'write' if grad_req == 'add' else grad_req)
+        _note(self, grad_req, grad_req == 'add')
+    np.ndarray.attach_grad = attach_grad
+
+    def added(count, heads, gradients, variables, *rest):
+        if not _ADDED or variables:         # of autograd.grad: they have arrays of their own
+            return backward(count, heads, gradients, variables, *rest)
+        return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
+    _LIB.MXAutogradBackwardEx = added
+
+
+_MARKED = {}        # id of an array that wants a gradient -> weak reference to it
+_ADDED = {}         # the same of those whose gradients d2l adds up
+
+
+def _note(array, req, added):
+    """That an array was marked so; added: whether d2l adds its gradients up."""
+    if not hasattr(array, '__dict__'):      # one without np semantics
+        return
+    array.learns, key = req != 'null', id(array)
+    for holds, known in (array.learns, _MARKED), (added, _ADDED):
+        known.pop(key, None)
+        if holds:
+            known[key] = weakref.ref(array, lambda ref, known=known: (
+                known.get(key) is ref and known.pop(key)))
+
+
+def _learns(array):
+    """Whether an array was marked, and wants a gradient."""
+    known = getattr(array, '__dict__', None)
+    return array.grad is not None if known is None else known.get('learns', False)
+
+
+def _add(backward, *args):
+    """Walk the tape backwards, and add to each gradient of _ADDED what it was."""
+    from mxnet import autograd
+
+    arrays = [array for array in (ref() for ref in [*_ADDED.values()]) if array is not None]
+    known = [(array, array.grad, array._fresh_grad) for array in arrays if array.grad is not None]
+    with autograd.pause():
+        before = [gradient.copy() for _, gradient, _ in known]
+        for array, gradient, _ in known:
+            array._fresh_grad = False
+            gradient[:] = 0                 # what is not written is not added twice
+        try:
+            return backward(*args)
+        finally:
+            for (array, gradient, fresh), old in zip(known, before):
+                if array._fresh_grad:       # the tape led to it
+                    gradient += old
+                else:
+                    gradient[:] = old
+                    array._fresh_grad = fresh
+
+
+# ---- the bias of a fully connected layer whose weight is frozen
+def _repair_bias():
+    """oneDNN computes the gradient of the bias together with that of the weight: where the weight
+    wants none, MXNet leaves the other as it lies in memory. There the bias is added afterwards. So
+    it is where the weight was computed: nobody says there who wants a gradient."""
+    from mxnet.base import _LIB
+    from mxnet.ndarray import register
+
+    invoke = register._imperative_invoke
+    full, add = map(_handle_of, ('FullyConnected', '_npi_add'))
+    ask = _LIB.MXAutogradIsRecording
+
+    def records():
+        answer = ctypes.c_bool()
+        ask(ctypes.byref(answer))
+        return answer.value
+
+    def invoked(handle, arrays, keys, values, out, *kinds):
+        if handle != full or len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
+            return invoke(handle, arrays, keys, values, out, *kinds)
+        attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
+        x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
+        return invoke(add, [x, arrays[2]], [], [], out, *kinds)
+    register._imperative_invoke = invoked
+
+    _replace_cached_op(functools.partial(_unbiased_cached_op, records=records))
+    _ask_for_weights()
+
+
+def _ask_for_weights():
+    """autograd.grad computes no gradients but those of its variables: of a bias, with that of the
+    weight."""
+    from mxnet import autograd, nd
+
+    original = autograd.grad
+
+    @functools.wraps(original)
+    def grad(heads, variables, *args, **named):
+        wanted = [variables] if isinstance(variables, nd.NDArray) else [*variables]
+        weights = _weights_beside([heads] if isinstance(heads, nd.NDArray) else heads, wanted)
+        return original(heads, [*wanted, *weights], *args, **named)[:len(wanted)]
+    autograd.grad = grad
+
+
+def _weights_beside(heads, wanted):
+    """The arrays that are weights where what is wanted comes to the bias, and are not wanted."""
+    from d2l.hybrid import tape
+
+    names, found = {tape.entry(array)[0] for array in wanted}, set()
+    for symbol in map(tape.symbol, heads):
+        nodes = [] if symbol is None else json.loads(symbol.tojson())['nodes']
+        needs = set()                       # numbers of the nodes that depend on what is wanted
+        for i, node in enumerate(nodes):
+            inputs = [j for j, *_ in node['inputs']]
+            if node['name'] in names or needs & {*inputs}:
+                needs.add(i)
+            if node['op'] == 'FullyConnected' and len(inputs) == 3 and inputs[2] in needs:
+                found.add(nodes[inputs[1]]['name'])
+            elif node['op'] == '_CachedOp' and needs & {*inputs}:       # what is in it, it hides
+                found |= {nodes[j]['name'] for j in inputs if nodes[j]['op'] == 'null'}
+    found -= names
+    arrays = [array for array in (ref() for ref in [*_MARKED.values()]) if array is not None]
+    return [array for array in arrays
+            if found and array.ndim == 2 and tape.entry(array)[0] in found]
+
+
+def _tracing():
+    trace = sys.modules.get('d2l.hybrid.trace')
+    return trace and trace.tracing()        # its graph is bound as a CachedOp
+
+
+def _unbiased_cached_op(original, records):
+    """MXNet's CachedOp, with another graph for each set of weights that want no gradient."""
+    import mxnet
+
+    class CachedOp(original):
+        __slots__ = ('_made', '_weights', '_others')
+
+        def __init__(self, sym, flags=(), **kwargs):
+            super().__init__(sym, flags, **kwargs)
+            self._made, self._weights, self._others = (sym, flags), None, {}
+
+        def __call__(self, *args, **kwargs):
+            if self._weights == () or not records():
+                return super().__call__(*args, **kwargs)
+            sym, flags = self._made
+            if self._weights is None:       # their places among args; -1 for one that is computed
+                at = {name: i for i, name in enumerate(sym.list_inputs())}
+                self._weights = (*{at.get(name, -1) for name in weights_with_bias(
+                    json.loads(sym.tojson())).values()},)
+            frozen = tuple([i for i in self._weights if i < 0 or not _learns(args[i])])
+            if not frozen:
+                return super().__call__(*args, **kwargs)
+            if frozen not in self._others:
+                names = sym.list_inputs()
+                other = mxnet.sym.load_json(json.dumps(bias_apart(
+                    json.loads(sym.tojson()), {names[i] for i in frozen if i >= 0})))
+                self._others[frozen] = original(
+                    other.as_np_ndarray() if self.is_np_sym else other, flags)
+            return self._others[frozen](*args, **kwargs)
+    return CachedOp
+
+
+def weights_with_bias(graph):
+    """{number of the node of a fully connected layer with a bias: name of the input that is its
+    weight, or None for one that is computed}, of a graph as `Symbol.tojson` has it."""
+    nodes, found = graph['nodes'], {}
+    for i, node in enumerate(nodes):
+        if node['op'] == 'FullyConnected' and len(node['inputs']) == 3:
+            weight = nodes[node['inputs'][1][0]]
+            found[i] = weight['name'] if weight['op'] == 'null' else None
+    return found
+
+
+def bias_apart(graph, frozen):
+    """A graph, as `Symbol.tojson` has it, that adds the bias to a fully connected layer afterwards
+    where its weight is one of these inputs, or is computed. frozen: their names"""
+    apart = {i for i, name in weights_with_bias(graph).items() if name is None or name in frozen}
+    nodes, places = [], []              # of the new graph; where each old node is in it
+    for at, node in enumerate(graph['nodes']):
+        node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
+        if at in apart:
+            *taken, bias = node['inputs']
+            nodes.append(dict(node, inputs=taken, attrs={**node['attrs'], 'no_bias': 'True'}))
+            node = {'op': '_npi_add', 'name': f'{node["name"]} with bias',
+                    'inputs': [[len(nodes) - 1, 0, 0], bias]}
+        nodes.append(node)
+        places.append(len(nodes) - 1)
+    for node in nodes:
+        if 'control_deps' in node:
+            node['control_deps'] = [places[i] for i in node['control_deps']]
+    return dict(nodes=nodes, heads=[[places[i], *rest] for i, *rest in graph['heads']],
+                arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'],
+                attrs=graph['attrs'])
+
+
 # ---- garbage
 def _collect_less():
     """MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a
@@ -832,6 +1053,11 @@ AFTER = [
            'from above twice'),
     Effect(_repair_predict_mode, 'the gradients of max pooling and batch normalization under '
            '`record(train_mode=False)`', 'MXNet\'s are what lies in memory, and those of training'),
+    Effect(_note_marks, 'gradients of `grad_req` \'add\': d2l adds them up', 'MXNet writes over '
+           'what was there, or leaves it, where the array itself goes into `mean`, `cumsum`, '
+           '`flip`, `diff`, `trace`, `split`, `clip`, `inner`, `tensordot`, `inv` and others'),
+    Effect(_repair_bias, 'the gradient of the bias of `Dense` whose weight wants none',
+           'MXNet\'s is what lies in memory: oneDNN computes it together with that of the weight'),
     Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it '
            'should, and one number for all where `a` or `b` is one'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`',

@@ -433,26 +433,27 @@ def test_an_error_ends_with_what_helps(mistake, tmp_path, monkeypatch):
 
 def test_what_a_deconvolution_cannot_do_and_what_helps():
     """In a process of its own, for the error stays in MXNet's engine."""
-    code = f"""
+    code = """
 import d2l
 from mxnet import autograd, init, np, npx
 from mxnet.gluon import nn
 npx.set_np()
 
 def gradient(dtype, grad_req, how):
-    net, x = nn.Conv2DTranspose(2, 3, in_channels=3, use_bias=False), np.ones((1, 3, 5, 5), dtype=dtype)
+    net = nn.Conv2DTranspose(2, 3, in_channels=3, use_bias=False)
+    x = np.ones((1, 3, 5, 5), dtype=dtype)
     net.initialize(init.One())
     net.cast(dtype)
     net.weight.grad_req = grad_req
-    for xs in {{'at once': [[x, x]], 'concatenated': [[np.concatenate([x, x])]],
-               'one by one': [[x], [x]]}}[how]:
+    for xs in {'at once': [[x, x]], 'concatenated': [[np.concatenate([x, x])]],
+               'one by one': [[x], [x]]}[how]:
         with autograd.record():
             y = sum(net(x).sum() for x in xs)
         y.backward()
     return float(net.weight.grad().sum())
 
-print({{gradient('float32', 'write', 'concatenated'), gradient('float32', 'add', 'one by one'),
-       gradient('float64', 'write', 'at once')}})
+print({gradient('float32', 'write', 'concatenated'), gradient('float32', 'add', 'one by one'),
+       gradient('float64', 'write', 'at once')})
 gradient('float32', 'write', 'at once')
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)

@@ -1,5 +1,6 @@
 """What `import d2l` puts right in MXNet, and that D2L_PATCH=0 leaves MXNet as it is."""
 import collections
+import functools
 import gc
 import json
 import time
@@ -568,3 +569,192 @@ def test_a_layer_alone_says_what_is_missing_or_too_much(tmp_path):
         bare.load_parameters(path)
     bare.load_parameters(path, ignore_extra=True)
     assert (bare.weight.data() == full.weight.data()).all()
+
+
+# ------------------------------------------------------------------ the bias beside a frozen weight
+class Full(gluon.HybridBlock):
+    """A fully connected layer whose weight may be frozen, as Gluon's hybridize knows it.
+
+    frozen: what its weight is
+    """
+
+    def __init__(self, frozen, uses):
+        super().__init__()
+        self.frozen, self.uses = frozen, uses
+        self.weight = self.params.get('weight', shape=(4, 3), init=mxnet.init.Normal(1))
+        self.bias = self.params.get('bias', shape=(4,), init='zeros')
+        if frozen != 'learns':
+            self.weight.grad_req = 'null'
+
+    def hybrid_forward(self, F, x, weight, bias):
+        if self.frozen == 'computed':
+            weight = weight * 1
+        elif self.frozen == 'detached':
+            weight = F.BlockGrad(weight.as_nd_ndarray()).as_np_ndarray()
+        layer = functools.partial(F.npx.fully_connected, num_hidden=4, flatten=False)
+        return sum(layer(x * k, weight, bias) for k in range(1, self.uses + 1))
+
+
+@pytest.mark.parametrize('x_learns', [True, False], ids=['x learns', 'x stays'])
+@pytest.mark.parametrize('uses', [1, 2, 3])
+@pytest.mark.parametrize('frozen', ['null', 'computed', 'detached', 'learns'])
+def test_gradient_of_a_bias_whose_weight_is_frozen(frozen, uses, x_learns, tmp_path):
+    x, found = randn(2, 5, 3), {}
+    if x_learns:
+        x.attach_grad()
+    upstream = randn(2, 5, 4)
+    for form in 'eager', 'compiled', "Gluon's", 'exported':
+        mxnet.random.seed(0)
+        net = Full(frozen, uses)
+        net.initialize()
+        net = in_form(form, net, x, tmp_path)
+        if form == 'exported' and frozen != 'learns':
+            for name, parameter in net.collect_params().items():
+                parameter.grad_req = 'null' if 'weight' in name else 'write'
+        [bias] = [p for name, p in net.collect_params().items() if 'bias' in name]
+        for _ in range(2):
+            with autograd.record():
+                l = (net(x) * upstream).sum()
+            l.backward()
+        found[form] = [bias.grad().asnumpy(), *([x.grad.asnumpy()] if x_learns else [])]
+    wanted = uses * upstream.asnumpy().sum(axis=(0, 1))
+    for form, (of_bias, *of_x) in found.items():
+        assert onp.allclose(of_bias, wanted, atol=1e-5), form
+        if form in ('compiled', "Gluon's"):
+            assert (of_bias == found['eager'][0]).all() and all(
+                (a == b).all() for a, b in zip(of_x, found['eager'][1:]))
+
+
+@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's"])
+@pytest.mark.parametrize('depth', [1, 3])
+def test_grad_of_a_bias_alone(form, depth, tmp_path):
+    """autograd.grad asks for no gradient of the weight, which learns."""
+    net = nn.HybridSequential()
+    for _ in range(depth):
+        net.add(nn.Dense(4, activation='tanh', in_units=4))
+    net.initialize()
+    x = randn(5, 4)
+    in_form(form, net, x, tmp_path)
+    biases = [layer.bias.data() for layer in net]
+    with autograd.record():
+        y = (net(x) ** 2).sum()
+    found = autograd.grad(y, biases, retain_graph=True)
+    assert len(found) == depth
+    assert not any(layer.weight.grad().any() for layer in net)      # which are left alone
+    y.backward()
+    for gradient, bias in zip(found, biases):
+        assert onp.allclose(gradient.asnumpy(), bias.grad.asnumpy(), atol=1e-6) and bias.grad.any()
+
+
+def test_a_layer_that_learns_has_its_bias_inside():
+    """It costs nothing where nothing is frozen."""
+    from d2l.hybrid import tape
+
+    net = nn.Dense(4, in_units=3)
+    net.initialize()
+    for grad_req, wanted in ('write', False), ('add', False), ('null', True):
+        net.weight.grad_req = grad_req
+        with autograd.record():
+            y = net(randn(2, 3))
+        assert ('_npi_add' in tape.symbol(y).tojson()) is wanted
+    assert patches.weights_with_bias(json.loads(tape.symbol(y).tojson())) == {}
+
+
+# ------------------------------------------------------------------ gradients that are added up
+ADDED = {
+    'mean': lambda m, x: m.mean(x), 'cumsum': lambda m, x: m.cumsum(x, axis=0),
+    'flip': lambda m, x: m.flip(x, 0), 'rot90': lambda m, x: m.rot90(x, 2),
+    'diff': lambda m, x: m.diff(x), 'trace': lambda m, x: m.trace(x),
+    'split': lambda m, x: m.split(x, 3)[1], 'clip': lambda m, x: m.clip(x, 0.8, 2.0),
+    'astype': lambda m, x: x.astype('float64'), 'inner': lambda m, x: m.inner(x, m.ones_like(x)),
+    'tensordot': lambda m, x: m.tensordot(x, m.ones_like(x), 1),
+    'norm': lambda m, x: m.linalg.norm(x), 'inv': lambda m, x: m.linalg.inv(x),
+    'solve': lambda m, x: m.linalg.solve(x, m.ones_like(x)),
+    'where': lambda m, x: m.where(m.ones((2, 3, 3)) > 0, x, m.zeros((2, 3, 3))),
+    'ediff1d': lambda m, x: m.ediff1d(x), 'multiply': lambda m, x: x * 3,
+    'used twice': lambda m, x: m.cumsum(x, axis=1) * m.mean(x),
+}
+
+
+def added(function, x, grad_req, start, times):
+    x = x.copy()
+    x.attach_grad(grad_req)
+    x.grad[:] = start
+    for _ in range(times):
+        with autograd.record():
+            y = (function(x) ** 2).sum()
+        y.backward()
+    return x.grad
+
+
+@pytest.mark.parametrize('form', [eager, compiled, gluons], ids=lambda form: form.__name__)
+@pytest.mark.parametrize('name', ADDED)
+def test_gradients_are_added_up(name, form, tmp_path):
+    """Where the array itself goes into the operator: MXNet's own overwrites what was there."""
+    x = np.array([[3, 0.5, 1], [0.25, 4, 0.75], [1.5, 1, 5]])
+    function = form(ADDED[name], tmp_path)
+    one = added(function, x, 'write', 7, 1)
+    assert one.any()
+    found = added(function, x, 'add', 7, 2)
+    assert (found == 7 + one + one).all()
+
+
+def test_parameters_on_several_devices_add_up():
+    """Only those that a backward pass comes to, each its own."""
+    ctxs = [mxnet.cpu(0), mxnet.cpu(1)]
+    net, other = nn.Dense(2, in_units=3), nn.Dense(2, in_units=3)
+    for each in net, other:
+        each.initialize(ctx=ctxs)
+        each.collect_params().setattr('grad_req', 'add')
+        for parameter in each.collect_params().values():
+            for gradient in parameter.list_grad():
+                gradient[:] = 1
+    with autograd.record():
+        ls = [np.mean(net(np.ones((4, 3), ctx=ctx)) + net.bias.data(ctx).mean()) for ctx in ctxs]
+    ls[0].backward(retain_graph=True)
+    fresh = [data._fresh_grad for data in net.bias.list_data() + other.bias.list_data()]
+    assert fresh == [1, 0, 0, 0]
+    ls[0].backward()
+    autograd.backward(ls[1:])
+    assert [g.tolist() for g in net.bias.list_grad()] == [[3, 3], [2, 2]]
+    assert all((g == 1).all() for p in other.collect_params().values() for g in p.list_grad())
+    net.collect_params().zero_grad()
+    assert not any(g.any() for g in net.bias.list_grad())
+
+
+def test_what_is_asked_for_is_not_added():
+    x = np.ones(3)
+    x.attach_grad('add')
+    x.grad[:] = 5
+    with autograd.record():
+        y = x.mean()
+    assert onp.allclose(autograd.grad(y, [x])[0].asnumpy(), 1 / 3) and (x.grad == 5).all()
+    with pytest.raises(mxnet.base.MXNetError):
+        np.ones(3).backward()                               # which nobody recorded
+    assert (x.grad == 5).all()
+    x.attach_grad()
+    for _ in range(2):
+        with autograd.record():
+            y = x.sum()
+        y.backward()
+    assert (x.grad == 1).all()
+
+
+def test_arrays_that_share_a_gradient_add_up():
+    a, b, shared = np.ones(3), np.ones(3), np.ones(3)
+    autograd.mark_variables([a, b], [shared, shared], 'add')
+    with autograd.record():
+        y = (a * 2 + b * 3).sum()
+    y.backward()
+    assert (shared == 6).all()
+
+
+def test_nothing_is_kept_of_arrays_that_are_gone():
+    gc.collect()
+    known = len(patches._ADDED), len(patches._MARKED)
+    x = np.ones(3)
+    x.attach_grad('add')
+    assert (len(patches._ADDED), len(patches._MARKED)) == (known[0] + 1, known[1] + 1)
+    del x
+    gc.collect()
+    assert (len(patches._ADDED), len(patches._MARKED)) == known
