@@ -3,12 +3,15 @@ import ast
 import asyncio
 import atexit
 import base64
+import contextlib
 import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 
 import nbclient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
@@ -192,6 +195,26 @@ def working_folder(section):
     return folder
 
 
+@contextlib.contextmanager
+def _own_signal_handlers():
+    """Put back the handlers of SIGINT and SIGTERM, which nbclient replaces. Where a kernel ends
+    while it starts, it leaves some that do nothing, and processes that are forked later would live
+    on when they are terminated."""
+    if threading.current_thread() is not threading.main_thread():
+        yield                           # nbclient then replaces none
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    descriptor = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(descriptor)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in handlers.items():
+            if handler is not None:     # None: one that C has set
+                signal.signal(number, handler)
+
+
 def execute(section, quick=False, echo=False, progress=None, devices=(), folder=None):
     """Run a Section in a fresh kernel; return the executed notebook and the figures' paths.
 
@@ -224,7 +247,8 @@ def execute(section, quick=False, echo=False, progress=None, devices=(), folder=
                      on_cell_execute=lambda cell, cell_index: setattr(client, 'at', cell_index),
                      on_cell_complete=lambda cell, cell_index: bar.update())
     try:
-        client.execute(env=env)
+        with _own_signal_handlers():
+            client.execute(env=env)
     except (Exception, asyncio.CancelledError) as err:
         if hasattr(client, '_async_cleanup_kernel_future') or isinstance(
                 err, asyncio.CancelledError):                   # nbclient saw SIGINT or SIGTERM

@@ -107,15 +107,24 @@ def test_a_process_that_dies_is_said(listing, progress, section):
         execute.execute(section(source), progress=progress)
 
 
+def handlers():
+    """What answers SIGINT and SIGTERM, and the file descriptor that wakes an event loop."""
+    descriptor = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(descriptor)
+    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), descriptor
+
+
 @pytest.mark.parametrize('setup', ['import os; os._exit(1)', 'import os; os.kill(os.getpid(), 9)'])
 def test_a_process_that_dies_while_it_starts_is_said(setup, section, tmp_path, monkeypatch):
     (tmp_path / 'sitecustomize.py').write_text(
         "import sys\nif 'ipykernel_launcher' in ' '.join(getattr(sys, 'orig_argv', [])):\n"
         f"    {setup}\n")
     monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    before = handlers()
     with pytest.raises(execute.CellFailed,
                        match='section 99.1: its process ended while it started'):
         execute.execute(section(PRINTING))
+    assert handlers() == before     # nbclient left some, and forked processes outlived their end
 
 
 SAMPLE = '''\
