@@ -368,12 +368,11 @@ def compile(net: Callable, *args, exact: bool = True, optimize: bool = False,
     or happens in a trace only: see `hybridize`.
 
     runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes,
-    which
-        is often faster. No other option says anything then, last digits differ, and a call under
-        autograd.record raises RuntimeError. Raises what export_onnx does, such as NoConverter, and
-        ImportError without ONNX Runtime. Parameters that have changed are noticed at the next call
-        Of arguments that are infinite or NaN, its sums, maxima and recurrent layers may make other
-        numbers: its LSTM, say, makes finite ones of NaN
+        which is often faster. No other option says anything then, last digits differ, and a call
+        under autograd.record raises RuntimeError. Raises what export_onnx does, such as
+        NoConverter, and ImportError without ONNX Runtime. Parameters that have changed are noticed
+        at the next call. Of arguments that are infinite or NaN, its sums, maxima and recurrent
+        layers may make other numbers: its LSTM, say, makes finite ones of NaN
     """
     if runtime == 'onnx':
         from ..onnx.runtime import Prediction

@@ -12,8 +12,7 @@ Two orders of summation differ in last digits: by no more than SPREAD of the lar
 array, or than MARGIN times what comes of changing the arguments in their last digits, for where
 large numbers cancel, float32 gives no more. Where both are exceeded, or numbers are infinite or NaN
 at other places, or the rewritten graph raises, the exact one is used, and a warning names the net
-and the
-rule: the one without which the proof holds.
+and the rule: the one without which the proof holds.
 
 The cost: once for each program, two runs beside the one that was asked for, with the memory of
 their results and gradients; if there is doubt, TRIES more.

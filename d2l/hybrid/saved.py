@@ -444,11 +444,10 @@ def _can_solve(attrs, a, b):
 
 
 # operator -> whether its attributes and the shapes of its operands go together, which MXNet does
-# not
-# ask: it takes axes for indices of memory, and divides by a length
+# not ask: it takes axes for indices of memory, and divides by a length
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
-           '_npi_tensorsolve': _can_solve, 'batch_take': lambda attrs, a,
-           at: len(a) > 0 and a[-1] != 0}
+           '_npi_tensorsolve': _can_solve,
+           'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0}
 
 
 def check_shapes(symbol, shapes, dtypes, name):

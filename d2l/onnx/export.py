@@ -67,9 +67,8 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: o
                                                      NDArray)]
     outputs = [_unique(name, taken) for name in _paths(result, Output, 'output')]
     try:
-        graph = _graph(onnx, symbol, params, [*zip(names, *[tree.arrays for tree in trees])],
-                       outputs,
-                       draws)
+        arguments = [*zip(names, *[tree.arrays for tree in trees])]
+        graph = _graph(onnx, symbol, params, arguments, outputs, draws)
     except NoConverter as error:
         lines = _calls(net, example, error.operators)
         raise NoConverter(f'not converted to ONNX: {error}{lines}', error.operators) from None
