@@ -447,7 +447,8 @@ def _can_solve(attrs, a, b):
 # not ask: it takes axes for indices of memory, and divides by a length
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
            '_npi_tensorsolve': _can_solve,
-           'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0}
+           'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0,
+           **dict.fromkeys(('Softmax', 'SoftmaxOutput'), lambda attrs, a, label: 0 not in a)}
 
 
 def check_shapes(symbol, shapes, dtypes, name):
