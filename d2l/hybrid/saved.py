@@ -48,16 +48,16 @@ def pending(path):
 
 
 def _is_pending(path):
-    """Whether there is such a folder, made by this user, by root, or by whom the export or the
-    folder around it belongs to: in one that all can write to, such as /tmp, a stranger's is not
-    obeyed."""
+    """Whether such a folder was made by this user, by root, or by whom the export or the folder
+    around it belongs to: in one that all can write to, such as /tmp, a stranger's is not obeyed.
+    None where there is none."""
     try:
         found = os.lstat(pending(path))
         owners = {0, os.geteuid(), os.stat(os.path.dirname(path) or '.').st_uid}
         with contextlib.suppress(FileNotFoundError):
             owners.add(os.stat(f'{path}-signature.json').st_uid)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     return stat.S_ISDIR(found.st_mode) and found.st_uid in owners
 
 
@@ -89,7 +89,8 @@ def publish(path, new):
             os.rename(new, pending(path))
             break
         except OSError as error:            # of another process's export, which then goes first
-            if error.errno not in TAKEN or os.path.lexists(pending(path)) and not _is_pending(path):
+            # None: by now it has gone
+            if error.errno not in TAKEN or _is_pending(path) is False:
                 raise
     finish(path)
 
