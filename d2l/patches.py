@@ -177,14 +177,8 @@ def _repair_slopes():
     their values, and have the gradient of a function that is equal nearby."""
     import mxnet
     from mxnet import ndarray, symbol
-    from mxnet.base import _LIB
 
-    ask = _LIB.MXAutogradIsRecording        # a trace, which records all, puts another in its place
-
-    def records():
-        answer = ctypes.c_bool()
-        ask(ctypes.byref(answer))
-        return answer.value
+    records = _asking('MXAutogradIsRecording')
     for namespace in ndarray, symbol:
         of, internal = namespace.numpy, namespace.numpy._internal
         for name, repaired in _SLOPES.items():
@@ -424,10 +418,6 @@ def _repair_choice():
 
     original, of_symbols = random.choice, symbolic.choice
 
-    def tracing():
-        trace = sys.modules.get('d2l.hybrid.trace')
-        return trace and trace.tracing()
-
     @functools.wraps(of_symbols)
     def choice_of_symbols(a, size=None, replace=True, p=None, ctx=None, out=None):
         if not replace and p is None:           # weights need not add up to 1
@@ -446,7 +436,7 @@ def _repair_choice():
                                                   (tuple, list)) else 1 if size is None else size
             if drawn > count:
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
-            if given and not tracing():
+            if given and not _tracing():
                 weights = p.asnumpy()
                 if not ((weights >= 0).all() and (weights > 0).sum() >= drawn):     # or NaN
                     raise ValueError(
@@ -520,14 +510,9 @@ class Turn:
 def _take_turns():
     """Gradients of Parameters and running statistics are such arrays."""
     from mxnet.base import _LIB
-    from mxnet.ndarray import register
 
     _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
-    invoke, norm = register._imperative_invoke, _handle_of('BatchNorm')
-
-    def invoked(handle, *args):
-        return TURN.take(invoke, handle, *args) if handle == norm else invoke(handle, *args)
-    register._imperative_invoke = invoked
+    _call_by([_handle_of('BatchNorm')], TURN.take)
 
     def with_turns(original):
         class CachedOp(original):
@@ -554,6 +539,42 @@ def _handle_of(op):
     return found.value
 
 
+def _asking(name):
+    """A function that asks MXNet's library a question of yes or no, by the name of a C function. It
+    asks past what a trace, which records all, puts in that one's place."""
+    from mxnet.base import _LIB
+
+    ask = getattr(_LIB, name)
+
+    def asked():
+        answer = ctypes.c_bool()
+        ask(ctypes.byref(answer))
+        return answer.value
+    return asked
+
+
+def _tracing():
+    """Whether d2l traces a net in this thread. What its graph needs it gets as a CachedOp."""
+    trace = sys.modules.get('d2l.hybrid.trace')
+    return trace and trace.tracing()
+
+
+_CALLS = collections.defaultdict(None)      # handle of an operator -> what calls it in eager mode
+
+
+def _call_by(handles, function):
+    """Let function(invoke, handle, arrays, keys, values, out, *kinds) call these operators in eager
+    mode; `invoke` is what did so before, in the end MXNet's own."""
+    from mxnet.ndarray import register
+
+    if _CALLS.default_factory is None:
+        invoke = register._imperative_invoke
+        _CALLS.default_factory = lambda: invoke
+        register._imperative_invoke = lambda handle, *args: _CALLS[handle](handle, *args)
+    for handle in handles:
+        _CALLS[handle] = functools.partial(function, _CALLS[handle])
+
+
 def _replace_cached_op(derive):
     """Put a class derived from MXNet's CachedOp in its place, in all modules that have it."""
     import mxnet
@@ -577,18 +598,19 @@ def _repair_predict_mode():
     Batch normalization computes in predict mode by the running statistics, and its gradient as if
     those were the minibatch's, unless it is told to use them always."""
     from mxnet.base import _LIB, check_call
-    from mxnet.ndarray import register
 
-    invoke, pooling, norm = register._imperative_invoke, *map(_handle_of, ('Pooling', 'BatchNorm'))
-    predicts, train = _recorded_in_predict_mode(), _LIB.MXAutogradSetIsTraining
+    pooling, norm = map(_handle_of, ('Pooling', 'BatchNorm'))
+    records, trains = map(_asking, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
+    train = _LIB.MXAutogradSetIsTraining
 
-    def invoked(handle, *args):
-        if handle not in (pooling, norm) or not predicts():
+    def predicts():
+        return records() and not trains()
+
+    def invoked(invoke, handle, *args):
+        if not predicts():
             return invoke(handle, *args)
         if handle == norm:
-            trace = sys.modules.get('d2l.hybrid.trace')
-            # whose graph is for training, too: see CachedOp below
-            if trace and trace.tracing():
+            if _tracing():          # its graph is for training, too: see CachedOp below
                 return invoke(handle, *args)
             arrays, keys, values, *rest = args
             attrs = {**dict(zip(keys, values)), **ALWAYS}
@@ -599,27 +621,8 @@ def _repair_predict_mode():
             return invoke(handle, *args)
         finally:
             check_call(train(0, ctypes.byref(before)))
-    register._imperative_invoke = invoked
-
+    _call_by((pooling, norm), invoked)
     _replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
-
-
-def _recorded_in_predict_mode():
-    """A function that says whether autograd records here with train_mode=False. It asks MXNet's
-    library past what a trace puts in its place."""
-    from mxnet.base import _LIB
-
-    recording, training = _LIB.MXAutogradIsRecording, _LIB.MXAutogradIsTraining
-    ref = ctypes.byref
-
-    def asked():
-        answer = ctypes.c_bool()
-        recording(ref(answer))
-        if not answer.value:
-            return False
-        training(ref(answer))
-        return not answer.value
-    return asked
 
 
 def _predicting_cached_op(original, predicts):
@@ -775,26 +778,16 @@ def _repair_bias():
     """oneDNN computes the gradient of the bias together with that of the weight: where the weight
     wants none, MXNet leaves the other as it lies in memory. There the bias is added afterwards. So
     it is where the weight was computed: nobody says there who wants a gradient."""
-    from mxnet.base import _LIB
-    from mxnet.ndarray import register
-
-    invoke = register._imperative_invoke
     full, add = map(_handle_of, ('FullyConnected', '_npi_add'))
-    ask = _LIB.MXAutogradIsRecording
+    records = _asking('MXAutogradIsRecording')
 
-    def records():
-        answer = ctypes.c_bool()
-        ask(ctypes.byref(answer))
-        return answer.value
-
-    def invoked(handle, arrays, keys, values, out, *kinds):
-        if handle != full or len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
+    def invoked(invoke, handle, arrays, keys, values, out, *kinds):
+        if len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
             return invoke(handle, arrays, keys, values, out, *kinds)
         attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
         x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
         return invoke(add, [x, arrays[2]], [], [], out, *kinds)
-    register._imperative_invoke = invoked
-
+    _call_by([full], invoked)
     _replace_cached_op(functools.partial(_unbiased_cached_op, records=records))
     _ask_for_weights()
 
@@ -834,11 +827,6 @@ def _weights_beside(heads, wanted):
     arrays = [array for array in (ref() for ref in [*_MARKED.values()]) if array is not None]
     return [array for array in arrays
             if found and array.ndim == 2 and tape.entry(array)[0] in found]
-
-
-def _tracing():
-    trace = sys.modules.get('d2l.hybrid.trace')
-    return trace and trace.tracing()        # its graph is bound as a CachedOp
 
 
 def _unbiased_cached_op(original, records):
