@@ -11,6 +11,7 @@ from mxnet.gluon import nn, rnn
 
 from d2l.hybrid import TraceError, compile, export, hybridize, load_exported
 from d2l.hybrid.block import CompiledBlock
+from tests.support import Plain
 
 npx.set_np()
 X = np.array([0.1, 0.2, 0.3, 0.4])
@@ -175,19 +176,6 @@ def test_gradient_of_a_shuffled_array():
 
 # ------------------------------------------------------------------ as people write them
 
-class Net(nn.Block):
-    """A Block around a function of itself and its arguments; children by name."""
-
-    def __init__(self, function, **children):
-        super().__init__()
-        self.function = function
-        for name, child in children.items():
-            setattr(self, name, child)
-
-    def forward(self, *args):
-        return self.function(self, *args)
-
-
 def vae(net, X):
     mu, log_var = np.split(net.encoder(X), 2, axis=1)
     z = np.random.normal(mu, np.exp(0.5 * log_var))
@@ -280,7 +268,7 @@ WRITTEN = (vae, vae_by_noise, gumbel_softmax, gumbel_softmax_of_mxnet, stochasti
 @pytest.mark.parametrize('mode', [None, False, True], ids=['predict', 'recorded', 'train'])
 @pytest.mark.parametrize('function', WRITTEN, ids=lambda f: f.__name__)
 def test_as_people_write_them(function, mode):
-    net = Net(function, encoder=nn.Dense(6), decoder=nn.Dense(5), same=nn.Dense(5, in_units=5),
+    net = Plain(function, encoder=nn.Dense(6), decoder=nn.Dense(5), same=nn.Dense(5, in_units=5),
               dropout=nn.Dropout(0.5))
     data = np.array(onp.random.RandomState(0).rand(4, 5).astype('float32'))
     mx.random.seed(1)
@@ -389,7 +377,7 @@ def test_a_deferred_trace_takes_no_number():
         return net.dense(X.reshape(1, -1) + np.random.uniform(size=(1, 4)))
     results = []
     for active in False, True:
-        net = Net(forward, dense=nn.Dense(2))
+        net = Plain(forward, dense=nn.Dense(2))
         net.initialize()
         mx.random.seed(5)
         hybridize(net, active)
@@ -484,7 +472,7 @@ def test_an_exported_graph_draws_the_same(tmp_path):
     def forward(net, X):
         return (np.random.normal(X, 1.0) * np.random.uniform(size=X.shape)
                 + npx.dropout(X, 0.5, mode='always'))
-    export(Net(forward), str(tmp_path / 'net'), X)
+    export(Plain(forward), str(tmp_path / 'net'), X)
     assert_same(lambda X: forward(None, X), X, fast=load_exported(str(tmp_path / 'net')))
     graph = json.loads((tmp_path / 'net-symbol.json').read_text())
     assert 'data0' in [node['name'] for node in graph['nodes']]

@@ -304,18 +304,19 @@ def test_an_export_of_an_older_version_is_loaded_with_a_warning(path):
 
 def test_hostile_operators_by_chance(python, tmp_path):
     """Every operator that is let in, alone in a graph: no attributes and shapes end the process."""
-    first, deaths, counts = 0, [], collections.Counter()
+    first, deaths, raw, counts = 0, [], [], collections.Counter()
     while True:
         done = python('-W', 'ignore', '-m', 'tests.fuzz_operators', tmp_path, 0, TRIES, first)
         said = done.stdout.split('\n')
         counts.update(line.partition(' ')[0] for line in said)
+        raw += [f'{case}: {line}' for case, line in zip(said, said[1:]) if line.startswith('RAW')]
         if done.returncode == 0:
             break
         tried = [line for line in said if line.startswith('try ')]
         assert done.returncode != 1 and tried, done.stderr      # 1: the fuzzer itself is wrong
         deaths.append((done.returncode, tried[-1]))
         first = int(tried[-1].split()[1]) + 1
-    assert not deaths and not counts['RAW'], (deaths, said[-3:])
+    assert not deaths and not counts['RAW'], (deaths, raw)
     assert counts['try'] > 800 * TRIES and counts['ok'] > counts['try'] / 4
 
 

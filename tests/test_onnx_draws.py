@@ -30,6 +30,15 @@ def drawn(function, folder, X, other=None, runs=1, seed=0):
     return [session.run(None, runtime.feed(session, [X]))[0] for _ in range(runs)]
 
 
+def drawn_by_both(function, folder):
+    """What ONNX Runtime gives in RUNS runs, and MXNet in one, for ROWS rows of four zeros."""
+    X = np.zeros((ROWS, 4))
+    found = onp.concatenate(drawn(function, folder, X, runs=RUNS))
+    assert found.shape == (ROWS * RUNS, 4) and found.dtype == function(X).dtype
+    mxnet.random.seed(0)
+    return found, function(X).asnumpy()
+
+
 def distance(numbers, cumulated):
     """Of Kolmogorov and Smirnov, times the root of how many numbers there are."""
     numbers = onp.sort(onp.ravel(numbers).astype('float64'))
@@ -96,11 +105,8 @@ def test_distribution(name, tmp_path):
     """Of each column, for parameters that are numbers or arrays; MXNet's own draws pass the
     same."""
     function, cumulated = DRAWS[name]
-    X = np.zeros((ROWS, 4))
-    found = onp.concatenate(drawn(function, tmp_path, X, runs=RUNS))
-    assert found.shape == (ROWS * RUNS, 4) and found.dtype == function(X).dtype
-    mxnet.random.seed(0)
-    for numbers in found, function(X).asnumpy():
+    found, own = drawn_by_both(function, tmp_path)
+    for numbers in found, own:
         for k in range(4):
             assert distance(numbers[:, k], lambda x, k=k: cumulated(k, x)) < LIMIT
     ranks = found.argsort(0).argsort(0)             # some have no variance
@@ -140,11 +146,8 @@ COUNTS = {
 def test_counts(name, tmp_path):
     """Each number comes as often as it should, within four standard deviations; MXNet's, too."""
     function, wanted = COUNTS[name]
-    X = np.zeros((ROWS, 4))
-    found = onp.concatenate(drawn(function, tmp_path, X, runs=RUNS))
-    assert found.shape == (ROWS * RUNS, 4) and found.dtype == function(X).dtype
-    mxnet.random.seed(0)
-    for numbers in found, function(X).asnumpy():
+    found, own = drawn_by_both(function, tmp_path)
+    for numbers in found, own:
         for k, column in enumerate(wanted):
             column, counted = onp.array(column), frequencies(numbers[:, k], len(column))
             assert len(counted) == len(column)
