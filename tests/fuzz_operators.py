@@ -33,7 +33,8 @@ def text(kind, draw):
     if 'None' in kind.split(',')[0] and draw.random() < .2 or draw.random() < .02:
         return 'None'
     if kind.startswith('{'):
-        return str(draw.choice([*ast.literal_eval(kind[:kind.index('}') + 1])]))
+        # a set: its order is another one in each process
+        return str(draw.choice(sorted(ast.literal_eval(kind[:kind.index('}') + 1]), key=str)))
     if kind.startswith('boolean'):
         return draw.choice(('True', 'False', '0', '1'))
     if kind.startswith(('float', 'double', 'real')):

@@ -350,6 +350,18 @@ def test_a_hostile_operator_is_refused(op, attrs, free, tmp_path):
         load_exported(str(tmp_path / 'net'))
 
 
+@pytest.mark.parametrize('op, attrs, shapes', [
+    ('Softmax', {'multi_output': 'True'}, [(2, 0, 3), (2, 3)]),
+    ('SoftmaxOutput', {'multi_output': 'True'}, [(2, 0, 3), (2, 3)]),
+    ('UpSampling', {'scale': '2', 'sample_type': 'nearest', 'num_args': '3'}, [(1, 2, 1, 0)] * 3),
+    ('_image_resize', {'size': '(3,)', 'keep_ratio': 'True'}, [(0, 1, 8)]),
+    ('_npx__image_resize', {'size': '(3,)', 'keep_ratio': 'True'}, [(4, 0, 3)])])
+def test_an_operator_that_divides_by_a_length_of_0_is_refused(op, attrs, shapes, tmp_path):
+    fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, ['uint8'] * len(shapes), 0)
+    with pytest.raises(ValueError, match='net-symbol.json is damaged'):
+        load_exported(str(tmp_path / 'net'))
+
+
 def test_products_over_axes_are_loaded(tmp_path):
     def forward(X, Y):
         return [np.tensordot(X, Y, axes=axes) for axes in (1, 0, ([-1], [0]), ([0, 1], [1, 0]))]

@@ -444,12 +444,18 @@ def _can_solve(attrs, a, b):
         -1 in a or -1 in b or a[:len(b)] == [*b] and math.prod(b) == math.prod(rest))
 
 
+def _has_elements(attrs, *arrays):
+    """Whether no length is 0, by which MXNet divides another."""
+    return all(0 not in shape for shape in arrays)
+
+
 # operator -> whether its attributes and the shapes of its operands go together, which MXNet does
 # not ask: it takes axes for indices of memory, and divides by a length
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
            '_npi_tensorsolve': _can_solve,
            'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0,
-           **dict.fromkeys(('Softmax', 'SoftmaxOutput'), lambda attrs, a, label: 0 not in a)}
+           **dict.fromkeys(('Softmax', 'SoftmaxOutput', 'UpSampling', '_image_resize',
+                            '_npx__image_resize'), _has_elements)}
 
 
 def check_shapes(symbol, shapes, dtypes, name):
