@@ -4,6 +4,7 @@ No test imports from another file of tests. d2l is imported where it is needed, 
 imports this.
 """
 import ctypes
+import gc
 import os
 import pathlib
 import socket
@@ -26,6 +27,12 @@ REPORT_NETWORKS, REPORT_OUTPUTS = 'regression of a network', 'printed by a secti
 
 # networks of Gluon-CV that are quick to build
 FEW = ['gluoncv_resnet18_v1', 'gluoncv_simple_pose_resnet18_v1b', 'gluoncv_yolo3_mobilenet1.0_voc']
+
+
+def alive(kind):
+    """The objects of a class that exist. isinstance would raise at a weakref.proxy of one that is
+    gone, which any library may have left."""
+    return [x for x in gc.get_objects() if issubclass(type(x), kind)]
 
 
 # Small nets

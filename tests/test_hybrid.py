@@ -19,6 +19,7 @@ from tests.support import (
     Plain,
     Residual,
     ScratchNorm,
+    alive,
     branch,
     counted,
     dense_net,
@@ -957,11 +958,11 @@ def test_a_trace_leaves_nothing_behind():
         hybridize(Plain(branch))(X)
     assert [(getattr(owner, name), name in vars(owner)) for owner, name in watched] == before
     gc.collect()
-    count = sum(isinstance(o, mx.nd.NDArray) for o in gc.get_objects())
+    count = len(alive(mx.nd.NDArray))
     for i in range(5):
         hybridize(net)(X)
     gc.collect()
-    assert sum(isinstance(o, mx.nd.NDArray) for o in gc.get_objects()) <= count + 5
+    assert len(alive(mx.nd.NDArray)) <= count + 5
 
 
 @pytest.mark.parametrize('question', [False, True])
