@@ -151,16 +151,14 @@ def table(examples):
 HEAD = """\
 # Converters to ONNX
 
-Made by `python -m ci.converters` from MXNet's registry, the converters of `d2l/onnx`, and the \
-examples
-that try them (`tests/test_onnx.py`, `tests/test_onnx_operators.py`, `tests/test_onnx_draws.py`).
+Made by `python -m ci.converters` from MXNet's registry, the converters of `d2l/onnx`, and the
+examples that try them (`tests/test_onnx.py`, `tests/test_onnx_operators.py`,
+`tests/test_onnx_draws.py`).
 
-Python reaches {names} operators in np mode. A compiled graph can hold {held} of them: \
-{converted} have a
-converter, and {drawn} more, which draw random numbers, where `export_onnx(draws=True)` says that \
-ONNX
-Runtime may draw its own. {without} others and {draws} that draw have none, together {part:.1f} %.
-{others} more converters are of the older operators, which Gluon-CV's networks hold.
+Python reaches {names} operators in np mode. A compiled graph can hold {held} of them: {converted}
+have a converter, and {drawn} more, which draw random numbers, where `export_onnx(draws=True)` says
+that ONNX Runtime may draw its own. {without} others and {draws} that draw have none, together
+{part:.1f} %. {others} more converters are of the older operators, which Gluon-CV's networks hold.
 """
 
 

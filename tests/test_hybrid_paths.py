@@ -27,8 +27,8 @@ def randn(*shape, seed=0, scale=1.0, ctx=None):
     return np.array(values.astype('float32'), ctx=ctx)
 
 
-INPUTS = [randn(4, 3, seed=i, scale=scale) for i,
-          scale in enumerate((1, 0.1, 10, 3, 0.1, 1, 30, 3))]
+INPUTS = [randn(4, 3, seed=i, scale=scale)
+          for i, scale in enumerate((1, 0.1, 10, 3, 0.1, 1, 30, 3))]
 
 
 class Net(nn.Block):

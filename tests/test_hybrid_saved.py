@@ -342,8 +342,8 @@ def test_a_hostile_operator_is_refused(op, attrs, free, tmp_path):
     fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, ['float32'] * 2, 0)
     if free:
         signature = json.loads(file(tmp_path / 'net', 'signature.json').read_bytes())
-        signature['inputs'] = {name: [-1, *shape[1:]] for name,
-                               shape in signature['inputs'].items()}
+        signature['inputs'] = {name: [-1, *shape[1:]]
+                               for name, shape in signature['inputs'].items()}
         file(tmp_path / 'net', 'signature.json').write_text(
             json.dumps({key: signature[key] for key in saved.KEYS}))
     with pytest.raises(ValueError, match='net-symbol.json is damaged'):

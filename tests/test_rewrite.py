@@ -776,8 +776,8 @@ def test_random_programs(group, data):
                'static_alloc': data.draw(st.booleans())}
     exact, _ = run(program, program.arrays, optimize=False, **options)
     fast, _ = run(program, program.arrays, optimize=True, **options)
-    signs = [onp.random.RandomState(i).choice([-1, 1], a.shape) for i,
-             a in enumerate(program.arrays)]
+    signs = [onp.random.RandomState(i).choice([-1, 1], a.shape)
+             for i, a in enumerate(program.arrays)]
     near, _ = run(program, [(a * (1 + 2 ** -21 * sign)).astype('float32')
                             for a, sign in zip(program.arrays, signs)], optimize=False, **options)
     for a, b, c in zip(exact, fast, near):

@@ -240,8 +240,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         name, source = node['name'], sources.get(node['name'], ('',))
         pairs = [*zip(shapes[name], shapes2[node2['name']])]
         axes, users = [x for x, (m, n) in enumerate(pairs) if m != n], tuple(nodes)
-        at = {x: (users_at, axis) for x in axes for users_at,
-              axis in [_place(nodes, like, pairs[x])]}
+        at = {x: _place(nodes, like, pairs[x]) for x in axes}
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
                      for j, k, *_ in inputs[i]]

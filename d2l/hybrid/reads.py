@@ -35,9 +35,9 @@ _OTHERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
 _OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
-_PACKAGES = tuple({os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')}
-                  | {
-    os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages')})
+_PACKAGES = tuple({
+    *(os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')),
+    *(os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages'))})
 # what tells nobody of what it reads: it prints, and imports
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}

@@ -78,9 +78,8 @@ class Graph:
 
     def _sized(self, shape):
         """A shape as parts for `lengths`, which no result of the graph is needed for."""
-        found = {length: (x, axis) for x in reversed(self.inputs) for axis,
-                 length in enumerate(x.shape)
-                 if isinstance(length, str)}
+        found = {length: (x, axis) for x in reversed(self.inputs)
+                 for axis, length in enumerate(x.shape) if isinstance(length, str)}
         if not all(isinstance(n, int) or n in found for n in shape):
             raise ValueError(
                 f'{self.at} draws an array of the shape {shape}, of which no input has a '
