@@ -1644,14 +1644,14 @@ before, interrupted, dropped = watched(), 0, []
 # what is raised in a __del__ of MXNet's, Python drops; outside of a trace that is not ours
 sys.unraisablehook = lambda found: found.exc_type is KeyboardInterrupt and dropped.append(
     hybrid.trace.tracing())
+signal.signal(signal.SIGALRM, signal.default_int_handler)
 for i in range(40):
     net = nn.Sequential()
     net.add(nn.Dense(3, in_units=3), nn.Dense(3, in_units=3))
     net.initialize()
     hybrid.hybridize(net)
-    signal.setitimer(signal.ITIMER_REAL, delay * (i + 1) / 40)
     try:
-        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, delay * (i + 1) / 40)
         for _ in range(1000):
             net(X)
             hybrid.hybridize(net)

@@ -64,6 +64,8 @@ class CompiledBlock(Compiled):
             found, cut = self._find(key) or self._make(key, tree), ()
             if found[0].question:
                 *found, cut = self._follow(*found, key, tree)
+            if found[0].writes:
+                found[0].refuse_shared_memory(tree.arrays, found[1])
         except Deferred:  # as in Gluon, the first call initializes
             return self._run_eagerly(*args, **kwargs)
         except Raised as error:
@@ -306,6 +308,7 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     TraceError    It asks for other values (`float`, `asnumpy`, `tolist`, `print`).
     TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
     TraceError    It uses Y[i] or Y.detach() once Y was written into, or writes into Y.detach().
+    TraceError    It writes into an array that shares its memory with another one that it uses.
     guarded       It calls functions of `functools.lru_cache`: what they remember. Where they
                   remember more, the call runs eagerly first.
     guarded       It reads weak references; TraceError if only they lead to a Block or function.
@@ -324,8 +327,9 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     as in eager mode. A first call that raises, or initializes, once numbers were drawn draws them
     again. No file holds such a net: `export` and `export_onnx` raise TraceError.
 
-    Where two arrays that a net keeps or returns share their memory in eager mode (Y and Y.detach(),
-    Y and Y[i]), each has its own, so a later write into one does not change the other.
+    Arrays that a net keeps or returns share their memory where they do in eager mode: Y and
+    Y.detach(), Y and Y[i], or views of an argument or of a Parameter. Those that an export or
+    runtime='onnx' returns do not.
 
     A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
     warning names what keeps changing. A `forward` that was an attribute of net comes back with

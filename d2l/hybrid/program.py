@@ -10,7 +10,7 @@ from mxnet.symbol import Symbol
 
 from . import passes, proof, tape
 from .guards import MISSING, Guard
-from .trace import LOCK, Raised
+from .trace import EAGER, LOCK, Raised, error_at
 from .tree import ARRAY, builder
 
 # of a graph; without, MXNet says that it is an old one
@@ -54,6 +54,13 @@ def taken(trace, piece):
             passes.copyto_to_cast(graph, trace.dtypes)))
     return graph, trace.find(
         [node['name'] for node in graph['nodes'] if node['op'] == 'null']), places
+
+
+def _used(trace, piece):
+    """The sources of the arrays from outside that a piece of a trace uses or leaves."""
+    _, sources, places = taken(trace, piece)
+    return [source for source in [*sources.values(), *places]
+            if isinstance(source, tuple) and source[0] in ('input', 'param', 'state')]
 
 
 def fingerprint(piece, graph, sources, places):
@@ -251,6 +258,11 @@ class Program:
             self._writes, self._fills = trace.writes, trace.fills
             self._overwritten = trace.overwritten
             self.changes = bool(trace.writes or trace.fills or trace.overwritten)
+            self._views, self._write = trace.views, trace.write
+            if self._overwritten:
+                self._used = {source for each in trace.pieces for source in _used(trace, each)}
+                self._used |= {('state', i) for i in self._overwritten}
+        self.writes = self.question is None and bool(self._overwritten)
         self.print = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
         self._parts, self._only = [], None      # of a net that asks for nothing
@@ -259,8 +271,8 @@ class Program:
         elif self.graph['heads']:
             sources = {**self.sources, **(trace.find([trace.spare]) if piece.random else {})}
             results = self.outputs[:self.size] if not self.question else self.outputs
-            flowing = None if self.question or any(s and s[0] == 'state' for s in results) else sum(
-                s is None for s in results)
+            flowing = None if self.question or self._views or any(
+                s and s[0] == 'state' for s in results) else sum(s is None for s in results)
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
                 self._only, = self._parts
@@ -324,10 +336,17 @@ class Program:
     def __call__(self, tree, state, cut=()):
         leaves, only = tree.arrays, self._only
         results = only(leaves, state, cut) if only else self._run(leaves, state, cut)
-        if self.result is ARRAY and self.outputs == [None] and not self.changes:
+        if self.result is ARRAY and self.outputs == [None] and not self.changes and not self._views:
             return results[self._places[0]]
-        results = iter([results[place] if source is None else self.value(
-            source, leaves, state, True, cut) for place, source in zip(self._places, self.outputs)])
+        results = [results[place] if source is None else self.value(
+            source, leaves, state, True, cut) for place, source in zip(self._places, self.outputs)]
+        for i, source, steps in self._views:        # as in eager mode, they share their memory
+            array = results[source] if isinstance(source, int) else self.value(
+                source, leaves, state, True, cut)
+            for take in steps:
+                array = take(array)
+            results[i] = array
+        results = iter(results)
         build = builder(results, [*tree.nodes, *state.nodes[:self._nodes]])
         result = build(self.result)
         if self.changes:
@@ -344,6 +363,19 @@ class Program:
                     before += [(array, array.copy()) for array in part.statistics]
             made += part(leaves, state, made)
         return made[len(cut):]
+
+    def refuse_shared_memory(self, leaves, state):
+        """Raise TraceError where an array that the function writes into has values in common with
+        another that it uses: in eager mode that one changes, too."""
+        for i in self._overwritten:
+            written = tape.memory(state.arrays[i])
+            for source in self._used - {('state', i)}:
+                other = tape.memory(self.value(source, leaves, state, True))
+                if written.start < other.stop and other.start < written.stop:
+                    raise error_at(
+                        self._write, 'writes into an array that shares its memory with another '
+                        'that it uses, and in eager mode both change',
+                        'Let one of them be a copy, Y.copy(). ' + EAGER)
 
     def _change(self, build, results, nodes, state):
         """Change Python's state as the traced function did."""

@@ -8,8 +8,10 @@ behind n belong to the process, so names are asked for, never computed.
 """
 import ctypes
 import functools
+import math
 import re
 
+import numpy
 from mxnet import np
 from mxnet.base import _LIB, NDArrayHandle, OpHandle, SymbolHandle, check_call, mx_uint, py_str
 from mxnet.symbol import Symbol
@@ -50,11 +52,22 @@ def mark(array):
     return array
 
 
-def alias(array):
-    """Another array of the same memory, at the same place on the tape."""
+def alias(array, kind=np.ndarray):
+    """Another array of the same memory, at the same place on the tape. kind: its class."""
     handle = NDArrayHandle()
     check_call(_LIB.MXShallowCopyNDArray(array.handle, ctypes.byref(handle)))
-    return np.ndarray(handle=handle)
+    return kind(handle=handle)
+
+
+def memory(array):
+    """The addresses of an array's values, as a range."""
+    address = ctypes.c_void_p()
+    for wait in False, True:            # it has none before its values are there
+        if wait and not address.value:
+            array.wait_to_read()
+        check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
+    size = math.prod(array.shape) * numpy.dtype(array.dtype).itemsize
+    return range(address.value or 0, (address.value or 0) + size)
 
 
 def draws(op, attrs):

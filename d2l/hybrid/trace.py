@@ -283,6 +283,7 @@ class Trace:
         self.kept = []              # lists of a Parameter's arrays
         self.writes, self.fills = [], []    # (Slot, structure), (number of a node, structure)
         self.overwritten = []       # numbers of arrays of the state that were written into
+        self.write = None           # the first line that wrote into an array of the state
         self.random = []            # graphs of the results of operators that draw, as they came
         # node of the tape that stands for a result of an operator that draws -> (the node of its
         # first result, number of the result, operator, attributes, graphs of its inputs)
@@ -301,6 +302,9 @@ class Trace:
         self._parts = set()         # ids of those that may share the memory of others
         # id -> [(array, its first place in it, its size)], those in one memory in eager mode
         self._sharing = {}
+        self._views = {}            # id -> (array of which it is a view, function that takes it)
+        # (number of an output, number of another or a source, function that takes it from that)
+        self.views = []
         self._detached = set()      # ids of those that are there as constants
         self._stale = set()         # ids of those that eager mode would have changed by now
         self._slots, self._blocks, self._touched = {}, {}, set()
@@ -625,11 +629,14 @@ class Trace:
             if source in ('', 'cut'):                           # written into
                 self.overwritten.append(self._arrays[id(array)][1])
                 arrays.append(stand_in)
-        self._fresh(map(self._stand_in_of, arrays))
         written = [] if self._apart else self.overwritten       # of those, the very array is given
         sources = [self._arrays.get(id(a), ('', 0)) for a in arrays]
-        self.outputs = [source if source[0] == 'state' and source[1] in written
-                        else self._stand_in_of(a) for a, source in zip(arrays, sources)]
+        arrays = [*map(self._stand_in_of, arrays)]
+        self._find_views(arrays)
+        self._fresh(arrays)
+        self.outputs = [source if source[0] == 'state' and source[1] in written else array
+                        for array, source in itertools.zip_longest(arrays, sources,
+                                                                   fillvalue=('', 0))]
 
     def _shown(self, root):
         """Refuse a weak reference to what a guard, which holds it, would keep alive: such a Block,
@@ -788,29 +795,80 @@ class Trace:
         return part
 
     def _detach(self, original, array):
-        new = mxnet.nd.BlockGrad(array.as_nd_ndarray()).as_np_ndarray() if self._traced(
-            array) else original(array)
+        new = original(array)
+        if self._traced(array):
+            new = mxnet.nd.BlockGrad(tape.alias(array, NDArray))
+            if isinstance(array, np.ndarray):
+                new = tape.alias(new)
         self._detached.add(id(new))
         self.stops.discard(tape.entry(new)[0])
-        return self._shares(array, new)
+        return self._shares(array, new, 0, lambda a: a.detach())
 
     def _at(self, original, array, i):
-        return self._shares(array, original(array, i), i)
+        new = original(array, i)
+        return self._shares(array, new, i % len(array) * new.size, lambda a: a._at(i))
 
     def _slice(self, original, array, start, stop):
-        return self._shares(array, original(array, start, stop), start)
+        new = original(array, start, stop)
+        first = slice(start, stop).indices(len(array))[0]
+        return self._shares(array, new, first * (array.size // max(len(array), 1)),
+                            lambda a: a._slice(start, stop))
 
-    def _shares(self, array, new, row=None):
-        """Note that in eager mode `new` has the memory of `array`, from a row on; return it."""
+    def _view(self, original, array, *args, **kwargs):
+        """Another array of all of its memory: in another shape, or for mxnet.nd."""
+        new = original(array, *args, **kwargs)
+        return new if new is array else self._shares(
+            array, new, 0, lambda a: original(a, *args, **kwargs))
+
+    def _basic(self, original, array, key):
+        """A basic index: what lies in one piece of memory is a view."""
+        new = original(array, key)
+        lengths, _ = array._basic_indexing_key_int_to_slice(tuple(i for i in key if i is not None))
+        if not array._basic_indexing_slice_is_contiguous(lengths, array.shape):
+            return new
+        first, _ = array._basic_indexing_contiguous_flat_begin_end(lengths, array.shape)
+        return self._shares(array, new, first, lambda a: original(a, key))
+
+    def _shares(self, array, new, first, take):
+        """Note that in eager mode `new`, which `take` takes from `array`, has its memory, from its
+        first-th value on; return it."""
         array = self._stand_in_of(array)
         self._fresh([array])
         group = self._sharing.setdefault(id(array), [(array, 0, array.size)])
-        first, = [at for member, at, _ in group if member is array]
-        if row:
-            first += slice(row, None).indices(len(array))[0] * (array.size // len(array))
-        group.append((new, first, new.size))
+        start, = [at for member, at, _ in group if member is array]
+        group.append((new, start + first, new.size))
         self._sharing[id(new)] = group
+        self._views[id(new)] = array, take
         return new
+
+    def _find_views(self, arrays):
+        """Find which of the arrays that the function leaves share their memory in eager mode, with
+        one another or with an array from outside. Of some that do, and are views of an array that
+        it does not leave, append that one."""
+        outside = {id(stand_in): self._source(array) for array, stand_in in self._inside.values()}
+        outside.update((id(a), ('input', i)) for i, a in enumerate(self._given.values()))
+        places = {id(a): i for i, a in reversed([*enumerate(arrays)])}
+        found, others = [], {}          # others: id of an array that is not left -> its views
+        for i, array in enumerate(arrays):
+            of, steps = array, []
+            while id(of) in self._views and (of is array or id(of) not in places):
+                of, take = self._views[id(of)]
+                steps.insert(0, take)
+            if steps:
+                found.append((i, of, steps))
+                if id(of) not in places and id(of) not in outside:
+                    ranges = [range(at, at + size) for member, at, size in self._sharing[id(of)]
+                              if member is array]
+                    others.setdefault(id(of), (of, []))[1].extend(ranges)
+        for of, ranges in others.values():
+            ranges.sort(key=lambda r: r.start)
+            if any(a.stop > b.start for a, b in zip(ranges, ranges[1:])):
+                places[id(of)] = len(arrays)
+                arrays.append(of)
+        for i, of, steps in found:
+            source = places.get(id(of), outside.get(id(of)))
+            if source is not None:
+                self.views.append((i, source, steps))
 
     def _written(self, array, places):
         """Note which arrays eager mode would have changed, too, as these places in `array` are
@@ -951,6 +1009,9 @@ class Trace:
                     'Y.detach().copy(). ')
             self._fresh([array])
             new = compute()
+            if id(array) not in self._made and not self.write:
+                frame = users_line()
+                self.write = frame.f_code, frame.f_lineno
             array.handle, new.handle = new.handle, array.handle
             if id(array) not in self._parts:
                 self._written(self._stand_in_of(array), places)
@@ -1090,8 +1151,13 @@ class Trace:
                 *((owner, how, self._ask(how)) for owner in (NDArray, np.ndarray)
                   for how in _QUESTIONS if how in vars(owner)),
                 (np.ndarray, '__format__', self._format),
-                (np.ndarray, 'detach', self._detach), (NDArray, '_at', self._at),
-                (NDArray, '_slice', self._slice), (np.ndarray, '__getitem__', self._get_item),
+                *((owner, 'detach', self._detach) for owner in (NDArray, np.ndarray)),
+                (NDArray, '_at', self._at), (NDArray, '_slice', self._slice),
+                (NDArray, 'reshape', self._view), (NDArray, 'as_np_ndarray', self._view),
+                (np.ndarray, 'as_nd_ndarray', self._view),
+                (NDArray, '_get_nd_basic_indexing', self._basic),
+                (np.ndarray, '_get_np_basic_indexing', self._basic),
+                (np.ndarray, '__getitem__', self._get_item),
                 (np.ndarray, '__setitem__', self._set_item),
                 (Parameter, '_check_and_get', self._check_and_get),
                 (register, '_imperative_invoke', self._invoke),
