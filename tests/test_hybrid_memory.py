@@ -5,6 +5,8 @@ Each way of taking an array from another is tried in each kind of program, compi
 import mxnet as mx
 import numpy as onp
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
@@ -248,3 +250,80 @@ def test_copies_are_written_into(way):
     for _ in range(3):
         assert lists(*eager(X)) == lists(*net(X))
     assert lists(eager.state) == lists(net.state)
+
+
+# ---- random programs of views, writes inside, and writes outside between the calls
+STEPS = [
+    'Y = Y * 2', 'Z = Y', 'Z = Y.detach()', 'Z = Y[0]', 'Z = Y[1:]', 'Z = Y.reshape_view(-1)',
+    'Z = Y[1, :2]', 'Z = Z.detach()', 'Z = Z[0]', 'Z = Z[-1:]', 'Z = Z * 3', 'Y = Y + Z.sum()',
+    'Y[0] = Z.sum()', 'Y[1] = 5', 'Z[:] = 4', 'self.a = Y', 'self.a = Z', 'self.b = Y.detach()',
+    'self.b = self.a', 'self.a[:] = self.a + 1', 'self.b[0] = Y.sum()', 'Y = Y + self.a.sum()',
+    'Y = Y + self.b.mean()', 'Z = X[0]', 'Z = X.detach()', 'Z = self.w.data()[1:]',
+    'Z = self.a.detach()', 'Z = self.b[0]', 'Z = X', 'kept = [Y[0], Z]', 'Y = kept[0] + Y',
+    'Z = kept[1]', 'Z = Y.as_nd_ndarray()[1].as_np_ndarray()', 'Z = np.tanh(Y)[1:]']
+RETURNS = ['[Y, Z]', '[Z]', '[Z, self.a]', '[Z, Z[:1]]', '[Y[0], Y[:2], Y]', '[Y[0], Y[:2]]',
+           '[kept, Y]', '(self.b, {1: Y.detach(), 2: Y})']
+CHANGES = ['fill(R[0], 7)', 'fill(R[-1], 1)', 'X[:] = 3', 'net.a[:] = 2', 'net.b[:] = 4',
+           'net.w.set_data(X)', 'net.a = X', 'net.b = R[-1]', 'net.a = net.w.data()']
+PROGRAM = '''
+class Net(nn.Block):
+    def __init__(self):
+        super().__init__()
+        self.w = self.params.get('w', shape=(3, 3), init=mx.init.One())
+        self.a, self.b = np.ones((3, 3)), np.zeros((3, 3))
+        self.initialize()
+
+    def forward(self, X):
+        Y, Z, kept = X * 2, X, [X, X]
+        {}
+        return {}
+'''
+
+
+def leaves(value):
+    """The arrays in a result."""
+    if isinstance(value, mx.nd.NDArray):
+        return [value]
+    return [a for each in (value.values() if isinstance(value, dict) else value)
+            for a in leaves(each)]
+
+
+def calls(source, changes, how, train):
+    """All that can be seen after each of some calls, and the changes between them."""
+    scope = {'nn': nn, 'np': np, 'mx': mx, 'fill': fill}
+    exec(compile(source, '<program>', 'exec'), scope)
+    net = scope['net'] = COMPILE[how](scope['Net']())
+    found = []
+    for change in (None, *changes, None):
+        X = scope['X'] = np.array(onp.arange(9).reshape(3, 3) + len(found), dtype='float32')
+        if train:
+            X.attach_grad()
+            with autograd.record():
+                R = leaves(net(X))
+                loss = sum(((a * a).sum() for a in R), 0 * (X.sum() + net.w.data().sum()))
+            loss.backward()
+            found.append(lists(X.grad, net.w.grad()))
+        else:
+            R = leaves(net(X))
+        scope['R'] = R
+        if change:
+            exec(change, scope)
+        found.append(lists(*R, X, net.a, net.b, net.w.data()))
+    return found
+
+
+@settings(max_examples=150, derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from(STEPS), min_size=2, max_size=8), st.sampled_from(RETURNS),
+       st.lists(st.sampled_from(CHANGES), min_size=1, max_size=4), st.booleans())
+def test_random_programs(steps, result, changes, train):
+    """Compiled, such a program does what it does eagerly, or a TraceError refuses it."""
+    source = PROGRAM.format('\n        '.join(steps), result)
+    try:
+        wanted = calls(source, changes, 'eager', train)
+    except (IndexError, ValueError, mx.MXNetError):     # of shapes that do not fit
+        assume(False)
+    try:
+        found = calls(source, changes, 'compiled', train)
+    except TraceError:
+        return
+    assert found == wanted

@@ -259,6 +259,9 @@ class Program:
             self._overwritten = trace.overwritten
             self.changes = bool(trace.writes or trace.fills or trace.overwritten)
             self._views, self._write = trace.views, trace.write
+            # number of an output that is written into an array of the state -> that one's number
+            self._kept = {len(self.outputs) - trace.hidden - n: i for n, i in zip(
+                range(len(trace.overwritten), 0, -1), trace.overwritten)}
             if self._overwritten:
                 self._used = {source for each in trace.pieces for source in _used(trace, each)}
                 self._used |= {('state', i) for i in self._overwritten}
@@ -341,8 +344,12 @@ class Program:
         results = [results[place] if source is None else self.value(
             source, leaves, state, True, cut) for place, source in zip(self._places, self.outputs)]
         for i, source, steps in self._views:        # as in eager mode, they share their memory
-            array = results[source] if isinstance(source, int) else self.value(
-                source, leaves, state, True, cut)
+            if isinstance(source, int):
+                array = results[source]
+                if source in self._kept and not autograd.is_recording():    # see `_change`
+                    array = state.arrays[self._kept[source]]
+            else:
+                array = self.value(source, leaves, state, True, cut)
             for take in steps:
                 array = take(array)
             results[i] = array

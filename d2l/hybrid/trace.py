@@ -303,8 +303,9 @@ class Trace:
         # id -> [(array, its first place in it, its size)], those in one memory in eager mode
         self._sharing = {}
         self._views = {}            # id -> (array of which it is a view, function that takes it)
-        # (number of an output, number of another or a source, function that takes it from that)
+        # (number of an output, number of another or a source, functions that take it from that)
         self.views = []
+        self.hidden = 0             # outputs at the end that are there for others' memory alone
         self._detached = set()      # ids of those that are there as constants
         self._stale = set()         # ids of those that eager mode would have changed by now
         self._slots, self._blocks, self._touched = {}, {}, set()
@@ -865,8 +866,10 @@ class Trace:
             if any(a.stop > b.start for a, b in zip(ranges, ranges[1:])):
                 places[id(of)] = len(arrays)
                 arrays.append(of)
-        for i, of, steps in found:
-            source = places.get(id(of), outside.get(id(of)))
+                self.hidden += 1
+        age = {key: at for at, key in enumerate(self._views)}
+        for i, of, steps in sorted(found, key=lambda each: age[id(arrays[each[0]])]):
+            source = places.get(id(of), outside.get(id(of)))    # what it is a view of comes before
             if source is not None:
                 self.views.append((i, source, steps))
 
