@@ -41,6 +41,8 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: o
     - draws: whether operators that draw random numbers may be in it. ONNX Runtime draws its own
       numbers: of the same distribution, not the same numbers, whatever the seed
 
+    Sums and products of int64 are exact up to 2 ** 53: ONNX Runtime 1.32 computes them in float64.
+
     The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
     the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
     does, and NoConverter, which says where `forward` calls it, for an operator that is not

@@ -372,16 +372,19 @@ def _bitwise(op, g, a, b):
     dtype = g.out[0].dtype
     if dtype == bool:
         return g.node(op, *(_cast(g, x, bool) for x in (a, b)))
-    places = np.arange(8 * dtype.itemsize)
-    wide = 'uint64' if dtype.itemsize == 8 else 'uint32'
-    factors = [2 ** int(i) for i in places]
+    size = 8 * dtype.itemsize
+    wide = 'uint64' if size == 64 else 'uint32'
+    factors = [2 ** (i % 32) for i in range(size)]
     if dtype.kind == 'i':
         factors[-1] = -factors[-1]
     bits = [g.cast(g.node('Mod', g.node('BitShift', g.node('Unsqueeze', g.cast(
-        _cast(g, x, dtype), wide), [-1]), g.constant(places, wide), direction='RIGHT'),
+        _cast(g, x, dtype), wide), [-1]), g.constant(np.arange(size), wide), direction='RIGHT'),
         g.constant(2, wide)), bool) for x in (a, b)]
-    bits = g.cast(g.node(op, *bits), 'int64')
-    return g.cast(g.node('ReduceSum', g.node('Mul', bits, factors), [-1], keepdims=0), dtype)
+    terms = g.node('Mul', g.cast(g.node(op, *bits), 'int64'), factors)
+    # ONNX Runtime 1.32 adds integers up in double precision: so 32 bits at a time
+    low, *high = [g.node('ReduceSum', g.node('Slice', terms, [i], [i + 32], [-1]), [-1], keepdims=0)
+                  for i in range(0, size, 32)]
+    return g.cast(g.node('Add', low, g.node('Mul', *high, [2 ** 32])) if high else low, dtype)
 
 
 for _name, _op in {'and': 'And', 'or': 'Or', 'xor': 'Xor'}.items():
