@@ -7,6 +7,7 @@ stays is in LASTING, and `D2L_PATCH=0` leaves it away.
 """
 import functools
 import importlib
+import inspect
 import os
 import re
 import sys
@@ -119,6 +120,15 @@ def view(module, **names):
     vars(seen).update(vars(module), **names)
     seen.__getattr__ = lambda name: getattr(module, name)       # what it imports later
     return seen
+
+
+def signature(function):
+    """inspect.signature, but for what annotations mean: Python 3.14 looks their names up only here,
+    and those that are there for type checkers alone are none."""
+    if sys.version_info < (3, 14):
+        return inspect.signature(function)
+    import annotationlib
+    return inspect.signature(function, annotation_format=annotationlib.Format.STRING)
 
 
 # --- NumPy, for MXNet

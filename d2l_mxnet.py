@@ -32,6 +32,7 @@ VERSIONS = {
 }
 SYSTEM = {'Darwin': 'on macOS run it in Docker (Linux, Python 3.12)',
           'Windows': 'on Windows run it in WSL2, which is a Linux'}
+SYSTEMS_OWN = {'libgomp.so.1': 'libgomp1', 'libquadmath.so.0': 'libquadmath0'}     # on Debian
 ARM = 'libarmpl_lp64_mp.so'             # MXNet's wheel for arm64 is linked with it, and has none
 
 
@@ -76,6 +77,10 @@ def problem():
     if platform.machine() == 'aarch64' and not loads(ARM):
         return (f"MXNet {MXNET} for arm64 needs Arm Performance Libraries (there is no {ARM}): "
                 'install them, or run it on x86-64 (in Docker: --platform linux/amd64)')
+    missing = [name for name in SYSTEMS_OWN if platform.machine() == 'x86_64' and not loads(name)]
+    if missing:
+        return (f"MXNet {MXNET} needs {' and '.join(missing)} of the system: apt-get install "
+                + ' '.join(SYSTEMS_OWN[name] for name in missing))
     for name in VERSIONS:
         try:
             version = importlib.metadata.version(name)

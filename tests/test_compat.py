@@ -365,6 +365,15 @@ def test_gluoncv_compares_versions_when_it_is_called():
         utils.check_version('99')
 
 
+def test_annotations_may_name_what_is_not_there():
+    """Python 3.14 looks for them when they are asked for, as older ones never do for texts."""
+    later = '' if sys.version_info >= (3, 14) else 'from __future__ import annotations\n'
+    names = {}
+    exec(f'{later}def f(X: Gone, k: Gone.more[0] = 2, *, z: Gone = 3) -> Gone: return X', names)
+    assert [*d2l_compat.signature(names['f']).parameters] == ['X', 'k', 'z']
+    assert d2l_compat.signature(names['f']).bind(1).arguments == {'X': 1}
+
+
 @pytest.mark.parametrize('version, forks', [((3, 13), False), ((3, 14), True)])
 def test_workers_fork_from_3_14_on(monkeypatch, version, forks):
     import multiprocessing

@@ -734,7 +734,9 @@ def test_classes_of_fashion_mnist_differ_but_overlap(small):
 @pytest.fixture
 def houses():
     files = [d2l.DATA_HUB[f'kaggle_house_{part}'][0] for part in ('train', 'test')]
-    return [pd.read_csv(io.BytesIO(samples.make(samples.find(url)))) for url in files]
+    # as a reader types it, for whom the word None is a word
+    read = eval('lambda file: pd.read_csv(file)', {'__name__': '__main__', 'pd': pd})
+    return [read(io.BytesIO(samples.make(samples.find(url)))) for url in files]
 
 
 def test_houses_have_the_real_shape(houses):

@@ -10,6 +10,7 @@ import cProfile
 import enum
 import linecache
 import pickle
+import random
 import sys
 import textwrap
 import types
@@ -1242,6 +1243,10 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
         'def make():\n    n = 0\n    def g():\n        nonlocal n\n        n += 1\n'
         '        return n\n    return g\ng = make()\n', '', 'return X * g()', 'n, a state',
         'n += 1'),
+    'counter in a closure that another function makes': (
+        'def make():\n    n = m = 0\n    def f():\n        def g():\n            nonlocal n, m\n'
+        '            n += 1\n            m = n\n            return n\n        return g()\n'
+        '    return f\nf = make()\n', '', 'return X * f()', 'a state', 'def g()'),
     'counter in a class': ('', '', 'Net.n += 1\nreturn X * Net.n', 'Net.n, a state', 'Net.n'),
     'counter in a class, by self': ('', '', 'type(self).n += 1\nreturn X * self.n',
                                     'Net.n, a state', 'n'),
@@ -1292,6 +1297,14 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
                                 'default_rng'),
     'RandomState made inside': ('', '', 'return X * numpy.random.RandomState().rand()', 'entropy',
                                 'RandomState'),
+    'default_rng of None': ('', '', 'return X * numpy.random.default_rng(None).random()', 'entropy',
+                            'default_rng'),
+    'default_rng of None, by name': (
+        '', '', 'return X * numpy.random.default_rng(seed=None).random()', 'entropy',
+        'default_rng'),
+    'RandomState of None, by name': (
+        '', '', 'return X * numpy.random.RandomState(seed=None).rand()', 'entropy',
+        'RandomState'),
     'Random made inside': ('', '', 'return X * random.Random().random()', 'without a seed',
                            'random.Random'),
     'SystemRandom': ('r = random.SystemRandom()\n', '', 'return X * r.random()', 'entropy',
@@ -1411,6 +1424,18 @@ def test_refused(name):
     message = str(caught.value)
     assert what in message and line in message.splitlines()[2], message
     assert '<case ' in message.splitlines()[1] and 'fallback=True' in message
+
+
+@pytest.mark.parametrize('make', [
+    lambda: onp.random.RandomState(3), lambda: onp.random.RandomState(seed=3),
+    lambda: onp.random.default_rng(3), lambda: onp.random.default_rng(seed=3),
+    lambda: random.Random(3)])
+def test_a_generator_may_be_made_with_a_seed(make):
+    def f(X):
+        return X * float(make().random())
+
+    X = np.ones(3)
+    assert (hybrid.compile(f)(X) == f(X)).all()
 
 
 # ------------------------------------------------------------------ around it

@@ -205,6 +205,20 @@ def test_names_of_nested_arguments_and_results(net, args, inputs, outputs, path)
     assert close(run(path, *args), net(*args))
 
 
+def test_annotations_are_not_looked_at(path):
+    """Python 3.14 looks for what they name when it is asked for them."""
+    later = '' if sys.version_info >= (3, 14) else 'from __future__ import annotations\n'
+    names = {'Block': gluon.Block}
+    exec(f'{later}class Net(Block):\n    k: Gone = 3\n'
+         '    def forward(self, X: Gone, Y: list[Gone]) -> Gone:\n'
+         '        return X * self.k + Y', names)
+    net, args = names['Net'](), (randn(2, 3), randn(2, 3, seed=2))
+    hybridize(net)
+    export_onnx(net, path, *args)
+    assert [each.name for each in onnx.load(path).graph.input] == ['X', 'Y']
+    assert close(run(path, *args), net(*args))
+
+
 def test_a_parameter_may_be_named_as_an_input_is(path):
     weight = gluon.Parameter('X', shape=(4,))
     weight.initialize(init='ones')

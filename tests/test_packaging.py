@@ -105,6 +105,16 @@ def test_arm64_without_arms_libraries_is_refused(monkeypatch, there):
     assert there or 'linux/amd64' in d2l_mxnet.problem()
 
 
+@pytest.mark.parametrize('missing', [(), ('libgomp.so.1',), ('libgomp.so.1', 'libquadmath.so.0')])
+def test_a_system_without_what_mxnet_is_linked_with_is_refused(monkeypatch, missing):
+    monkeypatch.setattr('platform.machine', lambda: 'x86_64')
+    monkeypatch.setattr(d2l_mxnet, 'loads', lambda library: library not in missing)
+    said = d2l_mxnet.problem()
+    assert bool(said) == bool(missing)
+    assert not said or said.endswith('apt-get install ' + ' '.join(
+        d2l_mxnet.SYSTEMS_OWN[name] for name in missing))
+
+
 # --- PyPI's d2l, another package of that name
 
 PYPIS = ('d2l', '1.0.3', 'Dive into Deep Learning')

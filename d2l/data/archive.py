@@ -21,13 +21,12 @@ class ArchiveError(ValueError):
 class _Header(tarfile.TarInfo):
     """A header of a tar file, of a size that can be read."""
 
-    @classmethod
-    def frombuf(cls, *args, **kwargs):
-        """Parse a header as TarInfo does; tarfile calls this for each header."""
-        header = super().frombuf(*args, **kwargs)
-        if header.type in OF_THE_NEXT and header.size > LONGEST_HEADER:
-            raise tarfile.ReadError(f'it has a header of {header.size} bytes')
-        return header
+    def _proc_member(self, archive):
+        """Read what follows a header; tarfile calls this for each (frombuf not for each, from
+        Python 3.14 on), and lets subclasses override it."""
+        if self.type in OF_THE_NEXT and self.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f'it has a header of {self.size} bytes')
+        return super()._proc_member(archive)
 
 
 def _check_name(fname, name):

@@ -2,13 +2,14 @@
 import collections
 import copy
 import functools
-import inspect
 import warnings
 from typing import Callable, Optional
 
 from mxnet import autograd, gluon, np, npx
 from mxnet.context import Context, current_context
 from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
+
+import d2l_compat
 
 from . import tape
 from .program import UNCHECKED, Program, fingerprint, taken
@@ -207,7 +208,7 @@ class CompiledBlock(Compiled):
                 values[name][repr(value)] = None
         i, seen = max(values.items(), key=lambda item: len(item[1]), default=(0, ()))
         forward = type(self._net).forward if isinstance(self._net, gluon.Block) else self._net
-        names = [n for n in inspect.signature(forward).parameters if n != 'self']
+        names = [n for n in d2l_compat.signature(forward).parameters if n != 'self']
         name = i if isinstance(i, str) else names[min(i, len(names) - 1)] if names else i
         what = (f'argument {name!r} keeps changing, as in ' + ', '.join([*seen][-2:])
                 ) if len(seen) > 1 else f'{self._changing()} keeps changing'

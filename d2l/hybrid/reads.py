@@ -117,7 +117,15 @@ def names_in(code):
                 _LOADS, _STORES, _ATTRIBUTES, _CELL_LOADS, _ATTRIBUTE_STORES)):
             if step.opname in operators:
                 found[kind][step.argval] = None
+        if 'LOAD_FAST' in step.opname:
+            # since Python 3.13 a cell is loaded so for a function that is made inside
+            found[3].update((name, None) for name in _names(step) if name in code.co_freevars)
     return [tuple(found[kind]) for kind in range(5)]
+
+
+def _names(step):
+    """What an instruction names: since Python 3.13 some load two variables at once."""
+    return step.argval if isinstance(step.argval, tuple) else (step.argval,)
 
 
 def line_of(code, name):
@@ -125,21 +133,22 @@ def line_of(code, name):
     line = code.co_firstlineno
     for step in dis.get_instructions(code):
         line = getattr(step, 'line_number', step.starts_line) or line     # a flag since Python 3.13
-        if step.argval == name:
+        if name in _names(step):
             return line
     return code.co_firstlineno
 
 
 def _has_arguments(frame):
-    """Whether the call that a frame is making has an argument that is not None."""
-    call = before = None
+    """Whether the call that a frame is making has an argument, and the last is not None."""
+    call, before = None, [None, None]
     for step in dis.get_instructions(frame.f_code):
         if step.offset > frame.f_lasti:
             break
         if step.opname.startswith('CALL'):
-            call, argument = step, before
+            # behind the arguments of these lie the names of some
+            call, argument = step, before[step.opname not in ('CALL_KW', 'CALL_FUNCTION_KW')]
         elif step.opname not in ('PRECALL', 'KW_NAMES'):
-            before = step
+            before = [before[1], step]
     return bool(call and call.arg) and not (
         argument.opname == 'LOAD_CONST' and argument.argval is None)
 

@@ -12,6 +12,8 @@ from mxnet import autograd, gluon, npx
 from mxnet.ndarray import NDArray
 from mxnet.ndarray._internal import CachedOp
 
+import d2l_compat
+
 from .. import files
 from ..data import fetch
 from ..hybrid import compile, export, tape
@@ -120,7 +122,7 @@ def signature(net):
     """The signature of what a net computes: of a Block's forward."""
     while isinstance(net, CompiledBlock):
         net = net._net
-    return inspect.signature(
+    return d2l_compat.signature(
         functools.partial(type(net).forward, net) if isinstance(net, gluon.Block) else net)
 
 
