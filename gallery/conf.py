@@ -1,8 +1,12 @@
 """Sphinx's configuration, and the links from d2l's names to where they are defined."""
 import re
+import warnings
 
 import d2l
 from gallery import cache, pages
+
+# autodoc parses the listing of 14.9, '\(' and all, to show the defaults of its arguments
+warnings.filterwarnings('ignore', '.*invalid escape sequence', SyntaxWarning)
 
 project = 'Dive into Deep Learning, run'
 author = 'd2l on MXNet'
