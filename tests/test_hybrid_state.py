@@ -1302,6 +1302,14 @@ REFUSED = {         # before, in __init__, in forward, what the message says, th
     'default_rng of None, by name': (
         '', '', 'return X * numpy.random.default_rng(seed=None).random()', 'entropy',
         'default_rng'),
+    'RandomState of a None': ('', '', 's = None; return X * numpy.random.RandomState(s).rand()',
+                              'entropy', 'RandomState'),
+    'RandomState of a None that an attribute is': (
+        '', 'self.s = None', 'return X * numpy.random.RandomState(self.s).rand()', 'entropy',
+        'RandomState'),
+    'default_rng of None in a dict': (
+        '', '', 'return X * numpy.random.default_rng(**{"seed": None}).random()', 'entropy',
+        'default_rng'),
     'RandomState of None, by name': (
         '', '', 'return X * numpy.random.RandomState(seed=None).rand()', 'entropy',
         'RandomState'),
@@ -1426,10 +1434,14 @@ def test_refused(name):
     assert '<case ' in message.splitlines()[1] and 'fallback=True' in message
 
 
+SEED = 3
+
+
 @pytest.mark.parametrize('make', [
     lambda: onp.random.RandomState(3), lambda: onp.random.RandomState(seed=3),
     lambda: onp.random.default_rng(3), lambda: onp.random.default_rng(seed=3),
-    lambda: random.Random(3)])
+    lambda: onp.random.RandomState(SEED), lambda: onp.random.RandomState(int('3')),
+    lambda: onp.random.default_rng(**{'seed': 3}), lambda: random.Random(3)])
 def test_a_generator_may_be_made_with_a_seed(make):
     def f(X):
         return X * float(make().random())

@@ -13,10 +13,23 @@ import d2l_compat
 
 from . import tape
 from .program import UNCHECKED, Program, fingerprint, taken
+from .reads import BEFORE
 from .trace import (
-    EAGER, LOCK, Compiled, Deferred, Graph, Raised, TooMany, Trace, TraceError, tracing)
+    EAGER,
+    LOCK,
+    Compiled,
+    Deferred,
+    Graph,
+    Raised,
+    TooMany,
+    Trace,
+    TraceError,
+    error_at,
+    tracing,
+)
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
+RUNS_OF_ENTROPY = 3     # beside the first, of a function that may use entropy of the system
 MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
 STATIC = 'static_alloc', 'static_shape'     # both or none: a program has one signature
 
@@ -147,7 +160,11 @@ class CompiledBlock(Compiled):
             found = path[-1][0].after(path[-1][1]) if path else self._find(key)
             if found:
                 return found
-            trace = Trace(self, tree, key[0], autograd.is_training(), ctx, [a for _, a in path])
+            run = functools.partial(Trace, self, tree, key[0], autograd.is_training(), ctx,
+                                    [a for _, a in path])
+            trace = run()
+            if trace.entropy:
+                self._same_again(trace, run)
             for (program, _), piece in zip(path, trace.pieces):
                 if program.print != fingerprint(piece, *taken(trace, piece)):
                     raise program.question.error('computes something else up to here when it is '
@@ -171,6 +188,15 @@ class CompiledBlock(Compiled):
                     f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
                     f'{chain[0].question.place}')
         return programs[0], programs[0].guard.now()
+
+    def _same_again(self, trace, run):
+        """Raise TraceError where other traces give other graphs: they used the entropy."""
+        for _ in range(RUNS_OF_ENTROPY):
+            prints = [[fingerprint(piece, *taken(each, piece)) for piece in each.pieces]
+                      for each in (trace, run())]
+            if prints[0] != prints[1]:
+                raise error_at(trace.entropy, 'draws entropy from the system, and a graph would '
+                               'repeat it for ever', BEFORE + EAGER)
 
     def _drop_oldest(self):
         """Forget the program that was made first."""

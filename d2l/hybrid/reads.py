@@ -138,8 +138,9 @@ def line_of(code, name):
     return code.co_firstlineno
 
 
-def _has_arguments(frame):
-    """Whether the call that a frame is making has an argument, and the last is not None."""
+def _may_seed(frame):
+    """Whether the call that a frame is making may have a seed: an argument that is not None, as far
+    as its bytecode tells."""
     call, before = None, [None, None]
     for step in dis.get_instructions(frame.f_code):
         if step.offset > frame.f_lasti:
@@ -149,8 +150,14 @@ def _has_arguments(frame):
             call, argument = step, before[step.opname not in ('CALL_KW', 'CALL_FUNCTION_KW')]
         elif step.opname not in ('PRECALL', 'KW_NAMES'):
             before = [before[1], step]
-    return bool(call and call.arg) and not (
-        argument.opname == 'LOAD_CONST' and argument.argval is None)
+    if not (call and call.arg):
+        return False
+    if argument.opname == 'LOAD_CONST':
+        return argument.argval is not None
+    known = {**frame.f_globals, **frame.f_locals}
+    if argument.opname.startswith(('LOAD_FAST', 'LOAD_DEREF', 'LOAD_GLOBAL', 'LOAD_NAME')):
+        return known.get(_names(argument)[-1], argument) is not None
+    return True
 
 
 class Reads:
@@ -170,6 +177,7 @@ class Reads:
         self._previous, self._running = None, False
         self.caches = []        # (function of functools.lru_cache, keys of what it remembered)
         self.stopped, self.left = False, None   # where the code of the user's returned last
+        self.entropy = None     # the line that drew some from the system, and may not have used it
 
     def meet(self, value):
         """Take note of a value that a slot holds by identity."""
@@ -352,9 +360,11 @@ class Reads:
             if name == 'd2l':           # what traces
                 return
             frame = frame.f_back
-        if seeds and not {'randbits', 'getrandbits'} & {*frame.f_code.co_names} and _has_arguments(
-                frame):
-            return                      # RandomState(seed) draws before it uses the seed
+        named = {'randbits', 'getrandbits'} & {*frame.f_code.co_names}
+        if seeds and not named and _may_seed(frame):
+            # RandomState(seed) draws it, too, and uses the seed
+            self.entropy = self.entropy or (frame.f_code, frame.f_lineno)
+            return
         raise self._refuse(f'{what}, and a graph would repeat it for ever', BEFORE)
 
     def _hook(self, frame, event, arg):

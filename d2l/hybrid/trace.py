@@ -404,6 +404,11 @@ class Trace:
         return error
 
     @property
+    def entropy(self):
+        """The line that drew entropy from the system, as a generator with a seed does, too."""
+        return self._reads.entropy
+
+    @property
     def asks(self):
         """Whether it asks for a value."""
         return self.stopped or len(self.pieces) > 1
