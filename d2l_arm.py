@@ -26,7 +26,8 @@ FUNCTIONS = [
       for name in names for letter in 'sd'),
     'cblas_saxpy', 'cblas_cgemm', 'cblas_zgemm']
 PACKAGE, PREFIX = 'scipy_openblas32', 'scipy_'      # the module, and what its functions begin with
-REQUIREMENT = 'scipy-openblas32==0.3.31.188.0'
+# cblas_strsm of 0.3.31.188.0 is wrong on each CPU tried: QEMU's cortex-a72, neoverse-n1, v1, max
+REQUIREMENT = 'scipy-openblas32==0.3.34.481.3'
 AT_HWCAP2, SME = 26, 1 << 23                        # of Linux: what the CPU can do, and a bit of it
 CORE = 'OPENBLAS_CORETYPE'                          # the CPU whose kernels OpenBLAS takes
 
@@ -40,9 +41,8 @@ def loads(library):
 
 
 def has_sme():
-    """Return whether the CPU has Arm's Scalable Matrix Extension. As QEMU 7.2 emulates it,
-    OpenBLAS's kernels for it are wrong in single precision: 0.3.31 solves triangular systems
-    wrongly, 0.3.34 multiplies wrongly (with QEMU 10.0, too)."""
+    """Return whether the CPU has Arm's Scalable Matrix Extension: as QEMU 7.2 and 10.0 emulate it,
+    cblas_sgemm of OpenBLAS 0.3.34 is wrong with its kernels for it."""
     getauxval = ctypes.CDLL(None).getauxval
     getauxval.restype, getauxval.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
     return bool(getauxval(AT_HWCAP2) & SME)

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 
 from packaging.requirements import Requirement
 
@@ -120,11 +121,14 @@ def chosen(lines, version):
 
 def site(version):
     """Return a folder with all wheels that d2l needs on arm64 and a version of Python: '3.11.2'."""
+    pinned = [line for line in (REPO / 'constraints.txt').read_text().splitlines()
+              if line and line[0] != '#']
+    pinned = '\n'.join(chosen(pinned, version))     # pip would read markers as for this machine
+    mxnet = d2l_mxnet.packages('cpu', MACHINE)
+
     def make(path):
-        pinned = [line for line in (REPO / 'constraints.txt').read_text().splitlines()
-                  if line and line[0] != '#']
-        exact = path / 'constraints.txt'            # pip would read markers as for this machine
-        exact.write_text('\n'.join(chosen(pinned, version)))
+        exact = path / 'constraints.txt'
+        exact.write_text(pinned)
         pip = [sys.executable, '-m', 'pip', 'install', '--quiet', '--disable-pip-version-check',
                '--target', path, '--python-version', version, '--only-binary', ':all:',
                *(word for minor in GLIBC
@@ -132,8 +136,8 @@ def site(version):
                '--platform', f'manylinux2014_{MACHINE}']
         call('wheels cannot be fetched', *pip, '-c', exact, 'onnx', 'onnxruntime',
              *chosen(importlib.metadata.requires(d2l_mxnet.NAME), version))
-        call('MXNet cannot be fetched', *pip, '--no-deps', *d2l_mxnet.packages('cpu', MACHINE))
-    return once(FOLDER / f'site-{version}', make)
+        call('MXNet cannot be fetched', *pip, '--no-deps', *mxnet)
+    return once(FOLDER / f'site-{version}-{zlib.crc32(repr((pinned, mxnet)).encode()):08x}', make)
 
 
 def losses():
