@@ -14,7 +14,7 @@ VENV := $(ENV)/bin/python
 PIP := $(VENV) -m pip install --disable-pip-version-check -c constraints.txt
 BUILD ?= cpu
 
-.PHONY: demo lab test test-part test-cu112 test-colab lib gallery test-gallery clean
+.PHONY: demo lab test test-part test-cu112 test-arm64 test-colab lib gallery test-gallery clean
 
 demo: $(ENV)/installed
 	D2L_DATA=sample $(VENV) -m chapters run 6.6
@@ -34,6 +34,9 @@ test-part: $(ENV)/installed  # what another Python may break: sections, compiler
 
 test-cu112:                 # the same tests with mxnet-cu112, in .venv-cu112: 2 GB are fetched
 	$(MAKE) test ENV=.venv-cu112 BUILD=cu112
+
+test-arm64: $(ENV)/installed     # under QEMU, which is fetched, with an arm64 Python and its wheels
+	$(VENV) -m ci.arm64
 
 .venv-colab/bin/python:      # what a kernel of Colab has imported before the first cell
 	$(PYTHON) -m venv .venv-colab
@@ -61,7 +64,7 @@ $(ENV)/lab: $(ENV)/installed
 	$(PIP) -e '.[dev,lab]'
 	touch $@
 
-$(ENV)/installed: pyproject.toml setup.py d2l_finder.py d2l_mxnet.py constraints.txt
+$(ENV)/installed: pyproject.toml setup.py d2l_finder.py d2l_mxnet.py d2l_arm.py constraints.txt
 	@test -n '$(PYTHON)' || { echo 'd2l needs Python 3.9 to 3.14 with venv (on Debian and Ubuntu:' \
 		'apt install python3-venv), or say make PYTHON=/path/to/python3.12'; exit 1; }
 	$(PYTHON) -m venv $(ENV)

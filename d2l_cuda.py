@@ -6,11 +6,11 @@ import _ctypes
 import ctypes
 import glob
 import os
-import struct
 import sys
 import warnings
 from importlib.machinery import PathFinder
 
+import d2l_standin
 from d2l_finder import after, before
 
 # (folder below site-packages/nvidia, file, what pip calls it): what libmxnet.so is linked with
@@ -33,6 +33,8 @@ FUNCTIONS = (                           # of the driver: what MXNet and the CUDA
     'cuGraphKernelNodeGetParams', 'cuGraphNodeGetType', 'cuLaunchKernel', 'cuModuleGetFunction',
     'cuModuleLoadData', 'cuModuleLoadDataEx', 'cuModuleUnload')
 OLDEST = 11000                          # CUDA 11.0, as cuDriverGetVersion writes it
+# a function that answers CUDA_ERROR_NO_DEVICE: mov eax, 100; ret
+NO_DEVICE = bytes.fromhex('b864000000c3')
 NO_DRIVER = f'there is no NVIDIA driver (no {DRIVER})'
 GPU = 2                                 # MXNet's number for this type of device
 
@@ -104,10 +106,7 @@ def _load_driver():
     if problem:
         if problem != NO_DRIVER:
             warnings.warn(f'{problem}. MXNet computes on the CPU', RuntimeWarning, stacklevel=2)
-        file = os.memfd_create(DRIVER)  # in memory: nothing is written to disk
-        os.write(file, stand_in())
-        ctypes.CDLL(f'/proc/self/fd/{file}')
-        os.close(file)
+        d2l_standin.load(DRIVER, dict.fromkeys(FUNCTIONS, 0), NO_DEVICE)
 
 
 def driver_problem():
@@ -136,35 +135,6 @@ def driver_problem():
 def cuda_version(number):
     """11020 -> '11.2'"""
     return f'{number // 1000}.{number % 1000 // 10}'
-
-
-def stand_in():
-    """Return a libcuda.so.1, as bytes: each function that MXNet needs answers
-    CUDA_ERROR_NO_DEVICE."""
-    names = b'\0' + b'\0'.join(name.encode() for name in (DRIVER, *FUNCTIONS)) + b'\0'
-    numbers = range(1, len(FUNCTIONS) + 1)
-    code = 64 + 4 * 56                                              # behind the headers below
-    symbols = code + 8
-    table = symbols + 24 * (1 + len(FUNCTIONS))
-    strings = table + 4 * (4 + len(FUNCTIONS))
-    dynamic = 4096                                                  # a page of its own: writable
-    text = bytes.fromhex('b864000000c39090')                        # mov eax, 100; ret
-    text += bytes(24) + b''.join(
-        struct.pack('<IBBHQQ', names.index(b'\0' + name.encode() + b'\0') + 1, 0x12, 0, 1, code, 6)
-        for name in FUNCTIONS)
-    # a hash table of one bucket: a chain of all symbols
-    text += struct.pack(f'<{4 + len(FUNCTIONS)}I', 1, 1 + len(FUNCTIONS), 1, 0, *numbers[1:], 0)
-    text += names
-    tags = struct.pack('<14Q', 14, 1, 4, table, 5, strings, 6, symbols, 10, len(names), 11, 24, 0,
-                       0)
-    header = struct.pack('<16sHHIQQQIHHHHHH', b'\x7fELF\x02\x01\x01', 3, 62, 1, 0, 64, 0, 0, 64, 56,
-                         4, 0, 0, 0)
-    for kind, flags, start, size in ((1, 5, 0, code + len(text)),   # load: read, execute
-                                     (1, 6, dynamic, len(tags)),    # load: read, write
-                                     (2, 6, dynamic, len(tags)),    # the dynamic section
-                                     (0x6474e551, 6, 0, 0)):        # no executable stack
-        header += struct.pack('<IIQQQQQQ', kind, flags, start, start, start, size, size, 4096)
-    return (header + text).ljust(dynamic, b'\0') + tags
 
 
 def _refuse_gpus():

@@ -3,7 +3,7 @@
 Python runs HOOK when it starts: setup.py writes it to site-packages as d2l_finder.pth, and
 `pip uninstall d2l-mxnet` removes it. The finder looks at the names of PACKAGES only. When one of
 them is imported, by whomever, `d2l_compat` repairs what later Pythons and libraries changed, and
-`d2l_cuda` finds the CUDA libraries of mxnet-cu112.
+`d2l_cuda` finds the CUDA libraries of mxnet-cu112, `d2l_arm` an OpenBLAS for MXNet on arm64.
 """
 import sys
 
@@ -92,6 +92,7 @@ def load_hooks():
     global _loaded
     if not _loaded:
         _loaded = True
+        import d2l_arm  # noqa: F401
         import d2l_compat  # noqa: F401
         import d2l_cuda  # noqa: F401
 

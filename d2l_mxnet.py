@@ -4,7 +4,6 @@ MXNet 1.9.1 asks for NumPy < 2, which the finder's repairs make untrue (`d2l_com
 believe it: so it is installed without its dependencies, which setup.py names.
 """
 import argparse
-import ctypes
 import importlib.metadata
 import importlib.util
 import json
@@ -33,7 +32,6 @@ VERSIONS = {
 SYSTEM = {'Darwin': 'on macOS run it in Docker (Linux, Python 3.12)',
           'Windows': 'on Windows run it in WSL2, which is a Linux'}
 SYSTEMS_OWN = {'libgomp.so.1': 'libgomp1', 'libquadmath.so.0': 'libquadmath0'}     # on Debian
-ARM = 'libarmpl_lp64_mp.so'             # MXNet's wheel for arm64 is linked with it, and has none
 
 
 def numbers(version):
@@ -45,14 +43,6 @@ def requirement(name):
     """'numpy' -> 'numpy>=1.23,<3', as pip takes it."""
     oldest, refused = VERSIONS[name]
     return f'{name}>={oldest}' + (f',<{refused}' if refused else '')
-
-
-def loads(library):
-    """Return whether a shared library can be loaded."""
-    try:
-        return bool(ctypes.CDLL(library))
-    except OSError:
-        return False
 
 
 def mxnet_version():
@@ -74,10 +64,9 @@ def problem():
                 f'{platform.python_version()}: make an environment with one of those')
     if platform.system() in SYSTEM:
         return f'MXNet {MXNET} is for Linux: {SYSTEM[platform.system()]}'
-    if platform.machine() == 'aarch64' and not loads(ARM):
-        return (f"MXNet {MXNET} for arm64 needs Arm Performance Libraries (there is no {ARM}): "
-                'install them, or run it on x86-64 (in Docker: --platform linux/amd64)')
-    missing = [name for name in SYSTEMS_OWN if platform.machine() == 'x86_64' and not loads(name)]
+    import d2l_arm
+    missing = [name for name in SYSTEMS_OWN
+               if platform.machine() == 'x86_64' and not d2l_arm.loads(name)]
     if missing:
         return (f"MXNet {MXNET} needs {' and '.join(missing)} of the system: apt-get install "
                 + ' '.join(SYSTEMS_OWN[name] for name in missing))
@@ -139,10 +128,20 @@ def installer():
     raise SystemExit(f'there is neither pip nor uv: {sys.executable} -m ensurepip')
 
 
-def install(build):
-    """Install MXNet for build, 'cpu' or 'cu112'; return the command's exit status."""
+def packages(build, machine=None):
+    """Return what pip has to install, without dependencies, for build ('cpu' or 'cu112') on a
+    machine (default: this one)."""
+    import d2l_arm
     import d2l_cuda
 
+    if build == 'cu112':
+        return d2l_cuda.REQUIREMENTS
+    arm = (machine or platform.machine()) == d2l_arm.MACHINE
+    return [f'mxnet=={MXNET}', *([d2l_arm.REQUIREMENT] if arm else [])]
+
+
+def install(build):
+    """Install MXNet for build, 'cpu' or 'cu112'; return the command's exit status."""
     wanted, other = {'cpu': ('mxnet', 'mxnet-cu112'), 'cu112': ('mxnet-cu112', 'mxnet')}[build]
     command, here = installer(), []
     if command[0] == 'uv':
@@ -153,8 +152,7 @@ def install(build):
         yes = [] if here else ['-y']
         if subprocess.call([*command, 'uninstall', *here, *yes, *gone]):
             return 1
-    packages = d2l_cuda.REQUIREMENTS if build == 'cu112' else [f'mxnet=={MXNET}']
-    if subprocess.call([*command, 'install', *here, '--no-deps', *packages]):
+    if subprocess.call([*command, 'install', *here, '--no-deps', *packages(build)]):
         return 1
     try:
         numpy = importlib.metadata.version('numpy')
@@ -170,14 +168,20 @@ def install(build):
 
 def main(argv=None):
     """Return the exit status."""
+    import d2l_arm
     import d2l_cuda
 
+    arm = platform.machine() == d2l_arm.MACHINE
     parser = argparse.ArgumentParser(prog='python -m d2l_mxnet', description=__doc__)
     parser.add_argument('build', nargs='?', choices=('cpu', 'cu112'),
                         help='default: cu112 where there is an NVIDIA driver, else cpu')
-    build = parser.parse_args(argv).build or ('cpu' if d2l_cuda.driver_problem() else 'cu112')
+    build = parser.parse_args(argv).build or (
+        'cpu' if arm or d2l_cuda.driver_problem() else 'cu112')
     if platform.system() in SYSTEM:
         print(f'MXNet {MXNET} is for Linux: {SYSTEM[platform.system()]}', file=sys.stderr)
+        return 2
+    if arm and build == 'cu112':
+        print('there is no mxnet-cu112 for arm64: python -m d2l_mxnet cpu', file=sys.stderr)
         return 2
     return install(build)
 

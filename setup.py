@@ -32,7 +32,7 @@ setup(
     package_data={'d2l': ['py.typed'],
                   'd2l.data.samples': ['*.npz'],
                   'd2l_chapters': ['quick.toml', 'ch*/s*.py', 'img/*.jpg']},
-    py_modules=['d2l_compat', 'd2l_cuda', 'd2l_finder', 'd2l_mxnet'],
+    py_modules=['d2l_arm', 'd2l_compat', 'd2l_cuda', 'd2l_finder', 'd2l_mxnet', 'd2l_standin'],
     cmdclass={'build_py': BuildPy},
     # and MXNet, which `python -m d2l_mxnet` installs: pip finds no NumPy >= 2 for it
     install_requires=[

@@ -1,6 +1,5 @@
 """d2l.device and d2l_cuda, in processes of their own, with drivers and CUDA wheels made by cc."""
 import collections
-import ctypes
 import mmap
 import pathlib
 import shutil
@@ -13,9 +12,11 @@ import pytest
 from mxnet import npx
 
 import d2l
+import d2l_arm
 import d2l_compat
 import d2l_cuda
 import d2l_finder
+import d2l_standin
 from d2l import device
 from d2l.device import __main__ as report
 
@@ -95,7 +96,7 @@ def made(tmp_path_factory):
     (site / 'mxnet' / 'base.py').write_text(BASE)
     (site / 'mxnet_cu112-1.9.1.dist-info').mkdir()
     (site / 'd2l_finder.pth').write_text(d2l_finder.HOOK + '\n')
-    for module in d2l_compat, d2l_cuda, d2l_finder:
+    for module in d2l_arm, d2l_compat, d2l_cuda, d2l_finder, d2l_standin:
         shutil.copy(module.__file__, site)
     return site
 
@@ -226,9 +227,9 @@ def test_what_is_no_package_of_ours_is_left_alone(run, site):
     assert run(code).stdout == 'True False False\n'
 
 
-def test_the_stand_in_answers_no_device(tmp_path):
-    (tmp_path / 'libcuda.so').write_bytes(d2l_cuda.stand_in())
-    lib = ctypes.CDLL(tmp_path / 'libcuda.so')
+def test_the_stand_in_answers_no_device():
+    lib = d2l_standin.load('libcuda_of_a_test.so', dict.fromkeys(d2l_cuda.FUNCTIONS, 0),
+                           d2l_cuda.NO_DEVICE)
     assert {getattr(lib, name)() for name in d2l_cuda.FUNCTIONS} == {device.NO_DEVICE}
 
 
@@ -239,7 +240,7 @@ def test_the_wheel_of_d2l_holds_the_hook(python, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / 'lib' / 'd2l_finder.pth').read_text() == d2l_finder.HOOK + '\n'
     assert {path.stem for path in (tmp_path / 'lib').glob('*.py')} == {
-        'd2l_compat', 'd2l_cuda', 'd2l_finder', 'd2l_mxnet'}
+        'd2l_arm', 'd2l_compat', 'd2l_cuda', 'd2l_finder', 'd2l_mxnet', 'd2l_standin'}
 
 
 def test_pip_uninstall_removes_the_hook():

@@ -11,6 +11,7 @@ import venv
 import pytest
 
 import d2l
+import d2l_arm
 import d2l_cuda
 import d2l_mxnet
 from chapters import __main__ as cli
@@ -97,18 +98,10 @@ def test_another_system_is_refused(monkeypatch, capsys, system, cure):
     assert cure in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('there', [False, True])
-def test_arm64_without_arms_libraries_is_refused(monkeypatch, there):
-    monkeypatch.setattr('platform.machine', lambda: 'aarch64')
-    monkeypatch.setattr(d2l_mxnet, 'loads', lambda library: there)
-    assert bool(d2l_mxnet.problem()) != there
-    assert there or 'linux/amd64' in d2l_mxnet.problem()
-
-
 @pytest.mark.parametrize('missing', [(), ('libgomp.so.1',), ('libgomp.so.1', 'libquadmath.so.0')])
 def test_a_system_without_what_mxnet_is_linked_with_is_refused(monkeypatch, missing):
     monkeypatch.setattr('platform.machine', lambda: 'x86_64')
-    monkeypatch.setattr(d2l_mxnet, 'loads', lambda library: library not in missing)
+    monkeypatch.setattr('d2l_arm.loads', lambda library: library not in missing)
     said = d2l_mxnet.problem()
     assert bool(said) == bool(missing)
     assert not said or said.endswith('apt-get install ' + ' '.join(
@@ -193,6 +186,24 @@ def test_mxnet_comes_without_its_dependencies(monkeypatch, commands, build, ther
     assert commands == [*removed, [*pip, 'install', *here, '--no-deps', *wanted]]
 
 
+def test_on_arm64_an_openblas_comes_with_it(monkeypatch, commands):
+    installed(monkeypatch)
+    monkeypatch.setattr('platform.machine', lambda: 'aarch64')
+    assert d2l_mxnet.main(['cpu']) == 0
+    assert commands == [[sys.executable, '-m', 'pip', 'install', '--no-deps', 'mxnet==1.9.1',
+                         d2l_arm.REQUIREMENT]]
+
+
+def test_on_arm64_the_build_is_for_the_cpu(monkeypatch, commands, capsys):
+    installed(monkeypatch)
+    monkeypatch.setattr('platform.machine', lambda: 'aarch64')
+    monkeypatch.setattr(d2l_cuda, 'driver_problem', lambda: None)       # there is an NVIDIA driver
+    assert d2l_mxnet.main(['cu112']) == 2 and commands == []
+    assert capsys.readouterr().err == \
+        'there is no mxnet-cu112 for arm64: python -m d2l_mxnet cpu\n'
+    assert d2l_mxnet.main([]) == 0 and 'mxnet==1.9.1' in commands[-1]
+
+
 @pytest.mark.parametrize('problem, build', [(None, 'mxnet-cu112==1.9.1'), ('none', 'mxnet==1.9.1')])
 def test_the_build_follows_the_driver(monkeypatch, commands, problem, build):
     installed(monkeypatch)
@@ -225,7 +236,7 @@ def test_everything_installed_is_constrained():
     named = {re.sub(r'[-_.]+', '-', line.split('==')[0]).lower()
              for line in CONSTRAINTS.splitlines() if '==' in line}
     tools = {'d2l-mxnet', 'mxnet', 'mxnet-cu112', 'pip', 'setuptools', 'wheel'} | {
-        requirement.split('==')[0] for requirement in d2l_cuda.REQUIREMENTS}
+        re.split('[=>]=', text)[0] for text in (*d2l_cuda.REQUIREMENTS, d2l_arm.REQUIREMENT)}
     # setuptools 71 and later hold some packages of their own
     installed = {re.sub(r'[-_.]+', '-', dist.metadata['Name']).lower()
                  for dist in metadata.distributions()

@@ -1,0 +1,186 @@
+"""d2l_arm, in processes of their own, with an mxnet and an OpenBLAS made by cc. The hook takes this
+machine for one with arm64."""
+import pathlib
+import shutil
+import subprocess
+import types
+
+import pytest
+
+import d2l_arm
+import d2l_compat
+import d2l_cuda
+import d2l_finder
+import d2l_standin
+
+CC = shutil.which('cc')
+pytestmark = pytest.mark.skipif(not CC, reason='needs a C compiler')
+# libmxnet.so asks the first function, which says whose it is
+IMPORT = 'import mxnet; print(mxnet.lib.ask())'
+PIPS, ARMS = 1, 2
+MXNET = '''\
+import ctypes, os
+lib = ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'libmxnet.so'))
+'''
+
+
+def compiled(path, source='', *options):
+    """A shared object, its SONAME the file's name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([CC, '-shared', '-fPIC', '-xc', '-', '-xnone', '-o', path,
+                    f'-Wl,-soname,{path.name}', *map(str, options)],
+                   input=source, text=True, check=True)
+    return path
+
+
+# of a library: what OPENBLAS_CORETYPE is while it is loaded
+CORE = '''
+#include <stdlib.h>
+int type;
+__attribute__((constructor)) void loaded(void) { type = atoi(getenv("OPENBLAS_CORETYPE") ?: "0"); }
+int scipy_core(void) { return type; }
+'''
+
+
+def functions(answer, prefix='', without=()):
+    """C of all functions that MXNet needs, each of which returns the answer."""
+    return ''.join(f'int {prefix}{name}(void) {{ return {answer}; }}\n'
+                   for name in d2l_arm.FUNCTIONS if name not in without)
+
+
+def openblas(site, without=()):
+    """Write pip's OpenBLAS into a site-packages; importing it is an error."""
+    compiled(site / 'scipy_openblas32' / 'lib' / 'libscipy_openblas.so',
+             functions(PIPS, 'scipy_', without) + CORE)
+    (site / 'scipy_openblas32' / '__init__.py').write_text('raise RuntimeError("imported")\n')
+
+
+@pytest.fixture(scope='session')
+def made(tmp_path_factory):
+    """A small site-packages: MXNet for arm64, linked as the real one is, and pip's OpenBLAS."""
+    site = tmp_path_factory.mktemp('arm') / 'site-packages'
+    libraries = [compiled(site.parent / name, functions(0) if name == d2l_arm.ARMPL else '')
+                 for name in d2l_arm.LIBRARIES]
+    name = d2l_arm.FUNCTIONS[0]
+    compiled(site / 'mxnet' / 'libmxnet.so',
+             f'int {name}(void); int ask(void) {{ return {name}(); }}',
+             '-Wl,--no-as-needed', '-Wl,--disable-new-dtags', '-Wl,-rpath,$ORIGIN', *libraries)
+    (site / 'mxnet' / '__init__.py').write_text(MXNET)
+    openblas(site)
+    (site / 'd2l_finder.pth').write_text(d2l_finder.HOOK + '\n')
+    for module in d2l_arm, d2l_compat, d2l_cuda, d2l_finder, d2l_standin:
+        shutil.copy(module.__file__, site)
+    return site
+
+
+@pytest.fixture
+def site(made, tmp_path):
+    """A copy of it that a test may change."""
+    return pathlib.Path(shutil.copytree(made, tmp_path / 'site-packages'))
+
+
+@pytest.fixture
+def run(site, python):
+    """Run code in a Python that has nothing but this site-packages."""
+    def run_there(code, libraries='', arm=True, before='', env=None):
+        machine = 'platform.machine()' if arm else '"another"'
+        return python('-S', '-c', f'import site; site.addsitedir({str(site)!r})\n'
+                                  f'import platform, d2l_arm\n'
+                                  f'd2l_arm.MACHINE = {machine}\n{before}{code}',
+                      env={'LD_LIBRARY_PATH': str(libraries), 'PYTHONPATH': '', 'D2L_PATCH': '0',
+                           **(env or {})},
+                      cwd=site)
+    return run_there
+
+
+def refusal(done):
+    assert done.returncode == 1
+    return done.stderr.strip().split('\n')[-1]
+
+
+def test_pips_openblas_stands_for_arms_libraries(run):
+    done = run(IMPORT)
+    assert (done.stdout, done.stderr) == (f'{PIPS}\n', '')
+
+
+def test_every_function_is_there_by_its_name(run):
+    done = run('import ctypes, mxnet\nlib = ctypes.CDLL(d2l_arm.ARMPL)\n'
+               'print(*{getattr(lib, name)() for name in d2l_arm.FUNCTIONS})')
+    assert (done.stdout, done.stderr) == (f'{PIPS}\n', '')
+
+
+@pytest.mark.parametrize('sme, said, used', [
+    (False, None, '0'), (True, None, '8'), (False, '7', '7'), (True, '7', '7')])
+def test_kernels_for_sme_are_avoided(run, site, sme, said, used):
+    """Unless the user has said which to take; others see what they saw."""
+    source = (site / 'd2l_arm.py').read_text()
+    (site / 'd2l_arm.py').write_text(source.replace("'ARMV8'", "'8'"))      # a number, for atoi
+    done = run('import ctypes, os, mxnet\n'
+               'core = ctypes.CDLL("libscipy_openblas.so").scipy_core()\n'
+               'print(core, os.environ.get(d2l_arm.CORE))',
+               before=f'd2l_arm.has_sme = lambda: {sme}\n',
+               env={} if said is None else {d2l_arm.CORE: said})
+    assert (done.stdout, done.stderr) == (f'{used} {said}\n', '')
+
+
+@pytest.mark.parametrize('bits, expected', [(0, False), (1 << 23, True), (~(1 << 23), False)])
+def test_what_linux_says_of_the_cpu(monkeypatch, bits, expected):
+    def getauxval(kind):
+        return bits if kind == 26 else 1 << 23
+    monkeypatch.setattr('ctypes.CDLL', lambda name: types.SimpleNamespace(getauxval=getauxval))
+    assert d2l_arm.has_sme() == expected
+
+
+def test_nothing_is_written(run, site):
+    def files():
+        return {path for path in site.rglob('*') if '__pycache__' not in path.parts}
+    before = files()
+    assert run(IMPORT).returncode == 0 and files() == before
+
+
+def test_without_the_hook_mxnet_finds_nothing(run):
+    assert f'{d2l_arm.ARMPL}: cannot open shared object file' in refusal(run(IMPORT, arm=False))
+
+
+@pytest.mark.parametrize('beside', [False, True])
+def test_arms_libraries_are_used_where_they_are(run, site, tmp_path, beside):
+    """On the loader's path, or beside libmxnet.so; what is not there is stood for."""
+    shutil.rmtree(site / 'scipy_openblas32')
+    folder = site / 'mxnet' if beside else tmp_path / 'arm'
+    compiled(folder / d2l_arm.ARMPL, functions(ARMS))
+    done = run(IMPORT, libraries='' if beside else folder)
+    assert (done.stdout, done.stderr) == (f'{ARMS}\n', '')
+
+
+def test_without_any_the_command_that_installs_it_is_named(run, site):
+    shutil.rmtree(site / 'scipy_openblas32')
+    last = refusal(run(IMPORT))
+    assert last.startswith('ImportError: MXNet for arm64 needs an OpenBLAS')
+    assert last.endswith('python -m d2l_mxnet')
+
+
+def test_an_openblas_that_lacks_functions_is_refused(run, site):
+    openblas(site, without=['LAPACKE_sgesv', 'cblas_zgemm'])
+    last = refusal(run(IMPORT))
+    assert 'libscipy_openblas.so lacks LAPACKE_sgesv, cblas_zgemm: ' in last
+    assert last.endswith(f"pip install --force-reinstall --no-deps '{d2l_arm.REQUIREMENT}'")
+
+
+def test_an_openblas_that_does_not_load_is_refused(run, site):
+    (site / 'scipy_openblas32' / 'lib' / 'libscipy_openblas.so').write_bytes(b'half of')
+    last = refusal(run(IMPORT))
+    assert 'libscipy_openblas.so: file too short' in last or 'invalid ELF header' in last
+    assert last.endswith(f"pip install --force-reinstall --no-deps '{d2l_arm.REQUIREMENT}'")
+
+
+def test_on_another_machine_nothing_is_loaded(run, site):
+    (site / 'mxnet' / '__init__.py').write_text('print("another machine")\n')
+    done = run('import mxnet; print("openblas" in open("/proc/self/maps").read())', arm=False)
+    assert (done.stdout, done.stderr) == ('another machine\nFalse\n', '')
+
+
+def test_the_functions():
+    """15 of CBLAS, 14 of LAPACK and 22 of LAPACKE: what libmxnet.so for arm64 has undefined, and
+    neither libc nor libm has. `make test-arm64` lets the loader look for all of them at once."""
+    assert len({*d2l_arm.FUNCTIONS}) == len(d2l_arm.FUNCTIONS) == 51
+    assert {'cblas_sgemm', 'dgels_', 'LAPACKE_dorglq'} < {*d2l_arm.FUNCTIONS}
