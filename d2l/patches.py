@@ -23,7 +23,7 @@ import weakref
 ALWAYS = {'use_global_stats': 'True'}   # of BatchNorm: the running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layouts of Pooling
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # by how many lengths the kernel has
-WAIT = 10.0                 # seconds for a turn
+TURN_TIMEOUT_SECONDS = 10.0                 # seconds for a turn
 COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a tenth of the time
 
 
@@ -178,7 +178,7 @@ def _repair_slopes():
     import mxnet
     from mxnet import ndarray, symbol
 
-    records = _asking('MXAutogradIsRecording')
+    records = _boolean_getter('MXAutogradIsRecording')
     for namespace in ndarray, symbol:
         of, internal = namespace.numpy, namespace.numpy._internal
         for name, repaired in _SLOPES.items():
@@ -203,7 +203,7 @@ def _sloped(original, repaired, namespace, records):
     return call
 
 
-def _stop(x):
+def _detached(x):
     """x, of which nothing knows how it was made."""
     from mxnet import sym
     if not isinstance(x, sym.Symbol):
@@ -213,15 +213,15 @@ def _stop(x):
 
 def _with_slope(namespace, value, like):
     """A value, with the gradient of another that has its shape."""
-    value = _stop(value)
-    return value + namespace.numpy.nan_to_num(like - _stop(like))       # which is 0
+    value = _detached(value)
+    return value + namespace.numpy.nan_to_num(like - _detached(like))       # which is 0
 
 
 def _reshaped(original, namespace):
     """MXNet's atleast_1d, _2d or _3d as a reshape."""
     @functools.wraps(original)
     def atleast(*arrays):
-        made = [namespace.numpy_extension.reshape_like(x.reshape((-1,)), _stop(original(x)))
+        made = [namespace.numpy_extension.reshape_like(x.reshape((-1,)), _detached(original(x)))
                 for x in arrays]
         return made[0] if len(made) == 1 else made
     return atleast
@@ -245,18 +245,18 @@ def _percentile(original, namespace, a, *q, axis=None, interpolation='linear', k
         axes = tuple(range(-a.ndim, 0))
 
     def kept(how):
-        return original(_stop(a), *q, axis=axes, interpolation=how, keepdims=True, **rest)
+        return original(_detached(a), *q, axis=axes, interpolation=how, keepdims=True, **rest)
 
     def share(of_one):
-        chosen = of.where(of.equal(_stop(a), of_one), of.ones_like(a), of.zeros_like(a))
+        chosen = of.where(of.equal(_detached(a), of_one), of.ones_like(a), of.zeros_like(a))
         return chosen / chosen.sum(axis=axes, keepdims=True)
     low, high = kept('lower'), kept('higher')
     apart = high - low
     part = (kept(interpolation) - low) / of.where(of.equal(apart, 0), of.ones_like(apart), apart)
-    like = _stop(share(low) + part * (share(high) - share(low))) * a
+    like = _detached(share(low) + part * (share(high) - share(low))) * a
     like = like.sum(axis=axes, keepdims=keepdims)
     if keepdims:
-        like = namespace.numpy_extension.reshape_like(like, _stop(value))
+        like = namespace.numpy_extension.reshape_like(like, _detached(value))
     return _with_slope(namespace, value, like)
 
 
@@ -277,7 +277,7 @@ def _norm(original, namespace, x, ord=2, axis=None, keepdims=False, flag=-1, **r
     found = (of.max if ord > 0 else of.min)(
         found, axis=-2 if abs(ord) == 2 else axes[abs(ord) == 1], keepdims=True)
     if keepdims and abs(ord) == 2:
-        found = namespace.numpy_extension.reshape_like(found, _stop(value))
+        found = namespace.numpy_extension.reshape_like(found, _detached(value))
     elif not keepdims:
         found = found.sum(axis=(-2, -1) if abs(ord) == 2 else axes)
     return _with_slope(namespace, value, found)
@@ -298,7 +298,7 @@ def _turn(of, values, moved):
 
 def _eigh(original, namespace, a, *uplo, **rest):
     of = namespace.numpy
-    values, vectors = (_stop(x) for x in original(a, *uplo, **rest))
+    values, vectors = (_detached(x) for x in original(a, *uplo, **rest))
     moved = of.matmul(of.swapaxes(vectors, -2, -1), of.matmul(_symmetric(of, a, *uplo), vectors))
     return [_with_slope(namespace, values, of.diagonal(moved, axis1=-2, axis2=-1)),
             _with_slope(namespace, vectors, of.matmul(vectors, _turn(of, values, moved)))]
@@ -311,7 +311,7 @@ def _eigvalsh(original, namespace, a, *uplo, **rest):
 def _eig(original, namespace, a, **rest):
     """Its vectors have the length 1, and keep it."""
     of = namespace.numpy
-    values, vectors = (_stop(x) for x in original(a, **rest))
+    values, vectors = (_detached(x) for x in original(a, **rest))
     moved = of.matmul(of.linalg.inv(vectors), of.matmul(a, vectors))
     turned = of.matmul(vectors, _turn(of, values, moved))
     turned = turned - vectors * (vectors * turned).sum(axis=-2, keepdims=True)
@@ -328,7 +328,8 @@ def _pinv(original, namespace, a, *args, **rest):
 
     def product(first, *others):
         return functools.reduce(of.matmul, others, first)
-    inverse, fixed, turned = _stop(original(a, *args, **rest)), _stop(a), of.swapaxes(a, -2, -1)
+    inverse, fixed, turned = (_detached(original(a, *args, **rest)), _detached(a),
+                              of.swapaxes(a, -2, -1))
     across = of.swapaxes(inverse, -2, -1)
     like = product(inverse, across, turned) - product(inverse, across, turned, fixed,
                                                       inverse) + product(
@@ -361,7 +362,7 @@ def _unique(original, namespace, a, return_index=False, return_inverse=False, re
     """The first of those that are equal, taken."""
     of = namespace.numpy
     _, at, *others = original(a, True, return_inverse, return_counts, axis, **rest)
-    values = of.take(a.reshape((-1,)) if axis is None else a, _stop(at), axis=axis or 0)
+    values = of.take(a.reshape((-1,)) if axis is None else a, _detached(at), axis=axis or 0)
     found = [values, *[at] * bool(return_index), *others]
     return found if len(found) > 1 else values
 
@@ -385,14 +386,14 @@ def _uniform(original, namespace, *arrays, low=None, high=None, **rest):
 
 def _between(value, low, high):
     """The number that is as far from low to high as the value."""
-    ends = [_stop(end) if hasattr(end, 'reshape') else end for end in (low, high)]
-    return low + (high - low) * _stop((_stop(value) - ends[0]) / (ends[1] - ends[0]))
+    ends = [_detached(end) if hasattr(end, 'reshape') else end for end in (low, high)]
+    return low + (high - low) * _detached((_detached(value) - ends[0]) / (ends[1] - ends[0]))
 
 
 def _power(original, namespace, exponent, **rest):
     """That of U ** (1 / a)."""
-    of, value = namespace.numpy, _stop(original(exponent, **rest))
-    return _with_slope(namespace, value, of.exp(of.log(value) * _stop(exponent) / exponent))
+    of, value = namespace.numpy, _detached(original(exponent, **rest))
+    return _with_slope(namespace, value, of.exp(of.log(value) * _detached(exponent) / exponent))
 
 
 def _gamma(original, namespace, *arrays, shape=None, scale=None, **rest):
@@ -400,7 +401,7 @@ def _gamma(original, namespace, *arrays, shape=None, scale=None, **rest):
     value = original(*arrays, shape=shape, scale=scale, **rest)
     if scale is not None:
         return value
-    return _with_slope(namespace, value, _stop(value) * (arrays[-1] / _stop(arrays[-1])))
+    return _with_slope(namespace, value, _detached(value) * (arrays[-1] / _detached(arrays[-1])))
 
 
 _SLOPES = {         # name below mxnet.*.numpy._internal -> what computes the same, and its gradient
@@ -499,7 +500,7 @@ class Turn:
 
     def take(self, function, *args, **kwargs):
         """Call a function, and return its result."""
-        taken = self._lock.acquire(timeout=WAIT)
+        taken = self._lock.acquire(timeout=TURN_TIMEOUT_SECONDS)
         try:
             return function(*args, **kwargs)
         finally:
@@ -512,7 +513,7 @@ def _take_turns():
     from mxnet.base import _LIB
 
     _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
-    _call_by([_handle_of('BatchNorm')], TURN.take)
+    _route_calls([_handle_of('BatchNorm')], TURN.take)
 
     def with_turns(original):
         class CachedOp(original):
@@ -539,7 +540,7 @@ def _handle_of(op):
     return found.value
 
 
-def _asking(name):
+def _boolean_getter(name):
     """A function that asks MXNet's library a question of yes or no, by the name of a C function. It
     asks past what a trace, which records all, puts in that one's place."""
     from mxnet.base import _LIB
@@ -562,7 +563,7 @@ def _tracing():
 _CALLS = collections.defaultdict(None)      # handle of an operator -> what calls it in eager mode
 
 
-def _call_by(handles, function):
+def _route_calls(handles, function):
     """Let function(invoke, handle, arrays, keys, values, out, *kinds) call these operators in eager
     mode; `invoke` is what did so before, in the end MXNet's own."""
     from mxnet.ndarray import register
@@ -600,7 +601,7 @@ def _repair_predict_mode():
     from mxnet.base import _LIB, check_call
 
     pooling, norm = map(_handle_of, ('Pooling', 'BatchNorm'))
-    records, trains = map(_asking, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
+    records, trains = map(_boolean_getter, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
     train = _LIB.MXAutogradSetIsTraining
 
     def predicts():
@@ -621,7 +622,7 @@ def _repair_predict_mode():
             return invoke(handle, *args)
         finally:
             check_call(train(0, ctypes.byref(before)))
-    _call_by((pooling, norm), invoked)
+    _route_calls((pooling, norm), invoked)
     _replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
 
 
@@ -723,14 +724,15 @@ def _note_marks():
     np.ndarray.attach_grad = attach_grad
 
     def added(count, heads, gradients, variables, *rest):
-        if not _ADDED or variables:         # of autograd.grad: they have arrays of their own
+        # variables: the call is autograd.grad's, which has arrays of its own for the gradients
+        if not _SUMMED_BY_D2L or variables:
             return backward(count, heads, gradients, variables, *rest)
         return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
     _LIB.MXAutogradBackwardEx = added
 
 
 _MARKED = {}        # id of an array that wants a gradient -> weak reference to it
-_ADDED = {}         # the same of those whose gradients d2l adds up
+_SUMMED_BY_D2L = {}         # the same of those whose gradients d2l adds up
 
 
 def _note(array, req, added):
@@ -738,7 +740,7 @@ def _note(array, req, added):
     if not hasattr(array, '__dict__'):      # one without np semantics
         return
     array.learns, key = req != 'null', id(array)
-    for holds, known in (array.learns, _MARKED), (added, _ADDED):
+    for holds, known in (array.learns, _MARKED), (added, _SUMMED_BY_D2L):
         known.pop(key, None)
         if holds:
             known[key] = weakref.ref(array, lambda ref, known=known: (
@@ -755,7 +757,7 @@ def _add(backward, *args):
     """Walk the tape backwards, and add to each gradient of _ADDED what it was."""
     from mxnet import autograd
 
-    arrays = [array for array in (ref() for ref in [*_ADDED.values()]) if array is not None]
+    arrays = [array for array in (ref() for ref in [*_SUMMED_BY_D2L.values()]) if array is not None]
     known = [(array, array.grad, array._fresh_grad) for array in arrays if array.grad is not None]
     with autograd.pause():
         before = [gradient.copy() for _, gradient, _ in known]
@@ -779,7 +781,7 @@ def _repair_bias():
     wants none, MXNet leaves the other as it lies in memory. There the bias is added afterwards. So
     it is where the weight was computed: nobody says there who wants a gradient."""
     full, add = map(_handle_of, ('FullyConnected', '_npi_add'))
-    records = _asking('MXAutogradIsRecording')
+    records = _boolean_getter('MXAutogradIsRecording')
 
     def invoked(invoke, handle, arrays, keys, values, out, *kinds):
         if len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
@@ -787,7 +789,7 @@ def _repair_bias():
         attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
         x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
         return invoke(add, [x, arrays[2]], [], [], out, *kinds)
-    _call_by([full], invoked)
+    _route_calls([full], invoked)
     _replace_cached_op(functools.partial(_unbiased_cached_op, records=records))
     _ask_for_weights()
 

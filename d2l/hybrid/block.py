@@ -12,7 +12,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 import d2l_compat
 
 from . import tape
-from .program import UNCHECKED, Program, fingerprint, taken
+from .program import UNCHECKED, Program, extract_graph, fingerprint
 from .reads import BEFORE
 from .trace import (
     EAGER,
@@ -21,7 +21,7 @@ from .trace import (
     Deferred,
     Graph,
     Raised,
-    TooMany,
+    TooManyQuestions,
     Trace,
     TraceError,
     error_at,
@@ -84,7 +84,7 @@ class CompiledBlock(Compiled):
             return self._run_eagerly(*args, **kwargs)
         except Raised as error:
             found, raised = None, error.__cause__
-        except TooMany as error:
+        except TooManyQuestions as error:
             self._stay_eager(error)
             return self._run_eagerly(*args, **kwargs)
         except TraceError as error:
@@ -124,7 +124,7 @@ class CompiledBlock(Compiled):
     def _find(self, key):
         """(program, state) for this signature and for Python's state as it is, or None."""
         for program in self._programs.get(key, ()):
-            state = program.current()
+            state = program.valid_state()
             if state is not None:
                 return program, state
 
@@ -135,7 +135,7 @@ class CompiledBlock(Compiled):
         try:
             while program.question:
                 path.append((program, program.ask(tree, state, cut, before)))
-                program, state = program.after(path[-1][1]) or self._make(key, tree, path)
+                program, state = program.next_program(path[-1][1]) or self._make(key, tree, path)
         except BaseException:       # the call begins anew, if at all
             with autograd.pause():
                 for array, copied in reversed(before):
@@ -157,7 +157,7 @@ class CompiledBlock(Compiled):
             raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
                              f'{[a.ctx for a in leaves]}; a graph runs on one')
         with LOCK:
-            found = path[-1][0].after(path[-1][1]) if path else self._find(key)
+            found = path[-1][0].next_program(path[-1][1]) if path else self._find(key)
             if found:
                 return found
             run = functools.partial(Trace, self, tree, key[0], autograd.is_training(), ctx,
@@ -166,13 +166,13 @@ class CompiledBlock(Compiled):
             if trace.entropy:
                 self._same_again(trace, run)
             for (program, _), piece in zip(path, trace.pieces):
-                if program.print != fingerprint(piece, *taken(trace, piece)):
+                if program.trace_fingerprint != fingerprint(piece, *extract_graph(trace, piece)):
                     raise program.question.error('computes something else up to here when it is '
                                                  'traced again', EAGER)
             programs = [Program(trace, piece, exact, optimize, flags)
                         for piece in trace.pieces[len(path):]]
             if not path:
-                others = [p for p in self._programs.get(key, ()) if not p.dead()]
+                others = [p for p in self._programs.get(key, ()) if not p.is_stale()]
                 self._programs[key] = [programs[0], *others]
                 if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
                     self._warn()
@@ -180,19 +180,19 @@ class CompiledBlock(Compiled):
             chain = [*[program for program, _ in path[-1:]], *programs]
             for program, answer, next in zip(chain, trace.answers[max(len(path) - 1, 0):],
                                              chain[1:]):
-                program.follow(answer, next)
+                program.add_next_program(answer, next)
             first = path[0][0] if path else programs[0]
             first.paths += not trace.stopped
             if first.paths > MAX_PROGRAMS:
                 self._stay_eager(
                     f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
                     f'{chain[0].question.place}')
-        return programs[0], programs[0].guard.now()
+        return programs[0], programs[0].guard.state_if_unchanged()
 
     def _same_again(self, trace, run):
         """Raise TraceError where other traces give other graphs: they used the entropy."""
         for _ in range(RUNS_OF_ENTROPY):
-            prints = [[fingerprint(piece, *taken(each, piece)) for piece in each.pieces]
+            prints = [[fingerprint(piece, *extract_graph(each, piece)) for piece in each.pieces]
                       for each in (trace, run())]
             if prints[0] != prints[1]:
                 raise error_at(trace.entropy, 'draws entropy from the system, and a graph would '

@@ -20,10 +20,10 @@ from .block import CompiledBlock
 from .trace import Graph
 from .tree import Tree, unflatten
 
-PLAIN = bool, int, float, str, type(None)      # what a result may hold beside arrays
-KEPT = -2                   # code of npx.reshape: an axis as it is
+JSON_TYPES = bool, int, float, str, type(None)      # what a result may hold beside arrays
+COPY_DIMENSION = -2                   # code of npx.reshape: an axis as it is
 _FEW_DIGITS = 'float16', 'int8', 'uint8', 'bool'     # of what cannot count far
-FREE = -1  # in a saved shape: any length
+ANY_LENGTH = -1  # in a saved shape: any length
 
 
 def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = None,
@@ -53,10 +53,10 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     if other is not None:
         program2, leaves2 = compiled.program(
             *(other if isinstance(other, tuple) else (other,)), apart=True)
-        sources = _any_batch(graph, program, leaves, program2, leaves2)
-        shapes = [[m if m == n else FREE for m, n in zip(a.shape, b.shape)]
+        sources = _generalize_sizes(graph, program, leaves, program2, leaves2)
+        shapes = [[m if m == n else ANY_LENGTH for m, n in zip(a.shape, b.shape)]
                   for a, b in zip(leaves, leaves2)]
-    sources = _hand_back(graph, program, sources)
+    sources = _materialize_passthrough_outputs(graph, program, sources)
     symbol = mxnet.sym.load_json(json.dumps(graph))
     taken = {f'data{i}' for i in range(len(leaves))}
     names, save, constants = {}, {}, []
@@ -94,7 +94,7 @@ def _refuse_python(graph):
     """Raise ValueError for a graph with an operator that `load_exported` lets in from nobody."""
     found = {f"{node['op']} ({node['attrs']['op_type']})" if node['op'] == 'Custom' else node['op']
              for node in graph['nodes'] if 'subgraphs' in node
-             or node['op'] != 'null' and not saved.is_loaded(node['op'])}
+             or node['op'] != 'null' and not saved.is_loadable(node['op'])}
     if found:
         raise ValueError(
             f'forward calls {", ".join(sorted(found))}, and an export holds no operator '
@@ -118,11 +118,11 @@ def _plain(result):
     """A nested result as JSON has it: {'output': 1}, lists, and {'dict': [[key, value], ...]}."""
     if isinstance(result, Output):
         return {'output': int(result)}
-    if isinstance(result, dict) and all(type(key) in PLAIN for key in result):
+    if isinstance(result, dict) and all(type(key) in JSON_TYPES for key in result):
         return {'dict': [[key, _plain(value)] for key, value in result.items()]}
     if isinstance(result, (list, tuple)):
         return [_plain(part) for part in result]
-    if type(result) not in PLAIN:
+    if type(result) not in JSON_TYPES:
         raise ValueError(
             f'the result holds {result!r}, and a file can hold arrays, numbers, texts, '
             'lists, tuples, and dicts whose keys are numbers or texts')
@@ -193,7 +193,7 @@ def _write(path, epoch, params, symbol, signature):
         saved.publish(path, new)
 
 
-def _hand_back(graph, program, sources):
+def _materialize_passthrough_outputs(graph, program, sources):
     """Make the arrays of the result the outputs of the graph; what does not pass through it is
     copied there, for MXNet allows no variable as an output. Returns the sources of all inputs."""
     nodes, heads, sources = graph['nodes'], iter(graph['heads']), dict(sources)
@@ -212,7 +212,7 @@ def _hand_back(graph, program, sources):
     return sources
 
 
-def _any_batch(graph, program, leaves, program2, leaves2):
+def _generalize_sizes(graph, program, leaves, program2, leaves2):
     """Change the graph of `program` so that it also computes what `program2` does, traced at other
     sizes: where an attribute names a size, it infers it; where a constant repeats itself along it,
     or counts, it does so as often as the input is long. Returns the sources."""
@@ -244,7 +244,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
                      for j, k, *_ in inputs[i]]
-            free = _FREED.get(node['op'], lambda *_: None)(
+            free = _GENERALIZERS.get(node['op'], lambda *_: None)(
                 node, node2, given[0] if given else None, pairs)
             if free is None or any(at[x][0] is None for x in free.get('axes', ())):
                 raise ValueError(f'{node["op"]} depends on the size, {node["attrs"]} is '
@@ -312,7 +312,7 @@ def _steps(values, axis):
 # sizes, and of the pairs of lengths of its input and of its result; it returns None where there are
 # none, or {'attrs': the new ones, 'op': another operator, 'axes': of the result, where it is 1
 # long, 'inserted': axes of the result that it lacks}
-def _freed_reshape(node, node2, given, pairs):
+def _generalize_reshape(node, node2, given, pairs):
     if given and [p for p in given if p != (1, 1)] == [p for p in pairs if p != (1, 1)]:
         gone = tuple(x for x, pair in enumerate(given) if pair == (1, 1))
         return {'op': '_np_squeeze' if gone else '_copy',
@@ -324,7 +324,7 @@ def _freed_reshape(node, node2, given, pairs):
         return None
     legacy = node['op'] == 'Reshape'
     kept = max([x + 1 for x in same if pairs[x][0] != pairs[x][1]], default=0)
-    shape = tuple((0 if legacy else KEPT) if x < kept else FREE if x in free else m
+    shape = tuple((0 if legacy else COPY_DIMENSION) if x < kept else ANY_LENGTH if x in free else m
                   for x, (m, n) in enumerate(pairs))
     attrs = {'shape' if legacy else 'newshape': str(shape)}
     if node['op'] != '_np_reshape':
@@ -332,7 +332,7 @@ def _freed_reshape(node, node2, given, pairs):
     return {'op': '_npx_reshape' if kept and not legacy else node['op'], 'attrs': attrs}
 
 
-def _freed_slice(node, node2, given, pairs):
+def _generalize_slice(node, node2, given, pairs):
     ends, ends2 = ([*x] if isinstance(x, (tuple, list)) else [x] for x in (
         ast.literal_eval(n['attrs']['end']) for n in (node, node2)))
     rest, rest2 = ({**n['attrs'], 'end': None} for n in (node, node2))
@@ -342,7 +342,7 @@ def _freed_slice(node, node2, given, pairs):
     return {'attrs': {'end': str(tuple(m if m == n else None for m, n in zip(ends, ends2)))}}
 
 
-def _freed_split(node, node2, given, pairs):
+def _generalize_split(node, node2, given, pairs):
     axis = int(node['attrs'].get('axis', 1))
     for n, side in (node, 0), (node2, 1):
         starts = ast.literal_eval(n['attrs']['indices'])
@@ -353,11 +353,11 @@ def _freed_split(node, node2, given, pairs):
     return {'attrs': {'indices': '()', 'sections': str(len(starts))}}
 
 
-def _freed_broadcast(node, node2, given, pairs):
+def _generalize_broadcast(node, node2, given, pairs):
     if not given:
         return None
     given, keep = [(1, 1)] * (len(pairs) - len(given)) + given, (
-        0 if node['op'] == 'broadcast_to' else KEPT)
+        0 if node['op'] == 'broadcast_to' else COPY_DIMENSION)
     free = [x for x, (m, n) in enumerate(pairs) if m != n and given[x] != (m, n)]
     if any(given[x] != (1, 1) for x in free):
         return None
@@ -365,9 +365,10 @@ def _freed_broadcast(node, node2, given, pairs):
                                          for x, (m, n) in enumerate(pairs)))}, 'axes': free}
 
 
-_FREED = {'_np_reshape': _freed_reshape, '_npx_reshape': _freed_reshape, 'Reshape': _freed_reshape,
-          'slice': _freed_slice, '_split_v2': _freed_split, '_npi_broadcast_to': _freed_broadcast,
-          'broadcast_to': _freed_broadcast}
+_GENERALIZERS = {
+    '_np_reshape': _generalize_reshape, '_npx_reshape': _generalize_reshape,
+    'Reshape': _generalize_reshape, 'slice': _generalize_slice, '_split_v2': _generalize_split,
+    '_npi_broadcast_to': _generalize_broadcast, 'broadcast_to': _generalize_broadcast}
 
 
 def _shapes(program, leaves):
@@ -396,10 +397,10 @@ class ExportedBlock(Graph):
                 f'{len(leaves)} arrays are given, the graph takes {signature["inputs"]}')
         for array, (name, shape) in zip(leaves, signature['inputs'].items()):
             if array.ndim != len(shape) or any(
-                    m not in (FREE, n) for m, n in zip(shape, array.shape)):
+                    m not in (ANY_LENGTH, n) for m, n in zip(shape, array.shape)):
                 raise ValueError(
                     f'{name} has the shape {array.shape}, and the graph is for {shape} '
-                    f'({FREE}: any): export it for this one')
+                    f'({ANY_LENGTH}: any): export it for this one')
         if signature['predict_only'] and autograd.is_training():
             raise RuntimeError('exported for prediction, as its forward asked is_training()')
         outputs = self.graph(*[leaves[int(name[len('data'):])] for name in signature['used']])

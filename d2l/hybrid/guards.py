@@ -15,7 +15,7 @@ import sys
 import types
 
 from . import tape
-from .tree import CannotHold, Tree, is_module, simple, slots
+from .tree import CannotHold, Tree, is_module, is_immutable, slots
 
 MISSING = object()
 _VERSIONED = sys.version_info < (3, 12)     # dicts have a version: PEP 509, PEP 699
@@ -94,7 +94,7 @@ class _Group:
         self.values = found
         return True
 
-    def seen(self):
+    def note_version(self):
         """The dict was looked at: if it changes again and again, and nothing of it that was read,
         its version tells nothing."""
         version = version_of(self.held).value if _VERSIONED and self.held is not None else None
@@ -183,7 +183,7 @@ class Guard:
 
     def __init__(self, trace):
         self.complex = [s for s in trace.slots if s.structure is not None
-                        and not simple(s.structure)]
+                        and not is_immutable(s.structure)]
         known, by_owner = set(map(id, self.complex)), {}
         for slot in trace.slots:
             group = by_owner.setdefault(id(slot.held) if slot.held is not None else None,
@@ -197,12 +197,12 @@ class Guard:
         self.state = None                       # what was found last
         self._forgets = trace.weak              # for what weak references show has to die
 
-    def now(self):
+    def state_if_unchanged(self):
         """The State, or None if it is another than the trace saw."""
         if self.state is not None and self.state.untouched():
             return self.state
         try:
-            return self._look()
+            return self._compare_all()
         except CannotHold:
             return None
 
@@ -215,7 +215,7 @@ class Guard:
             if before is not None and before.structure != slot.structure:
                 yield slot.what
 
-    def _look(self):
+    def _compare_all(self):
         if not (all(type(block) is was for block, was in self.types)
                 and all(group.holds() for group in self.groups)
                 and all([*held] == names and all(map(_same, held.values(), values))
@@ -232,7 +232,7 @@ class Guard:
         if any(tape.kind(tree.arrays[i].handle) != was for i, was in self._used.items()):
             return None
         for group in self.groups:
-            group.seen()
+            group.note_version()
         state = State(self, tree)
         self.state = None if self._forgets else state
         return state

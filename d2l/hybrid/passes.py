@@ -13,19 +13,21 @@ from . import tape
 
 TAPED = '__taped__'     # an attribute of BlockGrad: it was called as an operator
 RESHAPES = '_np_reshape', '_npx_reshape'
-LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
+LEGACY_RESHAPE_CODES = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
 CONVOLUTIONS = 'Convolution', 'Deconvolution'
 PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run Python, or graphs
 # Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that
 # uninitialized
-ASKS = {'RNN', *PYTHON}
-# operators whose results and gradients are in plain order, whatever they are given
-PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
-MANY = 8        # uses of a value from which a CachedOp adds their gradients up in place
+READS_GRAD_REQ = {'RNN', *PYTHON}
+# Operators whose results and gradients are row-major, whatever memory layout their inputs have
+ROW_MAJOR_RESULTS = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot',
+                     '_np_dot'}
+# If a value is used this many times or more, a CachedOp adds up the gradients of the uses in place
+IN_PLACE_SUM_USES = 8
 # Operators whose gradients MXNet can add to others in place, as tests/test_hybrid_passes.py has
 # tried. Not those of clip and mean: it writes the one over them, and divides all by the other's
 # count
-ADDS = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply',
+IN_PLACE_SUM_SAFE = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply',
         '_npi_add_scalar',
         '_npi_multiply_scalar', '_npi_tanh', '_npx_sigmoid', '_np_sum', '_np_reshape',
         '_np_transpose', 'SwapAxis', '_copy'}
@@ -103,7 +105,7 @@ def parts(graph, flowing, with_past):
             leads[i][1] = frozenset()
         for j, *_ in node['inputs']:
             leads[j] = [a | b for a, b in zip(leads[j], leads[i])]
-    last = _met_before(nodes, heads, taped, with_past)
+    last = _visited_before(nodes, heads, taped, with_past)
     ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
                  key=lambda i: _time(nodes, i))
     crossing, before = {*heads}, None
@@ -148,7 +150,7 @@ def parts(graph, flowing, with_past):
     return made, entries
 
 
-def _met_before(nodes, heads, taped, with_past):
+def _visited_before(nodes, heads, taped, with_past):
     """For each node the set of those that MXNet meets right before it on its way from the loss,
     from any of the outputs: in the order of a depth-first search, inputs first, of what is on the
     tape."""
@@ -275,7 +277,7 @@ def copyto_to_cast(graph, dtypes):
         if node['op'] == '_copyto' else node for node in graph['nodes']])
 
 
-def reshape_to_numbers(graph):
+def reshape_to_scalar(graph):
     """Make a Reshape to no axes, which `X[0]` of a vector leaves on the tape, one of np: in a graph
     MXNet takes it for one that names no shape, or lets oneDNN do it, whose result cannot be
     read."""
@@ -285,10 +287,10 @@ def reshape_to_numbers(graph):
         for node in graph['nodes']])
 
 
-def holding(flags, graph, statistics):
+def valid_flags(flags, graph, statistics):
     """The flags of CachedOp that hold for a graph: of BatchNorm's running statistics, static_shape
     would say that they are only read, and they race."""
-    if statistics or any(node['op'] in ASKS for node in graph['nodes']):
+    if statistics or any(node['op'] in READS_GRAD_REQ for node in graph['nodes']):
         return {name: value for name, value in flags.items() if name != 'static_shape'}
     return flags
 
@@ -298,12 +300,12 @@ def reshape_by_copy(graph):
     oneDNN chose for the result of one, or for a gradient, for other lengths: the next operator
     fails or crashes."""
     nodes = [dict(node) for node in graph['nodes']]
-    near = _oneDNNs_order(nodes)
+    near = _may_be_blocked(nodes)
     for node in [nodes[i] for i in near if nodes[i]['op'] in RESHAPES]:
         lengths = ast.literal_eval(node['attrs']['newshape'])
         lengths = lengths if isinstance(lengths, tuple) else (lengths,)
         if lengths and not {0, -3} & {*lengths}:    # Reshape knows neither
-            shape = str(tuple(LEGACY.get(length, length) for length in lengths))
+            shape = str(tuple(LEGACY_RESHAPE_CODES.get(length, length) for length in lengths))
             reverse = node['attrs'].get('reverse', 'False')
             node.update(op='Reshape', attrs={'shape': shape, 'reverse': reverse})
     return dict(graph, nodes=nodes)
@@ -319,8 +321,8 @@ def add_up_by_copy(graph):
         inputs = [[places[i], k, 0] for i, k, *_ in node['inputs']]
         for at, (i, k, *_) in enumerate(node['inputs']):
             # BatchNorm writes into its Parameters
-            if (uses[i, k] >= MANY and node['op'] not in ADDS and node['op'] not in PYTHON
-                    and not (at and node['op'] == 'BatchNorm')):
+            if (uses[i, k] >= IN_PLACE_SUM_USES and node['op'] not in IN_PLACE_SUM_SAFE
+                    and node['op'] not in PYTHON and not (at and node['op'] == 'BatchNorm')):
                 name = f'many_{len(nodes)}'     # an attribute: the copies are not merged
                 nodes.append({'op': '_copy', 'name': name, 'attrs': {'__node__': name},
                               'inputs': [inputs[at]]})
@@ -363,16 +365,16 @@ def detached(graph):
     return found
 
 
-def _oneDNNs_order(nodes):
+def _may_be_blocked(nodes):
     """Indices of the nodes that may meet numbers in an order that oneDNN chose: those that a
     convolution's result comes to, and those that a gradient comes to from it or from them."""
     near = set()
     for i, node in enumerate(nodes):
-        if node['op'] in CONVOLUTIONS or node['op'] not in PLAIN and any(
+        if node['op'] in CONVOLUTIONS or node['op'] not in ROW_MAJOR_RESULTS and any(
                 j in near for j, *_ in node['inputs']):
             near.add(i)
     for i in reversed(range(len(nodes))):
-        if i in near and nodes[i]['op'] not in PLAIN:
+        if i in near and nodes[i]['op'] not in ROW_MAJOR_RESULTS:
             # MXNet keeps weights' gradients in plain order
             inputs = nodes[i]['inputs'][:1 if nodes[i]['op'] in CONVOLUTIONS else None]
             near.update(j for j, *_ in inputs)

@@ -23,7 +23,7 @@ def _learns(source):
     return source[0] == 'param' and source[1].grad_req != 'null'
 
 
-def taken(trace, piece):
+def extract_graph(trace, piece):
     """(the graph of a piece, {name of an input: source}, for each of its outputs its place among
     those of the graph, or its source)."""
     places, heads, known = [], [], {}
@@ -50,7 +50,7 @@ def taken(trace, piece):
                 node['attrs'] = {passes.TAPED: '1'}
         if piece.random:
             graph = passes.draw_in_graph(graph, piece.draws, len(heads), len(piece.random))
-        graph = passes.keep_random_order(passes.reshape_to_numbers(
+        graph = passes.keep_random_order(passes.reshape_to_scalar(
             passes.copyto_to_cast(graph, trace.dtypes)))
     return graph, trace.find(
         [node['name'] for node in graph['nodes'] if node['op'] == 'null']), places
@@ -58,7 +58,7 @@ def taken(trace, piece):
 
 def _used(trace, piece):
     """The sources of the arrays from outside that a piece of a trace uses or leaves."""
-    _, sources, places = taken(trace, piece)
+    _, sources, places = extract_graph(trace, piece)
     return [source for source in [*sources.values(), *places]
             if isinstance(source, tuple) and source[0] in ('input', 'param', 'state')]
 
@@ -138,10 +138,10 @@ class Part:
             graph = passes.no_common_subexpressions(graph)
         graph = passes.with_an_input(
             passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
-        self.runs, text = graph, json.dumps(graph)
+        self.executed_graph, text = graph, json.dumps(graph)
         symbol = mxnet.sym.load_json(text)
         statistics = symbol.list_auxiliary_states()
-        flags = passes.holding(dict(flags), graph, statistics)
+        flags = passes.valid_flags(dict(flags), graph, statistics)
         # a Parameter of several parts has gradients now in its own array, now
         if program.recorded:
             # in one to be added up, and static_shape mixes them up
@@ -151,9 +151,9 @@ class Part:
         # By whether it is a Parameter that learns. Of any other MXNet would set up the backward
         # pass at each call: a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
-        self._inputs, self._moving = [], []     # (place, number of the input), (place, source)
+        self._inputs, self._late_bound = [], []     # (place, number of the input), (place, source)
         # places of inputs that are detached: eager leaves their gradients alone
-        self._constant = []
+        self._detached_inputs = []
         # by which gradients come to what gave them; not if only what is written depends on them
         self._flows, self.statistics = set(), []
         for at, name in enumerate(symbol.list_inputs()):
@@ -165,10 +165,10 @@ class Part:
                 self._flows.add(at)
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
-                self._constant += [at] * (name not in taped)
+                self._detached_inputs += [at] * (name not in taped)
                 continue
             if source[0] in ('state', 'cut'):
-                self._moving.append((at, source))
+                self._late_bound.append((at, source))
                 continue
             values[at] = program.value(source)
             if not learns:
@@ -182,7 +182,7 @@ class Part:
         places = {name: at for at, name in enumerate(symbol.list_inputs())
                   if sources[name][0] in ('input', 'state', 'cut')}
         # (number of an output that detached arrays come to, places of what comes to it undetached)
-        self._detached = [(k, [places[name] for name in names if name in places])
+        self._detached_outputs = [(k, [places[name] for name in names if name in places])
                           for k, names in passes.detached(self._graph)
                           if not any(_learns(sources[name]) for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
@@ -211,17 +211,19 @@ class Part:
         values = self._thread.values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
-        for at in self._constant:
+        for at in self._detached_inputs:
             values[at] = tape.detach(values[at])
-        for at, source in self._moving:
+        for at, source in self._late_bound:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
             # what is left of an earlier call whose tape is gone cannot be fed
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
-        if self._detached and autograd.is_recording():      # as in eager mode, no more than
-            for k, places in self._detached:                # what comes to it is it on the tape
+        # As in eager mode, such a result is on the tape only if one of the inputs that lead to it
+        # past no `detach` is
+        if self._detached_outputs and autograd.is_recording():
+            for k, places in self._detached_outputs:
                 if not any(tape.recorded(values[at]) for at in places):
                     results[k] = tape.detach(results[k])
         return results
@@ -246,11 +248,11 @@ class Program:
         asks = trace.asks
         self.recorded = autograd.is_recording() if asks else None       # None: right for both
         self.guard = Guard(piece)
-        if self.guard.now() is None:
+        if self.guard.state_if_unchanged() is None:
             raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
                                'forward reads')
         self._data = [slot for slot in piece.slots if slot.name == '_data']
-        self.graph, self.sources, places = taken(trace, piece)
+        self.graph, self.sources, places = extract_graph(trace, piece)
         self.outputs = [None if isinstance(place, int) else place for place in places]
         options = exact, optimize, flags, trace.name
         if self.question is None:
@@ -266,7 +268,7 @@ class Program:
                 self._used = {source for each in trace.pieces for source in _used(trace, each)}
                 self._used |= {('state', i) for i in self._overwritten}
         self.writes = self.question is None and bool(self._overwritten)
-        self.print = asks and fingerprint(piece, self.graph, self.sources, places)
+        self.trace_fingerprint = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
         self._parts, self._only = [], None      # of a net that asks for nothing
         if self.recorded:
@@ -279,7 +281,7 @@ class Program:
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
                 self._only, = self._parts
-                self._only.bind(trace.leaves, self.guard.now())
+                self._only.bind(trace.leaves, self.guard.state_if_unchanged())
 
     def _cut_apart(self, options, trace):
         """Make it of several parts: gradients come to those only whose outputs were used."""
@@ -298,27 +300,27 @@ class Program:
                         for place in self._places]
 
     @property
-    def runs(self):
+    def executed_graph(self):
         """The graph that computes, of a net that asks for no value."""
-        return self._only.runs if self._only else self.graph
+        return self._only.executed_graph if self._only else self.graph
 
-    def current(self):
+    def valid_state(self):
         """The state if all on which the trace relied is as it was, or None."""
         if self.mode is not None and self.mode != autograd.is_training() or (
                 self.recorded is not None and self.recorded != autograd.is_recording()):
             return None
-        return self.guard.now()
+        return self.guard.state_if_unchanged()
 
-    def after(self, answer):
+    def next_program(self, answer):
         """(program, its state) of what follows an answer, or None if that has to be traced."""
         for program in self._following.get(answer, ()):
-            state = program.current()
+            state = program.valid_state()
             if state is not None:
                 return program, state
 
-    def follow(self, answer, program):
+    def add_next_program(self, answer, program):
         """Let a program follow an answer."""
-        others = [p for p in self._following.get(answer, ()) if not p.dead()]
+        others = [p for p in self._following.get(answer, ()) if not p.is_stale()]
         self._following[answer] = [program, *others]
 
     def ask(self, tree, state, cut, before):
@@ -332,7 +334,7 @@ class Program:
         except (ValueError, OverflowError) as error:        # of infinity, say, no integer is made
             raise Raised from error
 
-    def dead(self):
+    def is_stale(self):
         """Whether arrays of a Parameter were replaced, so that it is of no more use."""
         return any(slot.get() is not slot.value for slot in self._data)
 
@@ -407,7 +409,7 @@ class Program:
         arrays = {name: self.value(source, leaves) for name, source in sources.items()}
         return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
-    def value(self, source, leaves=(), state=None, hand_back=False, cut=()):
+    def value(self, source, leaves=(), state=None, as_result=False, cut=()):
         """The array that a source stands for, to be fed to the graph or handed back."""
         kind, what, *i = source
         if kind == 'input':
@@ -417,8 +419,8 @@ class Program:
         if kind == 'param':
             return what._data[i[0]]
         if kind == 'state':
-            what = (state or self.guard.now()).arrays[what]
-            if hand_back:
+            what = (state or self.guard.state_if_unchanged()).arrays[what]
+            if as_result:
                 return what
             return what.as_in_ctx(self.ctx)
-        return tape.detach(what).copy() if hand_back and kind == 'const' else what
+        return tape.detach(what).copy() if as_result and kind == 'const' else what

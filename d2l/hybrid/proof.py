@@ -173,7 +173,7 @@ class Proof:
         learned = [places[name] for name in names if name in self._learned]
         run = CachedOp(symbol, [
             ('param_indices', learned), ('data_indices', sorted({*places.values()} - {*learned})),
-            *passes.holding(self._flags, graph, statistics_).items()])
+            *passes.valid_flags(self._flags, graph, statistics_).items()])
         if not wanted:
             outputs = run(*feeds.values())
         else:

@@ -31,17 +31,18 @@ from .tree import _GENERATORS, _LIBRARIES, is_module
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _STANDARD = sysconfig.get_path('stdlib')
-_OTHERS = tuple(os.path.join(folder, '') for folder in (
+_NOT_USERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
-_OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
+_NOT_USERS += d2l_compat.__file__, *[
+    os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
 _PACKAGES = tuple({
     *(os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')),
     *(os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages'))})
 # what tells nobody of what it reads: it prints, and imports
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
-_MAKE_UP = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
+_COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
 _LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
@@ -52,7 +53,7 @@ _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFuncti
            and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
 _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
             datetime.date.today}
-_REPEATED = {                   # function of C -> what a forward that calls it does
+_NOT_REPEATABLE = {                   # function of C -> what a forward that calls it does
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
     os.urandom: 'draws entropy from the system', input: 'asks for input',
     **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
@@ -94,7 +95,7 @@ def forget(cached, before):
 
 @functools.lru_cache(maxsize=None)
 def _is_users(filename, module):
-    if filename.startswith(_OTHERS) or filename.startswith('<frozen'):
+    if filename.startswith(_NOT_USERS) or filename.startswith('<frozen'):
         return False
     # made from a string: by MXNet, by dataclasses, or the user's own
     if filename.startswith('<'):
@@ -168,12 +169,13 @@ class Reads:
     result})
     """
 
-    def __init__(self, slot, refuse, moving, remembers):
-        self._slot, self._refuse, self._moving = slot, refuse, moving
+    def __init__(self, slot, refuse, stateful, remembers):
+        self._slot, self._refuse, self._stateful = slot, refuse, stateful
         self._remembers = remembers
         self._codes, self._functions = set(), collections.defaultdict(list)
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
-        self.classes, self._made_up = {}, None     # of the user's; the code that asks for any name
+        # id -> class of the user's; (code, name) of the first code that computes attributes' names
+        self.classes, self._computes_names = {}, None
         self._previous, self._running = None, False
         self.caches = []        # (function of functools.lru_cache, keys of what it remembered)
         self.stopped, self.left = False, None   # where the code of the user's returned last
@@ -189,7 +191,7 @@ class Reads:
                 self._functions[value.__code__].append(value)
                 if value.__code__ in self._codes:
                     self._cells(value)
-            elif value.__closure__ and not value.__code__.co_filename.startswith(_OTHERS):
+            elif value.__closure__ and not value.__code__.co_filename.startswith(_NOT_USERS):
                 self._cells(value)      # a decorator of the standard library
             self._space(vars(value), f'{value.__name__}.')
             for wrapped in [vars(value).get('__wrapped__')]:
@@ -233,7 +235,7 @@ class Reads:
     def _class(self, owner):
         if id(owner) not in self.classes:
             self.classes[id(owner)] = owner
-            if self._made_up:
+            if self._computes_names:
                 self._whole(owner)
         for name, entry in tuple(vars(owner).items()):
             if isinstance(entry, _CLASS_ENTRIES) and name not in ('__weakref__', '__dict__'):
@@ -247,7 +249,7 @@ class Reads:
         """Guard all attributes of a class, for code that makes up their names."""
         for name in tuple(vars(owner)):
             if not name.startswith('__'):
-                self._slot(owner, name, f'{owner.__name__}.{name}', True, self._made_up)
+                self._slot(owner, name, f'{owner.__name__}.{name}', True, self._computes_names)
 
     def _space(self, owner, what):
         """Where attributes that the code names are looked up."""
@@ -301,7 +303,7 @@ class Reads:
             raise self._refuse('makes a random generator without a seed', BEFORE)
         elif code is _QUEUE:
             raise self._refuse('takes something from a queue', BEFORE)
-        for value, _ in self._moving:
+        for value, _ in self._stateful:
             if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
                 raise self._refuse('takes the next value of a generator', BEFORE)
         if code in self._codes or not is_users(frame):
@@ -318,8 +320,9 @@ class Reads:
         self._name(attributes, code)
         for function in self._functions.get(code, ()):
             self._cells(function)
-        if not self._made_up and not _MAKE_UP.isdisjoint((*loads, *attributes)):
-            self._made_up = code, next(iter(_MAKE_UP.intersection((*loads, *attributes))))
+        if not self._computes_names and not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
+            self._computes_names = code, next(
+                iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
 
@@ -333,12 +336,12 @@ class Reads:
     def _call_of_c(self, frame, function):
         what, owner = None, getattr(function, '__self__', None)
         try:
-            what = _REPEATED.get(function)
+            what = _NOT_REPEATABLE.get(function)
         except TypeError:       # of an object that has no hash
             pass
         if owner is not None and not isinstance(owner, (type, types.ModuleType)):
             if isinstance(owner, _GENERATORS) and (owner in _GLOBAL or any(
-                    owner is v for v, _ in self._moving)):
+                    owner is v for v, _ in self._stateful)):
                 what = 'draws from a generator of Python or NumPy'
             elif isinstance(owner, io.IOBase) and function.__name__.startswith('read'):
                 what = 'reads a file'
@@ -346,7 +349,7 @@ class Reads:
                 what = 'reads a context variable'
         elif function is next and any(hasattr(v, '__next__')
                                       and not isinstance(v, types.GeneratorType)
-                                      for v, _ in self._moving):
+                                      for v, _ in self._stateful):
             what = 'takes the next value of an iterator'
         elif function is globals and is_users(frame):
             raise self._refuse('looks for globals by a text', 'Name them. ')

@@ -28,12 +28,14 @@ from .. import files
 ENDS = 'symbol.json', 'signature.json'
 KEYS = {'inputs', 'used', 'result', 'constants', 'predict_only'}    # of a signature before 2026-11
 NEW_KEYS = KEYS | {'example', 'symbol', 'params', 'fingerprint'}
-LIST, RESERVED, DENSE = 0x112, 0, 0     # of a list of arrays, and of one of them, as MXNet saves it
+# Numbers in MXNet's file format: the magic number of a list of arrays, the reserved field after it,
+# and the storage type of a dense array
+LIST_MAGIC, RESERVED, DENSE = 0x112, 0, 0
 VERSIONS = 0xF993FAC9, 0xF993FACA       # of an array: without and with shapes of length 0
 DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
           if isinstance(kind, type)}
-TAKEN = errno.ENOTEMPTY, errno.EEXIST      # of a folder that is not empty
-LARGEST = 2 ** 31 - 1                   # elements of an array that MXNet counts right
+NOT_EMPTY_ERRNOS = errno.ENOTEMPTY, errno.EEXIST      # of a folder that is not empty
+MAX_ELEMENTS = 2 ** 31 - 1                   # elements of an array that MXNet counts right
 
 
 class Damaged(ValueError):
@@ -74,7 +76,7 @@ def finish(path):
         try:
             os.rmdir(folder)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, *TAKEN):
+            if error.errno not in (errno.ENOENT, *NOT_EMPTY_ERRNOS):
                 raise
 
 
@@ -90,7 +92,7 @@ def publish(path, new):
             break
         except OSError as error:            # of another process's export, which then goes first
             # None: by now it has gone
-            if error.errno not in TAKEN or _is_pending(path) is False:
+            if error.errno not in NOT_EMPTY_ERRNOS or _is_pending(path) is False:
                 raise
     finish(path)
 
@@ -176,7 +178,7 @@ def read_signature(data, name):
 
 def _is_shape(value, least=0):
     return isinstance(value, list) and all(
-        type(n) is int and least <= n <= LARGEST for n in value)
+        type(n) is int and least <= n <= MAX_ELEMENTS for n in value)
 
 
 # ---- the parameters
@@ -196,7 +198,8 @@ def read_params(data, name):
         number, = take('<Q')
         require(number * least <= len(data) - at, f'{name} is damaged: it ends too early')
         return number
-    require(take('<QQ') == (LIST, RESERVED), f'{name} is damaged: it holds no arrays of MXNet')
+    require(take('<QQ') == (LIST_MAGIC, RESERVED),
+            f'{name} is damaged: it holds no arrays of MXNet')
     arrays = []
     for _ in range(count(20)):
         version, storage, ndim = take('<Iii')
@@ -207,7 +210,7 @@ def read_params(data, name):
         require(number in DTYPES and min(shape, default=0) >= 0,
                 f'{name} is damaged: an array has the shape {shape} and the dtype {number}')
         size, dtype = math.prod(shape), DTYPES[number]
-        require(size <= LARGEST and size * dtype.itemsize <= len(data) - at,
+        require(size <= MAX_ELEMENTS and size * dtype.itemsize <= len(data) - at,
                 f'{name} is damaged: it ends too early')
         arrays.append(numpy.frombuffer(data, dtype, size, at).reshape(shape))
         at += size * dtype.itemsize
@@ -228,7 +231,7 @@ POSITIVE = {    # attributes that MXNet divides by, or loops for ever with
     'num_layers', 'state_size', 'num_outputs', 'block_size', 'input_dim', 'output_dim', 'depth',
     'num_arrays', 'num_weights', 'group_size', 'step_size', 'scale', 'sample_type'}
 COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 'sections'}
-MOST = 4096                             # that any of these counts
+MAX_COUNT = 4096                             # that any of these counts
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
 NEVER_NONE = {'use_length'}             # which MXNet says that they may be, and then reads
 # operators that no forward calls, and that end the process where they are not as MXNet makes them:
@@ -282,7 +285,7 @@ def read_symbol(data, name):
     return symbol, fragile
 
 
-def is_loaded(op):
+def is_loadable(op):
     """Whether `read_symbol` lets an operator in: else `export` must not write it."""
     return 'ptr' not in (_arguments(op) or {}).values() and not INTERNAL.fullmatch(op)
 
@@ -307,7 +310,7 @@ def _variable(node):
 def _value(made, entry, where):
     """The symbol of one result of a node: entry is [node, result, version], as in the file."""
     require(isinstance(entry, list) and len(entry) in (2, 3) and all(
-        type(n) is int and 0 <= n <= LARGEST for n in entry), f'{where} refers to {entry!r}')
+        type(n) is int and 0 <= n <= MAX_ELEMENTS for n in entry), f'{where} refers to {entry!r}')
     node, result = entry[:2]
     require(node < len(made) and result < len(made[node].list_outputs()),
             f'{where} refers to result {result} of node {node}, which is not there before it')
@@ -362,8 +365,9 @@ def _fits(key, kind, text):
         numbers = [n for n in numbers if n is not None]
     real = () if kind[:1] not in ('', ',') and 'tuple of <' not in kind else (float, bool, str)
     return (all(type(n) in (int, *real) for n in numbers) and all(
-        abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
-                                   or n == 0 and key == 'step' or n > MOST and key in COUNTS)
+        abs(n) <= MAX_ELEMENTS and not (
+            n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
+            or n == 0 and key == 'step' or n > MAX_COUNT and key in COUNTS)
         for n in numbers if type(n) is not str))
 
 
@@ -471,5 +475,5 @@ def check_shapes(symbol, shapes, dtypes, name):
     require(found is not None and kinds is not None,
             f'{name} is damaged: its shapes do not follow from those of its inputs')
     for part, shape in zip(inside, found):
-        require(min(shape, default=0) >= 0 and math.prod(shape) <= LARGEST,
+        require(min(shape, default=0) >= 0 and math.prod(shape) <= MAX_ELEMENTS,
                 f'{name} is damaged: {part.name} has the shape {shape}')

@@ -36,7 +36,7 @@ from .guards import MISSING, Slot, namespace
 from .reads import BEFORE, Reads, forget, is_users, line_of
 from .tree import (
     _GENERATORS, BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state,
-    simple)
+    is_immutable)
 from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
@@ -80,7 +80,7 @@ class Raised(Exception):
     """The function raised an exception of its own, the cause of this one."""
 
 
-class TooMany(Exception):
+class TooManyQuestions(Exception):
     """It asks for more values than graphs are made for: the text of a warning."""
 
 
@@ -235,7 +235,7 @@ class Signals:
 
 def _is_number(structure):
     """Whether a structure is a number or a text, or a tuple of such."""
-    if structure is None or not simple(structure) or structure in _FLAGS:
+    if structure is None or not is_immutable(structure) or structure in _FLAGS:
         return False
     what, *parts = structure
     return what in (STATIC, BY) or what != IS and any(map(_is_number, parts[2:]))
@@ -295,7 +295,7 @@ class Trace:
         self.stopped = False        # at a question
         self.crossed = 0            # arrays that the pieces leave for those after them
         self._left, self._looked = [], 0    # those, at the last question; how many were made then
-        self._true = True           # the arrays hold what they would in a call
+        self._values_are_exact = True           # the arrays hold what they would in a call
         self._sources = {}          # name of a variable -> what it stands for
         self._inside = {}           # id of an array from outside -> (it, stand-in)
         self._made = {}             # id -> array, for each array made in the run
@@ -314,8 +314,10 @@ class Trace:
         self._spaces = []           # (namespace of a module that is a value, what it held)
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
         self._errors, self._undo, self._patched = {}, [], set()
-        self._anew = False          # a function of functools.lru_cache remembers more than before
-        self._reads = Reads(self._slot, self._error, self._tree.moving, self._remembers)
+        # whether the run added results to the cache of a function of functools.lru_cache
+        self._cache_grew = False
+        self._reads = Reads(self._slot, self._error, self._tree.stateful,
+                            self._guard_cached_results)
         self._arguments = Tree(keep=True)       # the function's own, with stand-ins for arrays
         stand_ins = iter([self._stand_in(a, 'input', i) for i, a in enumerate(self.leaves)])
         self._given = {}                        # id -> stand-in of an argument
@@ -328,7 +330,7 @@ class Trace:
         self._given = {id(a): a for a in self._made.values()}
         self._copies = build.made               # of the nodes of the arguments
         self._arguments.flatten((args, tuple(kwargs.items())))
-        self._tree.moving += self._arguments.moving
+        self._tree.stateful += self._arguments.stateful
         with autograd.record(train_mode=False):  # draws no dropout, updates no statistics
             self._run(root, args, kwargs)
         if not self.stopped:
@@ -361,7 +363,7 @@ class Trace:
                         result = root._run_eagerly(*args, **kwargs)
                     except Asked:
                         pass
-                    except (TraceError, Deferred, TooMany):
+                    except (TraceError, Deferred, TooManyQuestions):
                         if not self.stopped:
                             raise
                     except Exception as error:
@@ -370,14 +372,15 @@ class Trace:
                 self._reads.stop()
                 for error in self._errors.values():  # even if it was caught
                     raise error
-                self._shown(root)
+                self._refuse_weak_references(root)
                 if not self.stopped:
                     self._conclude(result)
                 self._restore()
-                if self._anew:          # a call first: what a cached function gave is an input then
+                # An eager call comes first: the results that it caches are inputs of the next trace
+                if self._cache_grew:
                     raise Deferred
                 if not self.stopped:
-                    self._read_what_stayed()
+                    self._guard_unchanged_writes()
             finally:
                 _tracing_thread = None
                 try:
@@ -478,7 +481,7 @@ class Trace:
                 self._parameters[id(value)] = value
             self._reads.meet(value)
 
-    def _remembers(self, function, entries, results):
+    def _guard_cached_results(self, function, entries, results):
         """Guard what a function of functools.lru_cache gave before: that it is there, and what is
         in it. No run puts it back: it is C's."""
         what = f'what {getattr(function, "__name__", "a function")} remembers'
@@ -561,7 +564,7 @@ class Trace:
         slot = self._slot(held, name, f'self.{name}', False)
         if isinstance(value, (gluon.Block, Parameter)) and value is not slot.value or isinstance(
                 slot.value, (gluon.Block, Parameter)) and value is not slot.value or (
-                slot.read and self._counts(slot.structure, value)):
+                slot.read and self._is_counter(slot.structure, value)):
             raise self._changes(slot)
         object.__setattr__(block, name, value)
 
@@ -569,7 +572,7 @@ class Trace:
         return self._error(f'reads {slot.what}, a state in Python, and then changes it',
                            'Keep state in arrays, and make layers before. ' + EAGER, line=line)
 
-    def _counts(self, structure, value):
+    def _is_counter(self, structure, value):
         """Whether a number or a text, or a tuple of them, becomes another: a state that would make
         a graph for each of its values. True, False and None are too few for that."""
         if value is MISSING or isinstance(value, NDArray) or not _is_number(structure):
@@ -601,7 +604,7 @@ class Trace:
             if id(value) not in known and not isinstance(value, _NAMED):
                 raise CannotHold(f'a {type(value).__name__}')
         out.check = check
-        for value, before in self._tree.moving:
+        for value, before in self._tree.stateful:
             if state_of(value) != before:
                 # NumPy 2's methods are no functions of C, so the call itself was not seen
                 what = 'draws from a generator of Python or NumPy' if isinstance(
@@ -617,16 +620,16 @@ class Trace:
         for held, before in self.contents:
             if [*held.items()] != [*before.items()]:
                 raise self._error('makes layers or Parameters', 'Make them before. ')
-        for held, before in self._dicts():
+        for held, before in self._namespaces():
             for name in {*held, *before}:
                 if held.get(name, MISSING) is not before.get(name, MISSING):
                     self._slot(held, name, f'self.{name}', False).value = before.get(name, MISSING)
         for slot in self._slots.values():
             value = slot.get()
             if value is not slot.value:
-                if slot.read and value is not MISSING and self._counts(slot.structure, value):
+                if slot.read and value is not MISSING and self._is_counter(slot.structure, value):
                     raise self._changes(slot, slot.line)
-                self.writes.append((slot, self._made_again(out, slot, value)))
+                self.writes.append((slot, self._rebuildable(out, slot, value)))
         self._fill(out, self._arguments, self._copies, 0)
         self._fill(out, self._tree, self._tree.nodes, len(self._copies))
         arrays = out.arrays
@@ -639,12 +642,12 @@ class Trace:
         sources = [self._arrays.get(id(a), ('', 0)) for a in arrays]
         arrays = [*map(self._stand_in_of, arrays)]
         self._find_views(arrays)
-        self._fresh(arrays)
+        self._refuse_stale(arrays)
         self.outputs = [source if source[0] == 'state' and source[1] in written else array
                         for array, source in itertools.zip_longest(arrays, sources,
                                                                    fillvalue=('', 0))]
 
-    def _shown(self, root):
+    def _refuse_weak_references(self, root):
         """Refuse a weak reference to what a guard, which holds it, would keep alive: such a Block,
         but for those of the net. Others a Guard looks at anew."""
         blocks, found = [root._net] if self._tree.weak else [], set()
@@ -655,18 +658,18 @@ class Trace:
                 blocks += block._children.values()
         for value in self._tree.weak:
             if id(value) not in found and not isinstance(value,
-                                                         (type, types.ModuleType)) and simple(
+                                                         (type, types.ModuleType)) and is_immutable(
                     Tree().flatten(value)) and value is not None:
                 raise self._error(f'reads a weak reference to a {type(value).__name__}, which its '
                                   'graph would keep alive', 'Keep it in an attribute. ')
 
-    def _read_what_stayed(self):
+    def _guard_unchanged_writes(self):
         """What was assigned, perhaps, and is as it was: it may be another at the next call."""
         for slot in [slot for slot in self._slots.values() if not slot.read]:
             if not any(written is slot for written, _ in self.writes):
                 self._slot(slot.owner, slot.name, slot.what, True)
 
-    def _made_again(self, out, slot, value):
+    def _rebuildable(self, out, slot, value):
         if value is MISSING:
             return None
         try:
@@ -685,10 +688,10 @@ class Trace:
                 continue
             slot = self._holder(node)
             for old, value in pairs(kind, (meta, children), (new_meta, new)):
-                if value is not old and self._counts(Tree().flatten(old), value):
+                if value is not old and self._is_counter(Tree().flatten(old), value):
                     raise self._changes(slot, slot.line)
             structure = kind, type(node), new_meta, *[
-                self._made_again(out, slot, child) for child in new]
+                self._rebuildable(out, slot, child) for child in new]
             self.fills.append((first + i, structure))
 
     def _holder(self, node):
@@ -704,7 +707,7 @@ class Trace:
         slot.line = frame.f_code, frame.f_lineno
         return slot
 
-    def _dicts(self):
+    def _namespaces(self):
         """(a namespace, what it held), of each that a run may write by names that it makes up."""
         return [*[(held, before) for _, held, before in self._blocks.values()], *self._spaces]
 
@@ -714,7 +717,7 @@ class Trace:
             if [*held.items()] != [*before.items()]:
                 held.clear()
                 held.update(before)
-        for held, before in self._dicts():
+        for held, before in self._namespaces():
             for name in {*held, *before}:
                 if held.get(name, MISSING) is not before.get(name, MISSING):
                     Slot(held, name, '', False).set(before.get(name, MISSING))
@@ -726,11 +729,11 @@ class Trace:
             if new_meta != meta or len(new) != len(children) or any(
                     a is not b for a, b in zip(new, children)):
                 kind.fill(node, meta, children)
-        for value, before in self._tree.moving:
+        for value, before in self._tree.stateful:
             if state_of(value) != before:
                 set_state(value, before)
         for cached, before in self._reads.caches:
-            self._anew = forget(cached, before) or self._anew
+            self._cache_grew = forget(cached, before) or self._cache_grew
 
     # ---- stand-ins
 
@@ -766,7 +769,7 @@ class Trace:
                 data, grad = vars(parameter)['_data'] or (), vars(parameter)['_grad'] or ()
                 if any(a is array for a in data):
                     found = 'param', parameter, [a is array for a in data].index(True)
-                    self._keep(parameter)
+                    self._guard_parameter(parameter)
                 elif any(a is array for a in grad):
                     self._slot(vars(parameter), '_grad', f'the gradient of {parameter.name}', True)
                     found = self._arrays.get(id(array))
@@ -776,7 +779,7 @@ class Trace:
             self._arrays[id(array)] = found
         return found
 
-    def _keep(self, parameter):
+    def _guard_parameter(self, parameter):
         held = vars(parameter)
         if not any(found is held['_data'] for found in self.kept):
             self.kept.append(held['_data'])
@@ -808,22 +811,22 @@ class Trace:
                 new = tape.alias(new)
         self._detached.add(id(new))
         self.stops.discard(tape.entry(new)[0])
-        return self._shares(array, new, 0, lambda a: a.detach())
+        return self._note_view(array, new, 0, lambda a: a.detach())
 
     def _at(self, original, array, i):
         new = original(array, i)
-        return self._shares(array, new, i % len(array) * new.size, lambda a: a._at(i))
+        return self._note_view(array, new, i % len(array) * new.size, lambda a: a._at(i))
 
     def _slice(self, original, array, start, stop):
         new = original(array, start, stop)
         first = slice(start, stop).indices(len(array))[0]
-        return self._shares(array, new, first * (array.size // max(len(array), 1)),
+        return self._note_view(array, new, first * (array.size // max(len(array), 1)),
                             lambda a: a._slice(start, stop))
 
     def _view(self, original, array, *args, **kwargs):
         """Another array of all of its memory: in another shape, or for mxnet.nd."""
         new = original(array, *args, **kwargs)
-        return new if new is array else self._shares(
+        return new if new is array else self._note_view(
             array, new, 0, lambda a: original(a, *args, **kwargs))
 
     def _basic(self, original, array, key):
@@ -833,13 +836,13 @@ class Trace:
         if not array._basic_indexing_slice_is_contiguous(lengths, array.shape):
             return new
         first, _ = array._basic_indexing_contiguous_flat_begin_end(lengths, array.shape)
-        return self._shares(array, new, first, lambda a: original(a, key))
+        return self._note_view(array, new, first, lambda a: original(a, key))
 
-    def _shares(self, array, new, first, take):
+    def _note_view(self, array, new, first, take):
         """Note that in eager mode `new`, which `take` takes from `array`, has its memory, from its
         first-th value on; return it."""
         array = self._stand_in_of(array)
-        self._fresh([array])
+        self._refuse_stale([array])
         group = self._sharing.setdefault(id(array), [(array, 0, array.size)])
         start, = [at for member, at, _ in group if member is array]
         group.append((new, start + first, new.size))
@@ -878,7 +881,7 @@ class Trace:
             if source is not None:
                 self.views.append((i, source, steps))
 
-    def _written(self, array, places):
+    def _mark_stale(self, array, places):
         """Note which arrays eager mode would have changed, too, as these places in `array` are
         written, a function that gives them; None: all."""
         group = self._sharing.get(id(array), ())
@@ -892,7 +895,7 @@ class Trace:
                     raise self._error('writes into an array that shares the memory of one from '
                                       'outside', 'Write into that one, or into a copy. ')
 
-    def _fresh(self, arrays):
+    def _refuse_stale(self, arrays):
         """Refuse to use what eager mode would have changed by now."""
         if self._stale and not self._stale.isdisjoint(map(id, arrays)):
             raise self._error(
@@ -903,14 +906,14 @@ class Trace:
     def _invoke(self, original, handle, inputs, keys, values, out, *kinds):
         """Every operator passes here."""
         self._signals.check()
-        self._fresh(inputs)
+        self._refuse_stale(inputs)
         op, traced = tape.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
         if self._training and (draws or op == 'BatchNorm'):
-            self._true = False
+            self._values_are_exact = False
         if draws == tape.ALWAYS:
-            self._true = False
+            self._values_are_exact = False
             draw = self._shuffle if op == '_shuffle' else self._draw
             results = draw(op, attrs, handle, inputs, kinds[0])
             if out is None:
@@ -918,7 +921,7 @@ class Trace:
             if [(out.shape, out.dtype)] != [(r.shape, r.dtype) for r in results]:
                 raise self._error('draws into an array of another shape or dtype',
                                   'Give size and dtype instead of out. ' + EAGER)
-            self._exchange(out, lambda: results[0], True)
+            self._functionalize_write(out, lambda: results[0], True)
             return out
         if draws and not traced:        # of constants: not drawn here, but it is in a call
             inputs = [self._on_tape(array) for array in inputs]
@@ -937,7 +940,7 @@ class Trace:
             new = np.empty(out.shape, dtype=out.dtype, ctx=out.ctx)
             return run(new if kinds[0] else new.as_nd_ndarray(), *kinds)
         result = out
-        if out is None or not self._exchange(out, compute, traced):
+        if out is None or not self._functionalize_write(out, compute, traced):
             result = run(out, *kinds)
         if traced and out is None and self._filled:
             result = [_constant(r) for r in result] if isinstance(result, list) \
@@ -999,7 +1002,7 @@ class Trace:
         array = array.copy()            # as it is now
         return self._stand_in(array, 'const', array)
 
-    def _exchange(self, array, compute, traced, places=None):
+    def _functionalize_write(self, array, compute, traced, places=None):
         """Before a write into `array`: where that has to do with the graph, let `compute` make a
         new array instead, exchange the two, and return True. places: see `_written`"""
         if id(array) in self._given or id(array) not in self._made and self._source(
@@ -1015,14 +1018,14 @@ class Trace:
                     'writes into a detached array, whose memory is that of another one, '
                     'which gradients are computed with', 'Write into a copy, '
                     'Y.detach().copy(). ')
-            self._fresh([array])
+            self._refuse_stale([array])
             new = compute()
             if id(array) not in self._made and not self.write:
                 frame = users_line()
                 self.write = frame.f_code, frame.f_lineno
             array.handle, new.handle = new.handle, array.handle
             if id(array) not in self._parts:
-                self._written(self._stand_in_of(array), places)
+                self._mark_stale(self._stand_in_of(array), places)
             return True
 
     def _set_item(self, original, array, key, value):
@@ -1042,8 +1045,9 @@ class Trace:
             both = [array.reshape(-1), np.broadcast_to(new, old.shape).reshape(-1)]
             return np.take(np.concatenate(both), np.array(index, dtype='int32', ctx=array.ctx))
         self._errors.pop(id(value), None)
-        if not self._exchange(array, compute, isinstance(value, NDArray) and self._traced(value),
-                              lambda: chosen()[1].ravel()):
+        if not self._functionalize_write(
+                array, compute, isinstance(value, NDArray) and self._traced(value),
+                lambda: chosen()[1].ravel()):
             original(array, key, value)
 
     # ---- what Python may ask
@@ -1053,7 +1057,7 @@ class Trace:
             if not self._traced(array):
                 return original(array, *args)
             array = self._stand_in_of(array)
-            self._fresh([array])
+            self._refuse_stale([array])
             discrete = how != 'item' or numpy.dtype(array.dtype).kind in 'biu'
             if array.size != 1 or not discrete:     # MXNet's own error, or refused below
                 return original(array, *args)
@@ -1066,13 +1070,14 @@ class Trace:
         if self.stopped:
             raise Asked
         if len(self.pieces) == MAX_QUESTIONS:
-            raise TooMany(f'a call asks for more than {MAX_QUESTIONS} values{question.place}')
+            raise TooManyQuestions(
+                f'a call asks for more than {MAX_QUESTIONS} values{question.place}')
         left = [a for a in self._alive() if a is not array]
         self.pieces.append(Piece(self, [array, *left], question))
         self.random, self.draws = [], {}
         if len(self.answers) < len(self.pieces):
             source, *_ = self._sources.get(tape.entry(array)[0], ('',))
-            if not self._true and source not in ('input', 'param', 'state'):
+            if not self._values_are_exact and source not in ('input', 'param', 'state'):
                 self.stopped = True
                 self._errors = {of: e for of, e in self._errors.items() if of is None}
                 raise Asked

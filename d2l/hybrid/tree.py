@@ -37,9 +37,9 @@ from mxnet.ndarray import NDArray
 ARRAY = '*'                                     # in a structure: the next array
 # (what, its value or number)
 STATIC, BY, IS, AGAIN, NODE, ITERATOR = '=', 'by', 'is', 'again', 'node', 'iterator'
-MOST = 20_000           # values that one attribute, global or argument may hold
-MOST_BYTES = 1 << 22    # of a NumPy array
-MOST_NAMED = 100        # of an object with more attributes only those that the code names count
+MAX_VALUES = 20_000           # values that one attribute, global or argument may hold
+MAX_ARRAY_BYTES = 1 << 22    # of a NumPy array
+MAX_ATTRIBUTES = 100        # of an object with more attributes only those that the code names count
 _ATOMS = (bool, int, str, bytes, type(None), type(...), type(NotImplemented), range, numpy.dtype,
           mxnet.Context, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
           fractions.Fraction, pathlib.PurePath, uuid.UUID)
@@ -86,14 +86,14 @@ class Tree:
     def __init__(self, keep=False, apart=False):
         self.apart = apart
         self.arrays, self.nodes, self.kinds, self.seen = [], [], [], {}
-        self.keep, self.contents, self.met, self.moving = keep, [], [], []
+        self.keep, self.contents, self.met, self.stateful = keep, [], [], []
         self.check = None       # what to do with a value that is in the structure by identity
         self.weak = []          # what only weak references and proxies told of
-        self._left = MOST
+        self._left = MAX_VALUES
 
     def flatten(self, value):
         """The structure of a value, whose arrays and nodes are appended."""
-        self._left = MOST
+        self._left = MAX_VALUES
         try:
             return self._flatten(value)
         except RecursionError:
@@ -106,7 +106,7 @@ class Tree:
     def _children(self, values):
         self._left -= len(values)
         if self._left < 0:
-            raise CannotHold(f'more than {MOST:,} values')
+            raise CannotHold(f'more than {MAX_VALUES:,} values')
         return [self._flatten(v) for v in values]
 
     def _array(self, value):
@@ -149,14 +149,14 @@ class Tree:
 
     def _stateful(self, value):
         if self.keep and id(value) not in self.seen:
-            self.moving.append((value, state(value)))
+            self.stateful.append((value, state(value)))
         return self._identity(value)
 
     def _iterator(self, value):
         if self.check is not None:
             self.check(value)
         if self.keep:
-            self.moving.append((value, state(value)))
+            self.stateful.append((value, state(value)))
         return (ITERATOR, type(value), None, *self._children(value.__reduce__()[1:]))
 
     def _tuple(self, value):
@@ -173,7 +173,8 @@ class Tree:
         again = self.seen.get(id(value))
         if again is not None:
             return again
-        if kind is _Object and len(getattr(value, '__dict__', ())) > MOST_NAMED or is_module(value):
+        if kind is _Object and len(
+                getattr(value, '__dict__', ())) > MAX_ATTRIBUTES or is_module(value):
             return self._identity(value)
         self.seen[id(value)] = NODE, len(self.nodes)
         self.nodes.append(value)
@@ -349,12 +350,12 @@ class _Object:
                 vars(value)[name] = child
 
 
-class _Numbers:
+class _NumpyArray:
     """A NumPy array: its bytes, or what it holds if they are objects."""
     fast = 'copies'
 
     def take(value):
-        if value.nbytes > MOST_BYTES:
+        if value.nbytes > MAX_ARRAY_BYTES:
             raise CannotHold(f'a NumPy array of {value.nbytes:,} bytes')
         if value.dtype.hasobject:
             return (value.shape, value.dtype, None), value.ravel().tolist()
@@ -400,7 +401,7 @@ class _Bytes:
 def pairs(kind, before, after):
     """What a node held, and what it holds, in the same places: pairs."""
     (meta, old), (new_meta, new) = before, after
-    if kind in (_Numbers, _Bytes, _Ctypes):
+    if kind in (_NumpyArray, _Bytes, _Ctypes):
         return [(meta[-1], new_meta[-1])]
     if kind is _Object:
         old, new = dict(zip(meta, old)), dict(zip(new_meta, new))
@@ -496,7 +497,7 @@ def _find_how(kind):
         return Tree._tuple
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
                       (frozenset, parts(_Frozen)), (dict, node(_Dict)),
-                      (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
+                      (numpy.ndarray, node(_NumpyArray)), (slice, parts(_Slice)),
                       ((bytearray, memoryview, array.array), node(_Bytes)), (_C, node(_Ctypes)),
                       (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
                       ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
@@ -571,7 +572,7 @@ def of_arrays(number):
     return _Tuple, tuple, None, (_Tuple, tuple, None, *[ARRAY] * number), (_Tuple, tuple, None)
 
 
-def simple(structure):
+def is_immutable(structure):
     """Whether it has neither arrays nor nodes: then values of this structure need no more looks."""
     if structure is ARRAY:
         return False
@@ -579,4 +580,4 @@ def simple(structure):
     if what in (STATIC, BY, IS):
         return True
     return what not in (AGAIN, NODE, ITERATOR) and not hasattr(what, 'fill') and all(
-        map(simple, parts[2:]))
+        map(is_immutable, parts[2:]))

@@ -210,9 +210,9 @@ def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None
     weights = arrays[-1] if weighted else None
     shape = g.out[0].shape
     if replace and not weighted:
-        return randint(g, low=0, high=count) if isinstance(count, int) else _of_free(g)
+        return randint(g, low=0, high=count) if isinstance(count, int) else _refuse_free_length(g)
     if isinstance(count, str) or any(isinstance(n, str) for n in shape):
-        _of_free(g)
+        _refuse_free_length(g)
     if replace:
         above = g.node('GreaterOrEqual', g.node('Unsqueeze', c.uniform(*shape), [-1]),
                        cut(g, _sums(c, c.of(weights)), 0, 0, -1))
@@ -223,7 +223,7 @@ def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None
     return g.cast(g.node('Reshape', at, g.constant(shape)), g.out[0].dtype)
 
 
-def _of_free(g):
+def _refuse_free_length(g):
     raise NoConverter('_npi_choice of as many as the batch has')
 
 

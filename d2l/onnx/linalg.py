@@ -6,13 +6,13 @@ from .graph import Value
 from .indexing import cut
 from .operators import NoConverter, operator
 
-LARGEST = 32                        # rows of a matrix whose elimination is written out
+MAX_ROWS = 32                        # rows of a matrix whose elimination is written out
 
 
 def _rows(g, A):
     n = A.shape[-1]
-    if isinstance(n, str) or n > LARGEST:
-        raise NoConverter(f'an elimination of more than {LARGEST} rows, or of a free number')
+    if isinstance(n, str) or n > MAX_ROWS:
+        raise NoConverter(f'an elimination of more than {MAX_ROWS} rows, or of a free number')
     return n
 
 

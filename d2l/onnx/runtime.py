@@ -20,8 +20,8 @@ from .export import export_onnx, signature
 
 FATAL = 4                           # errors are raised, and not logged, too
 # of the largest number, and at all: no order of summation does that
-WRONG = 1e-3, 1e-5
-NOTHING = ctypes.create_string_buffer(1)    # where an array without numbers lies
+TOLERANCES = 1e-3, 1e-5
+EMPTY_BUFFER = ctypes.create_string_buffer(1)    # where an array without numbers lies
 _same = ctypes.CDLL(None).memcmp
 _same.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
 
@@ -41,7 +41,7 @@ def _address(array):
     array.wait_to_read()
     pointer = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-    return pointer.value or ctypes.addressof(NOTHING)
+    return pointer.value or ctypes.addressof(EMPTY_BUFFER)
 
 
 def flat(result):
@@ -57,7 +57,7 @@ def close(a, b):
     if a.dtype.kind != 'f':
         return True
     finite = numpy.isfinite(b)
-    relative, absolute = WRONG
+    relative, absolute = TOLERANCES
     return (finite == numpy.isfinite(a)).all() and (
         abs(a[finite] - b[finite]) <= relative * abs(b[finite]).max(initial=0) + absolute).all()
 
@@ -78,7 +78,7 @@ class Prediction:
         """The session for these arguments, ready to run, and the arrays among them."""
         key, tree = _signature(args, {}, apart=True)
         session = self._sessions.get(key)
-        if session is None or not session.current():
+        if session is None or not session.guards_hold():
             if session is None and len(self._sessions) == MAX_PROGRAMS:
                 del self._sessions[next(iter(self._sessions))]
             session = self._sessions[key] = Session(self._runtime, self._net, args, tree)
@@ -130,7 +130,7 @@ class Session:
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
                          for out in self._session.get_outputs()]
 
-        right = self._program(tree, self._program.current())
+        right = self._program(tree, self._program.valid_state())
         for ours, expected in zip(flat(self(tree.arrays)), flat(right)):
             if not close(ours, expected):
                 raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
@@ -142,10 +142,10 @@ class Session:
         name = text[len('tensor('):-1]
         return numpy.dtype({'float': 'float32', 'double': 'float64'}.get(name, name))
 
-    def current(self):
+    def guards_hold(self):
         """Whether the net is still what the file says: its attributes and its Parameters'
         values."""
-        state = self._program.current()
+        state = self._program.valid_state()
         if state is None:
             return False
         arrays = [self._program.value(source, (), state) for source in self._held]

@@ -11,7 +11,7 @@ CHANNEL_BLOCK = 8
 CHANNEL_BLOCK_IN_TRAINING = 16      # and of these it computes the gradients so
 
 
-def plain(node):
+def is_plain_convolution(node):
     """Return whether a node is a convolution of pictures without groups and without dilation."""
     return (node.op == 'Convolution' and len(node.shapes[0]) == 4 and channels_first(node)
             and node.attr('num_group', 1) == 1 and {*(node.attr('dilate') or [1])} == {1})
@@ -28,7 +28,7 @@ def feeding(graph, node):
     chain, value = [], node.inputs[0]
     while graph.users.get(value) == [chain[0] if chain else node] and value not in graph.heads:
         source = value[0]
-        if plain(source):
+        if is_plain_convolution(source):
             return source, chain
         if source.op not in ('Activation', 'Pooling') or not channels_first(source):
             break                       # any other may mix channels
@@ -56,7 +56,7 @@ def few_filters(graph, node):
     filters of the first one repeated up to a multiple of CHANNEL_BLOCK. The second one shares out
     the weights of a channel among its copies. (Filters of zeros instead would make NaN of infinite
     values.)"""
-    if not plain(node):
+    if not is_plain_convolution(node):
         return None
     first, chain = feeding(graph, node)
     if not chain or first.shapes[0][1] % CHANNEL_BLOCK == 0:

@@ -122,7 +122,7 @@ class Graph:
         `without`; returns the names of those that found anything."""
         found = set()
         for node in self.nodes:
-            node.inputs = [self.current(value) for value in node.inputs]
+            node.inputs = [self.resolved(value) for value in node.inputs]
             for rule in rules.get(node.op, ()):
                 if (node, 0) in self.replaced:
                     break
@@ -130,10 +130,10 @@ class Graph:
                 if value is not None:
                     self.replaced[node, 0] = value
                     found.add(rule.__name__)
-        self.heads = [self.current(value) for value in self.heads]
+        self.heads = [self.resolved(value) for value in self.heads]
         return found
 
-    def current(self, value):
+    def resolved(self, value):
         """Return what has taken the place of a value, or itself."""
         return self.replaced.get(value, value)
 
@@ -146,7 +146,7 @@ class Graph:
                 return True
             if node not in seen:
                 seen.add(node)
-                stack += [self.current(value)[0] for value in node.inputs] + [*node.waits]
+                stack += [self.resolved(value)[0] for value in node.inputs] + [*node.waits]
         return False
 
     def content(self):

@@ -132,7 +132,7 @@ def fuse(graph, chain):
     biases, steps = [bias for _, bias in first.gates], len(chain)
     # of a layer below that was replaced
     inputs, starts, into_input, into_hidden, biases = taken = [
-        [*map(graph.current, values)]
+        [*map(graph.resolved, values)]
         for values in (inputs, starts, into_input, into_hidden, biases)]
     if graph.depends(sum(taken, []), {cell.hidden[0] for cell in chain}):
         return False
