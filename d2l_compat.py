@@ -65,8 +65,8 @@ class Version:
 
 @contextmanager
 def distutils_version():
-    """Context manager that provides distutils.version, which Python 3.12 no longer has. That of
-    setuptools is slow to import."""
+    """Context manager that provides distutils.version, which Python 3.12 has removed. The version
+    in setuptools is slow to import."""
     package, version = types.ModuleType('distutils'), types.ModuleType('distutils.version')
     package.__path__, package.version = [], version
     version.LooseVersion = version.StrictVersion = Version
@@ -110,7 +110,7 @@ def gluoncv_require_version(module):
 @after('mxnet.gluon.data.dataloader')
 def workers_fork(module):
     """Make the workers of MXNet's DataLoader fork, as they inherit the data set in this way. Since
-    Python 3.14, multiprocessing starts new processes by default; that of others is not changed."""
+    Python 3.14, multiprocessing does not fork by default. Other processes are not changed."""
     multiprocessing = module.multiprocessing
     if sys.platform == 'linux' and sys.version_info >= (3, 14):
         fork = multiprocessing.get_context('fork')
@@ -127,8 +127,9 @@ def view(module, **names):
 
 
 def signature(function):
-    """inspect.signature, but for what annotations mean: Python 3.14 looks their names up only here,
-    and those that are there for type checkers alone are none."""
+    """Return inspect.signature(function), with annotations as texts. Since Python 3.14, their names
+    are looked up only at this call, and names that only type checkers know would raise NameError.
+    """
     if sys.version_info < (3, 14):
         return inspect.signature(function)
     import annotationlib

@@ -106,8 +106,8 @@ def in_words(rule):
 
 
 def figures(sections):
-    """Return three numbers: listings that print something in the book; those of them that are
-    compared; those of these of which only words are compared."""
+    """Return three numbers: of the listings that print something in the book, of the listings that
+    are compared, and of the listings whose words alone are compared."""
     rules = exceptions()
     found = [rules.get((section.number, i), {}) for section in sections
              for i in compared(section, quick=False)]

@@ -829,8 +829,8 @@ def _repair_bias():
 
 
 def _ask_for_weights():
-    """Make autograd.grad, which computes the gradients of its variables only, compute that of a
-    weight along with that of its bias."""
+    """Make autograd.grad compute the gradient of a weight, too, if it computes that of the bias. By
+    itself it computes no gradients but those of its variables."""
     from mxnet import autograd, nd
 
     original = autograd.grad

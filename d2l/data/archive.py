@@ -22,8 +22,9 @@ class _Header(tarfile.TarInfo):
     """A header of a tar file, which refuses a size that is too large."""
 
     def _proc_member(self, archive):
-        """Read what follows a header; tarfile calls this for each (frombuf not for each, from
-        Python 3.14 on), and lets subclasses override it."""
+        """Check the size of a header, and process it as TarInfo does. tarfile calls this method for
+        each header, and allows subclasses to override it. From Python 3.14 on, it does not call
+        frombuf for each."""
         if self.type in OF_THE_NEXT and self.size > LONGEST_HEADER:
             raise tarfile.ReadError(f'it has a header of {self.size} bytes')
         return super()._proc_member(archive)

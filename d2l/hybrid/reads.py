@@ -123,7 +123,7 @@ def names_in(code):
             if step.opname in operators:
                 found[kind][step.argval] = None
         if 'LOAD_FAST' in step.opname:
-            # since Python 3.13 a cell is loaded so for a function that is made inside
+            # since Python 3.13, this instruction loads a cell for the closure of an inner function
             found[3].update((name, None) for name in _names(step) if name in code.co_freevars)
     return [tuple(found[kind]) for kind in range(5)]
 
@@ -152,7 +152,7 @@ def _may_seed(frame):
         if step.offset > frame.f_lasti:
             break
         if step.opname.startswith('CALL'):
-            # behind the arguments of these lie the names of some
+            # before these instructions, the names of keyword arguments are loaded last
             call, argument = step, before[step.opname not in ('CALL_KW', 'CALL_FUNCTION_KW')]
         elif step.opname not in ('PRECALL', 'KW_NAMES'):
             before = [before[1], step]

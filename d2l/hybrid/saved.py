@@ -2,8 +2,8 @@
 
 The signature file has the SHA-256 of the other files, and the SHA-256 of its own content, which is
 the fingerprint of the export. MXNet's own readers trust a file, and a wrong index in it ends the
-process. So this module reads the parameters itself, and builds the graph node by node with those of
-MXNet's functions that check their arguments.
+process. So this module reads the parameters itself, and builds the graph node by node with
+functions of MXNet that check their arguments.
 """
 import ast
 import collections
@@ -242,7 +242,7 @@ POSITIVE = {    # attributes with which MXNet divides by 0, or loops for ever, u
 COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 'sections'}
 MAX_COUNT = 4096                        # largest allowed value of an attribute in COUNTS
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
-NEVER_NONE = {'use_length'}             # MXNet accepts None for these, and then reads a value
+NEVER_NONE = {'use_length'}             # MXNet documents None as valid for these, but reads a value
 # Operators that no forward calls, and that end the process if they are not as MXNet writes them:
 # for gradients and updates, with subgraphs or callbacks, on sparse graphs, for copies to a device
 INTERNAL = re.compile(

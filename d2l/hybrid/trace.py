@@ -72,8 +72,8 @@ _tracing_thread = None
 
 
 class TraceError(RuntimeError):
-    """An error: no graph can hold a `forward`. The message says what it does, at which line
-    (`filename`, `lineno`), and the cure."""
+    """An error: a `forward` does something that no graph can hold. The message says what, at which
+    line (`filename`, `lineno`), and names the cure."""
 
 
 class Raised(Exception):
@@ -297,8 +297,8 @@ class Trace:
         self.overwritten = []       # indices of arrays of the state that were written into
         self.write = None           # (code, number) of the first line that wrote into one of them
         self.random = []            # symbols of results of operators that draw, in order of calls
-        # name of a node, the stand-in for a result of an operator that draws -> (that of the
-        # first result of the operator, index of this result, operator, attributes, input symbols)
+        # name of a node, the stand-in for a result of an operator that draws -> (name of the node
+        # for the first result, index of this result, operator, attributes, symbols of the inputs)
         self.draws, self.spare = {}, None
         self.stops = set()          # names of BlockGrad nodes that `forward` called as operators
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result

@@ -58,7 +58,7 @@ def box_nms(g, X, *, overlap_thresh=0.5, valid_thresh=0.0, topk=-1, coord_start=
     """Return the rows of X (..., N, K) by descending score, without those whose box overlaps one
     with a higher score. The rows that are then missing at the end are -1."""
     rows, width = X.shape[-2:]
-    if in_format != out_format:                     # MXNet leaves the first box as it is
+    if in_format != out_format:                     # MXNet does not convert the first box
         raise NoConverter(f'_contrib_box_nms with in_format={in_format}, out_format={out_format}')
     if X.dtype != 'float32' or isinstance(rows, str) or isinstance(width, str):
         raise NoConverter('_contrib_box_nms of another dtype, or of a free length')

@@ -38,8 +38,8 @@ class Calculation:
         return x if isinstance(x, str) else self.g.constant(x, self.dtype)
 
     def uniform(self, *shape):
-        """Return numbers from the uniform distribution on [0, 1) in this shape. In float64, two
-        random numbers give the digits of one."""
+        """Return numbers from the uniform distribution on [0, 1) in this shape. A float64 number is
+        made from two random numbers, as one has too few digits."""
         if self.dtype != 'float64':
             return self.g.uniform(shape)
         high, low = (self.g.cast(self.g.uniform(shape), self.dtype) for _ in range(2))

@@ -358,7 +358,7 @@ def erfinv(g, X):
 
 
 def _horner(g, factors, x):
-    """Compute a polynomial of x. factors: its coefficients, that of the highest power first"""
+    """Compute a polynomial of x. factors: its coefficients, from the highest power on"""
     total = factors[0]
     for factor in factors[1:]:
         total = g.node('Add', g.node('Mul', total, x), factor)
@@ -388,7 +388,7 @@ def _bitwise(op, g, a, b):
         _cast(g, x, dtype), wide), [-1]), g.constant(np.arange(size), wide), direction='RIGHT'),
         g.constant(2, wide)), bool) for x in (a, b)]
     terms = g.node('Mul', g.cast(g.node(op, *bits), 'int64'), factors)
-    # ONNX Runtime 1.32 adds integers up in double precision: so 32 bits at a time
+    # 32 bits at a time, as ONNX Runtime 1.32 adds up integers in double precision
     low, *high = [g.node('ReduceSum', g.node('Slice', terms, [i], [i + 32], [-1]), [-1], keepdims=0)
                   for i in range(0, size, 32)]
     return g.cast(g.node('Add', low, g.node('Mul', *high, [2 ** 32])) if high else low, dtype)

@@ -78,7 +78,7 @@ def square(graph, node):
 
 @rule('_npi_tanh', '_npx_sigmoid')
 def activation(graph, node):
-    """tanh, sigmoid -> Activation, because it has kernels of oneDNN. (relu is left alone, as
+    """tanh, sigmoid -> Activation, because it has kernels of oneDNN. (relu is not replaced, as
     oneDNN's turns NaN into 0.)"""
     return graph.new('Activation', node.inputs, node.shapes[0], act_type=node.op.split('_')[-1])
 
@@ -220,7 +220,7 @@ def reshape(graph, node):
 def concatenate(graph, node):
     """Concatenation of vectors -> of matrices with a common number of columns; np.concatenate along
     the last axis -> Concat of matrices. Both use oneDNN's kernel, which takes neither vectors nor
-    sequences. (Pictures are left alone: with few channels it ends the process.)"""
+    sequences. (Pictures are not changed, as it ends the process if they have few channels.)"""
     whole = node.shapes[0]
     sizes = [math.prod(shape(value)) for value in node.inputs]
     width = math.gcd(*sizes)
