@@ -406,7 +406,7 @@ def steps(way, times=3):
 
 def loader(rounds):
     """Measure the seconds of an epoch of 60,000 images of sample data in minibatches of 256, with
-    nothing else computed: by d2l, and by the listing of 3.5 with its workers and without."""
+    nothing else computed: by d2l, and by the listing of 3.5 with worker processes and without."""
     printed, timers = build_lib.listings('3.5'), {}
 
     def timer(load):

@@ -66,7 +66,7 @@ def mode(name, needs=''):
 
 
 def predicted(run, name, net, inputs):
-    """Keep the net of a mode, and return the record of its prediction."""
+    """Store the net of a mode in the Run, and return the record of its prediction."""
     run.nets[name] = net, inputs
     return numbers.predict(net, inputs)
 

@@ -74,7 +74,7 @@ class Network:
     arrays: str = ''            # for a function, its parameters: global names, or 'model.params'
     layers: str = ''            # a Block whose layers are the last arguments of a function
     training: str = ''          # statement that switches a scratch network's dropout off
-    no_export: str = ''         # why no file holds it: neither export nor ONNX
+    no_export: str = ''         # why it cannot be exported, neither by d2l.export nor to ONNX
     constants: str = ''         # why its Constants keep their values
     no_witness: str = ''        # why neither ONNX Runtime nor NumPy can compute it
     no_gradients: str = ''      # why NumPy does not witness its gradients

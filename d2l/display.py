@@ -86,7 +86,7 @@ def _watch():
 
 
 def display(*objs, **kwargs):
-    """Show objects; takes what `IPython.display.display` takes."""
+    """Show objects. It has the arguments of `IPython.display.display`."""
     if _in_a_notebook():
         return _ipython.display(*objs, **kwargs)
     for obj in objs:

@@ -108,7 +108,7 @@ SSH = ('ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=15', '-o', 'ServerAli
 
 
 class LaunchError(RuntimeError):
-    """The group cannot be started. The message names the cure."""
+    """An error: the group cannot be started. The message names the cure."""
 
 
 class Process:

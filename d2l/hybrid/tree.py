@@ -201,7 +201,8 @@ def _extra(value):
 
 
 class _Tuple:
-    """A tuple or a named tuple, or a value of a class derived from int, say, with attributes."""
+    """A tuple, a named tuple, or a value of a class derived from int or the like, with attributes.
+    """
 
     def make(kind, meta, children):
         return meta[2] if meta else getattr(kind, '_make', kind)(children)

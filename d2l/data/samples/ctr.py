@@ -1,10 +1,10 @@
 """A stand-in for the advertisements of 15.8: whether one is clicked depends on pairs of features.
 
-ctr.zip with train.csv and test.csv: a label and 34 categories a line, separated by tabs, without
-a header, the categories as meaningless codes. Some fields have a few values, some have dozens.
-Each value of the fields in PAIRS belongs to one of two kinds; the click depends on how many of
-the pairs are of different kinds, so that no field alone says anything, and a few clicks are
-turned round.
+ctr.zip with train.csv and test.csv. Each line has a label and 34 categories, separated by tabs, and
+there is no header. The categories are meaningless codes. Some fields have a few values, some have
+dozens. Each value of the fields in PAIRS belongs to one of two kinds. Whether an advertisement is
+clicked depends on the number of pairs whose values have different kinds, so that no field alone
+says anything. A few labels are flipped.
 """
 import numpy as np
 
@@ -18,7 +18,7 @@ VALUES = (6, 8, 90, 2, 6, 4, 60, 4, 8, 20, 5, 3, 70, 6, 12, 10, 4, 2, 110, 4, 9,
 PAIRS = ((0, 5), (4, 13), (19, 25))
 # Number of values of a field -> the kind of each value; both kinds are equally frequent
 KINDS = {4: np.array([0, 1, 1, 0]), 6: np.array([0, 1, 0, 1, 1, 1])}
-TURNED = 3                               # percent
+TURNED = 3                               # percentage of labels that are flipped
 
 
 def rows(rng, n):

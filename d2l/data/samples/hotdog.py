@@ -1,7 +1,7 @@
 """A stand-in for the hot dog pictures (13.2): hot dogs, and other food of the same colours.
 
 PNG files of different sizes in hotdog/train and hotdog/test, each with the folders hotdog and
-not-hotdog, as many in one as in the other.
+not-hotdog, which have equally many files.
 """
 from . import pack, painter
 

@@ -3,7 +3,7 @@
 The two files have the real ones' columns in their order, their categories (each occurs, so that
 one-hot encoding gives the book's 331 features), their types, and about as many missing values. A
 house has a hidden quality from which neighborhood, year, areas and grades follow with some noise;
-the price is a sum over what the row shows, off by up to a tenth. No row is a real house.
+the price is a sum over columns, with an error of up to a tenth. No row is a real house.
 """
 import numpy as np
 

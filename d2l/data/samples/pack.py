@@ -16,7 +16,10 @@ UNIX, PLAIN_FILE = 3, 0o100644 << 16     # without these a zip names the system 
 
 
 def gzip_stored(data):
-    """Return data (bytes) as a gzip file of stored blocks, without name or time (RFC 1952)."""
+    """Return the bytes of a gzip file of uncompressed blocks, without a name or time (RFC 1952).
+
+    data: bytes
+    """
     parts = [b'\x1f\x8b\x08\0\0\0\0\0\0\xff']
     for start in range(0, max(len(data), 1), MAX_STORED):
         block = data[start:start + MAX_STORED]

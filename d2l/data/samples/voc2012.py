@@ -11,7 +11,7 @@ from . import pack, painter
 
 # section 13.11 plots five times per epoch, for which 224 pictures, in batches of 32, are enough
 TRAIN_SIZE, VAL_SHARE = 224, 2
-SIZES = (375, 500), (333, 500), (375, 500), (500, 375)  # in turn; 13.9 leaves the last out
+SIZES = (375, 500), (333, 500), (375, 500), (500, 375)  # in turn; the last is too small for 13.9
 SEED, VOID = 139, 255
 ROOT = 'VOCdevkit/VOC2012/'
 # class -> number, function that draws it, range of its colours, height in percent of its width
