@@ -29,7 +29,7 @@ from .trace import (
 )
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
-# further traces of a function that may use entropy of the system: they must give the same graph
+# number of further traces of a function that may use entropy of the system
 RUNS_OF_ENTROPY = 3
 MAX_PROGRAMS = 32  # programs that a Block keeps: each holds a graph and its memory
 # Flags of CachedOp that are on by default: all calls of a program have the same shapes
@@ -201,8 +201,8 @@ class CompiledBlock(Compiled):
         return programs[0], programs[0].guard.state_if_unchanged()
 
     def _same_again(self, trace, run):
-        """Trace a function that has read entropy of the system again. Raise TraceError if this gives
-        another graph, as the function has used the entropy then.
+        """Trace a function again that has read entropy of the system. Raise TraceError if this
+        gives another graph, as the function has used the entropy then.
 
         run: function that makes another Trace
         """

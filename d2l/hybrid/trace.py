@@ -430,7 +430,8 @@ class Trace:
 
     @property
     def entropy(self):
-        """The line that drew entropy from the system, as a generator with a seed does, too."""
+        """The line that read entropy of the system, or None. A random generator with a seed reads
+        it, too, but does not use it."""
         return self._reads.entropy
 
     @property
