@@ -1,9 +1,10 @@
-"""Repairs: MXNet 1.9.1, Gluon-CV 0.10.5 and the book's listings on later Pythons and libraries.
+"""Repairs of MXNet 1.9.1, Gluon-CV 0.10.5 and the book's listings for later Pythons and libraries.
 
-The finder of `d2l_finder` calls these functions when a module is imported, and `import d2l` lets it
-do so where the finder's .pth file was not read. Each says what it repairs, and does nothing where
-there is nothing to repair. What MXNet reads while it is imported is there only for so long; what
-stays is in LASTING, and `D2L_PATCH=0` leaves it away.
+The finder of `d2l_finder` calls these functions when a module is imported. (`import d2l` installs
+the finder if Python has not read its .pth file.) The docstring of each function says what it
+repairs; it does nothing if there is nothing to repair. Names that only MXNet needs while it is
+imported are removed after that. Repairs that are not removed are in LASTING, and `D2L_PATCH=0`
+turns them off.
 """
 import functools
 import importlib
@@ -17,11 +18,12 @@ from contextlib import contextmanager
 
 from d2l_finder import after, before
 
-LASTING = {}            # name of a repair that stays -> (modules that it changes, why)
+LASTING = {}            # name of a repair that is not removed -> (modules that it changes, why)
 
 
 def lasting(*names):
-    """Decorate a hook that changes modules for good: it enters LASTING, and the switch holds."""
+    """Decorator for a hook that changes modules for good. It adds the hook to LASTING, and makes it
+    do nothing with D2L_PATCH=0."""
     def decorate(repair):
         LASTING[repair.__name__] = names, ' '.join(repair.__doc__.split())
 
@@ -34,13 +36,13 @@ def lasting(*names):
 
 
 def release(module):
-    """(2, 5) for a module of version 2.5.5."""
+    """Return the first two numbers of a module's version, (2, 5) for 2.5.5."""
     return tuple(map(int, re.findall(r'\d+', module.__version__)[:2]))
 
 
 def typed(depth=2):
-    """Whether the caller of a repaired function is what a reader typed, or d2l: no other library
-    gets to see the repair."""
+    """Return whether a repaired function is called by code that a reader typed, or by d2l. Other
+    libraries must not see the repair."""
     name = sys._getframe(depth).f_globals.get('__name__')
     return name in (None, 'builtins', '__main__') or name.partition('.')[0] == 'd2l'
 
@@ -48,7 +50,8 @@ def typed(depth=2):
 # --- Python
 
 class Version:
-    """LooseVersion and StrictVersion of distutils, as far as MXNet and Gluon-CV compare numbers."""
+    """Replaces LooseVersion and StrictVersion of distutils, of which MXNet and Gluon-CV only use
+    comparisons of numbers."""
 
     def __init__(self, text):
         self.version = [int(number) for number in re.findall(r'\d+', text)[:3]]
@@ -62,7 +65,8 @@ class Version:
 
 @contextmanager
 def distutils_version():
-    """A distutils.version for a while: Python 3.12 has none, and setuptools' is slow to import."""
+    """Context manager that provides distutils.version, which Python 3.12 has removed. The version
+    in setuptools is slow to import."""
     package, version = types.ModuleType('distutils'), types.ModuleType('distutils.version')
     package.__path__, package.version = [], version
     version.LooseVersion = version.StrictVersion = Version
@@ -80,7 +84,7 @@ def distutils_version():
 
 
 def _until_imported(context):
-    """A hook that enters a context before a module is executed, and leaves it afterwards."""
+    """Return a hook that enters a context before a module is executed, and leaves it afterwards."""
     def hook(module):
         entered = context()
         entered.__enter__()
@@ -93,20 +97,20 @@ before('mxnet', 'gluoncv')(_until_imported(distutils_version))
 
 @after('gluoncv.utils.version')
 def gluoncv_check_version(module):
-    """gluoncv.utils.check_version imports distutils when it is called."""
+    """Provide distutils to gluoncv.utils.check_version, which imports it when it is called."""
     module.check_version = distutils_version()(module.check_version)
 
 
 @after('gluoncv.check')
 def gluoncv_require_version(module):
-    """The same of what looks at MXNet's version."""
+    """Provide distutils to Gluon-CV's check of MXNet's version."""
     module._require_mxnet_version = distutils_version()(module._require_mxnet_version)
 
 
 @after('mxnet.gluon.data.dataloader')
 def workers_fork(module):
-    """MXNet's DataLoader hands its data set to workers by forking. Python 3.14 starts them anew,
-    unless it is told otherwise: here for these workers only."""
+    """Make the workers of MXNet's DataLoader fork, as they inherit the data set in this way. Since
+    Python 3.14, multiprocessing does not fork by default. Other processes are not changed."""
     multiprocessing = module.multiprocessing
     if sys.platform == 'linux' and sys.version_info >= (3, 14):
         fork = multiprocessing.get_context('fork')
@@ -115,16 +119,17 @@ def workers_fork(module):
 
 
 def view(module, **names):
-    """A module with the names of another, and more."""
+    """Return a new module that has the names of another one, and these names in addition."""
     seen = types.ModuleType(module.__name__, module.__doc__)
     vars(seen).update(vars(module), **names)
-    seen.__getattr__ = lambda name: getattr(module, name)       # what it imports later
+    seen.__getattr__ = lambda name: getattr(module, name)       # for submodules imported later
     return seen
 
 
 def signature(function):
-    """inspect.signature, but for what annotations mean: Python 3.14 looks their names up only here,
-    and those that are there for type checkers alone are none."""
+    """Return inspect.signature(function), with annotations as texts. Since Python 3.14, their names
+    are looked up only at this call, and names that only type checkers know would raise NameError.
+    """
     if sys.version_info < (3, 14):
         return inspect.signature(function)
     import annotationlib
@@ -134,7 +139,8 @@ def signature(function):
 # --- NumPy, for MXNet
 
 def old_names(numpy):
-    """What MXNet 1.9.1 reads from numpy, and NumPy 1.24 to 2.5 no longer have."""
+    """Return {name: value} for the names that MXNet 1.9.1 reads from numpy and that NumPy 1.24 to
+    2.5 have removed."""
     def gone(name):
         def function(*args, **kwargs):
             raise AttributeError(f'NumPy {numpy.__version__} has no {name}')
@@ -152,15 +158,15 @@ def old_names(numpy):
         **{name: gone(name) for name in ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate')},
     }
     with warnings.catch_warnings():
-        warnings.simplefilter('error')          # a name that is deprecated counts as gone
+        warnings.simplefilter('error')          # a deprecated name counts as removed
         names = {name: value for name, value in names.items() if not hasattr_quietly(numpy, name)}
-    if release(numpy) >= (2, 0):                # there is a numpy.core, whose names are deprecated
+    if release(numpy) >= (2, 0):                # numpy.core is there, but its names are deprecated
         names.update(core=numpy._core, compat=types.SimpleNamespace(basestring=(str, bytes)))
     return names
 
 
 def hasattr_quietly(module, name):
-    """Whether a module has a name, and does not warn of it."""
+    """Return whether a module has a name and does not warn about it."""
     try:
         getattr(module, name)
     except (AttributeError, Warning):
@@ -170,11 +176,11 @@ def hasattr_quietly(module, name):
 
 @before('mxnet')
 def numpy_names(module):
-    """The old names are numpy's own while MXNet is imported: its modules read them in passing."""
+    """Add the old names to numpy itself while MXNet is imported, as its modules read them then."""
     try:
         import numpy
     except ImportError:
-        return None             # MXNet will say so
+        return None             # MXNet will raise the error
     names = {name: value for name, value in old_names(numpy).items() if name not in vars(numpy)}
     vars(numpy).update(names)
 
@@ -186,7 +192,8 @@ def numpy_names(module):
 
 @after('mxnet.*')
 def numpy_view(module):
-    """MXNet's modules keep a numpy of their own with the old names, for what they read later."""
+    """Give MXNet's modules a numpy of their own with the old names, as they read some of them when
+    functions are called."""
     for name in ('_np', '_numpy', 'np', 'onp', 'numpy'):
         numpy = vars(module).get(name)
         if numpy and numpy is sys.modules.get('numpy'):
@@ -200,8 +207,8 @@ def _numpy_with_old_names(numpy):
 
 @after('mxnet.ndarray.utils', 'mxnet.ndarray.sparse')
 def scipys_csr_matrix(module):
-    """MXNet asks whether an array is a scipy.sparse.csr.csr_matrix: deprecated, and gone in SciPy
-    2."""
+    """Provide scipy.sparse.csr to MXNet, which compares types with scipy.sparse.csr.csr_matrix.
+    That module is deprecated, and SciPy 2 removes it."""
     for name in 'spsp', 'sp':
         sparse = vars(module).get(name)
         if isinstance(sparse, types.ModuleType):
@@ -211,8 +218,9 @@ def scipys_csr_matrix(module):
 
 @lasting('mxnet')
 def numbers_print_as_before(mxnet):
-    """NumPy 2 prints np.float32(1.0) for 1.0: the book prints 1.0, and MXNet hands a tuple of
-    numbers to its operators as Python prints it. In every thread, so NumPy's default changes."""
+    """NumPy 2 prints 1.0 as np.float32(1.0). The book prints 1.0, and MXNet passes tuples of
+    numbers to its operators as the text that Python prints. NumPy's default is changed, so that
+    this is so in every thread."""
     import numpy
 
     if release(numpy) >= (2, 1):
@@ -226,7 +234,7 @@ def numbers_print_as_before(mxnet):
 
 @after('mxnet.metric')
 def metrics_in_float64(metric):
-    """The sums of a metric are float64: in NumPy 2, 0.0 + np.float32(1) is a float32."""
+    """Keep the sums of a metric in float64, because 0.0 + np.float32(1) is a float32 in NumPy 2."""
     import numpy
 
     def double(name):
@@ -247,8 +255,9 @@ def metrics_in_float64(metric):
 
 @lasting('numpy')
 def eigenvalues_are_real(numpy):
-    """17.2: eig and eigvals give a tuple, and real numbers where all are real: complex always since
-    NumPy 2.5, a named tuple since 2.0. For what a reader types only."""
+    """17.2: eig and eigvals return a tuple, and real numbers if all eigenvalues are real. They
+    return a named tuple since NumPy 2.0, and always complex numbers since 2.5. Changed only for
+    code that a reader types."""
     def real(values, *vectors):
         if values.dtype.kind == 'c' and not values.imag.any():
             return (values.real, *(array.real for array in vectors))
@@ -272,8 +281,8 @@ def eigenvalues_are_real(numpy):
 
 @lasting('pandas')
 def pandas_reads_as_before(pandas):
-    """15.2: read_csv(path, sep), by position. 4.10: the word None is a word (for what a reader
-    types only), missing since pandas 2."""
+    """15.2: read_csv takes sep as its second argument. 4.10: the word None is read as a text (only
+    for code that a reader types); since pandas 2 it is a missing value."""
     read_csv = pandas.read_csv
     if release(pandas) < (2, 0):
         return
@@ -291,7 +300,8 @@ def pandas_reads_as_before(pandas):
 
 @lasting('pandas')
 def dummies_are_numbers(pandas):
-    """2.2, 4.10: get_dummies gives 0 and 1, bool since pandas 2. For what a reader types only."""
+    """2.2, 4.10: get_dummies returns 0 and 1; since pandas 2 it returns bool. Changed only for code
+    that a reader types."""
     get_dummies = pandas.get_dummies
     if release(pandas) < (2, 0):
         return
@@ -306,14 +316,14 @@ def dummies_are_numbers(pandas):
 
 @lasting('pandas')
 def means_of_numbers(pandas):
-    """2.2: the mean of a table with words is that of its numbers; a FutureWarning of pandas 1.5, a
-    TypeError since pandas 2."""
+    """2.2: the mean of a table with texts is the mean of its columns of numbers. pandas 1.5 warns
+    of it, and pandas 2 raises TypeError."""
     mean = pandas.DataFrame.mean
 
     @functools.wraps(mean)
     def quiet_mean(self, *args, **kwargs):
         with warnings.catch_warnings():
-            if typed():         # of what pandas 2 does, which the repair takes back
+            if typed():         # the warning announces the change that this function undoes
                 warnings.filterwarnings('ignore', '.*numeric_only', FutureWarning)
             return mean(self, *args, **kwargs)
     if release(pandas) < (2, 0):
@@ -333,18 +343,19 @@ def means_of_numbers(pandas):
 
 @lasting('d2l.book')
 def words_are_objects(book):
-    """4.10: columns of words have dtype object, str since pandas 3."""
+    """4.10: columns of texts have the dtype object; since pandas 3 they have str."""
     import pandas
 
     if release(pandas) >= (3, 0):
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')             # pandas 4 takes this option away
+            warnings.simplefilter('ignore')             # deprecated, as pandas 4 drops it
             pandas.set_option('future.infer_string', False)
 
 
 @lasting('matplotlib.pyplot')
 def stem_takes_its_old_argument(pyplot):
-    """17.6: stem(use_line_collection=True), the only way since matplotlib 3.8."""
+    """17.6: stem accepts use_line_collection=True, which matplotlib 3.8 has removed, as it always
+    does this."""
     stem = pyplot.stem
 
     @functools.wraps(stem)
@@ -356,9 +367,10 @@ def stem_takes_its_old_argument(pyplot):
 
 @lasting('IPython.display')
 def display_sets_formats(display):
-    """2.4: display.set_matplotlib_formats, which IPython 9 has no more, and 7.23 to 8 deprecate."""
+    """2.4: display.set_matplotlib_formats, which IPython 7.23 to 8 deprecate, and IPython 9 has
+    removed."""
     def set_matplotlib_formats(*formats, **kwargs):
-        """Formats of a notebook's figures, such as 'svg'."""
+        """Set the formats of a notebook's figures, such as 'svg'."""
         from matplotlib_inline import backend_inline
 
         backend_inline.set_matplotlib_formats(*formats, **kwargs)
@@ -367,8 +379,8 @@ def display_sets_formats(display):
 
 @before('d2l', 'd2l.book')
 def pypis_d2l(module):
-    """Say that PyPI's d2l, another package, is installed beside this one, or over it: then there is
-    no d2l.book."""
+    """Warn if PyPI's d2l, another package, is installed beside this one, or has overwritten it. In
+    that case there is no d2l.book."""
     import d2l_mxnet
 
     folder = os.path.dirname(module.__spec__.origin or '')
@@ -382,8 +394,8 @@ def pypis_d2l(module):
 
 @lasting('mxnet')
 def arrays_compare_across_types(mxnet):
-    """3.6, 13.7, 13.13: comparing arrays of int64 and float32 raises; they are made one type first,
-    as NumPy does."""
+    """3.6, 13.7, 13.13: MXNet raises an error when arrays of int64 and float32 are compared. They
+    are converted to a common dtype first, as in NumPy."""
     import numpy
     from mxnet.ndarray.numpy import _op
 
@@ -405,7 +417,8 @@ def arrays_compare_across_types(mxnet):
 
 @lasting('mxnet')
 def shuffle_returns_its_array(mxnet):
-    """4.4: features = np.random.shuffle(...), which shuffles in place and returned None."""
+    """4.4: features = np.random.shuffle(...). MXNet's shuffle works in place and returns None; now
+    it returns the array."""
     shuffle = mxnet.np.random.shuffle
 
     @functools.wraps(shuffle)
@@ -417,8 +430,8 @@ def shuffle_returns_its_array(mxnet):
 
 @lasting('mxnet')
 def arrays_become_numpys(mxnet):
-    """11.1, 11.2, 11.3, 17.4, 17.5: numpy.asarray of an MXNet array is an array of its numbers; it
-    was an array of arrays."""
+    """11.1, 11.2, 11.3, 17.4, 17.5: numpy.asarray of an MXNet array returns an array of its values.
+    Without the repair it returns an array of arrays."""
     def __array__(self, dtype=None, copy=None):
         return self.asnumpy() if dtype is None else self.asnumpy().astype(dtype, copy=False)
     mxnet.np.ndarray.__array__ = __array__
@@ -426,8 +439,8 @@ def arrays_become_numpys(mxnet):
 
 @lasting('matplotlib.axes._axes', 'mpl_toolkits.mplot3d.axes3d')
 def figures_take_arrays(module):
-    """The same sections: matplotlib computes with what it draws, and some of NumPy's functions that
-    it calls, MXNet's arrays refuse. So its Axes get NumPy's arrays."""
+    """11.1, 11.2, 11.3, 17.4, 17.5: matplotlib's Axes get NumPy arrays in place of MXNet's, as
+    matplotlib calls functions of NumPy that MXNet's arrays do not support."""
     def plain(value):
         if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
             return type(value)(map(plain, value))
@@ -450,7 +463,7 @@ def figures_take_arrays(module):
 
 
 NO_SET_NP = 'Say npx.set_np() after the imports (from mxnet import npx), as the book does.'
-# what MXNet says, whether it does so without set_np() only, and what helps
+# (pattern of an error message of MXNet, whether it counts only without set_np(), the cure)
 CURES = [
     ('GPU is not enabled|is not implemented for GPU|invalid device ordinal', False,
      'There is no such GPU here, and python -m d2l.device says why: d2l.try_gpu() gives the CPU '
@@ -473,7 +486,7 @@ CURES = [
 
 
 def cured(said):
-    """What MXNet says of an error, with a last line that says what helps, where that is known."""
+    """Return an error message of MXNet, with a last line that names the cure if one is known."""
     from mxnet.util import is_np_array
 
     for pattern, legacy, cure in CURES:
@@ -484,8 +497,8 @@ def cured(said):
 
 @lasting('mxnet')
 def errors_say_the_cure(mxnet):
-    """An error of MXNet ends with a line that begins with "d2l:" where it is known what helps: no
-    npx.set_np(), no GPU, an array of NumPy, and the like."""
+    """Error messages of MXNet end with a line "d2l: ..." that names the cure, if it is known, as
+    for a missing npx.set_np(), a missing GPU, or an array of NumPy."""
     def saying(kind):
         class Cured(kind):
             def __new__(cls, said='', *more):
@@ -504,22 +517,24 @@ def errors_say_the_cure(mxnet):
     for name in 'mxnet.base', 'mxnet._ffi._ctypes.function':
         if hasattr(sys.modules.get(name), 'get_last_ffi_error'):
             sys.modules[name].get_last_ffi_error = get_last_ffi_error
-    # these raise and never catch them, but for the deprecated save_params
+    # These modules raise the exceptions. None of them catches one, except in the deprecated
+    # save_params
     mxnet.gluon.block.ValueError = saying(ValueError)
     mxnet.ndarray.register.TypeError = mxnet.ndarray.utils.TypeError = saying(TypeError)
 
 
 @lasting('mxnet.contrib.text.embedding')
 def word_vectors_come_through_the_hub(embedding):
-    """14.7 never imports d2l: the first fetch of word vectors does, so that they are verified, or
-    stand-ins."""
+    """14.7 never imports d2l. The first fetch of word vectors does, so that they are verified, or
+    sample data."""
     owner, name = embedding._TokenEmbedding, '_get_pretrained_file'
     own = vars(owner)[name]
 
     def first(cls, embedding_root, pretrained_file_name):
         setattr(owner, name, own)
         imported = 'd2l.data' in sys.modules
-        # it gives GloVe and FastText methods of their own; by name, for it lies above this module
+        # The import gives GloVe and FastText methods of their own. importlib does it, as d2l
+        # depends on this module, which must not import d2l in the normal way
         importlib.import_module('d2l.data')
         get = own.__get__(None, cls) if imported else getattr(cls, name)
         return get(embedding_root, pretrained_file_name)
@@ -529,8 +544,8 @@ def word_vectors_come_through_the_hub(embedding):
 
 @lasting('d2l.book')
 def np_semantics_are_on(book):
-    """3.1 never calls npx.set_np(), and all of d2l needs it: on after `import d2l`, in every thread
-    (where one turns it off for a while, MXNet's shapes are off in all)."""
+    """3.1 never calls npx.set_np(), which all of d2l needs. After `import d2l` np semantics are on
+    in every thread. (If a thread turns them off for a while, np shapes are off in all threads.)"""
     import ctypes
     import threading
 

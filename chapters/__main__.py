@@ -150,12 +150,12 @@ def lab(args):
 
 
 def gallery(args):
-    """Build the site of sections and say where it is; return the exit status."""
+    """Build the web site of some sections, print where it is, and return the exit status."""
     if not CHECKOUT:
         print('the gallery is made in a checkout of the repository, which has the regression too: '
               'make gallery', file=sys.stderr)
         return 2
-    # by its name: it is made of this package and of ci, which therefore do not import it
+    # importlib, as the gallery depends on this package and on ci, which must not import it
     make = importlib.import_module('gallery').make
     return make(find(*args.sections), args.quick, args.jobs)
 

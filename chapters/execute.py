@@ -197,11 +197,11 @@ def working_folder(section):
 
 @contextlib.contextmanager
 def _own_signal_handlers():
-    """Put back the handlers of SIGINT and SIGTERM, which nbclient replaces. Where a kernel ends
-    while it starts, it leaves some that do nothing, and processes that are forked later would live
-    on when they are terminated."""
+    """Context manager that restores the handlers of SIGINT and SIGTERM, which nbclient replaces. If
+    a kernel ends while it starts, nbclient leaves handlers that do nothing, and processes that are
+    forked later would ignore SIGTERM."""
     if threading.current_thread() is not threading.main_thread():
-        yield                           # nbclient then replaces none
+        yield                           # nbclient replaces handlers in the main thread only
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     descriptor = signal.set_wakeup_fd(-1)

@@ -1,14 +1,14 @@
 """How fast are the book's networks? `python -m ci.bench [NAME ...]` writes build/bench.md.
 
-Each network at the book's widths and batch size: a training step (forward, loss, backward, update)
-and a prediction, in every way to run it, ONNX Runtime among them, and by the same network in
-PyTorch (ci/pytorch.py, in a process of its own), eager and by torch.compile, if that computes the
-same; if not, a line says why. The ways take turns, A B A B, for some rounds; a ratio is
-the median of the rounds' ratios, so that a machine that is slow for a while slows down all.
+For each network with the book's widths and batch size, it times a training step (forward, loss,
+backward, update) and a prediction, in all modes. ONNX Runtime is one of the modes. The same network
+in PyTorch (ci/pytorch.py, in a process of its own) is timed eager and by torch.compile, if it
+computes the same; if not, a line says why. The modes take turns, A B A B, for several rounds. A
+ratio is the median of the rounds' ratios, so that a slow phase of the machine affects all modes.
 
-NAME `call`: what a call costs; `import`: how long imports take; `memory`: of a training step of
-ResNet-18; `loader`: an epoch of Fashion-MNIST; `scratch`: the LSTM from scratch beside Gluon's;
-`scaling`: LeNet on 1, 2 and 4 workers of a parameter server.
+Other values of NAME: `call` times one call; `import` times imports; `memory` measures the memory of
+a training step of ResNet-18; `loader` times an epoch of Fashion-MNIST; `scratch` compares the LSTM
+from scratch with Gluon's; `scaling` trains LeNet on 1, 2 and 4 workers of a parameter server.
 """
 import argparse
 import collections
@@ -29,7 +29,8 @@ import sys
 import time
 from unittest import mock
 
-if __name__ == '__main__':      # as many threads for each framework; MXNet reads it when imported
+# The same number of threads for each framework; MXNet reads the variable when it is imported
+if __name__ == '__main__':
     os.environ.setdefault('OMP_NUM_THREADS', str(os.cpu_count()))
 
 import mxnet  # noqa: E402
@@ -45,7 +46,7 @@ REPO = pathlib.Path(__file__).parent.parent
 BUILD = REPO / 'build'
 LEAST = 0.2                 # seconds for which a mode is timed in each round
 ROUNDS = 9
-LEARNING_RATE = 1e-4        # it is small, since the same minibatch is learned thousands of times
+LEARNING_RATE = 1e-4        # small, since the same minibatch is used thousands of times
 SCALING_STEPS = 20
 TRAINING, INFERENCE = 'training', 'inference'
 EAGER, COMPILED, OPTIMIZED, STOCK = 'eager', 'compiled', 'optimized', 'stock'
@@ -70,9 +71,10 @@ NO_PYTORCH = ("PyTorch is not installed here: `pip install -c constraints.txt '.
 class Workload:
     """A network of the registry, and how the book trains it.
 
-    inputs, targets: Arrays of the book's sizes; loss: a name in LOSSES; optimizer, options: of
-    gluon.Trainer; changes: fields of the row that are others at the book's size; frozen: a part
-    that is not trained
+    inputs, targets: Arrays of the book's sizes; loss: a name in LOSSES
+    optimizer, options: arguments of gluon.Trainer
+    changes: fields of the registry's row that differ at the book's size
+    frozen: the name of a part that is not trained
     """
     network: str
     inputs: tuple
@@ -92,7 +94,7 @@ class Workload:
         return spec.shape[0]
 
     def filled(self):
-        """Return the net with its parameters filled, inputs and targets of the book's sizes."""
+        """Return the net with its parameters filled, its inputs and its targets."""
         network, = regress.select([self.network])
         net, inputs = dataclasses.replace(network, inputs=self.inputs, **self.changes).filled()
         if self.frozen:
@@ -121,11 +123,11 @@ class Workload:
             with autograd.record():
                 value = loss(predict(), *targets)
             value.backward()
-            trainer.step(self.batch if value.ndim else 1)   # of a mean, as the book does
+            trainer.step(self.batch if value.ndim else 1)   # 1 if the loss is a mean
         return train, predict
 
     def twin(self):
-        """Return what ci.pytorch.Twin takes, and the outputs that it has to compute."""
+        """Return the arguments of ci.pytorch.Twin, and the outputs that the twin must compute."""
         net, inputs, targets = self.filled()
         params = dict.fromkeys(net._collect_params_with_prefix().values())
         outputs = [numpy_of(out) for out in leaves(net(*fresh(inputs)))]
@@ -135,14 +137,14 @@ class Workload:
 
 
 def numpy_of(array):
-    """Return an array as NumPy's, by way of a copy: where oneDNN keeps the values in a blocked
-    layout, `asnumpy` would reorder them with OpenMP threads of the main thread's own, and more
-    threads than cores sleep between any two operators (see d2l/engine.py)."""
+    """Return an MXNet array as a NumPy array, made from a copy. If oneDNN keeps the values in a
+    blocked layout, `asnumpy` would reorder them with OpenMP threads of the main thread. There would
+    be more threads than cores then, which sleep between operators (see d2l/engine.py)."""
     return array.copy().asnumpy()
 
 
 def numbers(specs, arrays):
-    """Return nested arrays as NumPy's. Indices of tokens become int64, which PyTorch takes."""
+    """Return nested MXNet arrays as NumPy arrays, with token indices as int64 for PyTorch."""
     if isinstance(specs, Array):
         return arrays.asnumpy().astype('int64' if specs.kind == 'tokens' else 'float32')
     return type(specs)(numbers(*pair) for pair in zip(specs, arrays))
@@ -153,7 +155,7 @@ MASKED, SIGMOID = d2l.MaskedSoftmaxCELoss(), gluon.loss.SigmoidBinaryCrossEntrop
 
 
 def softmax(outputs, y):
-    """Cross-entropy of the first output's last axis."""
+    """Return the cross-entropy along the last axis of the first output."""
     return SOFTMAX(outputs[0], y)
 
 
@@ -163,18 +165,18 @@ def softmax_mean(outputs, y):
 
 
 def masked(outputs, y, lengths):
-    """Return the cross-entropy of the steps that `lengths` counts in each sequence (9.7)."""
+    """Return the cross-entropy of the first `lengths` steps in each sequence (9.7)."""
     return MASKED(outputs[0], y, lengths)
 
 
 def boxes(outputs, classes, offsets, mask):
-    """Classes and offsets of anchor boxes (13.7)."""
+    """Return the loss of the classes and the offsets of anchor boxes (13.7)."""
     _, cls_preds, bbox_preds = outputs
     return SOFTMAX(cls_preds, classes) + L1(bbox_preds * mask, offsets * mask)
 
 
 def sigmoid(outputs, y):
-    """Binary cross-entropy."""
+    """Return the binary cross-entropy."""
     return SIGMOID(outputs[0], y)
 
 
@@ -190,9 +192,9 @@ CHARACTERS = tokens(28, 32, 35), (tokens(28, 32 * 35),), 'softmax_mean'
 LENGTHS = values(*[10, 8, 6, 4] * 16)
 PAIRS = ((tokens(200, 64, 10), tokens(200, 64, 10), LENGTHS), (tokens(200, 64, 10), LENGTHS),
          'masked', 'adam')
-PTB = 6719                  # words, as 14.3 prints
-IMDB = 50_000               # words, about: the book does not print it
-FIELDS = [112] * 34         # together about as many features as the row that 15.8 prints shows
+PTB = 6719                  # size of the vocabulary that 14.3 prints
+IMDB = 50_000               # rough size of the vocabulary, which the book does not print
+FIELDS = [112] * 34         # values per field; in total about as many features as 15.8 prints
 WORKLOADS = [
     Workload('mlp', (floats(256, 1, 28, 28),), (tokens(10, 256),)),
     Workload('lenet', (floats(256, 1, 28, 28),), (tokens(10, 256),)),
@@ -213,8 +215,8 @@ WORKLOADS = [
              changes={'net': f'DeepFM({FIELDS}, num_factors=10, mlp_dims=[30, 20, 10])'}),
     Workload('dcgan_generator', (floats(64, 100, 1, 1),), (tokens(2, 64, 3, 64, 64),), 'sigmoid',
              'adam', {'beta1': 0.5}),
-    # without a twin in PyTorch
-    Workload('hybrid_mlp', (floats(1, 512),), (tokens(2, 1),)),     # 12.1's own benchmark
+    # workloads without a twin in PyTorch
+    Workload('hybrid_mlp', (floats(1, 512),), (tokens(2, 1),)),     # the benchmark of section 12.1
     Workload('googlenet', (floats(128, 1, 96, 96),), (tokens(10, 128),)),
     Workload('densenet', (floats(64, 1, 96, 96),), (tokens(10, 64),)),
     Workload('rnn', (CHARACTERS[0], STATE), *CHARACTERS[1:]),
@@ -226,8 +228,8 @@ TWINS = [workload.network for workload in WORKLOADS[:12]]
 
 
 def seconds(function, times, wait=True):
-    """Return the seconds that one of `times` calls takes, until all is computed, or with wait=False
-    until Python goes on."""
+    """Return the seconds per call for `times` calls, until all results are computed, or with
+    wait=False until the calls have returned."""
     npx.waitall()
     start = time.perf_counter()
     for _ in range(times):
@@ -238,9 +240,9 @@ def seconds(function, times, wait=True):
 
 
 def compare(timers, rounds, least=LEAST):
-    """Call timers in turn, round by round; return {name: its seconds, one per round}.
+    """Call timers in turn, round by round. Return {name: list of seconds, one per round}.
 
-    timers: {name: a function from a number of calls to the seconds of one call}
+    timers: {name: function from a number of calls to the seconds per call}
     """
     for timer in timers.values():
         timer(3)                    # initializes, compiles, allocates
@@ -253,18 +255,18 @@ def compare(timers, rounds, least=LEAST):
 
 
 def ratio(found, way, other):
-    """Return the median, over the rounds, of one mode's time divided by another's; None where one
-    of them was not timed."""
+    """Return the median over the rounds of one mode's time divided by another's; None if one of
+    them was not timed."""
     if way in found and other in found:
         return statistics.median(a / b for a, b in zip(found[way], found[other]))
 
 
 @contextlib.contextmanager
 def pytorch():
-    """Start a process of ci.pytorch; give a function that takes the name of a method and its
-    arguments.
+    """Context manager: start a process of ci.pytorch. Return a function that takes the name of a
+    method and its arguments, and returns the result.
 
-    It is a process of its own, so that the OpenMP of neither framework slows the other.
+    It is a process of its own, so that the OpenMP of neither framework slows down the other.
     """
     ours, theirs = multiprocessing.Pipe()
     process = subprocess.Popen([sys.executable, '-m', 'ci.pytorch', str(theirs.fileno())],
@@ -285,8 +287,8 @@ def pytorch():
 
 
 def measure(workload, rounds):
-    """Return {'training' or 'inference': {mode: [seconds]}} of a workload, with the key 'inductor'
-    for the reason where torch.compile cannot compile it."""
+    """Return {'training' or 'inference': {mode: [seconds]}} for a workload. The key 'inductor' has
+    the reason if torch.compile cannot compile it."""
     timers, notes = {TRAINING: {}, INFERENCE: {}}, {}
     for way in WAYS:
         for what, function in zip(timers, workload.prepared(way)):
@@ -313,8 +315,8 @@ def measure(workload, rounds):
 
 
 def in_a_process(function, *args):
-    """Call a function in a new process, to which no earlier network has left threads or memory, and
-    return its result."""
+    """Call a function in a new process and return its result, so that threads and memory of earlier
+    networks have no effect."""
     with multiprocessing.get_context('spawn').Pool(1) as pool:
         return pool.apply(function, args)
 
@@ -363,11 +365,11 @@ def imports(rounds):
 
 
 def memory(rounds):
-    """Measure the MB that training steps of ResNet-18 take at their peak, beyond those after the
-    import.
+    """Measure the peak memory of training steps of ResNet-18 in MB, beyond the memory in use after
+    the import.
 
-    The figures come from /proc, since ru_maxrss begins with the memory of the process that starts
-    this one.
+    The numbers come from /proc, since ru_maxrss includes the memory of the process that starts this
+    one.
     """
     code = r'''
 import re
@@ -384,7 +386,7 @@ print(status('VmHWM') - before)
     if importlib.util.find_spec('torch'):
         runs[PYTORCH] = 'pytorch', ''
     found = {way: [] for way in runs}
-    # the results of several runs differ by a few MB only
+    # at most three rounds, as their results differ by a few MB only
     for _ in range(min(rounds, 3)):
         for way, (module, arguments) in runs.items():
             found[way] += fresh_python(code.replace('{module}', module)
@@ -395,7 +397,7 @@ print(status('VmHWM') - before)
 
 
 def steps(way, times=3):
-    """Some training steps of ResNet-18."""
+    """Run some training steps of ResNet-18."""
     npx.set_np()
     workload, = [w for w in WORKLOADS if w.network == 'resnet18']
     train, _ = workload.prepared(way)
@@ -404,7 +406,7 @@ def steps(way, times=3):
 
 def loader(rounds):
     """Measure the seconds of an epoch of 60,000 images of sample data in minibatches of 256, with
-    nothing else computed: by d2l, and by the listing of 3.5 with its workers and without."""
+    nothing else computed: by d2l, and by the listing of 3.5 with worker processes and without."""
     printed, timers = build_lib.listings('3.5'), {}
 
     def timer(load):
@@ -422,7 +424,7 @@ def loader(rounds):
 
 
 def training_steps(pairs, rounds):
-    """Return {'network, mode': [seconds]} of training steps, timed in turn."""
+    """Time training steps in turn, and return {'network, mode': [seconds]}."""
     workloads = {workload.network: workload for workload in WORKLOADS}
     return compare({f'{network}, {way}': functools.partial(
         seconds, workloads[network].prepared(way)[0]) for network, way in pairs}, rounds)
@@ -459,7 +461,8 @@ def scaling(rounds):
         for workers, speed in speeds.items()]
 
 
-OTHERS = {      # name -> function of the number of rounds, which returns numbers and lines of text
+# name -> function of the number of rounds, which returns numbers and lines of text
+OTHERS = {
     'call': call, 'import': imports, 'memory': memory, 'loader': loader, 'scratch': scratch,
     'scaling': scaling}
 
@@ -509,7 +512,7 @@ def main(argv=None):
                          disable=None):
         found = in_a_process(measure, workload, args.rounds)
         results.append((workload.network, workload.batch, found))
-        write(head, results, others)                # these files stay if this run is stopped
+        write(head, results, others)                # so that they are there if this run is stopped
     for name in OTHERS:
         if name in wanted:
             others[name] = OTHERS[name](args.rounds)

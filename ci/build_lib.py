@@ -1,8 +1,8 @@
-"""chapters/ -> d2l/book.py: `python -m ci.build_lib` writes it, `--check` fails when it is stale.
+"""Makes d2l/book.py from chapters/: `python -m ci.build_lib`; `--check` fails when it is stale.
 
-What follows a line `# Saved in the d2l package for later use`, up to a blank line between
-statements, is copied as source text under a comment that names its section. Where the book has no
-docstring, chapters/docstrings.toml may have one.
+The statements after a line `# Saved in the d2l package for later use`, up to a blank line, are
+copied as source text below a comment that names their section. If the book has no docstring for a
+name, chapters/docstrings.toml may have one.
 """
 import argparse
 import ast
@@ -17,7 +17,8 @@ from chapters.toml import tomllib
 
 BOOK = ROOT.parent / 'd2l' / 'book.py'
 MARK = re.compile(r'# [Ss]aved in (the )?d2l( package for later use)?$')
-# name -> (where d2l takes it from instead, why): the chapters keep the listing as printed
+# name -> (module from which d2l takes it instead of copying its listing, why). The chapters keep
+# the listing as printed
 BY_HAND = {
     'DATA_HUB': ('d2l.data', 'every entry also has a sample maker'),
     'DATA_URL': ('d2l.data', 'goes with DATA_HUB'),
@@ -62,7 +63,8 @@ def saved(source):
     for mark, line in enumerate(lines):
         if not MARK.search(line) or mark < end:
             continue
-        start = end = mark + line.lstrip().startswith('#')      # it may end the line it marks
+        # the marker is a line of its own, or a comment at the end of the statement's first line
+        start = end = mark + line.lstrip().startswith('#')
         for node in nodes:
             first = min(sub.lineno for sub in [node, *getattr(node, 'decorator_list', [])]) - 1
             between = lines[end:first]
@@ -81,10 +83,9 @@ def without(part, names):
 
 
 def documented(part, docstrings):
-    """Return source text with a docstring below each definition that has none but is named in a
-    dict.
+    """Return source text in which each definition without a docstring has the one from a dict.
 
-    docstrings: name, or Class.method -> text. Those that were written are taken out of it.
+    docstrings: {name, or Class.method: text}; those that are used are removed from it
     """
     lines, places = part.split('\n'), {}
 
@@ -96,7 +97,7 @@ def documented(part, docstrings):
             if name in docstrings and ast.get_docstring(child) is None:
                 line = min(sub.lineno for sub in [first, *getattr(first, 'decorator_list', [])]) - 1
                 while not lines[line - 1].strip() or lines[line - 1].lstrip().startswith('#'):
-                    line -= 1               # up to the line that ends `def name(...):`
+                    line -= 1               # go up to the line that ends `def name(...):`
                 places[line] = (' ' * first.col_offset, docstrings.pop(name).rstrip('\n'))
             visit(child, f'{name}.')
 
@@ -110,8 +111,8 @@ def documented(part, docstrings):
 def build(root=ROOT):
     """Return the text of book.py for a folder of chapters.
 
-    Raises ValueError where docstrings.toml has a name that no section saves, or that has a
-    docstring in its listing.
+    Raises ValueError if docstrings.toml has a name that no section saves, or whose listing has a
+    docstring.
     """
     text = HEAD
     docstrings = tomllib.loads((root / 'docstrings.toml').read_text())
@@ -140,9 +141,9 @@ def definitions(root=ROOT):
 
 
 def listings(*numbers):
-    """Run what some sections save, as printed and without regard to BY_HAND; return the names as a
-    dict."""
-    import d2l  # not needed to write book.py
+    """Run the statements that some sections save, as printed, even for names in BY_HAND. Return a
+    dict of the names that they bind."""
+    import d2l  # here, as it is not needed to write book.py
 
     names = {'d2l': d2l, 'gluon': d2l.gluon, 'np': d2l.np, 'npx': d2l.npx, 'sys': sys}
     for section in all_sections():
@@ -154,8 +155,7 @@ def listings(*numbers):
 
 
 def main(argv=None):
-    """Write book.py, or with --check return 1, with a diff, where it is not what would be
-    written."""
+    """Write book.py. With --check, print a diff and return 1 if it is stale."""
     parser = argparse.ArgumentParser(prog='python -m ci.build_lib', description=__doc__)
     parser.add_argument('--check', action='store_true', help='write nothing, fail when stale')
     parser.add_argument('--chapters', type=pathlib.Path, default=ROOT, help='default: chapters/')

@@ -1,7 +1,7 @@
-"""constraints.txt: every exact version, for all Pythons: `python -m ci.constraints` (needs uv).
+"""Writes constraints.txt, exact versions for all Pythons: `python -m ci.constraints` (needs uv).
 
-Python 3.9 to 3.11 get the oldest libraries, those of ci/oldest.txt, and later ones the newest: so
-that the tests run on both.
+Python 3.9 to 3.11 get the oldest libraries, which are in ci/oldest.txt, and later Pythons the
+newest ones, so that the tests run with both.
 """
 import pathlib
 import subprocess
@@ -17,7 +17,7 @@ HEAD = '''\
 
 
 def compiled(python, options):
-    """Return the lines of uv for one Python and all later ones: 'numpy==1.23.5 ; a marker'."""
+    """Return uv's lines for a Python and all later ones, such as 'numpy==1.23.5 ; a marker'."""
     command = ['uv', 'pip', 'compile', '--quiet', '--universal', '--no-annotate', '--no-header',
                '--python-version', python, *options,
                *(word for extra in EXTRAS for word in ('--extra', extra)), 'setup.py']

@@ -1,9 +1,9 @@
-"""The converters to ONNX, counted: which operators of MXNet have one, and what tries it.
+"""Lists the operators of MXNet that have a converter to ONNX, and the examples that test it.
 
     python -m ci.converters         # write ci/golden/CONVERTERS.md anew
 
-An operator counts if Python reaches it in np mode, by `mxnet.np`, `mxnet.npx` or a layer of Gluon,
-and if a compiled graph can hold it. All of it is read off the code: MXNet's registry and its Python
+An operator counts if Python can call it in np mode, by `mxnet.np`, `mxnet.npx` or a layer of Gluon,
+and if a compiled graph can hold it. All facts are taken from code: MXNet's registry and its Python
 sources, the table of converters, and the examples of the tests, which are converted.
 """
 import collections
@@ -24,7 +24,7 @@ from d2l.onnx import export
 from d2l.onnx.operators import OPERATORS
 
 TABLE = GOLDEN / 'CONVERTERS.md'
-# share of the operators that graphs can hold which may lack a converter
+# largest allowed share of operators without a converter among those that graphs can hold
 MOST = 0.1
 EXAMPLES = 'tests.test_onnx', 'tests.test_onnx_operators', 'tests.test_onnx_draws'
 PYTHON = pathlib.Path(mxnet.__file__).parent
@@ -32,9 +32,9 @@ SOURCES = 'numpy', 'numpy_extension', 'ndarray/numpy', 'ndarray/numpy_extension'
 
 CONVERTED, NONE, DRAWN, DRAWS = ('converted', 'no converter', 'converted where draws=True',
                                  'draws random numbers, and has no converter')
-HELD = CONVERTED, NONE, DRAWN, DRAWS    # what a compiled graph can hold
+HELD = CONVERTED, NONE, DRAWN, DRAWS    # statuses of the operators that a compiled graph can hold
 CONSTANT = 'takes no array: its result is a constant of the graph'
-# why no graph holds an operator; tests/test_onnx_operators.py tries each of those with names
+# reasons why no graph holds an operator; tests/test_onnx_operators.py tests each that has names
 SHAPELESS = 'the shape of its result depends on values'
 HELD_BY_NONE = {
     'MXNet records it with no gradient': (
@@ -48,14 +48,14 @@ HELD_BY_NONE = {
 
 
 def _names():
-    """Return all names under which MXNet has operators."""
+    """Return the names of all operators of MXNet."""
     size, found = mx_uint(), ctypes.POINTER(ctypes.c_char_p)()
     check_call(_LIB.MXListAllOpNames(ctypes.byref(size), ctypes.byref(found)))
     return {py_str(found[i]) for i in range(size.value)}
 
 
 def reachable():
-    """Return {operator, as graphs name it: the first name by which Python reaches it}."""
+    """Return {operator as graphs name it: the first name by which Python can call it}."""
     names = _names()
     text = '\n'.join(path.read_text() for folder in SOURCES
                      for path in sorted((PYTHON / folder).glob('*.py')))
@@ -68,7 +68,7 @@ def reachable():
 
 
 def status(op):
-    """CONVERTED, NONE, DRAWN, DRAWS, or why no graph holds the operator."""
+    """Return CONVERTED, NONE, DRAWN or DRAWS, or the reason why no graph holds the operator."""
     if op in OPERATORS:
         return DRAWN if tape.draws(op, {}) == tape.ALWAYS else CONVERTED
     for why, operators in HELD_BY_NONE.items():
@@ -91,8 +91,9 @@ def counted():
 
 def examples():
     """Yield (module, name, function or Block, arguments, arguments of another batch size or None)
-    of each example in the tests."""
-    support = importlib.import_module('tests.support')      # by name: the tests import ci
+    for each example in the tests."""
+    # importlib, as the tests import ci, which must not import them in the normal way
+    support = importlib.import_module('tests.support')
     randn, ready = support.randn, support.ready
     for name in EXAMPLES:
         module = importlib.import_module(name)
@@ -104,7 +105,7 @@ def examples():
 
 
 def tried():
-    """Return {operator: (the operators of ONNX that it becomes, the examples that do so)}."""
+    """Return {operator: (the operators of ONNX to which it is converted, the examples of it)}."""
     found = {op: (set(), {}) for op in OPERATORS}
     convert, example = export.convert, None
 
@@ -126,7 +127,7 @@ def tried():
 
 
 def table(examples):
-    """Return the text of CONVERTERS.md; examples: what `tried` found."""
+    """Return the text of CONVERTERS.md. examples: the result of `tried`"""
     found, names = counted(), reachable()
     held = sum(len(found[key]) for key in HELD)
     lines = [HEAD.format(

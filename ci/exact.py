@@ -1,7 +1,7 @@
-"""Does a compiled network compute what the eager one does, to the last bit?
+"""Compares a compiled network with the eager one, bit by bit.
 
-`compare(net, *inputs)` runs the same calls on the same numbers twice, as the net is and after
-`d2l.hybridize`, and tells the largest difference of each thing. Exact means 0.0.
+`compare(net, *inputs)` makes the same calls twice, with the net as it is and after `d2l.hybridize`,
+and returns the largest difference of each kind of result. If it is 0.0, they are exactly equal.
 """
 import numpy as onp
 from mxnet import autograd, gluon, np, npx
@@ -16,7 +16,7 @@ SEED, STEPS, LEARNING_RATE = 7, 3, 0.01
 def state_of(net):
     """Return all arrays that calls may change, as pairs ((Block or Parameter, attribute),
     array)."""
-    npx.waitall()   # after a prediction oneDNN re-orders weights: reading them then would race
+    npx.waitall()   # oneDNN may still be reordering weights after a prediction: reads would race
     blocks, found = [], {}
     net.apply(blocks.append)
     for block in blocks:
@@ -29,8 +29,8 @@ def state_of(net):
 
 
 def record(net, inputs, wrt, train):
-    """Return what predictions, a backward pass and some optimizer steps compute, {name: NumPy
-    arrays}."""
+    """Compute predictions, a backward pass and some optimizer steps, and return the results,
+    {name: list of NumPy arrays}."""
     def arrays(values):
         return [value.asnumpy() for value in values]
 
@@ -64,7 +64,7 @@ def record(net, inputs, wrt, train):
 
 
 def difference(old, new):
-    """Return the largest difference of two lists of arrays; inf where they cannot be compared."""
+    """Return the largest difference of two lists of arrays; inf if they cannot be compared."""
     if [(a.shape, a.dtype) for a in old] != [(a.shape, a.dtype) for a in new]:
         return float('inf')
     same = [onp.array_equal(a, b, equal_nan=True) for a, b in zip(old, new)]
@@ -73,15 +73,18 @@ def difference(old, new):
 
 
 def compare(net, *inputs, wrt=None, train=True, **options):
-    """Return the largest differences between a net eager and compiled, with dropout on and the same
-    seeds: of its outputs in 'predict' and in 'train' mode, of 'gradients' (of Parameters), of
-    'input gradients', of 'statistics' after that (Parameters, running statistics, array
-    attributes), and of all those after three 'steps' of Adam.
+    """Return the largest differences between an eager and a compiled net, with dropout and the same
+    seeds.
 
-    net: an initialized Block, no deferred shapes; left compiled, and changed by training
-    wrt: numbers of the inputs to take gradients of (all); not tokens or lengths
+    The result has the keys 'predict' and 'train' for the outputs in these modes, 'gradients' for
+    those of Parameters, 'input gradients', 'statistics' for Parameters, running statistics and
+    attributes that are arrays, after the training call, and 'steps' for all of these after three
+    steps of Adam.
+
+    net: an initialized Block whose shapes are known; afterwards it is compiled and was trained
+    wrt: indices of the inputs whose gradients are taken, by default all; not of tokens or lengths
     train: False for a net that writes into arrays, which eager MXNet cannot record
-    options: of d2l.hybridize
+    options: arguments of d2l.hybridize
     """
     before = {key: array.asnumpy() for key, array in state_of(net).items()}
     eager = record(hybridize(net, False), changed(inputs, np.ndarray.copy), wrt, train)
@@ -95,8 +98,8 @@ def compare(net, *inputs, wrt=None, train=True, **options):
 
 
 def changed(nested, by=lambda array: array.reshape(-1)[::-1].reshape(array.shape)):
-    """Return nested tuples and lists in which a function has replaced each array; by default it
-    reverses the values."""
+    """Return nested tuples and lists in which each array is replaced by by(array), which by default
+    reverses its values."""
     if isinstance(nested, (tuple, list)):
         return type(nested)(changed(part, by) for part in nested)
     return by(nested) if isinstance(nested, np.ndarray) else nested

@@ -1,9 +1,9 @@
 """An independent witness of every gradient: central differences of the loss, in double precision.
 
-The graph that d2l.hybridize traces for training is computed by NumPy (ci/witness.py). For each
-Parameter and each real input the loss is differentiated along the direction of the first
-projection of its gradient (ci/numbers.py), so that the two numbers can be compared; of large
-networks, for several of them together.
+NumPy computes the graph that d2l.hybridize traces for training (ci/witness.py). For each Parameter
+and each real input, the loss is differentiated along the direction of the first projection of its
+gradient (ci/numbers.py), so that the derivative can be compared with that projection. In large
+networks this is done for several gradients at a time.
 """
 import numpy as np
 from mxnet import autograd
@@ -14,19 +14,21 @@ from d2l.hybrid.block import CompiledBlock
 
 FIRST = 2               # index of the first projection in a summary
 KEYS = ('gradients', 'input gradients')
-STEPS = 1e-6, 1e-7, 1e-8    # step of a value, relative to the root mean square of its array
-# largest difference of two derivatives, relative to the norm of the gradient
+STEPS = 1e-6, 1e-7, 1e-8    # step of each value, relative to the root mean square of its array
+# NumPy and MXNet agree if their derivatives differ by less, relative to the norm of the gradient
 AGREE = 1e-4
-# each gradient is a group of its own where their number times that of the graph's values is less
+# If (number of gradients) x (number of values in the graph) is below this, each gradient is checked
+# on its own. Otherwise gradients are put into groups, and each group is checked at once
 WORK = 5e7
-FEWEST = 6              # smallest number of groups
+FEWEST = 6              # the smallest number of groups, if there are as many gradients
 
 
 class Loss:
-    """The loss of a training step, float64, as a function of the variables of a graph.
+    """The loss of a training step, in float64, as a function of the variables of a graph.
 
-    graph: a symbol's JSON; values: {name: array}; outputs: for each output of the network, the
-    number of its head, or the name of the variable that is handed back as it is
+    graph: parsed JSON of a symbol; values: {name of a variable: array}
+    outputs: for each output of the network, the index of the graph's head, or the name of the
+        variable if the output is a variable
     """
 
     def __init__(self, graph, values, outputs):
@@ -41,11 +43,11 @@ class Loss:
         self.size = sum(array.size for result in self.results for array in result)
 
     def __call__(self, changed):
-        """Return the loss where some variables have other values: {name: array}."""
+        """Return the loss with other values of some variables. changed: {name: array}"""
         results = {self.places[name]: [value] for name, value in changed.items()
                    if name in self.places}
         for at, (op, _, attrs, inputs) in enumerate(self.nodes):
-            # what is behind BlockGrad is a constant to the backward pass
+            # the backward pass treats the result of BlockGrad as a constant
             if op not in ('null', 'BlockGrad') and any(i in results for i, _ in inputs):
                 results[at] = witness.compute(
                     op, attrs, [results.get(i, self.results[i])[k] for i, k in inputs],
@@ -61,8 +63,10 @@ class Loss:
         return total
 
     def along(self, directions):
-        """Return the derivative where each variable named moves along its direction, by central
-        differences; directions: {name: array}, each a step of 1."""
+        """Return the derivative of the loss along a direction, by central differences.
+
+        directions: {name of a variable: array}, a step of 1 in this direction
+        """
         moved = [self({name: self.values[name] + sign * step
                        for name, step in directions.items()}) for sign in (1, -1)]
         return (moved[0] - moved[1]) / 2
@@ -71,10 +75,12 @@ class Loss:
 def loss_of(net, inputs, smooth):
     """Return (Loss, variables) of a training step of a net.
 
-    variables: {'gradients' and 'input gradients': {name: variables of the graph that are this
-    array; none where it does not read it}}, the names as `numbers.step` has them.
+    variables: {'gradients': ..., 'input gradients': ...}, where each value is {name of a Parameter
+    or input as in `numbers.step`: list of the variables of the graph that are this array}. The list
+    is empty if the graph does not use the array.
 
-    Raises NoWitness for an operator that has no function, TraceError for a net without a graph.
+    Raises NoWitness for an operator without a function in ci/witness.py, and TraceError for a net
+    without a graph.
     """
     compiled = CompiledBlock(net, False, {})
     with autograd.train_mode():
@@ -88,7 +94,7 @@ def loss_of(net, inputs, smooth):
         if source is not None:
             sources[f'handed back {i}'] = source
     values = {name: program.value(source, arrays).asnumpy() for name, source in sources.items()}
-    read = {}                       # id of a Parameter, or number of an array -> variables
+    read = {}                       # id of a Parameter, or index of an input -> its variables
     for name, source in sources.items():
         if source[0] in ('param', 'input'):
             key = id(source[1]) if source[0] == 'param' else source[1]
@@ -101,15 +107,19 @@ def loss_of(net, inputs, smooth):
 
 
 def witnessed(net, inputs, smooth, record):
-    """Return what NumPy finds of the gradients in a record of numbers.train: the entries to store
-    with it.
+    """Return NumPy's derivatives for the gradients in a record of numbers.train, as entries that
+    are stored with the record.
 
-    The gradients are taken in groups, one derivative per group: each on its own where the network
-    is small, those of like size together in a large one. 'witness groups' has for each gradient
-    (those of Parameters, then those of inputs) the number of its group, 'witness steps' how far its
-    array moves, 'witness derivatives' for each group what the loss changes by, were it linear. Of
-    several STEPS the first counts with which NumPy and MXNet agree: over a larger one some ReLU may
-    change its side.
+    The gradients are divided into groups, and there is one derivative per group. In a small network
+    each gradient is a group of its own; in a large one, gradients of similar size are together.
+
+    'witness groups': for each gradient (those of Parameters, then those of inputs) the index of its
+        group
+    'witness steps': for each gradient, how far its array is moved
+    'witness derivatives': for each group, the change of the loss if it were linear
+
+    Of several STEPS, the first one with which NumPy and MXNet agree is used. With a larger step,
+    the input of a ReLU may change its sign.
     """
     loss, variables = loss_of(net, inputs, smooth)
     named = {name: places for key in KEYS for name, places in variables[key].items()}
@@ -147,8 +157,8 @@ def _scales(record):
 
 
 def errors(record):
-    """Return for each group of a record the difference of what MXNet's gradients say the loss
-    changes by and what NumPy found, relative to the size of those gradients."""
+    """Return for each group of a record the difference between the change of the loss that follows
+    from MXNet's gradients and the one that NumPy found, relative to the size of these gradients."""
     rows = np.concatenate([numbers.references(key, record)[0] for key in KEYS if key in record])
     steps, groups = record['witness steps'], record['witness groups']
     expected, sizes = (np.bincount(groups, weights) for weights in (

@@ -1,10 +1,10 @@
-"""Do the models learn? `python -m ci.learns [SECTION ...]`, seconds to half an hour a section.
+"""Do the models learn? `python -m ci.learns [SECTION ...]`, seconds to half an hour per section.
 
-Runs sections on sample data with the book's own constants, then measures. The language models of
-chapters 8 and 9: their perplexity, and how far they continue pieces of the text as it goes on. The
-translators of 9.7 and chapter 10: the share of their training sentences that they translate word
-for word. The applications of chapters 13 to 16: what they find of what their samples hold, against
-a threshold, or against a model that has learned nothing. Exit status 1 where a threshold is missed.
+Runs sections on sample data with the book's own constants, and measures the trained models. For the
+language models of chapters 8 and 9, it measures their perplexity, and how many characters of a text
+they continue correctly; for the translators of 9.7 and chapter 10, the share of training sentences
+that they translate word for word. The applications of chapters 13 to 16 are compared with a
+threshold, or with a model that has learned nothing. The exit status is 1 if a threshold is missed.
 """
 import argparse
 import os
@@ -21,10 +21,10 @@ from ci.outputs import printed_text
 LANGUAGE_MODELS = ('8.5', '8.6', '9.1', '9.2', '9.3')
 TRANSLATORS = ('9.7', '10.2', '10.3')
 PERPLEXITY = 2          # each perplexity has to be below this
-CONTINUED = 0.5         # share of the next 20 characters, up to the first that is another
-TRANSLATED = 0.8        # share of the training sentences
+CONTINUED = 0.5         # least share of the next 20 characters that come before the first error
+TRANSLATED = 0.8        # least share of the training sentences that are translated word for word
 
-# Run at the end of a cell that trains: 20 pieces of the text as prefixes.
+# Code that runs at the end of a cell that trains, with 20 pieces of the text as prefixes
 CONTINUE = '''
 text = ''.join(vocab.to_tokens(train_iter.corpus))
 good = []
@@ -33,7 +33,7 @@ for at in range(0, len(text) - 55, (len(text) - 55) // 19):
     good.append(next((n for n in range(20) if said[35 + n] != text[at + 35 + n]), 20))
 print('Continued', sum(good), 20 * len(good))
 '''
-# The training sentences are those that load_data_nmt reads by default.
+# Code for translators; the training sentences are those that load_data_nmt reads by default
 TRANSLATE = '''
 source, target = d2l.tokenize_nmt(d2l.preprocess_nmt(d2l.read_data_nmt()), 1000)
 hits = [d2l.predict_s2s_ch9(model, ' '.join(s), src_vocab, tgt_vocab, num_steps, ctx)
@@ -41,7 +41,7 @@ hits = [d2l.predict_s2s_ch9(model, ' '.join(s), src_vocab, tgt_vocab, num_steps,
 print(sum(hits), len(hits))
 '''
 
-# Run after the last cell of a section: prints lines `above|below VALUE BAR what`.
+# Code that runs after the last cell of a section, and prints lines `above|below VALUE BAR what`
 SAY = '''
 def say(side, value, threshold, what):
     print(side, float(value), float(threshold), what)
@@ -62,7 +62,7 @@ for X, y in test_iter:
     clicks, total = clicks + int(y.sum()), total + y.size
 say('above', right / total, max(clicks, total - clicks) / total, 'test accuracy, majority class')
 '''
-# Chapter 13: some train for hours with the book's constants; these with what quick.toml says
+# Sections that train for hours with the book's constants, and so use those of quick.toml
 SHRUNKEN = ('13.12',)
 APPLIED = {
     '13.2': '''
@@ -71,7 +71,7 @@ tuned, scratch = [d2l.evaluate_accuracy_gpus(net, test_iter, d2l.split_batch)
                   for net in (finetune_net, scratch_net)]
 say('above', tuned, scratch, 'test accuracy, from scratch')
 ''',
-    # in pixels, as VOC's rules want it
+    # counted in pixels, as VOC's rules demand
     '13.7': '''
 d2l.vision.import_gluoncv()
 from gluoncv.utils.metrics import VOCMApMetric
@@ -159,7 +159,7 @@ say('below', np.abs(made_cov - cov).max(), np.abs(cov).max() / 2, 'covariance, o
 
 
 def language_model(section):
-    """Run a section; yield (ok, message) for each language model that it trains."""
+    """Run a section, and yield (ok, message) for each language model that it trains."""
     cells = [cell for cell in section.notebook.cells
              if re.search(r'^(d2l\.)?train_ch8\(', cell.source, re.M)]
     for cell in cells:
@@ -176,7 +176,7 @@ def language_model(section):
 
 
 def translator(section):
-    """Run a section; yield (ok, message) for its translator."""
+    """Run a section, and yield (ok, message) for its translator."""
     section.notebook.cells.append(nbformat.v4.new_code_cell(TRANSLATE))
     nb, _ = execute(section)
     hits, total = map(int, printed_text(nb.cells[-1]).split())
@@ -186,7 +186,7 @@ def translator(section):
 
 
 def applied(section):
-    """Run a section; yield (ok, message) for each line that its entry of APPLIED says."""
+    """Run a section, and yield (ok, message) for each line that its code in APPLIED prints."""
     section.notebook.cells.append(nbformat.v4.new_code_cell(SAY + APPLIED[section.number]))
     nb, _ = execute(section, quick=section.number in SHRUNKEN)
     said = re.findall(r'^(above|below) (\S+) (\S+) (.*)$', printed_text(nb.cells[-1]), re.M)
@@ -201,7 +201,7 @@ MEASURES = {**dict.fromkeys(LANGUAGE_MODELS, language_model),
 
 
 def main(argv=None):
-    """Run the sections and measure; return 1 where a threshold is missed."""
+    """Run the sections and measure; return 1 if a threshold is missed."""
     parser = argparse.ArgumentParser(prog='python -m ci.learns', description=__doc__)
     parser.add_argument('sections', nargs='*', metavar='SECTION',
                         help=f"default: {' '.join(MEASURES)}")

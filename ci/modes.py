@@ -1,7 +1,7 @@
-"""The modes in which every network is computed, each with the mode that it needs.
+"""The modes in which every network is computed.
 
-A mode is a function of a Run that returns the record (ci/numbers.py) of what it computed. The net
-that it made stays in the Run, for the modes that need it.
+A mode is a function of a Run. It computes the network, and returns the record (ci/numbers.py) of
+the results. The net that it has made stays in the Run for modes that need it.
 """
 import dataclasses
 import os
@@ -22,29 +22,29 @@ MODES = {}                                      # name -> Mode, in the order of 
 
 
 class Skip(Exception):
-    """What is raised for a mode that a network does not have; it holds the reason."""
+    """Raised, with the reason, for a mode that a network does not have."""
 
 
 class Failure(Exception):
-    """What is raised where a mode raised an error, which this one names."""
+    """Raised for a mode that has raised an error, which the message names."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """A way to compute a network. `needs` names the mode whose net this one uses."""
+    """A way to compute a network. needs: the name of the mode whose net it uses, or ''"""
     compute: Callable
     needs: str = ''
 
 
 class Run:
-    """A network on one context. `nets` has the net and the inputs of each mode so far."""
+    """A network on one context. nets: {mode: (net, inputs)} for the modes that were computed"""
 
     def __init__(self, network, ctx, folder):
         self.network, self.ctx, self.nets = network, ctx, {}
-        self.path = os.path.join(folder, 'net')     # the path of the export
+        self.path = os.path.join(folder, 'net')     # where the net is exported to
 
     def prepared(self):
-        """Return a new net, filled, and its inputs."""
+        """Return a new net with its parameters filled, and its inputs."""
         return prepared(self.network, self.ctx)
 
 
@@ -66,7 +66,7 @@ def mode(name, needs=''):
 
 
 def predicted(run, name, net, inputs):
-    """Keep the net of a mode, and return the record of its prediction."""
+    """Store the net of a mode in the Run, and return the record of its prediction."""
     run.nets[name] = net, inputs
     return numbers.predict(net, inputs)
 
@@ -116,7 +116,7 @@ def optimized_training(run):
 
 
 def is_hybrid(net):
-    """Return whether Gluon's own hybridize compiles all of it."""
+    """Return whether Gluon's own hybridize can compile the whole net."""
     blocks = []
     net.apply(blocks.append)
     return all(isinstance(block, (gluon.HybridBlock, gluon.nn.Sequential)) for block in blocks) \
@@ -128,7 +128,7 @@ def stock(run):
     net, inputs = run.prepared()
     if not is_hybrid(net):
         raise Skip("not a HybridBlock: Gluon's hybridize leaves it eager")
-    # it warns that HybridSequential would suit it better
+    # Gluon warns that HybridSequential would be better
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)
         net.hybridize()
@@ -144,7 +144,7 @@ def stock_training(run):
 def exported(run):
     if run.network.no_export:
         raise Skip(run.network.no_export)
-    net, inputs = run.prepared()                # training has moved the statistics
+    net, inputs = run.prepared()                # a new net, as training has changed the statistics
     d2l.export(d2l.hybridize(net), run.path, *fresh(inputs))
     return numbers.predict(d2l.load_exported(run.path, ctx=run.ctx), list(leaves(inputs)))
 
@@ -165,7 +165,7 @@ def onnx(run):
 def witnessed(run):
     if run.network.no_witness:
         raise Skip(run.network.no_witness)
-    saved = npx.load(f'{run.path}-0000.params')     # a list where there is nothing in it
+    saved = npx.load(f'{run.path}-0000.params')     # a list if the file is empty, else a dict
     params = {name.partition(':')[2]: array.asnumpy() for name, array in dict(saved).items()}
     params.update({f'data{i}': array.asnumpy()
                    for i, array in enumerate(leaves(run.network.example()))})
@@ -177,9 +177,9 @@ def witnessed(run):
 
 
 def compute(network, ctx=None, modes=None):
-    """Yield (mode, record, Skip or Failure, seconds) for each of the modes named (default: all).
+    """Yield (mode, record or Skip or Failure, seconds) for each mode.
 
-    Among them a mode comes after the one that it needs.
+    modes: names of modes, where each comes after the one that it needs; by default all
     """
     ctx, results = ctx or npx.cpu(), {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
 """Would wrong numbers be noticed? `python -m ci.mutants [NAME ...]`.
 
-Each network is computed once, eager: a prediction and a training step. Then each of its arrays is
-made wrong in every way of `MUTATIONS`, and its record compared with the stored one as ci.regress
-compares it, with the widest tolerance of any mode. A mutant that passes has survived; the exit
-status is 1 where one did. What a mutation leaves as it was, but for rounding, is no mutant.
+Each network is computed once, eager: a prediction and a training step. Then each of the arrays is
+changed in every way in `MUTATIONS`, and its record is compared with the stored one as ci.regress
+does, with the largest tolerance of any mode. A mutant that passes has survived; the exit status is
+1 if there is one. If a mutation changes an array by no more than rounding, it makes no mutant.
 """
 import argparse
 import sys
@@ -16,14 +16,14 @@ from ci import numbers, stored
 from ci.modes import MODES, prepared
 from ci.regress import CANNOT_CHECK, select
 
-# relative to the norm of an array: a smaller change is rounding
+# a change that is smaller than this, relative to the norm of the array, is rounding
 ROUNDING = 8 * float(onp.finfo('float32').eps)
-# relative to the largest gradient: the size that a gradient stored as zero is given
+# size, relative to the largest gradient, of a mutant of a gradient that is stored as zero
 ZERO_BY = 0.01
 
 
 def _transposed(array):
-    return array.T.reshape(array.shape)         # what has the shape of its Parameter in any case
+    return array.T.reshape(array.shape)         # reshaped, as a gradient has its Parameter's shape
 
 
 def _permuted(array):
@@ -32,8 +32,8 @@ def _permuted(array):
 
 
 def _swapped(array, axis=1):
-    """Swap the first and the last channel, or without channels the first and the last part along
-    the first axis."""
+    """Swap the first and the last channel. If there is no channel axis, swap the first and the last
+    slice along the first axis."""
     axis = min(axis, array.ndim - 1)
     if axis < 0:
         return array
@@ -42,7 +42,7 @@ def _swapped(array, axis=1):
 
 
 def _one_changed(array):
-    """Change one element by as much as the elements are large."""
+    """Change one element by the typical size of the elements."""
     changed = array.copy()
     at = numbers.seeded('the element that changes').randint(array.size)
     changed.reshape(-1)[at] += array.dtype.type(max(onp.sqrt((array.astype('f8') ** 2).mean()), 1))
@@ -64,13 +64,13 @@ OUTPUTS = {
 
 
 def unchanged(old, new):
-    """Return whether two arrays agree up to rounding."""
+    """Return whether two arrays are equal up to rounding."""
     return old.shape == new.shape and onp.linalg.norm((new.astype('f8') - old).reshape(-1)) \
         <= ROUNDING * onp.linalg.norm(old.astype('f8').reshape(-1))
 
 
 def of_outputs(old, outputs):
-    """Yield (output, mutation, error or None where nothing was changed)."""
+    """Yield (output, mutation, error), with None for the error if nothing was changed."""
     for i, array in enumerate(outputs):
         for mutation, mutate in OUTPUTS.items():
             new = mutate(array)
@@ -80,7 +80,7 @@ def of_outputs(old, outputs):
 
 
 def of_gradients(old, gradients):
-    """Yield (gradient, mutation, error or None where nothing was changed).
+    """Yield (gradient, mutation, error), with None for the error if nothing was changed.
 
     gradients: {key of numbers.SUMMARIES: {name: array}}
     """
@@ -97,7 +97,7 @@ def of_gradients(old, gradients):
 
 
 def mutants(network):
-    """Yield (array, mutation, error or None where nothing was changed, tolerance)."""
+    """Yield (array, mutation, error or None if nothing was changed, tolerance)."""
     old = stored.stored(network)
     net, inputs = prepared(network, npx.cpu())
     widest = {part: max(stored.threshold(network, mode) for mode in MODES
@@ -127,7 +127,7 @@ def survivors(network):
 
 
 def main(argv=None):
-    """Try the mutants of networks; returns the exit status."""
+    """Try the mutants of networks, and return the exit status."""
     parser = argparse.ArgumentParser(prog='python -m ci.mutants', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='NAME', help='default: all networks')

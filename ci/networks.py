@@ -1,7 +1,7 @@
-"""The registry: every network of the book, taken out of its own section.
+"""The registry of all networks of the book, which are built by the code of their sections.
 
-A row names a section, the listing down to which names count, and an expression; the statements
-that the expression needs (see ci/slices.py) are run, nothing of the network is written again.
+A row names a section, its last listing that counts, and an expression. The statements that the
+expression needs are run (see ci/slices.py), so that no code of the network is written twice.
 Parameters and inputs are filled from NumPy's frozen RandomState, seeded by their names, so that
 no number depends on a framework's random stream or on what ran before.
 """
@@ -26,14 +26,15 @@ CPU = npx.cpu()
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """An input to draw: kind 'uniform' (-1 to 1), 'tokens' (0 to high - 1), 'values', 'zeros'."""
+    """An input to be made, of the kind 'uniform' (-1 to 1), 'tokens' (0 to high - 1), 'values' or
+    'zeros'."""
     kind: str
     shape: tuple
     high: int = 0
     values: tuple = ()
 
     def draw(self, name):
-        """Return a float32 array of these values, seeded by the name."""
+        """Return a float32 array; name: the seed of its random values"""
         random = onp.random.RandomState(zlib.crc32(name.encode()))
         data = {'uniform': lambda: random.uniform(-1, 1, self.shape),
                 'tokens': lambda: random.randint(0, self.high, self.shape),
@@ -63,26 +64,26 @@ class Network:
     """A row of the registry."""
     name: str                   # unique; the file name of its stored numbers
     section: str                # '6.6'
-    listing: int                # names are taken as they stand after this listing
+    listing: int                # names have the values that they have after this listing
     net: str                    # what is tested, an expression over the section's names
     inputs: tuple               # Arrays, nested in tuples and lists as the network takes them
-    # seed of the inputs: one for which no ReLU lies within rounding of 0
+    # seed of the inputs, for which no input of a ReLU is so close to 0 that rounding counts
     draw: int = 0
-    inside: str = ''            # a function of that listing in whose body the network is built
-    given: tuple = ()           # (name, source) pairs that stand for data or arguments
-    arrays: str = ''            # a function network's parameters: global names, or 'model.params'
-    layers: str = ''            # a Block whose layers a function takes as its last arguments
+    inside: str = ''            # a function in that listing whose body builds the network
+    given: tuple = ()           # pairs (name, source) that replace data or arguments
+    arrays: str = ''            # for a function, its parameters: global names, or 'model.params'
+    layers: str = ''            # a Block whose layers are the last arguments of a function
     training: str = ''          # statement that switches a scratch network's dropout off
-    no_export: str = ''         # why no file holds it: neither export nor ONNX
-    constants: str = ''         # why its Constants are not filled
-    no_witness: str = ''        # why neither ONNX Runtime nor NumPy computes it
+    no_export: str = ''         # why it cannot be exported, neither by d2l.export nor to ONNX
+    constants: str = ''         # why its Constants keep their values
+    no_witness: str = ''        # why neither ONNX Runtime nor NumPy can compute it
     no_gradients: str = ''      # why NumPy does not witness its gradients
     predict_only: str = ''      # why it cannot be trained as it is written
     cpu_only: str = ''          # why it cannot run on a GPU as it is written
 
     @functools.cached_property
     def nodes(self):
-        """The statements of the section that the expression needs, as syntax trees."""
+        """Return the statements of the section that the expression needs, as syntax trees."""
         section, = find(self.section)
         nodes = [node for node in slices.statements(section.listings)
                  if node.listing <= self.listing]
@@ -94,10 +95,8 @@ class Network:
         return slices.backward(nodes, wanted, dict(self.given))
 
     def build(self):
-        """Run the section's statements; return the network as a Block, parameters not filled.
-
-        The model zoo's pretrained parameters are not read: all are filled afterwards.
-        """
+        """Run the section's statements, and return the network as a Block, before its parameters
+        are filled. Pretrained parameters of the model zoo are not read for this reason."""
         npx.set_np()
         names = {'__name__': f'section {self.section}'}
         for name, source in self.given:
@@ -111,7 +110,7 @@ class Network:
         return net if isinstance(net, nn.Block) else Function(net, names, self.arrays)
 
     def example(self, ctx=CPU):
-        """Return the inputs, drawn; the same nesting as `inputs`."""
+        """Return the arrays of the inputs, nested as in `inputs`."""
         count, again = iter(range(100)), f', draw {self.draw}' if self.draw else ''
 
         def draw(spec):
@@ -123,7 +122,7 @@ class Network:
 
     @property
     def smooth(self):
-        """For each input array, whether it is of real numbers, so that it has a gradient."""
+        """Return for each input array whether it has real values, and so a gradient."""
         def kinds(spec):
             if isinstance(spec, Array):
                 yield spec.kind == 'uniform'
@@ -134,7 +133,7 @@ class Network:
 
     def filled(self, ctx=CPU):
         """Return the network with its parameters filled, and the example inputs."""
-        with NameManager():                         # names count from zero in every build
+        with NameManager():                         # the numbers in names start from 0
             net, inputs = self.build(), self.example(ctx)
         net.initialize(ctx=ctx, force_reinit=True)
         with autograd.pause():
@@ -147,11 +146,11 @@ class Network:
 
 
 class Function(nn.Block):
-    """A Block made of a network that the book writes as a function over arrays, which become its
-    Parameters.
+    """A Block that runs a network that the book writes as a function of global arrays. These become
+    its Parameters.
 
-    names: the section's namespace; arrays: the names of global arrays in it, separated by commas,
-    or one expression for a list that an object holds ('model.params').
+    names: the section's namespace; arrays: the names of the arrays in it, separated by commas, or
+    an expression for a list of them ('model.params')
     """
 
     def __init__(self, function, names, arrays, **kwargs):
@@ -166,7 +165,7 @@ class Function(nn.Block):
 
     @contextlib.contextmanager
     def bound(self, ctx):
-        """Let the function's global names stand for the Parameters."""
+        """Set the function's global names to the Parameters' arrays."""
         data = [getattr(self, key).data(ctx) for key in self.keys]
         if self.owner:
             old, self.owner.params = self.owner.params, data
@@ -187,8 +186,7 @@ class Function(nn.Block):
 
 
 class Through(nn.Block):
-    """A Block made of a function that takes inputs and the layers of a Block, as 14.4's skip_gram
-    does."""
+    """A Block that runs a function of inputs and of a Block's layers, such as 14.4's skip_gram."""
 
     def __init__(self, function, layers, **kwargs):
         super(Through, self).__init__(**kwargs)
@@ -199,8 +197,8 @@ class Through(nn.Block):
 
 
 def fresh(nested):
-    """Return the same arrays in new containers, since some of the book's decoders write into their
-    state."""
+    """Return the same arrays in new containers, since some of the book's decoders change the list
+    of their state."""
     return type(nested)(map(fresh, nested)) if isinstance(nested, (tuple, list)) else nested
 
 
@@ -217,7 +215,8 @@ def leaves(nested):
 
 
 def structural(net):
-    """Return the parameters by their structural names ('0.weight'), each once, sorted by name."""
+    """Return {structural name such as '0.weight': Parameter}, sorted by name, each Parameter once.
+    """
     seen, found = set(), {}
     for name, param in sorted(net._collect_params_with_prefix().items()):
         if id(param) not in seen:
@@ -234,14 +233,14 @@ def fill(name, shape):
     last = name.rpartition('.')[2]
     if last in ('gamma', 'running_var'):
         return random.uniform(0.5, 1.5, shape)
-    # Gluon's weights are (out, in, ...), the scratch networks' (in, out)
+    # weights have the shape (out, in, ...) in Gluon, and (in, out) in networks from scratch
     fan_in = 100 if len(shape) < 2 else \
         int(onp.prod(shape[1:])) if last.endswith('weight') else shape[0]
     return random.uniform(-1, 1, shape) * (3 / fan_in) ** 0.5
 
 
 IN_PLACE = 'writes into an array, which autograd refuses while it records'
-VOCAB = ('vocab', 'range(28)')                      # the Time Machine's 28 characters
+VOCAB = ('vocab', 'range(28)')                      # The Time Machine has 28 characters
 LANGUAGES = (('src_vocab', 'range(200)'), ('tgt_vocab', 'range(200)'))
 STATE = [floats(1, 4, 256)]
 
@@ -461,7 +460,7 @@ def gluoncv(name, pixels, arguments='', **fields):
                    no_witness="Gluon-CV's own arrays witness it in tests/test_gluoncv.py", **fields)
 
 
-# Deep networks take long to build: the default tests have three of them, D2L_TEST_ALL=1 all.
+# Deep networks take long to build: by default the tests use three of them, with D2L_TEST_ALL=1 all.
 # Gluon-CV has no deeplab_resnet50_voc ("not among the following model list").
 GLUONCV = [
     gluoncv('resnet18_v1', 64),
@@ -480,7 +479,7 @@ GLUONCV = [
     gluoncv('simple_pose_resnet18_v1b', 64, ', pretrained_base=False'),
 ]
 
-# what looks like a network and is none, or is one that another row stands for: why
+# code that looks like a network, but is none, or is covered by another row -> why
 EXCLUDED = {
     ('2.4', 'f'): 'a function of a number, to be drawn',
     ('2.4', 'plot'): 'draws',

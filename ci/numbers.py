@@ -1,10 +1,10 @@
-"""What is stored of a network, and how two such records are compared.
+"""Records, which have the results of a network in a short form, and their comparison.
 
-A record is a dict of small NumPy arrays. From a prediction: for each output its shape, its
-statistics (mean, standard deviation, least, greatest), its values (of a large one at positions
-from a frozen generator) and its summary. From one training step with dropout switched off: the
-loss, and the summaries of each Parameter's and each real input's gradient and of the running
-statistics after it. A summary is a norm, a sum and projections on vectors of +1 and -1.
+A record is a dict of small NumPy arrays. For a prediction it has the shape of each output, its
+statistics (mean, standard deviation, minimum, maximum), its values (for a large output only those
+at random indices) and its summary. For one training step with dropout switched off it has the loss,
+and the summaries of the gradient of each Parameter and of each real input, and of the running
+statistics after the step. A summary is a norm, a sum, and projections on vectors of +1 and -1.
 """
 import zlib
 
@@ -14,16 +14,16 @@ from mxnet.gluon import nn
 
 from ci.networks import fresh, leaves, structural
 
-# values that are stored of one output; of a larger one, at so many positions
+# the largest number of values that are stored for one output
 MOST_VALUES = 512
-PROJECTIONS = 8                     # projections of one array, on vectors of +1 and -1
-# so many neighbouring elements differ in the signs of their projections
+PROJECTIONS = 8                     # number of projections of an array, on vectors of +1 and -1
+# So many neighbouring elements have different combinations of signs in the projections
 BLOCK = 2 ** PROJECTIONS
-LOSS_SCALE = 'loss_scale'           # mean absolute term of the loss: what its error is measured by
-# entries that are summaries -> the entry that has the names of their arrays
+LOSS_SCALE = 'loss_scale'           # mean absolute term of the loss, the scale of the loss's error
+# entry that has summaries -> entry that has the names of their arrays
 SUMMARIES = {'gradients': 'gradient names', 'input gradients': None,
              'statistics': 'statistics names'}
-ZERO = 5e-6     # a gradient below so much of the largest is stored as zero, where a witness agrees
+ZERO = 5e-6     # a gradient below this share of the largest is stored as 0, if the witness agrees
 
 
 def seeded(name):
@@ -32,31 +32,30 @@ def seeded(name):
 
 
 def _signs(random, count):
-    """Return +1 and -1 in the shape (count, PROJECTIONS), of which no two rows within a BLOCK are
-    equal."""
+    """Return random values +1 and -1, (count, PROJECTIONS), where no two rows of a BLOCK are equal.
+    """
     patterns = onp.concatenate([random.permutation(BLOCK) for _ in range(-(-count // BLOCK))])
     return 1.0 - 2 * (patterns[:count, None] >> onp.arange(PROJECTIONS) & 1)
 
 
 def _factors(name, size):
-    """Return two arrays whose products are the projection vectors of a name: element i is rows[i //
-    BLOCK] * columns[i % BLOCK]."""
+    """Return (rows, columns) for the projection vectors of an array's name: element i of a vector
+    is rows[i // BLOCK] * columns[i % BLOCK]."""
     random = seeded(f'signs of {name}')
     columns = _signs(random, BLOCK)
     return _signs(random, -(-size // BLOCK)), columns
 
 
 def direction(name, size, k=0):
-    """Return the vector of +1 and -1, of that size, that belongs to projection k of an array's
-    name."""
+    """Return the vector of +1 and -1 for projection k of the array with this name and size."""
     rows, columns = _factors(name, size)
     return onp.kron(rows[:, k], columns[:, k])[:size]
 
 
 def summary(name, array):
-    """Return norm, sum and PROJECTIONS projections of an array of any shape, float64.
+    """Return the norm, the sum and the PROJECTIONS projections of an array, in float64.
 
-    The vectors of the projections are seeded by name; see `direction`.
+    name: the seed of the projections' vectors (see `direction`)
     """
     flat = array.reshape(-1).astype('float64')
     rows, columns = _factors(name, flat.size)
@@ -66,15 +65,15 @@ def summary(name, array):
 
 
 def positions(name, size):
-    """Return the indices of the values that are stored of the array of that name: all, or
-    MOST_VALUES of them, drawn and in order."""
+    """Return the indices of the values that are stored for the array with this name and size: all,
+    or MOST_VALUES random ones in order."""
     if size <= MOST_VALUES:
         return onp.arange(size)
     return onp.sort(seeded(f'positions in {name}').choice(size, MOST_VALUES, replace=False))
 
 
 def record_output(i, array):
-    """Return the entries of output i of a prediction, a NumPy array."""
+    """Return the entries of a record for output i of a prediction. array: a NumPy array"""
     name, wide = f'output{i}', array.astype('float64')
     return {name: array.reshape(-1)[positions(name, array.size)],
             f'{name} shape': onp.array(array.shape, 'int64'),
@@ -101,7 +100,7 @@ def predict(net, inputs):
 
 
 def without_dropout(net):
-    """Switch off dropout in Gluon's layers, so that a training step draws nothing."""
+    """Switch off dropout in Gluon's layers, so that a training step draws no random numbers."""
     def switch(block):
         if isinstance(block, nn.Dropout):
             block._rate = 0
@@ -116,9 +115,8 @@ def loss_weights(i, shape):
 
 
 def loss_of(outputs):
-    """Return a number that depends on every value of every output: their mean with fixed weights.
-
-    Returns the loss and the mean absolute term, both arrays of shape ().
+    """Return a loss that depends on every value of every output, the mean of the values times fixed
+    weights, and the mean absolute term of this mean. Both are arrays of shape ().
     """
     total = scale = 0
     for i, out in enumerate(outputs):
@@ -129,10 +127,11 @@ def loss_of(outputs):
 
 
 def step(net, inputs, smooth):
-    """Run one training step, which leaves gradients and statistics in the net.
+    """Run one training step, which also changes the gradients and the statistics of the net.
 
-    smooth: for each input array, whether it has a gradient. Returns {'loss': number, LOSS_SCALE:
-    number} and {key of SUMMARIES: {name: NumPy array}}.
+    smooth: for each input array, whether it has a gradient
+
+    Return {'loss': number, LOSS_SCALE: number} and {key of SUMMARIES: {name: NumPy array}}.
     """
     params = structural(net)
     real = [a for a, has_gradient in zip(leaves(inputs), smooth) if has_gradient]
@@ -150,7 +149,7 @@ def step(net, inputs, smooth):
 
 
 def record_step(losses, arrays):
-    """Return the record of a training step, of what `step` returns."""
+    """Return the record of a training step. losses, arrays: the results of `step`"""
     record = {key: onp.array([value]) for key, value in losses.items()}
     for key, named in arrays.items():
         if named:
@@ -161,28 +160,28 @@ def record_step(losses, arrays):
 
 
 def train(net, inputs, smooth):
-    """Return the record of one training step: see `step`."""
+    """Run one training step and return its record (see `step`)."""
     return record_step(*step(net, inputs, smooth))
 
 
 def largest(record):
-    """Return the norm of the largest gradient of a record of a training step."""
+    """Return the norm of the largest gradient in the record of a training step."""
     return max([record[key][:, 0].max() for key in ('gradients', 'input gradients')
                 if key in record], default=0.0)
 
 
 def zeros(record):
-    """Return which gradients of a record are zero but for rounding: {'gradients zero': array of
-    bool}."""
+    """Return which gradients of a record are zero up to rounding, as entries of bools such as
+    'gradients zero'."""
     return {f'{key} zero': record[key][:, 0] <= ZERO * largest(record)
             for key in ('gradients', 'input gradients') if key in record}
 
 
 def references(key, stored):
-    """Return what the summaries of an entry are compared with: (rows, the scale of each row).
+    """Return (rows, the scale of each row), with which the summaries of an entry are compared.
 
-    A scale is the row's own norm; of a gradient stored as zero the row is zeros, and its scale
-    the norm of the network's largest.
+    A scale is the row's own norm. For a gradient that is stored as zero, the row is zeros, and the
+    scale is the norm of the network's largest gradient.
     """
     rows = stored[key]
     zero = stored.get(f'{key} zero', onp.zeros(rows.shape[:-1], bool))
@@ -190,16 +189,17 @@ def references(key, stored):
 
 
 def summary_errors(found, rows, scales):
-    """Return the largest difference of each summary, relative to its scale."""
+    """Return the largest difference of each summary from its row, relative to the row's scale."""
     return onp.abs(found - rows).max(-1) / onp.maximum(scales, 1e-30)
 
 
 def error(key, stored, found):
-    """Return the largest difference of one entry; inf where they cannot be compared, or where a
-    number is not finite.
+    """Return the largest difference in one entry of two records; inf if the entries cannot be
+    compared, or if a value is not finite.
 
-    Of values, relative to the largest stored one; of a summary, relative to its norm; of a
-    gradient stored as zero, its size relative to the largest gradient of the network.
+    Differences of values are relative to the largest stored value, those of summaries to the norm.
+    For a gradient that is stored as zero, the result is its size relative to the network's largest
+    gradient.
     """
     old, new = stored[key], found.get(key)
     if new is None or new.dtype != old.dtype or new.shape != old.shape:
@@ -217,8 +217,8 @@ def error(key, stored, found):
 
 
 def errors(stored, found, keys=None):
-    """Return key -> error, for the keys given or all stored ones; an entry too many counts as
-    inf."""
+    """Return {key: error} for these keys, by default for all stored ones. The error of an entry
+    that is not stored is inf."""
     keys = [key for key in stored if keys is None or key in keys]
     result = {key: error(key, stored, found) for key in keys}
     result.update({key: float('inf') for key in found if key not in stored})

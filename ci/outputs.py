@@ -16,15 +16,15 @@ from chapters.toml import tomllib
 HERE = pathlib.Path(__file__).parent
 GOLDEN = HERE / 'golden' / 'outputs'
 NUMBER = re.compile(r'(?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?')
-KEYS = {'skip', 'full', 'last_digit', 'numbers', 'lines', 'devices'}      # of an exception
+KEYS = {'skip', 'full', 'last_digit', 'numbers', 'lines', 'devices'}      # of a rule
 DEVICES = re.compile(r'\[[cg]pu\(\d+\)(, [cg]pu\(\d+\))*\]')
 CONTEXT = re.compile(r'(, ctx=|@)?[cg]pu\(\d+\)')
 NOT_FINITE = re.compile(r'(?<![\w.])[-+]?(nan|inf)\b')
-FILE = re.compile(r" from '[^']*'>")              # where a module lies
+FILE = re.compile(r" from '[^']*'>")              # the path of a module in its repr
 
 
 def golden(number):
-    """Return {listing: the text that the book prints after it} of a section."""
+    """Return {listing: the text that the book prints after it} for a section."""
     path = GOLDEN / f'{number}.txt'
     if not path.exists():
         return {}
@@ -33,22 +33,25 @@ def golden(number):
 
 
 def exceptions(path=HERE / 'outputs.toml'):
-    """Return (section, listing) -> its entry: `skip` or `full` with a reason, or another key and
-    `reason`.
+    """Return {(section, listing): its rule in outputs.toml}. A rule has `skip` or `full` with a
+    reason, or one of the other keys and `reason`.
 
-    skip: not compared at all. full: only compared in a run without --quick. last_digit: numbers
-    may differ by so many units of the last printed digit. numbers = "ignored": the words are
-    compared, and where numbers stand between them. numbers = "arbitrary": so, and nan and inf are
-    numbers, too, as uninitialized memory may hold. lines = "repeated": the same of each run of
-    lines that differ in their numbers alone, however many they are (one per epoch). devices =
-    "ignored": whether GPUs or the CPU are named, and how many in a list.
+    skip: the output is not compared
+    full: the output is compared only in a run without --quick
+    last_digit: numbers may differ by so many units of the last printed digit
+    numbers = "ignored": the words are compared, and where the numbers are, but not their values
+    numbers = "arbitrary": as "ignored", and nan and inf are numbers, too, which uninitialized
+        memory may hold
+    lines = "repeated": lines that differ only in their numbers count as one line, as there is one
+        per epoch, and the number of epochs may differ
+    devices = "ignored": names of devices, and how many are in a list, are not compared
     """
     return {(entry['section'], entry['listing']): entry
             for entry in tomllib.loads(path.read_text()).get('exception', [])}
 
 
 def printed_text(cell):
-    """Return what an executed code cell printed: standard output and the text of results, no
+    """Return what an executed code cell printed: standard output and results as text, without
     figures."""
     text = ''
     for out in cell.outputs:
@@ -75,7 +78,7 @@ def once(text):
 
 
 def compare(book, ours, last_digit=0, numbers='', lines='', devices='', **_):
-    """Compare two texts; return None where they agree, else a line that names the first difference.
+    """Compare two texts. Return None if they agree, else a line that names the first difference.
 
     The other arguments are those of `exceptions`.
     """
@@ -91,20 +94,20 @@ def compare(book, ours, last_digit=0, numbers='', lines='', devices='', **_):
         at = next((i for i, (a, b) in enumerate(zip(*words)) if a != b), min(map(len, words)))
         return f'the book prints {words[0][at:at + 40]!r}, we {words[1][at:at + 40]!r}'
     for theirs, mine in () if numbers or lines else zip(*found):
-        # (1 + 1e-6): the digits are decimal, the floats are not
+        # (1 + 1e-6), as decimal digits are not exact in binary floats
         if abs(float(theirs) - float(mine)) > last_digit * unit_of(theirs) * (1 + 1e-6):
             return f'the book prints {theirs}, we {mine}'
     return None
 
 
 def in_words(rule):
-    """Return whether an exception leaves numbers out of the comparison."""
+    """Return whether a rule of outputs.toml compares only words, and no values of numbers."""
     return 'numbers' in rule or 'lines' in rule
 
 
 def figures(sections):
-    """Return (number of listings that print something in the book, number of those compared, number
-    of the latter that are compared in words alone)."""
+    """Return three numbers: of the listings that print something in the book, of the listings that
+    are compared, and of the listings whose words alone are compared."""
     rules = exceptions()
     found = [rules.get((section.number, i), {}) for section in sections
              for i in compared(section, quick=False)]
@@ -113,8 +116,8 @@ def figures(sections):
 
 
 def compared(section, quick):
-    """Return {listing: what the book prints} for the listings of a Section that no exception leaves
-    out."""
+    """Return {listing: what the book prints} for the listings of a Section that no rule leaves out.
+    """
     rules = exceptions()
 
     def left_out(i):
@@ -124,12 +127,13 @@ def compared(section, quick):
 
 
 def check(section, nb, quick):
-    """Compare an executed notebook with the book; return the listings that differ, as lines."""
+    """Compare an executed notebook with the book, and return a line for each listing that differs.
+    """
     cells = [cell for cell in nb.cells if cell.cell_type == 'code']
     rules, errors = exceptions(), []
     for i, book in compared(section, quick).items():
         book, ours = FILE.sub('>', book), FILE.sub('>', printed_text(cells[i]))
-        if section.gpus:                    # CPU contexts may stand for them
+        if section.gpus:                    # CPU contexts may be used in place of GPUs
             book, ours = CONTEXT.sub('', book), CONTEXT.sub('', ours)
         problem = compare(book, ours, **rules.get((section.number, i), {}))
         if problem:
@@ -148,7 +152,7 @@ def summary(section, errors, quick):
 
 
 def main(argv=None):
-    """Run sections that print something the book prints too; 1 where they differ."""
+    """Run the sections and compare their outputs with the book's; return 1 if one differs."""
     parser = argparse.ArgumentParser(prog='python -m ci.outputs', description=__doc__)
     parser.add_argument('sections', nargs='*', default=['all'])
     parser.add_argument('--quick', action='store_true', help='as of python -m chapters')

@@ -1,10 +1,11 @@
 """Train the stand-in for the pretrained ResNet-18 (13.2, 13.11): `python -m ci.pretrain`, minutes.
 
-A ResNet-18 with an eighth of the channels learns to tell drawn things apart, among them those of
-the sample data sets, as ImageNet's classes hold hot dogs, cats and cars; drawn with random numbers
-of its own, each picture once. What it learned goes to d2l/data/samples/resnet18_v2.npz, of which
-`d2l.data.samples.models` makes a file of the full size: so that a stand-in is made in no time, and
-has the same bytes on every machine. Another training gives other bytes.
+A ResNet-18 with an eighth of the channels learns to classify drawn things. Those of the sample data
+sets are among them, as hot dogs, cats and cars are among ImageNet's classes. The training pictures
+are drawn with random numbers of their own, and each is used once. The parameters are stored in
+d2l/data/samples/resnet18_v2.npz. `d2l.data.samples.models` expands them to a file of the full-size
+network, so that this file is made quickly and has the same bytes on every machine. Training again
+gives other bytes.
 """
 import cv2
 import mxnet as mx
@@ -20,24 +21,25 @@ from d2l.data.samples.models import TRAINED
 FOOD = (hotdog.hot_dog, *hotdog.OTHERS)
 OTHERS = (painter.cat, painter.dog, painter.horse, painter.deer, painter.bird, painter.frog,
           painter.aeroplane, painter.car, painter.truck, painter.boat, painter.pikachu)
-# class -> how it is drawn; 13.2 knows the hot dog by this number
+# index of a class -> function that draws it; 713 is the index of hot dogs in 13.2
 THINGS = {713: FOOD[0], **dict(enumerate(FOOD[1:] + OTHERS))}
-CHANNELS = [8, 8, 16, 32, 64]           # channels, of the 64, 64, 128, 256 and 512 of ResNet-18
+CHANNELS = [8, 8, 16, 32, 64]           # in place of the 64, 64, 128, 256 and 512 of ResNet-18
 
 SEED, STEPS, BATCH, RATE = 18, 1500, 32, 2e-3
-SIDE, DRAWN = 160, (80, 240)            # pixels; drawn smaller, a picture is blurred
+SIDE, DRAWN = 160, (80, 240)            # pixels per side of a picture, and while it is drawn
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]        # as 13.2 and 13.11 normalize
 DARK, LIGHT = (20, 20, 20), (250, 250, 250)
 
 
 def picture(dice, draw):
-    """Draw a thing anywhere, in any colour and light; return the picture (SIDE, SIDE, 3), uint8."""
+    """Draw a thing at a random position, in random colours and light. Return the picture, (SIDE,
+    SIDE, 3) uint8."""
     side = dice.between(*DRAWN)
     c = painter.Canvas(side, side, dice.colour(DARK, LIGHT), dice.colour(DARK, LIGHT))
     c.blots(dice, 8, [dice.colour(DARK, LIGHT) for _ in range(4)])
     width, height = [side * dice.between(35, 110) // 100 for _ in 'xy']
     height = min(max(height, width * 2 // 3), width * 3 // 2)
-    # up to a quarter of the thing lies outside of the picture
+    # up to a quarter of the thing may be outside of the picture
     at = [dice.between(min(-s // 4, side - s), max(side - 3 * s // 4, 0)) for s in (width, height)]
     c.place((*at, width, height), dice.between(0, 1))
     if draw in FOOD:
@@ -58,12 +60,12 @@ def batch(dice, size=BATCH):
 
 
 def network():
-    """ResNet-18 with fewer channels."""
+    """Return a ResNet-18 with fewer channels."""
     return resnet.ResNetV2(resnet.BasicBlockV2, [2, 2, 2, 2], CHANNELS, classes=len(THINGS))
 
 
 def main():
-    """Train and store the network; print how many of some new pictures it classifies right."""
+    """Train and store the network, and print its accuracy on new pictures."""
     npx.set_np()
     mx.random.seed(SEED)
     dice, net = painter.Dice(SEED), network()

@@ -1,8 +1,8 @@
-"""The networks of ci.bench's first twelve rows in PyTorch: the same layers and widths.
+"""The networks of ci.bench's first twelve rows in PyTorch, with the same layers and widths.
 
-A network holds its layers in the order of the book's, so that the parameters of the Gluon net are
-copied one after the other. ci.bench runs this module as a process of its own, which MXNet does not
-enter, and asks it for times over a pipe.
+The layers of a network are in the order of the book's, so that the parameters of the Gluon net can
+be copied one after the other. ci.bench runs this module in a process of its own without MXNet, and
+gets the times over a pipe.
 """
 import math
 import os
@@ -16,11 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-TOLERANCE = 1e-4            # of outputs in float32 that two frameworks compute; measured: 5e-6
+TOLERANCE = 1e-4            # largest error between the outputs of both frameworks; measured: 5e-6
 
 
 class Disagreement(Exception):
-    """A network computes other numbers than the one that its parameters come from."""
+    """An error: a network computes other values than the Gluon net with the same parameters."""
 
 
 # 4.3, 6.6
@@ -81,8 +81,8 @@ class LanguageModel(nn.Module):
 
 
 class LanguageModelScratch(nn.Module):
-    """LSTM from scratch: a loop over the steps with three gates and the candidate, then the output
-    layer."""
+    """LSTM from scratch: a loop over the steps with three gates and the candidate memory, and the
+    output layer."""
 
     def __init__(self, vocab_size, num_hiddens):
         super().__init__()
@@ -109,7 +109,8 @@ class LanguageModelScratch(nn.Module):
 # 9.7
 
 class EncoderDecoder(nn.Module):
-    """Return the scores of the target's words, and the decoder's state."""
+    """An encoder and a decoder. It returns the scores of the target's words, and the decoder's
+    state."""
 
     def __init__(self, encoder, decoder):
         super().__init__()
@@ -144,7 +145,8 @@ class Seq2SeqDecoder(nn.Module):
 # 10.3
 
 class MultiHeadAttention(nn.Module):
-    """Scaled dot products; `hidden` (True: no attention) broadcasts to batch, heads, query, key."""
+    """Multi-head attention by scaled dot products. hidden: True for keys without attention; it
+    broadcasts to (batch, heads, query, key)."""
 
     def __init__(self, num_hiddens, num_heads):
         super().__init__()
@@ -224,7 +226,7 @@ class DecoderBlock(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Return what the encoder blocks compute of the source, and the mask of its padding."""
+    """The encoder. It returns the encoding of the source, and the mask of its padding."""
 
     def __init__(self, vocab_size, num_hiddens, wide, num_heads, num_layers, dropout):
         super().__init__()
@@ -234,7 +236,7 @@ class TransformerEncoder(nn.Module):
                                     for _ in range(num_layers))
 
     def forward(self, X, lengths):
-        # the book repeats the batch's lengths where the heads of an example lie together
+        # the book repeats the lengths of the batch, although the heads of an example are adjacent
         lengths = lengths.repeat(self.num_heads).view(-1, self.num_heads, 1, 1)
         hidden = torch.arange(X.shape[1]) >= lengths
         X = self.embedding(X)
@@ -244,7 +246,7 @@ class TransformerEncoder(nn.Module):
 
 
 class TransformerDecoder(nn.Module):
-    """Decode; in training no step sees those after it, as in the book."""
+    """The decoder. As in the book, no step sees later ones in training."""
 
     def __init__(self, vocab_size, num_hiddens, wide, num_heads, num_layers, dropout):
         super().__init__()
@@ -276,7 +278,8 @@ def down_sample(in_channels, channels):
 
 
 def anchor_boxes(height, width, sizes, ratios):
-    """Return corners (height * width * boxes, 4) of the boxes around each point of a map."""
+    """Return the corners of the anchor boxes around each point of a feature map, (height * width *
+    boxes, 4)."""
     shapes = [(s, 1) for s in sizes] + [(sizes[0], r) for r in ratios[1:]]
     half_w = torch.tensor([s * height / width * math.sqrt(r) / 2 for s, r in shapes])
     half_h = torch.tensor([s / math.sqrt(r) / 2 for s, r in shapes])
@@ -288,7 +291,8 @@ def anchor_boxes(height, width, sizes, ratios):
 
 
 class TinySSD(nn.Module):
-    """Anchor boxes, their classes' scores and their offsets, of five maps."""
+    """TinySSD. It returns the anchor boxes of five feature maps, the scores of their classes, and
+    their offsets."""
 
     def __init__(self, num_classes=1):
         super().__init__()
@@ -378,7 +382,8 @@ def generator():
         *layers, nn.ConvTranspose2d(channels, 3, 4, 2, padding=1, bias=False), nn.Tanh())
 
 
-TWINS = {       # name in ci.networks -> the network; vocab: rows of its first parameter
+# name in ci.networks -> function of vocab, the number of rows of its first parameter
+TWINS = {
     'mlp': lambda vocab: mlp(),
     'lenet': lambda vocab: lenet(),
     'resnet18': lambda vocab: resnet18(),
@@ -396,7 +401,8 @@ TWINS = {       # name in ci.networks -> the network; vocab: rows of its first p
 }
 
 
-# the losses of ci.bench: functions of the network's outputs, a list, and of targets; all are means
+# the losses of ci.bench: functions of the list of the network's outputs and of targets; all of them
+# are means
 
 def softmax(outputs, y):
     return F.cross_entropy(outputs[0], y)
@@ -424,7 +430,7 @@ def sigmoid_masked(outputs, y, mask):
 
 OF_CLASSES = {'softmax': softmax, 'softmax_mean': softmax, 'masked': masked, 'boxes': boxes}
 LOSSES = {**OF_CLASSES, 'sigmoid': sigmoid, 'sigmoid_masked': sigmoid_masked}
-OPTIMIZERS = {              # with the names of Gluon's arguments
+OPTIMIZERS = {              # functions with the names of Gluon's arguments
     'sgd': lambda params, learning_rate, wd=0: torch.optim.SGD(
         params, learning_rate, weight_decay=wd, fused=True),
     'adam': lambda params, learning_rate, beta1=0.9: torch.optim.Adam(
@@ -445,18 +451,18 @@ def leaves(nested):
 
 
 class Twin:
-    """A network with the parameters of a Gluon net, and how it is trained.
+    """A network with the parameters of a Gluon net, its loss and its optimizer.
 
-    weights: NumPy arrays, in the order of the Gluon net, or None for PyTorch's own; inputs: nested
-    NumPy arrays, tokens int64; targets: a list of NumPy arrays; loss, optimizer: names; options: of
-    the optimizer
+    weights: NumPy arrays in the order of the Gluon net, or None for PyTorch's initial values
+    inputs: nested NumPy arrays, with tokens as int64; targets: a list of NumPy arrays
+    loss, optimizer: names; options: arguments of the optimizer
     """
 
     def __init__(self, name, weights, inputs, targets, loss, optimizer, options):
         self.name, self.net = name, TWINS[name](len(weights[0]) if weights else 0)
         if weights:
             self.copy(weights)
-        # by whether torch.compile, with inductor, runs it: that compiles when it is called
+        # compiled -> function; torch.compile, with inductor, compiles at the first call
         self.calls = {False: self.net, True: torch.compile(self.net)}
         self.inputs, self.targets, self.loss = tensors(inputs), tensors(targets), LOSSES[loss]
         if loss in OF_CLASSES:
@@ -465,7 +471,7 @@ class Twin:
             [p for p in self.net.parameters() if p.requires_grad], **options)
 
     def copy(self, weights):
-        """Take the parameters of the Gluon net."""
+        """Copy the parameters of the Gluon net."""
         own = {key: value for key, value in self.net.state_dict().items()
                if not key.endswith('num_batches_tracked')}
         found, wanted = [w.shape for w in weights], [tuple(w.shape) for w in own.values()]
@@ -482,11 +488,11 @@ class Twin:
             return leaves(self.calls[compiled](*self.inputs))
 
     def check(self, wanted, compiled=False):
-        """Return the largest error of a prediction, relative to the largest number of each output.
+        """Return the largest error of a prediction, relative to the largest value of each output.
+        Raises Disagreement if it exceeds TOLERANCE.
 
-        wanted: what the Gluon net computes, a list of NumPy arrays; those at its end that are
-        nothing but state may be missing here; compiled: by torch.compile. Raises Disagreement
-        above TOLERANCE.
+        wanted: the outputs of the Gluon net, a list of NumPy arrays. States at its end may be
+        missing in this network; compiled: whether to use torch.compile
         """
         found = [x.numpy() for x in self.outputs(compiled)]
         wanted = wanted[:len(found)]
@@ -501,19 +507,21 @@ class Twin:
         return error
 
     def train(self, compiled=False):
-        """A training step."""
+        """Run a training step."""
         self.optimizer.zero_grad()
         value = self.loss(leaves(self.calls[compiled](*self.inputs)), *self.targets)
         value.backward()
         self.optimizer.step()
 
     def predict(self, compiled=False):
-        """A prediction."""
+        """Run a prediction."""
         self.calls[compiled](*self.inputs)
 
     def seconds(self, what, times, compiled=False):
-        """Return the seconds that one of so many calls takes. what: 'training' or 'inference';
-        compiled: by torch.compile."""
+        """Return the seconds per call for `times` calls.
+
+        what: 'training' or 'inference'; compiled: whether to use torch.compile
+        """
         training = what == 'training'
         function = self.train if training else self.predict
         self.net.train(training)
@@ -525,14 +533,15 @@ class Twin:
 
 
 def steps(times=3):
-    """Some training steps of ResNet-18, batch 64, as ci.bench's."""
+    """Run some training steps of ResNet-18 with batch size 64, as ci.bench does."""
     X = onp.random.rand(64, 1, 96, 96).astype('float32')
     twin = Twin('resnet18', None, (X,), [onp.ones(64)], 'softmax', 'sgd', {'learning_rate': 1e-4})
     twin.seconds('training', times)
 
 
 def serve(connection):
-    """Answer (method, arguments), 'Twin' first, with (result, None) or (None, what is wrong)."""
+    """Answer requests (method, arguments), of which the first is 'Twin', with (result, None) or
+    (None, error as text)."""
     twin = None
     while True:
         try:

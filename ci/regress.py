@@ -2,9 +2,9 @@
 
 Each network of ci/networks.py is computed in every mode of ci/modes.py and compared with its
 stored numbers in ci/golden/: eager, compiled by d2l.hybridize (first and second call, and a
-training step), with its graph rewritten (optimize=True), by Gluon's own hybridize where the book's
-net allows it, exported and loaded again, and by witnesses that are not MXNet: ONNX Runtime and
-NumPy. `--update` stores the numbers anew where they agree.
+training step), with its graph rewritten (optimize=True), by Gluon's own hybridize if the book's
+net allows it, exported and loaded again, and by witnesses that share no code with MXNet: ONNX
+Runtime and NumPy. `--update` stores the numbers anew if the witnesses agree.
 
 Exit status: 0, all agree; 1, a network fails, or has an operator that has no converter to ONNX;
 2, it could not be checked: an unknown name, no GPU, numbers or a tolerance that were never stored.
@@ -27,10 +27,10 @@ FAILS, CANNOT_CHECK = 1, 2
 
 
 def context(device):
-    """Return the context of 'cpu' or 'gpu'; LookupError where MXNet can compute on no GPU."""
+    """Return the context for 'cpu' or 'gpu'. Raises LookupError if MXNet has no GPU."""
     if device == 'cpu':
         return npx.cpu()
-    os.environ['NVIDIA_TF32_OVERRIDE'] = '0'        # products of float32 in float32, not in TF32
+    os.environ['NVIDIA_TF32_OVERRIDE'] = '0'        # compute products in float32, not in TF32
     found = d2l.try_all_gpus()[0]
     if found.device_type != 'gpu':
         raise LookupError('there is no GPU that MXNet can compute on: `python -m d2l.device` '
@@ -39,8 +39,8 @@ def context(device):
 
 
 def select(names, section=None):
-    """Return rows of the registry by name and section; an unknown name is a LookupError that gives
-    the nearest."""
+    """Return the rows of the registry with these names, or of a section. Raises LookupError, with
+    the nearest names, for an unknown name."""
     known = {network.name: network for network in ROWS}
     for name in names:
         if name not in known:
@@ -54,7 +54,7 @@ def select(names, section=None):
 
 
 def main(argv=None):
-    """Check or store; returns the exit status."""
+    """Check networks, or store their numbers. Return the exit status."""
     parser = argparse.ArgumentParser(prog='python -m ci.regress', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='NAME', help='default: all networks')

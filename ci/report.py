@@ -1,4 +1,4 @@
-"""What the regression found, as rows: a table for people, JSON and JUnit's XML for programs."""
+"""Writes the results of the regression, which are rows, as a table, as JSON and as JUnit's XML."""
 import json
 import pathlib
 from xml.etree import ElementTree
@@ -13,7 +13,7 @@ FAILED = 'FAILED'
 def row(network, mode, record, seconds, device='cpu'):
     """Return (network, mode, largest error, tolerance, seconds, verdict): a line of the table.
 
-    record: what `ci.modes.compute` gives; there is an error only where one was computed
+    record: a record, Skip or Failure from `ci.modes.compute`; there is an error only for a record
     """
     if isinstance(record, (Skip, Failure)):
         verdict = str(record) if isinstance(record, Skip) else f'{FAILED}: {record}'
@@ -23,7 +23,7 @@ def row(network, mode, record, seconds, device='cpu'):
 
 
 def failed(rows):
-    """Return those of the rows that failed."""
+    """Return the rows that failed."""
     return [row for row in rows if row[-1].startswith(FAILED)]
 
 
@@ -39,7 +39,7 @@ def not_converted(rows):
 
 
 def table(rows):
-    """Yield the lines of the report on rows, and a last one that counts them."""
+    """Yield the lines of the report, one per row, and a last line with their counts."""
     width = max([len(name) for name, *_ in rows], default=0) + 2
     yield f"{'network':{width}}{'mode':20}{'largest error':>14}{'tolerance':>11}{'s':>7}"
     for name, mode, error, threshold, seconds, verdict in rows:
@@ -51,7 +51,7 @@ def table(rows):
 
 
 def counts(rows):
-    """Return how many networks and modes were checked, and how many failed, in words."""
+    """Return a sentence on how many networks and modes were checked, and how many failed."""
     rows = [tuple(row) for row in rows]
     return (f'{len({name for name, *_ in rows})} networks, '
             f'{sum(error is not None for _, _, error, *_ in rows)} modes checked, '

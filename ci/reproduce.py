@@ -1,18 +1,18 @@
 """Does the book's training give what the book prints? `python -m ci.reproduce [SECTION ...]`.
 
-Runs sections on the real data, at the book's own settings, and compares the lines that the book
-prints with those here. Where it shows training as a figure alone, the ends of the curves stand for
-a line: they are compared with what its text says of them, or else with the axes of its figure.
-Each run is kept in ci/golden/reproduced.json with when and where it ran; `--table` writes them as
-text, ci/golden/REPRODUCED.md, and runs nothing. Only Fashion-MNIST is needed: see D2L_DATA_FOLDER
-in the README.
+Runs sections on the real data with the book's own settings, and compares the lines that the book
+prints with those printed here. If the book shows training only as a figure, the final values of the
+curves are compared instead: with what the book's text says about them, or else with the axes of its
+figure. Each run is stored in ci/golden/reproduced.json with its time and machine. `--table` writes
+all of them as text, ci/golden/REPRODUCED.md, and runs nothing. Only Fashion-MNIST is needed: see
+D2L_DATA_FOLDER in the README.
 
-No two runs print the same: minibatches are shuffled without a seed. What is allowed is drawn from
-repeated runs of a section here: the book's number must lie within SPREADS standard deviations of
-their mean. Until there are three runs there is no verdict.
+No two runs print the same, as minibatches are shuffled without a seed. So the tolerance comes from
+repeated runs of a section here: the book's number must be within SPREADS standard deviations of
+their mean. There is no verdict before there are three runs.
 
-Exit status: 0, all runs agree with the book, but for what is KNOWN; 1, one does not; 2, it could
-not be run: an unknown section, no real data.
+Exit status: 0, all runs agree with the book, except for differences that are KNOWN; 1, one does
+not; 2, a section could not be run: an unknown section, no real data.
 """
 import argparse
 import datetime
@@ -32,27 +32,28 @@ from ci import outputs
 
 HERE = pathlib.Path(__file__).parent / 'golden'
 RUNS, TABLE = HERE / 'reproduced.json', HERE / 'REPRODUCED.md'
-# differences whose cause is known, and which are no failures
+# (section, listing) -> the known cause of a difference, which is no failure
 KNOWN = {('3.6', 14): ' (of random parameters, before any training; near 0.1 is as it should be)',
          ('17.1', 5): ' (NumPy finds the same as here, in double precision)'}
 SPREADS = 4                         # standard deviations by which the book may differ from the mean
-FEWEST = 3                          # runs that are needed for a verdict
-AGREED = 'the same', 'agrees', 'on its axis'      # verdicts
+FEWEST = 3                          # number of runs that are needed for a verdict
+AGREED = 'the same', 'agrees', 'on its axis'      # the verdicts that mean agreement
 FAILS, CANNOT_RUN = 1, 2
 
-# section -> the listings that show what training gave, or what the real data are
+# section -> the listings that print results of training, or properties of the real data
 SECTIONS = {
     '3.5': (2,), '3.6': (14, 18), '3.7': (5,), '4.2': (6,), '4.3': (2,), '4.6': (4, 6), '6.6': (5,),
     '7.1': (3,), '7.2': (5,), '7.3': (3,), '7.4': (7,), '7.5': (3, 6), '7.6': (8,), '7.7': (8,),
     '11.11': (1, 5, 8, 10, 12), '12.5': (10, 11), '12.6': (7, 8), '17.1': (5,)}
-AXES = 'a figure, its axis from 0.3 to 0.9'         # of d2l.train_ch3
-# what the book says of a figure: 3.7, "As before, [...] an accuracy of 83.7%", of 3.6 and of itself
+AXES = 'a figure, its axis from 0.3 to 0.9'         # the figure that d2l.train_ch3 draws
+# What the book says about a figure. Section 3.7, "As before, [...] an accuracy of 83.7%", says it
+# about 3.6 and about itself
 FIGURES = {('3.6', 18): 'test acc 0.837', ('3.7', 5): 'test acc 0.837', ('4.2', 6): AXES,
            ('4.3', 2): AXES, ('4.6', 4): AXES, ('4.6', 6): AXES}
 
 
 def line(text):
-    """Return the first line that a listing prints. The second one is a speed."""
+    """Return the first line of a listing's output. The second line is a speed, which varies."""
     return text.strip().split('\n')[0].partition(', ')[0] if 'sec/epoch' in text \
         else text.strip().split('\n')[0]
 
@@ -68,13 +69,13 @@ def machine():
 
 
 def said(section, listing):
-    """Return what the book prints after that listing, or says of its figure."""
+    """Return what the book prints after a listing, or says about its figure."""
     return FIGURES.get((section, listing)) or line(outputs.golden(section)[listing])
 
 
 def run(section):
-    """Run a Section on real data; yield (listing, what it printed, or where its curves ended) for
-    those in SECTIONS."""
+    """Run a Section on real data. Yield (listing, what it printed or the final values of its
+    curves) for the listings in SECTIONS."""
     os.environ['D2L_DATA'] = 'real'
     nb, _ = execute(section, devices=('cpu',) * section.gpus)
     cells = [cell for cell in nb.cells if cell.cell_type == 'code']
@@ -85,10 +86,10 @@ def run(section):
 
 
 def columns(book, lines):
-    """Return, for each number that the book prints, (the number, as text; the numbers at its index
-    in the lines of several runs).
+    """Return for each number that the book prints (the number as text, the numbers at the same
+    index in the lines of several runs).
 
-    Where a line of ours has more numbers, the book shows a figure: there they are found by the
+    If a line of ours has more numbers, the book shows a figure. Then the numbers are found by the
     words before them.
     """
     theirs = outputs.NUMBER.findall(book)
@@ -101,8 +102,8 @@ def columns(book, lines):
 
 
 def verdict(book, lines):
-    """Compare the lines of repeated runs with the book's; return 'agrees', 'differs', or how many
-    runs are missing to tell."""
+    """Compare the lines of repeated runs with the book's. Return 'agrees', 'differs', or a text
+    with the number of runs that are missing for a verdict."""
     if all(text == book for text in lines):
         return 'the same'
     if len(lines) < FEWEST:
@@ -119,7 +120,7 @@ def verdict(book, lines):
 
 
 def kept():
-    """Return the runs that were stored: a list of dicts."""
+    """Return the list of stored runs, which are dicts."""
     return json.loads(RUNS.read_text()) if RUNS.exists() else []
 
 
@@ -133,7 +134,7 @@ def grouped(runs):
 
 
 def agreeing(runs):
-    """Return the sections whose listings agree with the book, leaving out those that are KNOWN not
+    """Return the sections whose listings all agree with the book, except those that are KNOWN not
     to."""
     found = {key: verdict(said(*key), [entry['line'] for entry in entries])
              for key, entries in grouped(runs).items()}

@@ -1,13 +1,13 @@
-"""ONNX Runtime on the CPU, with as many threads as MXNet: what `d2l.export_onnx` writes, run."""
+"""Runs files of `d2l.export_onnx` by ONNX Runtime on the CPU, with as many threads as MXNet."""
 import os
 
 import onnxruntime
 
-FATAL = 4                           # errors are raised, and not logged too
+FATAL = 4                           # log level: errors are raised, so they need not be logged, too
 
 
 def session(path):
-    """Return the file at path, ready to run; raises onnxruntime's errors."""
+    """Return a session for the file at path. Raises onnxruntime's errors."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))    # 0: all cores
     options.log_severity_level = FATAL
@@ -15,12 +15,11 @@ def session(path):
 
 
 def feed(runs, arrays):
-    """Return {name: NumPy array}, which feeds MXNet arrays to the inputs of a session in their
-    order."""
+    """Return {name of an input: NumPy array} for a session, from its MXNet arrays in order."""
     return {i.name: a.asnumpy() for i, a in zip(runs.get_inputs(), arrays)}
 
 
 def run(path, arrays):
-    """Return the outputs of the file at path, as NumPy arrays."""
+    """Run the file at path, and return its outputs as NumPy arrays."""
     runs = session(path)
     return runs.run(None, feed(runs, arrays))

@@ -1,4 +1,4 @@
-"""A worker of ci.bench's scaling: LeNet of 6.6, each worker with 256 images of its own a step.
+"""A worker of ci.bench's scaling: LeNet of 6.6, with 256 images per worker and step.
 
 `python -m d2l.launch -n 2 ci/scale.py STEPS`: rank 0 prints the images per second of all workers.
 """
@@ -6,14 +6,15 @@ import pathlib
 import sys
 import time
 
-sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])      # ci/numbers.py is not Python's
+# Replace ci/ in sys.path: `import numbers` would find ci/numbers.py, not the standard library's
+sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 from mxnet import autograd, gluon, np  # noqa: E402
 
 from ci.networks import NETWORKS, floats  # noqa: E402
 from d2l import distributed  # noqa: E402
 
-BATCH_SIZE = 256            # of a worker
+BATCH_SIZE = 256            # examples per worker
 
 
 def main(steps):
@@ -24,7 +25,7 @@ def main(steps):
     total = BATCH_SIZE * distributed.num_workers()
 
     def train(times):
-        """Run so many training steps; return the seconds that they took."""
+        """Run this number of training steps, and return the seconds that they took."""
         distributed.barrier()
         start = time.perf_counter()
         for _ in range(times):

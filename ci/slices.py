@@ -1,26 +1,27 @@
-"""The statements of a section that make a name, and no others: a static backward slice.
+"""Finds the statements of a section that an expression needs, and no others, by static slicing.
 
-A network of the book is defined among cells that load data, train and plot. To get it without
-running those, take the statements that bind the names it needs, from the last one back.
+A network of the book is defined among cells that load data, train and plot. To get the network
+without running them, go back from the last statement, and take those that bind the names it needs.
 """
 import ast
 import builtins
 
 from chapters.sections import python_only
 
-BUILDERS = {'add'}                  # methods that go on building the object: net.add(...)
+BUILDERS = {'add'}                  # methods that change their object, as net.add(...) does
 
 
 def _root(node):
-    """Return the name at the root of a.b[0].c, or None where a call stands in the chain."""
+    """Return the name at the root of an expression such as a.b[0].c; None if there is a call in
+    it."""
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Starred)):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
 
 
 def binds(statement):
-    """Return names that a statement, or a statement inside a loop, a branch or a with, binds or
-    builds."""
+    """Return the names that a statement binds, or whose objects it changes, also inside of a loop,
+    a branch or a with statement."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -41,7 +42,8 @@ def binds(statement):
 
 
 def _starts(statement, names):
-    """Return those of the names that a statement makes anew, so that nothing above it is needed."""
+    """Return those of the names that a statement binds anew, so that earlier statements are not
+    needed for them."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
         return binds(statement) & names
     if isinstance(statement, ast.Assign):
@@ -57,7 +59,7 @@ SCOPES = (ast.FunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, 
 
 
 def reads(node):
-    """Return names that a syntax tree reads from outside of itself, builtins aside."""
+    """Return the names that a syntax tree reads but does not bind itself, without builtins."""
     names, local = set(), set()
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Name):
@@ -72,7 +74,7 @@ def reads(node):
 
 
 def _locals(node):
-    """Return names that a statement binds in the scope it stands in."""
+    """Return the names that a statement binds in its own scope."""
     if isinstance(node, (*SCOPES, ast.ClassDef)):
         return set()
     own = {node.arg} if isinstance(node, ast.arg) else \
@@ -81,7 +83,8 @@ def _locals(node):
 
 
 def statements(listings):
-    """Return the top-level statements of listings, in order; each node has its `listing` number."""
+    """Return the top-level statements of listings in order. The attribute `listing` of each is the
+    index of its listing."""
     nodes = []
     for i, source in enumerate(listings):
         for node in ast.parse(python_only(source)).body:
@@ -92,10 +95,9 @@ def statements(listings):
 
 
 def backward(nodes, expression, given=()):
-    """Return the nodes, of a list of statements, that an expression (source text) needs, in their
-    order.
+    """Return the statements in `nodes` that an expression needs, in their order.
 
-    given: names that the caller provides, so that what would make them is left out.
+    expression: source text; given: names that the caller provides, whose statements are left out
     """
     wanted = reads(ast.parse(expression)) - set(given)
     while True:
@@ -106,7 +108,8 @@ def backward(nodes, expression, given=()):
                 needed |= reads(node) - set(given)
                 taken.append(node)
                 if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                    late |= reads(node) - set(given)    # read when called: may be bound below it
+                    # these names are read when it is called, so they may be bound after it
+                    late |= reads(node) - set(given)
         if late <= wanted:
             return taken[::-1]
         wanted |= late

@@ -1,16 +1,16 @@
 """How far numbers of a network lie apart: `python -m ci.spread [NAME ...]`, ci/tolerances.json.
 
-Each network is computed, eager, compiled and optimized, in processes with one and with two
-threads, with oneDNN and without; and eager again with each number of its Parameters moved to a
-neighbour or not, at random, which stands for the rounding of other machines. Its spread is the
-largest relative difference from the stored numbers; ten times that is the tolerance of ci.regress.
-With names, only their rows are measured anew. Each row is written when it is measured, so that
-`--from NAME` goes on where a run was stopped. `--device gpu` measures how far a GPU is from the
-stored numbers, which are the CPU's.
+Each network is computed eager, compiled and optimized, in processes with one and with two threads,
+with oneDNN and without. To imitate the rounding of other machines, it is also computed eager with
+Parameters whose values are moved, at random, to a neighbouring float or not. The spread is the
+largest relative difference from the stored numbers; ten times the spread is the tolerance of
+ci.regress. With names, only their rows are measured anew. Each row is written when it is measured,
+so that `--from NAME` continues a run that was stopped. `--device gpu` measures how far a GPU is
+from the stored numbers, which are the CPU's.
 
-`--draws N` writes nothing: it prints how far the numbers of N drawings of a network's inputs lie
-apart where its Parameters are moved, and how far NumPy's gradients (ci/gradients.py), to choose its
-`draw` in ci/networks.py.
+`--draws N` writes nothing. It helps to choose a network's `draw` in ci/networks.py: for N drawings
+of the inputs, it prints how much the results change if Parameters are moved, and how far NumPy's
+gradients (ci/gradients.py) are from MXNet's.
 """
 import argparse
 import concurrent.futures
@@ -23,24 +23,25 @@ import sys
 
 from tqdm import tqdm
 
-# oneDNN picks its kernels by the CPU: the oldest instruction set stands for another machine
+# oneDNN selects its kernels by the CPU: its oldest instruction set imitates another machine
 VARIATIONS = [{'OMP_NUM_THREADS': '1'}, {'OMP_NUM_THREADS': '2'},
               {'OMP_NUM_THREADS': '2', 'MXNET_MKLDNN_ENABLED': '0'},
               {'OMP_NUM_THREADS': '1', 'DNNL_MAX_CPU_ISA': 'SSE41'}]
-# networks that compute something else without oneDNN: why they are not measured without it
+# network that computes something else without oneDNN -> why it is not measured without it
 NEED_ONEDNN = {'gluoncv_ssd_512_resnet50_v1_voc':
                'it finds no box then, for any drawing; its random parameters make boxes of 1e13 '
                'pixels'}
 MEASURED = ('eager', 'compiled', 'training', 'compiled training', 'optimized',
             'optimized training')
-# largest spread on a GPU: ten times it passes, and a parameter changed by 1 % must not
+# Largest allowed spread on a GPU. An error of ten times the spread passes, and a parameter that is
+# changed by 1 % must not pass
 GPU_LIMIT = 1e-3
-LIMIT = 2.5e-3      # largest spread on the CPU: ten times it is half of ci.stored.CEILING
-SEEDS = range(len(VARIATIONS))      # seeds by which Parameters are moved
+LIMIT = 2.5e-3      # largest allowed spread on the CPU, half of ci.stored.CEILING
+SEEDS = range(len(VARIATIONS))      # seeds for moving Parameters
 
 
 def moved(network, ctx, seed):
-    """Return (the network, its inputs), each value of its Parameters moved at random to a
+    """Return (the network, its inputs). Each value of the Parameters is moved, at random, to a
     neighbouring float or not."""
     import numpy as onp
     from mxnet import np
@@ -68,7 +69,7 @@ def errors(network, ctx, seed):
         for name in which:
             found[name] = max(found.get(name, 0.0), error)
     for mode, record, _ in modes.compute(network, ctx, MEASURED):
-        if isinstance(record, modes.Failure):   # recurrent layers without oneDNN, for one
+        if isinstance(record, modes.Failure):   # for example, recurrent layers without oneDNN
             print(f'{network.name}, {mode}: {record}', file=sys.stderr)
         elif not isinstance(record, modes.Skip):
             add(mode, record, stored.measured(mode))
@@ -81,7 +82,8 @@ def errors(network, ctx, seed):
 
 
 def answer(device, seed):
-    """For each name of a network on standard input, print its `errors` as a line of JSON."""
+    """For each name of a network on standard input, print the result of `errors` as a line of JSON.
+    """
     from ci import regress
 
     ctx = regress.context(device)
@@ -92,7 +94,7 @@ def answer(device, seed):
 
 @contextlib.contextmanager
 def process(seed, variation, device):
-    """Give a process that answers requests, and end it afterwards."""
+    """Context manager: start a process that runs `answer`, and end it afterwards."""
     with subprocess.Popen([sys.executable, '-m', 'ci.spread', '--answer', str(seed), '--device',
                            device], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                           env={'MXNET_STORAGE_FALLBACK_LOG_VERBOSE': '0', **os.environ,
@@ -104,7 +106,7 @@ def process(seed, variation, device):
 
 
 def ask(child, name):
-    """Return {part: the largest error} of the network named, computed in that process."""
+    """Return {part: the largest error} for the network with this name, computed by a process."""
     child.stdin.write(f'{name}\n')
     child.stdin.flush()
     line = child.stdout.readline()
@@ -114,7 +116,7 @@ def ask(child, name):
 
 
 def write(key, spread):
-    """Put rows into the table of tolerances, in the order of the registry; other rows stay."""
+    """Write rows into the file of tolerances, in the order of the registry. Other rows stay."""
     from ci.stored import ROWS, TOLERANCES
 
     table = json.loads(TOLERANCES.read_text())
@@ -125,7 +127,7 @@ def write(key, spread):
 
 
 def main(names, device, jobs=1, start=None):
-    """Run all variations, so many at a time, and write the largest errors of all."""
+    """Run all variations, `jobs` at a time, and write the largest errors."""
     from ci.regress import context, select
 
     context(device)
@@ -161,8 +163,9 @@ def main(names, device, jobs=1, start=None):
 
 
 def draws(names, tried):
-    """Yield (network, draw, largest error where Parameters are moved, NumPy's of gradients) of each
-    drawing tried; of one that is beyond LIMIT, as far as it was measured, and 0."""
+    """Yield (network, draw, largest error if Parameters are moved, largest error of NumPy's
+    gradients) for each drawing. If the first error exceeds LIMIT, no more is measured, and the
+    second one is 0."""
     from mxnet import npx
 
     from ci import gradients, modes, numbers, regress, stored

@@ -1,4 +1,4 @@
-"""The stored numbers of every network, ci/golden/, and how far from them a mode may be."""
+"""The stored records of all networks, in ci/golden/, and the tolerances for their comparison."""
 import functools
 import json
 import pathlib
@@ -15,20 +15,23 @@ TOLERANCES = pathlib.Path(__file__).parent / 'tolerances.json'
 ROWS = NETWORKS + GLUONCV
 # the smallest tolerance: eight units in the last place
 FLOOR = 8 * float(onp.finfo('float32').eps)
-CEILING = 5e-3                                  # the largest: a change by 1 % has to be noticed
-EVIDENCE = 'witness '                        # what NumPy says of gradients: ci/gradients.py
-# float32 against float64: ten times the largest error
+CEILING = 5e-3      # the largest tolerance, so that a change by 1 % is noticed
+EVIDENCE = 'witness '       # start of the names of entries with NumPy's gradients (ci/gradients.py)
+# largest error of MXNet's gradients in float32 against NumPy's in float64; ten times the largest
+# measured one
 GRADIENTS_BAR = 1e-3
 STORED = ('eager', 'training')    # the modes whose records are stored
 WITNESSES = {
     # mode -> (name, largest error that passes)
-    'onnx': ('ONNX Runtime', 1e-5),             # the largest error is that of finetune, 2.7e-6
-    # it adds up in double precision; ten times the largest error, alexnet's 1.1e-6 (sums of 6,400)
+    'onnx': ('ONNX Runtime', 1e-5),             # the largest measured error is 2.7e-6, of finetune
+    # NumPy adds up in double precision. Ten times the largest measured error, 1.1e-6 of alexnet,
+    # which has sums of 6,400 terms
     'witness': ('NumPy', 1.1e-5)}
 
 
 def stored(network):
-    """Return the stored record. A missing file is an error that says which command makes it."""
+    """Return the stored record of a network. If there is none, FileNotFoundError names the command
+    that makes it."""
     path = GOLDEN / f'{network.name}.npz'
     if not path.exists():
         raise FileNotFoundError(f'no stored numbers for {network.name}: run '
@@ -38,8 +41,9 @@ def stored(network):
 
 
 def part(key_or_mode):
-    """Return what an entry of a record, or a mode, is about: 'prediction', 'training', or
-    'evidence', which says how the stored gradients were checked and is compared with no mode."""
+    """Return to which part of a record an entry or a mode belongs: 'prediction', 'training', or
+    'evidence'. The entries of the latter say how the stored gradients were checked, and are not
+    compared with those of any mode."""
     if key_or_mode.startswith(EVIDENCE) or key_or_mode.endswith(' zero'):
         return 'evidence'
     return 'prediction' if key_or_mode.startswith('output') \
@@ -47,8 +51,8 @@ def part(key_or_mode):
 
 
 def measured(mode):
-    """Return the name under which ci.spread measures a mode: its part, with optimized nets on their
-    own."""
+    """Return the name under which ci.spread stores the spread of a mode: its part, after the word
+    'optimized' for modes that optimize."""
     return f'optimized {part(mode)}' if mode.startswith('optimized') else part(mode)
 
 
@@ -58,12 +62,12 @@ def _tolerances(path, changed):
 
 
 def tolerance(name, which, device='cpu'):
-    """Return the largest error that passes: ten times the measured spread (python -m ci.spread),
-    from FLOOR to CEILING.
+    """Return the largest error that passes: ten times the spread that `python -m ci.spread` has
+    measured, but at least FLOOR and at most CEILING.
 
-    which: as `measured` says it
+    which: a name that `measured` returns
 
-    Raises LookupError where none was measured on a GPU.
+    Raises LookupError if no spread was measured on a GPU.
     """
     table = _tolerances(TOLERANCES, TOLERANCES.stat().st_mtime_ns)
     table = table.get('spread' if device == 'cpu' else 'spread on a GPU', {})
@@ -74,13 +78,13 @@ def tolerance(name, which, device='cpu'):
 
 
 def threshold(network, mode, device='cpu'):
-    """Return the threshold of a mode: the largest error that passes."""
+    """Return the threshold of a mode, which is the largest error that passes."""
     return WITNESSES[mode][1] if mode in WITNESSES else \
         tolerance(network.name, measured(mode), device)
 
 
 def check(network, mode, record, old=None, device='cpu'):
-    """Return (largest error, tolerance) of one mode's record against the stored one."""
+    """Compare the record of a mode with the stored one, and return (largest error, tolerance)."""
     old = stored(network) if old is None else old
     keys = [key for key in old if part(key) == part(mode)]
     found = numbers.errors(old, record, keys)
@@ -88,8 +92,8 @@ def check(network, mode, record, old=None, device='cpu'):
 
 
 def gradients_found(network, record):
-    """Return what NumPy finds of the gradients in a record; {} for a network that is not trained,
-    or that has a reason in `no_gradients`."""
+    """Return NumPy's derivatives for the gradients in a record (see gradients.witnessed); {} if the
+    network is not trained, or has a reason in `no_gradients`."""
     if network.predict_only or network.no_gradients:
         return {}
     net, inputs = prepared(network, npx.cpu())
@@ -97,8 +101,8 @@ def gradients_found(network, record):
 
 
 def gradients_witnessed(network, record):
-    """Return what NumPy finds of the gradients in a record, to be stored with them; ValueError
-    where it finds others."""
+    """Return NumPy's derivatives for the gradients in a record, which are stored with them. Raises
+    ValueError if they do not agree with the gradients."""
     found = gradients_found(network, record)
     errors = gradients.errors({**record, **found}) if found else onp.zeros(0)
     if not errors.max(initial=0) <= GRADIENTS_BAR:
@@ -111,7 +115,7 @@ def gradients_witnessed(network, record):
 
 
 def update(network):
-    """Store a network's numbers, from eager; refuses where a witness disagrees."""
+    """Store the record of a network in eager mode. Raises ValueError if a witness disagrees."""
     records, new = {}, {}
     for mode, record, _ in compute(network):
         records[mode] = record
@@ -147,7 +151,7 @@ what `d2l.export_onnx` writes. Witness of gradients: who else finds the same by 
 
 
 def index():
-    """Return the text of ci/golden/INDEX.md, from the stored files and the registry."""
+    """Return the text of ci/golden/INDEX.md, made from the stored files and the registry."""
     text = INDEX_HEAD
     for network in ROWS:
         record = stored(network)

@@ -1,9 +1,9 @@
 """Does the book stand as printed? `python -m ci.verbatim [SECTION ...]`.
 
-The code cells of a section are its listings, in order. ci/lines.json holds a hash for each line of
-each listing as printed, spaces and comments included, ci/listings.json one for each of its
-top-level statements. Where a listing is not as printed, ci/deviations.toml says why; an entry too
-many or too few is an error.
+The code cells of a section are its listings, in order. ci/lines.json has a hash for each line of
+each listing as printed, including spaces and comments. ci/listings.json has a hash for each of its
+top-level statements. If a listing is not as printed, ci/deviations.toml says why. A deviation
+without an entry, or an entry without a deviation, is an error.
 """
 import argparse
 import ast
@@ -20,11 +20,13 @@ from chapters.sections import ROOT, find, python_only
 from chapters.toml import tomllib
 
 HERE = pathlib.Path(__file__).parent
-UNHASHED = ('ctx', 'kind', 'type_params', 'type_comment')       # differ between Pythons
+# fields of syntax trees that differ between Python versions
+UNHASHED = ('ctx', 'kind', 'type_params', 'type_comment')
 
 
 def canonical(node):
-    """Spell a syntax tree the same on every Python: empty and version-bound fields left out."""
+    """Return a syntax tree as text that is the same for every Python version, without fields that
+    are empty or in UNHASHED."""
     if isinstance(node, list):
         return f"[{', '.join(map(canonical, node))}]"
     if not isinstance(node, ast.AST):
@@ -35,9 +37,8 @@ def canonical(node):
 
 
 def statements(source):
-    """Return the hash of each top-level statement of a source, in order.
-
-    Magics and shell lines do not count, nor do docstrings and comments.
+    """Return the hashes of the top-level statements of a source, in order, without magics, shell
+    lines, docstrings and comments.
     """
     hashes = []
     for node in ast.parse(python_only(source)).body:
@@ -50,40 +51,41 @@ def statements(source):
 
 
 def digest(line):
-    """Return the hash of a line, or of a statement as `canonical` spells it; '' of an empty
+    """Return the hash of a line, or of the text of a statement from `canonical`; '' for an empty
     line."""
     return hashlib.sha1(line.encode()).hexdigest()[:12] if line else ''
 
 
 @functools.lru_cache(maxsize=None)
 def _book(name):
-    """Return {section number: what a file has of its listings}. The preface has the number 0.1."""
+    """Return {section number: entry for its listings} from a file. The preface is section 0.1."""
     book = json.loads((HERE / name).read_text())
     return {{'preface': '0.1'}.get(number, number): entry for number, entry in book.items()}
 
 
 def printed():
-    """Return {section number: a list of statement hashes for each listing}."""
+    """Return {section number: [list of hashes of statements, one per listing]}."""
     return {number: [listing['statements'] for listing in entry['listings']]
             for number, entry in _book('listings.json').items()}
 
 
 def printed_lines():
-    """Return {section number: a list of line hashes for each listing}. The preface has none."""
+    """Return {section number: [list of hashes of lines, one per listing]}. The preface has none."""
     return _book('lines.json')
 
 
 @functools.lru_cache(maxsize=None)
 def deviations(path=HERE / 'deviations.toml'):
-    """Return the entries of deviations.toml, each a place of a listing that is not as printed:
-    section, listing, printed and stands (lists of lines), reason."""
+    """Return the entries of deviations.toml. Each describes lines that are not as printed: section,
+    listing, `printed` and `stands` (lists of lines: the book's and ours), reason."""
     return tomllib.loads(path.read_text()).get('deviation', [])
 
 
 def differences(listings, hashes):
     """Compare the sources of a section's code cells with the printed hashes, listing by listing.
 
-    Returns Counters of (listing, hash): printed but missing, and standing but not printed.
+    Return two Counters of (listing, hash): those of printed lines that are missing here, and those
+    of lines here that are not printed.
     """
     missing, extra = collections.Counter(), collections.Counter()
     for i, (source, digests) in enumerate(itertools.zip_longest(listings, hashes)):
@@ -94,9 +96,10 @@ def differences(listings, hashes):
 
 
 def unlike(source, hashes):
-    """Return the places where a listing's source differs from the hashes of the printed lines.
+    """Return where a listing's source differs from the hashes of the printed lines.
 
-    A list of triples: the index of the first of our lines there, our lines, the printed hashes.
+    The result is a list of (index of the first of our lines that differ, our lines, hashes of the
+    printed lines).
     """
     lines = [line.rstrip() for line in source.strip('\n').split('\n')]
     codes = difflib.SequenceMatcher(None, list(map(digest, lines)), hashes, False).get_opcodes()
@@ -104,8 +107,8 @@ def unlike(source, hashes):
 
 
 def respaced(line):
-    """Yield the lines that a transcription may have had in its place: with the other quotes,
-    another indentation, or one space more or fewer."""
+    """Yield variants of a line that may have been printed: with the other kind of quotes, another
+    indentation, or one space more or less."""
     yield from (line.replace("'", '"'), line.replace('"', "'"))
     yield from (' ' * n + line.lstrip() for n in range(80))
     for i in range(len(line)):
@@ -115,8 +118,8 @@ def respaced(line):
 
 
 def _known(lines, hash_):
-    """Return the printed line of a hash, where one of these lines differs from it only in spaces or
-    quotes; else a text that says its hash."""
+    """Return the printed line that has this hash, if it differs from one of these lines only in
+    spaces or quotes; else a text with the hash."""
     if not hash_:
         return '(an empty line)'
     found = [near for line in lines for near in respaced(line) if digest(near) == hash_]
@@ -124,16 +127,16 @@ def _known(lines, hash_):
 
 
 def check(section, listings=None, entries=None):
-    """Return errors of one Section as lines of text: deviations without an entry, entries without
-    one.
+    """Return the errors of one Section as lines of text: deviations without an entry, and entries
+    without a deviation.
 
-    A Section of our own has nothing to compare with; a section of the book may not be one.
+    A Section of our own is not compared; it is an error if a section of the book claims to be one.
     """
     if section.own:
         return [f'{section.number} has listings in the book'] * (section.number in printed())
     listings = section.listings if listings is None else listings
     book = printed_lines().get(section.number)
-    if not book:                    # the preface: only its statements are known
+    if not book:                    # for the preface, only hashes of statements are known
         return [f'{section.number} listing {i}: the statement {hash_}, {what}, is not {where}'
                 for what, where, counter in zip(
                     ('printed', 'standing'), ('here', 'printed'),
@@ -157,9 +160,9 @@ def check(section, listings=None, entries=None):
 
 
 def figures(sections):
-    """Return how much of the book stands as printed in some Sections, in two pairs of numbers:
-    listings to the letter of listings, statements of statements. Those of which no line is known
-    (ours, the preface's) do not count."""
+    """Return how much of some Sections is as printed: (listings that are equal to the letter, all
+    listings), (statements that are equal, all statements). Listings without known lines, which are
+    ours and the preface's, do not count."""
     lines, hashes = printed_lines(), printed()
     sections = [section for section in sections if section.number in lines]
     letters = [not unlike(source, listing) for section in sections for source, listing in
@@ -171,7 +174,7 @@ def figures(sections):
 
 
 def main(argv=None):
-    """Print errors, and how much stands as printed; return 1 where there are errors."""
+    """Print errors, and how much is as printed. Return 1 if there are errors."""
     parser = argparse.ArgumentParser(prog='python -m ci.verbatim', description=__doc__)
     parser.add_argument('sections', nargs='*', default=['all'])
     sections = find(*parser.parse_args(argv).sections)

@@ -1,8 +1,9 @@
 """An independent witness: a traced graph computed by NumPy and SciPy, in double precision.
 
-There is one function per operator, written from what the operator is defined to do and not from
-MXNet's code. An operator without one makes the network a network without witness. Gradients have
-one in `Loss`: the graph of a training step, differentiated by central differences.
+There is one function per operator, written from the operator's definition and not from MXNet's
+code. A network with an operator that has no function here has no witness. The witness of gradients
+is `Loss` in ci/gradients.py, which differentiates the graph of a training step by central
+differences.
 """
 import ast
 import itertools
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import special
 
-TRAINING = 'training'               # an attribute that every operator is given
+TRAINING = 'training'               # an attribute that is added for every operator: the mode
 OPERATORS = {}                      # name in the graph -> function(attrs, *inputs) -> array(s)
 
 
 class NoWitness(NotImplementedError):
-    """The graph has an operator that no function here computes; named in the message."""
+    """An error: no function here computes an operator in the graph. The message names it."""
 
 
 def operator(*names):
@@ -29,7 +30,7 @@ def operator(*names):
 
 
 def parsed(graph):
-    """Return the nodes of a symbol's JSON, with literal attributes, and its heads."""
+    """Return the nodes and the heads of a symbol's JSON, with attributes as Python values."""
     return [(node['op'], node['name'],
              {key: _literal(value) for key, value in node.get('attrs', {}).items()},
              [tuple(entry[:2]) for entry in node['inputs']])
@@ -37,13 +38,13 @@ def parsed(graph):
 
 
 def wide(value):
-    """Return an array as float64 where it is floating point, else as it is."""
+    """Return an array of floats as float64, and any other array unchanged."""
     value = np.asarray(value)
     return value.astype('float64') if value.dtype.kind == 'f' else value
 
 
 def compute(op, attrs, inputs, training=False):
-    """Return the outputs of one operator, a list; NoWitness where no function here computes it."""
+    """Return the list of the outputs of an operator. Raises NoWitness if it has no function."""
     if op not in OPERATORS:
         raise NoWitness(op)
     out = OPERATORS[op]({**attrs, TRAINING: training}, *inputs)
@@ -51,9 +52,9 @@ def compute(op, attrs, inputs, training=False):
 
 
 def evaluate(graph, values):
-    """Compute a symbol's JSON text; values: name -> array for each of its variables.
+    """Compute a graph, and return the list of its outputs, with floats as float64.
 
-    Returns the list of its outputs, float64 where they are floating point.
+    graph: a symbol's JSON text; values: {name of a variable: array}
     """
     nodes, heads = parsed(json.loads(graph))
     results = []
@@ -86,7 +87,7 @@ for _name, _function in _BINARY.items():
         lambda attrs, a, f=_function: f(a, attrs['scalar']))
     operator(f'_npi_r{_name}_scalar')(lambda attrs, a, f=_function: f(attrs['scalar'], a))
 
-# operators of the arrays before the book's: Gluon-CV's networks have them
+# operators of MXNet's older arrays, which Gluon-CV's networks use
 for _name, _function in {'add': np.add, 'sub': np.subtract, 'mul': np.multiply,
                          'div': np.true_divide}.items():
     operator(f'elemwise_{_name}', f'broadcast_{_name}')(lambda attrs, a, b, f=_function: f(a, b))
@@ -119,13 +120,14 @@ def leaky_relu(attrs, X):
 
 @operator('Dropout')
 def dropout(attrs, X):
-    return X        # in training too: the regression switches it off
+    return X        # in training, too, as the regression switches dropout off
 
 
 @operator('_npi_uniform')
 def uniform(attrs):
-    """The middle of the interval for each: with dropout off nothing hangs on what is drawn (4.6's
-    own dropout draws, and keeps all); where something did, the numbers would not agree."""
+    """Return the middle of the interval in place of random numbers. With dropout off, no result
+    depends on them: 4.6's own dropout draws, but keeps all elements. If a result did depend on
+    them, the comparison would fail."""
     return np.full(_tuple(attrs['size'], 1), (attrs['low'] + attrs['high']) / 2)
 
 
@@ -159,8 +161,8 @@ def reshape(attrs, X):
 
 @operator('_npx_reshape')
 def npx_reshape(attrs, X):
-    """Reshape by the codes of npx.reshape: -2 keeps a dimension, -4 takes all that are left, -5
-    joins two, -6 splits one, -3 drops one of size 1."""
+    """Reshape by the special sizes of npx.reshape: -2 keeps a dimension, -4 keeps all that remain,
+    -5 joins two, -6 splits one, -3 drops one of size 1."""
     codes, old, new = list(_tuple(attrs['newshape'], 1)), list(X.shape), []
     while codes:
         code = codes.pop(0)
@@ -280,7 +282,7 @@ def embedding(attrs, X, weight):
 
 
 def _windows(X, kernel, stride, dilate):
-    """Return views of X (B, C, ...) under a kernel: (B, C, positions..., kernel...)."""
+    """Return the windows of X (B, C, ...) that a kernel covers, (B, C, positions..., kernel...)."""
     n = len(kernel)
     span = [(k - 1) * d + 1 for k, d in zip(kernel, dilate)]
     view = sliding_window_view(X, span, axis=tuple(range(2, 2 + n)))
@@ -305,8 +307,8 @@ def convolution(attrs, X, weight, *bias):
 
 @operator('Deconvolution')
 def deconvolution(attrs, X, weight, *bias):
-    """Compute the transposed convolution: each value of X adds the kernel, times itself, to the
-    output. weight: (channels, out channels, ...)."""
+    """Compute the transposed convolution: each value of X, times the kernel, is added to the
+    output. weight: (channels, out channels, ...)"""
     kernel = _tuple(attrs['kernel'], 1)
     n = len(kernel)
     stride, dilate = (_tuple(attrs.get(name, 1), n) for name in ('stride', 'dilate'))
@@ -334,7 +336,7 @@ def pooling(attrs, X):
     kernel = _tuple(attrs['kernel'], n)
     stride, pad = _tuple(attrs.get('stride', 1), n), _tuple(attrs.get('pad', (0,) * n), n)
     full = attrs.get('pooling_convention', 'valid') == 'full'
-    # 'full' rounds the number of positions up: room on the far side
+    # 'full' rounds the number of positions up, so X is padded at the end
     room = [(-(size + 2 * p - k) % s) if full else 0
             for size, p, k, s in zip(X.shape[2:], pad, kernel, stride)]
     average = reduce is np.mean
@@ -347,11 +349,12 @@ def pooling(attrs, X):
 
 @operator('_contrib_MultiBoxPrior')
 def multibox_prior(attrs, X):
-    """Anchor boxes (1, H * W * boxes, 4): (left, top, right, bottom) in shares of the picture.
+    """Return anchor boxes (1, H * W * boxes, 4): (left, top, right, bottom) as shares of the
+    picture.
 
-    Around the middle of each point of X (B, C, H, W): all sizes with the first ratio of width to
-    height, then the first size with the other ratios (SSD, arXiv:1512.02325). A size is a share of
-    the picture's height.
+    They are around the middle of each point of X (B, C, H, W): all sizes with the first ratio of
+    width to height, then the first size with the other ratios (SSD, arXiv:1512.02325). A size is a
+    share of the picture's height.
     """
     if attrs.get('clip', False) or 'steps' in attrs or 'offsets' in attrs:
         raise NoWitness('MultiBoxPrior with clip, steps or offsets')
@@ -369,8 +372,8 @@ def multibox_prior(attrs, X):
 # ------------------------------------------------------------------ normalization, sequences
 @operator('BatchNorm')
 def batch_norm(attrs, X, gamma, beta, mean, var):
-    """Normalize with the mean and variance of X in training, and with the running statistics else
-    or where it uses them always."""
+    """Normalize with the mean and variance of X in training, and with the running statistics in
+    predict mode or if use_global_stats is set."""
     shape = [-1 if axis == attrs.get('axis', 1) % X.ndim else 1 for axis in range(X.ndim)]
     if attrs[TRAINING] and not attrs.get('use_global_stats', False):
         others = tuple(axis for axis, size in enumerate(shape) if size == 1)
@@ -416,7 +419,7 @@ def _gru(x, h, old):
     return (1 - z) * np.tanh(n + special.expit(r + r_h) * n_h) + z * old, None
 
 
-# mode -> (gates, step of (input part, hidden part, memory))
+# mode -> (number of gates, function of (input part, hidden part, cell state) that makes a step)
 _CELLS = {'rnn_relu': (1, lambda x, h, c: (np.maximum(x + h, 0), None)),
           'rnn_tanh': (1, lambda x, h, c: (np.tanh(x + h), None)),
           'lstm': (4, _lstm), 'gru': (3, _gru)}
@@ -424,7 +427,11 @@ _CELLS = {'rnn_relu': (1, lambda x, h, c: (np.maximum(x + h, 0), None)),
 
 @operator('RNN')
 def rnn(attrs, X, packed, state, *cell):
-    """X (T, B, C); states (layers * directions, B, H); all weights, then all biases, packed."""
+    """Compute a recurrent layer.
+
+    X: (T, B, C); state, cell: (layers * directions, B, H); packed: a vector with all weights and
+    then all biases
+    """
     gates, step = _CELLS[attrs['mode']]
     hidden, layers = attrs['state_size'], attrs['num_layers']
     directions = 2 if attrs.get('bidirectional', False) else 1

@@ -19,9 +19,9 @@ from d2l import patches as _patches
 
 
 def _only_the_launcher():
-    """Whether Python imports this for `python -m d2l.launch`, which needs no MXNet itself: the
-    processes that it starts begin three seconds earlier without."""
-    args = getattr(_sys, 'orig_argv', [])       # Python 3.10 on
+    """Return whether Python imports d2l for `python -m d2l.launch`. The launcher needs no MXNet,
+    and without it the processes of the group start three seconds earlier."""
+    args = getattr(_sys, 'orig_argv', [])       # there since Python 3.10
     return (_sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(args, args[1:])
             and '--role' not in args)
 
@@ -30,17 +30,17 @@ if not _only_the_launcher():
     _problem = _d2l_mxnet.problem()
     if _problem:
         raise ImportError(_problem)
-    _d2l_finder.install()           # where its .pth file was not read
+    _d2l_finder.install()           # for environments where Python has not read its .pth file
     _patches.install(_patches.BEFORE)
     _patches.install(_patches.AFTER)
 
     with _warnings.catch_warnings():
-        # 14.11 prints '\(' where Python wants a raw string
+        # a string in the book's section 14.11 has '\(' and is no raw string
         _warnings.filterwarnings('ignore', '.*invalid escape sequence')
         from d2l.book import *  # noqa: F401, F403
     from d2l.hybrid import TraceError, compile, export, hybridize, load_exported  # noqa: F401
     from d2l.onnx import NoConverter, export_onnx  # noqa: F401
     from d2l.vision import from_gluoncv  # noqa: F401
 
-__version__ = f'{_d2l_mxnet.BOOK}+mxnet.{_d2l_mxnet.VERSION}'      # the book's, and ours
+__version__ = f'{_d2l_mxnet.BOOK}+mxnet.{_d2l_mxnet.VERSION}'      # of the book, of MXNet
 __doc__ += '\nWhat the import changes outside of d2l:\n\n' + '\n'.join(_patches.table()) + '\n'

@@ -1,10 +1,11 @@
-"""IPython.display as the book uses it, made right for plain `python` and IPython's shell too.
+"""The functions of IPython.display that the book uses, made to work in plain `python`, too.
 
-In a notebook these are IPython's own functions. Elsewhere a figure is drawn in its window when
-there is one. Where there is none it is written to a file whose path is printed, once per figure:
-figure-1.svg and so on, in the folder D2L_FIGURES (default: the working folder; empty: nothing is
-written). That happens when the next figure of d2l begins, at `plt.show()`, and at the end of the
-program; a live curve can be watched. What the program has saved itself is not written again.
+In a notebook these are IPython's own functions. Elsewhere, a figure is drawn in its window if there
+is one. Otherwise it is written to a file, figure-1.svg and so on, and the path is printed once per
+figure. The folder is D2L_FIGURES, by default the working folder; if it is empty, nothing is
+written. Figures are written when the next figure of d2l begins, at `plt.show()`, and at the end of
+the program. A curve that grows is written again and again, so that it can be watched. A figure that
+the program has saved itself is not written.
 """
 import atexit
 import os
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats as _set_formats
 
 LIVE_SECONDS = 1                # seconds between two writes of a curve that grows
-_files, _written = {}, {}       # figure -> its path; and when it was last written
+_files, _written = {}, {}       # figure -> its path; figure -> the time at which it was written
 _watching = False
 
 
@@ -35,7 +36,7 @@ def _to_files():
 
 
 def _write(figure):
-    """Write a figure to its file, and print the path where that is new."""
+    """Write a figure to its file, and print the path if the file is new."""
     path = _files.get(figure)
     if path is None:
         folder = os.environ.get('D2L_FIGURES', '.')
@@ -52,7 +53,8 @@ def _has_content(figure):
 
 
 def flush(close=False):
-    """Write all figures that have changed since they were drawn; close: and begin new ones."""
+    """Write all figures that have changed since they were drawn. close: also close them, so that
+    new figures begin"""
     if not _to_files():
         return
     for figure in [plt.figure(number) for number in plt.get_fignums()]:
@@ -61,13 +63,14 @@ def flush(close=False):
                 _write(figure)
             if close:
                 plt.close(figure)
-    for figure in list(_files):         # figures that were closed, on which somebody drew
+    for figure in list(_files):         # figures that were changed after they were closed
         if figure.stale and not plt.fignum_exists(figure.number):
             _write(figure)
 
 
 def _watch():
-    """From the first figure of d2l on: see to the files at the end, and after a cell of IPython."""
+    """At the first figure of d2l, arrange that figures are written at `plt.show()`, at the end of
+    the program, and after each cell in IPython's shell."""
     global _watching
     if _watching:
         return
@@ -83,7 +86,7 @@ def _watch():
 
 
 def display(*objs, **kwargs):
-    """Show objects; takes what `IPython.display.display` takes."""
+    """Show objects. It has the arguments of `IPython.display.display`."""
     if _in_a_notebook():
         return _ipython.display(*objs, **kwargs)
     for obj in objs:
@@ -97,17 +100,17 @@ def display(*objs, **kwargs):
             if time.monotonic() - _written.get(obj, -LIVE_SECONDS) >= LIVE_SECONDS:
                 _write(obj)
         elif plt.get_backend().lower() != 'agg':
-            plt.pause(0.001)            # draws, and lets the window answer
+            plt.pause(0.001)            # draw, and let the window react to the user
 
 
 def clear_output(wait=False):
-    """Clear the cell's output, where there is a cell."""
+    """Clear the output of the cell in a notebook; do nothing elsewhere."""
     if _in_a_notebook():
         _ipython.clear_output(wait)
 
 
 def set_matplotlib_formats(*formats, **kwargs):
-    """Formats of a notebook's figures ('svg'). Elsewhere a new figure begins."""
+    """Set the formats of a notebook's figures, such as 'svg'. Elsewhere, begin a new figure."""
     if _in_a_notebook():
         _set_formats(*formats, **kwargs)
     elif _to_files():

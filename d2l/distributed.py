@@ -1,4 +1,4 @@
-"""What a script says that trains in several processes: `python -m d2l.launch -n 2 SCRIPT` (12.7).
+"""Functions for scripts that train in several processes: `python -m d2l.launch -n 2 SCRIPT` (12.7).
 
     share = distributed.Share(len(dataset), batch_size, shuffle=True)
     train_iter = gluon.data.DataLoader(dataset, batch_sampler=share)
@@ -9,10 +9,10 @@
 
 Run by itself, such a script trains in one process.
 
-All workers call `step`, `save` and `barrier` at the same places, as often as the others. Where one
-of them waits and another one does not come, because it has ended, or waits elsewhere, or makes no
-progress for a minute (--limit of d2l.launch), all are ended, and the launcher says who waited for
-whom, and after how many steps.
+All workers must call `step`, `save` and `barrier` at the same places and equally often. A worker
+may wait for another one that does not come, because it has ended, waits elsewhere, or makes no
+progress for a minute (--limit of d2l.launch). Then all are ended, and the launcher says who waited
+for whom, and after how many steps.
 """
 import json
 import os
@@ -31,7 +31,8 @@ NET, OPTIMIZER, GROUP = 'net.params', 'optimizer.npz', 'group.json'     # the fi
 
 
 class _Servers(kvstore.KVStoreBase):
-    """The servers of the group, as Gluon's Trainer sees them. Parameters are numbered from 0."""
+    """The servers of the group, with the interface that Gluon's Trainer needs. Parameters have
+    numbers from 0."""
 
     type = 'dist_sync'
     rank = property(lambda self: rank())
@@ -46,12 +47,13 @@ class _Servers(kvstore.KVStoreBase):
         return capability == kvstore.KVStoreBase.OPTIMIZER
 
     def set_optimizer(self, optimizer):
-        """The optimizer that the servers are to run: its name and its numbers are sent to them."""
+        """Set the optimizer that the servers run. They get its name and its hyperparameters."""
         server.optimizer_name(optimizer)
         self.optimizer = optimizer
 
     def _changed(self, params):
-        """Hyperparameters and multipliers of Parameters that the servers do not know yet."""
+        """Return the hyperparameters, and the multipliers of Parameters, that have changed since
+        they were sent to the servers."""
         optimizer, found = self.optimizer, server.numbers(self.optimizer)
         if optimizer.lr_scheduler:
             found['lr'] = server.number(optimizer.learning_rate)
@@ -72,7 +74,7 @@ class _Servers(kvstore.KVStoreBase):
             try:
                 channel.send(command, *buffers)
             except OSError:
-                pass                                    # its answer is missing, too
+                pass                                    # `receive` below fails, too
         for i, channel in enumerate(member.this.servers):
             try:
                 yield channel.receive()
@@ -83,13 +85,14 @@ class _Servers(kvstore.KVStoreBase):
         for command, data in answers:
             for key, value in server.unpack(command['arrays'], data).items():
                 for array in params[int(key)].list_data():
-                    # by an operator: a prediction leaves weights in oneDNN's own layout
+                    # by an operator, because a prediction may leave weights in a blocked layout
                     nd.array(value, dtype=value.dtype).copyto(array.as_nd_ndarray())
 
     def start(self, params):
-        """Give each Parameter to a server, and all workers the values of worker 0.
+        """Assign each Parameter to a server, and set the Parameters of all workers to the values of
+        worker 0. The largest are assigned first, each to the server with the fewest elements.
 
-        params: by number. The largest go first, each to the server with the least.
+        params: {number: Parameter}
         """
         optimizer = {'name': server.optimizer_name(self.optimizer), 'numbers': self._changed({})[0]}
         sizes = [0] * (1 if optimizer['name'] in server.ACROSS else len(member.this.servers))
@@ -102,11 +105,14 @@ class _Servers(kvstore.KVStoreBase):
                                            for key, param in params.items() if self._at[key] == i})
             requests.append(({'do': 'start', 'optimizer': optimizer, 'arrays': arrays},
                              buffers if rank() == 0 else []))
-        with member.this.step():                        # the zeroth, as the scheduler counts
+        with member.this.step():                        # step 0 for the scheduler
             self._pull(self._ask(requests), params)
 
     def step(self, params, size):
-        """Push gradients, pull the new values. params: by number, those that have gradients."""
+        """Send the gradients to the servers, and receive the new values.
+
+        params: {number: Parameter}, those that have gradients; size: the size of the minibatch
+        """
         numbers, rates = self._changed(params)
         gradients = [{} for _ in member.this.servers]
         for key, param in params.items():
@@ -123,16 +129,18 @@ class _Servers(kvstore.KVStoreBase):
             self._pull(self._ask(requests), params)
 
     def states(self):
-        """Return what `server.states_of` gives, of all servers together."""
+        """Return the results of `server.states_of` from all servers, put together."""
         arrays, about = {}, None
         for command, data in self._ask([({'do': 'states'}, [])] * len(member.this.servers)):
             arrays.update(server.unpack(command['arrays'], data))
-            about = about or command['about']           # its numbers, see server.ACROSS
+            # the hyperparameters are those of the first server (see server.ACROSS)
+            about = about or command['about']
             about['counts'].update(command['about']['counts'])
         return arrays, about
 
     def restore(self, arrays, about):
-        """Let the servers go on from what `states` gave, be it of another number of servers."""
+        """Set the servers to a state that `states` has returned, even if there were more or fewer
+        servers then."""
         requests = []
         for i in range(len(member.this.servers)):
             def here(name, i=i):
@@ -149,42 +157,45 @@ _servers = _Servers() if member.this else None
 
 
 def _store():
-    """Return the servers that d2l.launch has started, a KVStore; None where it has not."""
+    """Return the servers that d2l.launch has started, a KVStore; None if it has started none."""
     return _servers
 
 
 def rank() -> int:
-    """Return the number of this worker, 0 to num_workers() - 1: DMLC_RANK, else in order of
-    arrival."""
+    """Return the number of this worker, 0 to num_workers() - 1. It is DMLC_RANK if that is set,
+    else workers are numbered in the order of their arrival."""
     return member.this.rank if member.this else 0
 
 
 def num_workers() -> int:
-    """Return how many workers there are; 1 in a script that runs by itself."""
+    """Return the number of workers; 1 in a script that was not started by d2l.launch."""
     return member.this.num_workers if member.this else 1
 
 
 def barrier() -> None:
-    """Compute what is begun and wait for all workers."""
+    """Wait until all operators of this process have run, and then for all workers."""
     npx.waitall()
     _share(None)
 
 
 def _share(value):
-    """Wait for all workers; returns what worker 0 has brought, as JSON brings it."""
+    """Wait for all workers, and return the value of worker 0 after a conversion to JSON and back.
+    """
     return member.this.barrier(value) if member.this else json.loads(json.dumps(value))
 
 
 class Share(gluon.data.Sampler):
     """This worker's share of every minibatch, a batch sampler for a DataLoader.
 
-    length: examples in all. batch_size: of all workers together. A minibatch is dealt out in turn,
-    so shares differ by one example at most, and all workers have the same number of minibatches.
-    The last one may be smaller; where it has fewer examples than there are workers it joins the
-    one before. shuffle: a new order each epoch, drawn from seed and epoch, the same in all
-    workers. epoch: the one to begin with, where a run is resumed.
+    The examples of a minibatch are dealt out to the workers in turn, so their shares differ by at
+    most one example, and all workers have the same number of minibatches. The last minibatch may be
+    smaller. If it has fewer examples than there are workers, it is added to the one before.
 
-    `totals` lists the sizes of the minibatches, all workers together: what `step` divides by.
+    length: the number of examples; batch_size: the size of a minibatch, for all workers together
+    shuffle: draw a new order for each epoch, from seed and epoch, which is the same in all workers
+    epoch: the number of the first epoch, for a run that is resumed
+
+    `totals` has the sizes of the minibatches, for all workers together, by which `step` divides.
     """
 
     def __init__(self, length: int, batch_size: int, shuffle: bool = False, seed: int = 0,
@@ -200,7 +211,7 @@ class Share(gluon.data.Sampler):
 
     @property
     def totals(self) -> 'list[int]':
-        """Sizes of the minibatches of an epoch, in order."""
+        """The sizes of the minibatches of an epoch, in order, for all workers together."""
         return [end - start for start, end in zip(self._starts, self._starts[1:])]
 
     def __iter__(self):
@@ -216,9 +227,9 @@ class Share(gluon.data.Sampler):
 
 
 class Trainer(gluon.Trainer):
-    """A Gluon Trainer whose optimizer runs in the servers; see `trainer`, which makes it.
+    """A Gluon Trainer whose optimizer runs in the servers; `trainer` makes one.
 
-    epoch: how many epochs were trained before, 0 or what a checkpoint says.
+    epoch: the number of epochs that were trained before, 0 or the number in a checkpoint
     """
 
     def __init__(self, net, optimizer, optimizer_params, checkpoint):
@@ -253,9 +264,12 @@ class Trainer(gluon.Trainer):
     def step(self, batch_size: int, ignore_stale_grad: bool = False) -> None:
         """Update the parameters by the gradients of all workers, divided by batch_size.
 
-        batch_size: examples of all workers together in this minibatch, see `Share.totals`: the
-        same in all workers. What Parameters and optimizer say now counts: lr_mult, wd_mult,
-        grad_req, the learning rate, the scheduler's. It has to be the same in all workers.
+        batch_size: the number of examples in this minibatch, for all workers together, from
+        `Share.totals`.
+
+        The current settings of Parameters and optimizer are used: lr_mult, wd_mult, grad_req, and
+        the learning rate or that of the scheduler. These settings and batch_size must be the same
+        in all workers.
         """
         if _store() is None:
             return super().step(batch_size, ignore_stale_grad)
@@ -278,12 +292,15 @@ class Trainer(gluon.Trainer):
                 array._fresh_grad = False
 
     def save(self, epoch: int) -> None:
-        """Write a checkpoint: parameters and the optimizer's state after so many epochs.
+        """Write a checkpoint with the parameters and the optimizer's state.
 
-        All workers call it, at the same place. Rank 0 writes it into a new folder, which gets its
-        name when it is complete: a checkpoint is there as a whole or not at all, and its files have
-        checksums. The one before is removed. Only rank 0 reads and writes it, and any number of
-        servers can go on from it. Raises OSError where it cannot be written.
+        epoch: the number of epochs that were trained
+
+        All workers must call it at the same place. Worker 0 writes the files, which have checksums,
+        into a new folder, and renames the folder when it is complete. So a checkpoint is there as a
+        whole or not at all. The one before is removed. Only worker 0 reads and writes checkpoints,
+        and a group with any number of servers can go on from one. Raises OSError if it cannot be
+        written.
         """
         if not self._checkpoint:
             raise ValueError('where to? trainer(..., checkpoint=FOLDER)')
@@ -304,7 +321,7 @@ class Trainer(gluon.Trainer):
         barrier()
 
     def _updating(self):
-        """Return MXNet's updaters, one per context, where this process updates."""
+        """Return MXNet's updaters, one per context, for a process that updates by itself."""
         return [self._kvstore._updater] if self._update_on_kvstore else self._updaters
 
     def _found(self):
@@ -317,7 +334,8 @@ class Trainer(gluon.Trainer):
         return epochs[max(epochs)] if epochs else None
 
     def _resume(self, folder, about):
-        """Go on from what worker 0 has found in a folder; about: what its group.json says."""
+        """Restore a checkpoint. folder: where worker 0 has found it; about: the content of its
+        group.json, None if there is no checkpoint"""
         if about is None:
             return
         self.epoch = about['epoch']
@@ -340,12 +358,16 @@ def _umask():
 
 
 def _write(folder, net, arrays, about, path):
-    """Write the files of a checkpoint that is to be at path: arrays and about of the optimizer."""
+    """Write the files of a checkpoint into a folder.
+
+    arrays: the state of the optimizer; about: all else that is stored, for group.json
+    path: where the folder will be moved, for error messages
+    """
     def place(name):
         return os.path.join(folder, name)
     try:
         net.save_parameters(place(NET))
-        with open(place(NET), 'rb') as file:        # MXNet does not say where the disk is full
+        with open(place(NET), 'rb') as file:        # MXNet raises nothing if the disk is full
             saved.read_params(file.read(), NET)
     except (MXNetError, saved.Damaged) as error:
         raise OSError(
@@ -364,9 +386,9 @@ def _write(folder, net, arrays, about, path):
 
 
 def _read(folder, net):
-    """Return what a checkpoint says of its optimizer, once all its files are checked; sets net's
-    parameters. Raises ValueError for one that is damaged, put together of two, or of another
-    net."""
+    """Check all files of a checkpoint, set net's parameters from it, and return the content of its
+    group.json. Raises ValueError if it is damaged, if its files belong to several checkpoints, or
+    if it belongs to another net."""
     contents = {}
     for name in GROUP, NET, OPTIMIZER:
         try:
@@ -400,11 +422,13 @@ def trainer(net: gluon.Block, optimizer: str, optimizer_params: Optional[dict] =
             update_on_kvstore: bool = True) -> 'Trainer':
     """Return a trainer of net's parameters for all workers together, synchronously.
 
-    net: a Block whose shapes are known. All workers begin with the parameters of worker 0.
-    optimizer and optimizer_params: as of gluon.Trainer; the servers have MXNet's own optimizers.
-    checkpoint: a folder; where worker 0 finds a checkpoint in it, net and optimizer go on from it,
-    and the trainer's `epoch` says how many epochs were trained before. Statistics of BatchNorm are
-    each worker's own. There is one trainer per group.
+    net: a Block whose Parameters have known shapes
+    optimizer, optimizer_params: as for gluon.Trainer; the servers have MXNet's own optimizers
+    checkpoint: a folder. If worker 0 finds a checkpoint in it, net and optimizer go on from there,
+        and the trainer's `epoch` is the number of epochs that were trained before
+
+    All workers begin with the parameters of worker 0. Each worker has its own statistics of
+    BatchNorm. A group can have only one trainer.
     """
     if not update_on_kvstore:
         raise ValueError('update_on_kvstore=False is not what this trainer does: the servers '

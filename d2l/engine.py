@@ -1,27 +1,28 @@
-"""How MXNet's engine uses threads and memory on a CPU: what a process is told before it imports
-MXNet.
+"""Settings for threads and memory of MXNet's engine on a CPU, made before MXNet is imported.
 
-Each default gives way to the environment variable that says otherwise.
+Each setting is a default: an environment variable that the user has set is left as it is.
 """
 import ctypes
 import os
 
-_M_ARENA_MAX = -8               # of mallopt(3)
+_M_ARENA_MAX = -8               # a parameter of mallopt(3): the largest number of heaps
 
 
 def set_defaults():
-    """Set what suits a CPU whose operators run one after another, each with all threads."""
+    """Set defaults for a CPU on which operators run one after another, each with all threads."""
     if 'OMP_NUM_THREADS' in os.environ:
-        # Arrays of this many elements and more MXNet copies to and from NumPy in as many threads
-        # again. Are there then more than cores, GNU's OpenMP lets all of them sleep between any two
-        # operators, for good, and small networks take three times as long: none is this large.
+        # MXNet copies arrays with at least this many elements to and from NumPy with as many
+        # threads again. If there are then more threads than cores, GNU's OpenMP lets all of them
+        # sleep between operators from then on, and small networks take three times as long. No
+        # array is as large as this value, so this never happens.
         os.environ.setdefault('MXNET_CPU_PARALLEL_SIZE', str(2 ** 31 - 1))
     if os.environ.get('MXNET_CPU_WORKER_NTHREADS', '1') == '1':
-        # Operators take turns with four workspaces, each as large as the largest that any of them
-        # asked for. One does: no two run at a time.
+        # By default MXNet has four workspaces, which operators use in turn, each as large as the
+        # largest request. One workspace is enough, as no two operators run at the same time.
         os.environ.setdefault('MXNET_CPU_TEMP_COPY', '1')
     if 'MALLOC_ARENA_MAX' not in os.environ:
-        # What the engine's thread frees is of no use to Python's while each has a heap of its own.
-        mallopt = getattr(ctypes.pythonapi, 'mallopt', None)    # there is none but GNU's
+        # If each thread has a heap of its own, Python's thread cannot use memory that the engine's
+        # thread frees. So let all threads share one heap.
+        mallopt = getattr(ctypes.pythonapi, 'mallopt', None)    # only the GNU C library has it
         if mallopt:
             mallopt(_M_ARENA_MAX, 1)

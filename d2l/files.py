@@ -1,8 +1,8 @@
-"""Files that are written whole or not at all, and what a killed writer leaves behind.
+"""Writes files whole or not at all, and removes what killed writers have left behind.
 
-A file is made in a temporary folder beside its place and moved there when it is complete. The
-writer holds a lock on that folder for as long as it lives, so that the next writer knows which
-folders to remove: those that it can lock.
+A file is written in a temporary folder beside its final path, and moved there when it is complete.
+The writer holds a lock on that folder as long as it lives. A folder that the next writer can lock
+was left by a killed process, so it is removed.
 """
 import contextlib
 import fcntl
@@ -12,13 +12,13 @@ import shutil
 import tempfile
 
 PREFIX = '.d2l-new-'
-OURS = re.compile(re.escape(PREFIX) + '[a-z0-9_]{8}')      # as mkdtemp completes the name
+OURS = re.compile(re.escape(PREFIX) + '[a-z0-9_]{8}')      # mkdtemp adds eight characters
 
 
 @contextlib.contextmanager
 def new_folder(folder):
-    """Give a new folder inside `folder`, which is gone after `with`; those that killed processes
-    left there are removed first. Raises OSError."""
+    """Context manager: make a new folder inside `folder`, and remove it at the end. Folders that
+    killed processes have left there are removed first. Raises OSError."""
     for name in _names(folder):
         _remove_abandoned(os.path.join(folder, name))
     new, lock = _locked(folder)
@@ -30,7 +30,7 @@ def new_folder(folder):
 
 
 def _names(folder):
-    """Return the names of the temporary folders in a folder; none where it cannot be read."""
+    """Return the names of the temporary folders in a folder; [] if it cannot be read."""
     try:
         return [name for name in os.listdir(folder) if OURS.fullmatch(name)]
     except OSError:
@@ -38,8 +38,8 @@ def _names(folder):
 
 
 def _lock(path):
-    """Return a descriptor that locks a folder; None where it is gone, or cannot be locked. Raises
-    BlockingIOError where another process has locked it."""
+    """Return a file descriptor that locks a folder; None if the folder is gone, or cannot be
+    locked. Raises BlockingIOError if another process has locked it."""
     try:
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
@@ -58,8 +58,8 @@ def _lock(path):
 
 
 def _locked(folder):
-    """Return a new folder, and the descriptor that locks it. On a file system without locks it is
-    one that nobody removes."""
+    """Return a new folder, and the file descriptor that locks it. On a file system without locks,
+    the descriptor locks nothing, and other processes cannot lock the folder and never remove it."""
     if not os.path.isdir(folder):
         raise FileNotFoundError(
             f'there is no folder {folder}: os.makedirs({str(folder)!r}) makes it')
@@ -67,7 +67,7 @@ def _locked(folder):
         new = tempfile.mkdtemp(dir=folder, prefix=PREFIX)
         try:
             lock = _lock(new)
-        # another process, which takes it for abandoned, has the lock
+        # Another process was faster to lock it and takes it for abandoned: make another one
         except BlockingIOError:
             continue
         if lock is not None:
@@ -87,7 +87,7 @@ def _remove_abandoned(path):
 
 
 def sync(path):
-    """Have the disk hold what was written to a file. Raises OSError where it cannot."""
+    """Flush a file to disk. Raises OSError if that fails."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -96,7 +96,8 @@ def sync(path):
 
 
 def write(path, content):
-    """Replace the file at path by one with this content (bytes), or raise OSError and leave it."""
+    """Replace the file at path by one with this content (bytes). If that fails, raise OSError and
+    leave the file as it is."""
     folder, name = os.path.split(os.path.abspath(path))
     if os.path.isdir(path):
         raise IsADirectoryError(f'{path} is a folder')

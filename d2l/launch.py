@@ -3,29 +3,29 @@
     python -m d2l.launch -n 2 SCRIPT ARGS               # two workers, one server, on this machine
     python -m d2l.launch -n 4 -s 2 --hosts FILE SCRIPT ARGS     # workers on the hosts of FILE
 
-Only the workers run SCRIPT; see `d2l.distributed` for what it says. Each line of output carries its
-process. When a process dies, the others are ended and the launcher says which one it was. The same
-when one waits for another that does not come: one that has ended, or waits elsewhere, or has given
-no sign of life, or made no progress while others wait for it, for 60 seconds (`--limit`). Standard
-input of a script is empty.
+Only the workers run SCRIPT, which uses the functions of `d2l.distributed`. Each line of output
+begins with the name of its process. When a process dies, the launcher ends the others and says
+which one it was. It also ends the group if a process waits for another one that will not come:
+because that one has ended, waits elsewhere, or has shown no sign of life or no progress for 60
+seconds (`--limit`). The standard input of a script is empty.
 
-On this machine the processes meet on Unix sockets, in a folder that only their user can enter: no
-port is opened. FILE names one host per line, which ssh reaches without a password (BatchMode).
-Workers are dealt out to the hosts in turn, the scheduler and the servers run on this machine, and
-ssh carries what they say to one another: no port is opened on any host. The hosts need this working
-folder, the same Python, and an sshd that forwards Unix sockets, as OpenSSH's does. Of the
-environment only the DMLC_ variables below are sent.
+On this machine the processes meet on Unix sockets, in a folder that only their user can enter, so
+that no port is opened. FILE names one host per line, which ssh must reach without a password
+(BatchMode). Workers are started on the hosts in turn, the scheduler and the servers run on this
+machine, and ssh carries their messages, so that no port is opened on any host either. The hosts
+need this working folder, the same Python, and an sshd that forwards Unix sockets, as OpenSSH's
+does. Of the environment, only the DMLC_ variables below are sent.
 
-Any other cluster's scheduler can start the processes itself, each with `--role`: one scheduler,
-servers and workers. Each reads the group's key, 64 hexadecimal digits, from the first line of its
-standard input, and the rest from this environment:
+The scheduler of another cluster can start the processes itself, each with `--role`: one scheduler,
+servers and workers. Each process reads the group's key, 64 hexadecimal digits, from the first line
+of its standard input, and the rest from these environment variables:
 
     DMLC_PS_ROOT_URI      address of the scheduler
     DMLC_PS_ROOT_PORT     its port, any free one
     DMLC_NUM_WORKER       how many workers
     DMLC_NUM_SERVER       how many servers
     DMLC_NODE_HOST        address of this process's own machine
-    DMLC_RANK             of a worker, 0 to DMLC_NUM_WORKER - 1; without it, the order of arrival
+    DMLC_RANK             number of a worker, 0 to DMLC_NUM_WORKER - 1; else the order of arrival
 
 Slurm, four workers and two servers:
 
@@ -57,16 +57,17 @@ Kubernetes, an Indexed Job with the same seven pods, a headless Service `d2l`, a
       else DMLC_RANK=$((JOB_COMPLETION_INDEX - 3)) exec $d2l worker train.py;
       fi
 
-with `backoffLimit: 0`, so that the Job ends when a pod does; --limit is also how long the first pod
-waits for the last.
+with `backoffLimit: 0`, so that the Job ends when a pod fails. The first pod waits for the last one
+for up to --limit seconds, too.
 
-What is protected: without the key nobody joins a group, and nothing that is sent can be forged,
-altered, repeated or left out unnoticed, on a Unix socket, through ssh or between ports: each
-message has a counter and an HMAC, and its command is data, never code. The key is on no command
-line and in no environment. Through ssh, and on this machine, nobody else can read what is sent
-either. Between the ports of `--role` everybody on the network can: parameters and gradients are not
-encrypted there, and Slurm and Kubernetes carry the key as they carry anything else. Who can cut the
-network or flood a port can end the training, with an error. So `--role` is for a private network.
+Security: nobody can join a group without the key. No message can be forged, altered, repeated or
+left out unnoticed, on a Unix socket, through ssh or between ports, because each message has a
+counter and an HMAC. Its command is data, never code. The key is on no command line and in no
+environment variable. On this machine and through ssh, nobody else can read the messages either.
+Between the ports of `--role`, everybody on the network can read them: parameters and gradients are
+not encrypted there, and Slurm and Kubernetes transport the key like any other data. An attacker who
+cuts the network or floods a port can end the training, with an error. So use `--role` in a private
+network only.
 """
 import argparse
 import atexit
@@ -94,29 +95,29 @@ if __name__ == '__main__' and not __package__:      # a process of the group: se
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from d2l_group import member, messages, scheduler  # noqa: E402
 
-LAST_LINES = 10         # of a process that died, are shown again
+LAST_LINES = 10         # lines of output of a process that died, which are shown again
 LONGEST_LINE = 1 << 16  # characters; a longer one is shown in parts
 POLL = 0.05             # seconds between looks at the processes
-GRACE = 2.0             # seconds to end in, before SIGKILL
-LEAVE = 5.0             # seconds that scheduler and servers have when all workers are done
-LIMIT = 60.0            # seconds without progress of one while others wait
+GRACE = 2.0             # seconds between SIGTERM and SIGKILL
+LEAVE = 5.0             # seconds that scheduler and servers have to end when all workers are done
+LIMIT = 60.0            # seconds that a process may make no progress while others wait for it
 REMOTE_FOLDER = '/tmp/d2l-'
-LONGEST_PATH = 60       # characters of the sockets' folder: a socket's path has 107 at most
+LONGEST_PATH = 60       # characters of the sockets' folder, as a socket's path may have 107
 SSH = ('ssh', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=15', '-o', 'ServerAliveInterval=5', '-o',
        'ServerAliveCountMax=3', '-o', 'ExitOnForwardFailure=yes')
 
 
 class LaunchError(RuntimeError):
-    """The group cannot be started. The message names the cure."""
+    """An error: the group cannot be started. The message names the cure."""
 
 
 class Process:
-    """One process of the group: its output, line by line, under its name."""
+    """One process of the group, whose output is printed line by line with its name."""
 
     def __init__(self, name, command, env, key, shown):
         self.name, self.lines = name, collections.deque(maxlen=LAST_LINES)
-        # its standard input begins with the key; then it is the launcher's hand, and ends when that
-        # is gone (see `standard_input`)
+        # Its standard input has the key. Then it stays open as long as the launcher lives, so that
+        # the process can notice the launcher's end (see `standard_input`)
         reads, self.hand = os.pipe()
         os.write(self.hand, f'{key}\n'.encode())
         try:
@@ -160,7 +161,7 @@ def read_hosts(path):
 
 @contextlib.contextmanager
 def sockets():
-    """Give a new folder for the sockets of a group, which only this user can enter."""
+    """Context manager: make a folder for the sockets of a group, which only this user can enter."""
     base = tempfile.gettempdir()
     folder = tempfile.mkdtemp(prefix='d2l-', dir=base if len(base) < LONGEST_PATH - 20 and
                               ':' not in base else '/tmp')
@@ -171,7 +172,7 @@ def sockets():
 
 
 def on_host(host, command):
-    """Run a shell's command on a host; return what it prints. Raises LaunchError where it fails."""
+    """Run a shell command on a host and return its output. Raises LaunchError if it fails."""
     try:
         done = subprocess.run([*SSH, host, command], stdin=subprocess.DEVNULL, text=True,
                               capture_output=True, timeout=60)
@@ -187,7 +188,8 @@ def on_host(host, command):
 
 @contextlib.contextmanager
 def remote_sockets(hosts, workers):
-    """Give {host: a new folder on it}, in which ssh puts one socket for each worker of the host."""
+    """Context manager: make a new folder on each host, with a folder in it for the sockets of each
+    of its workers, and return {host: folder}."""
     ranks = collections.defaultdict(str)
     for i, host in zip(range(workers), itertools.cycle(hosts)):
         ranks[host] += f' $d/{i}'
@@ -204,7 +206,7 @@ def remote_sockets(hosts, workers):
 
 
 def plan(workers, servers, hosts):
-    """Yield (name, role, host or None, environment) of each process of a group."""
+    """Yield (name, role, host or None, environment variables) for each process of a group."""
     yield 'scheduler', 'scheduler', None, {}
     for i in range(servers):
         yield f'server {i}', 'server', None, {'DMLC_RANK': str(i)}
@@ -213,9 +215,9 @@ def plan(workers, servers, hosts):
 
 
 def command_of(role, script, limit, host, env, here):
-    """Return the command line of a process, on this machine or through ssh.
+    """Return the command line that starts a process, on this machine or through ssh.
 
-    env: its own environment; here: the folder of the sockets on this machine.
+    env: the environment variables of this process; here: the folder of the sockets on this machine
     """
     command = [sys.executable, os.path.abspath(__file__), '--exit-with-launcher',
                '--limit', f'{limit:g}', '--role', role]
@@ -231,12 +233,15 @@ def command_of(role, script, limit, host, env, here):
 
 def launch(script: list, workers: int, servers: int = 1, hosts: typing.Iterable = (),
            limit: float = LIMIT) -> int:
-    """Run a group until its workers are done; return an exit status.
+    """Run a group until its workers are done, and return an exit status.
 
-    script: list of the script's path and its arguments. hosts: of the workers, names that ssh
-    knows. limit: seconds without progress of one while others wait. The status is 0 where all
-    workers end well, else that of the process that died first, 128 + N where signal N killed it,
-    and 1 where one waited in vain. Raises LaunchError before anything is started.
+    script: a list of the script's path and its arguments
+    hosts: the hosts of the workers, by names that ssh knows
+    limit: seconds that a process may make no progress while others wait for it
+
+    The status is 0 if all workers succeed. Otherwise it is that of the process that died first, 128
+    + N if signal N has killed it, or 1 if a process has waited in vain. Raises LaunchError before
+    any process is started.
     """
     if not os.path.isfile(script[0]):
         raise LaunchError(f'there is no script {script[0]}')
@@ -257,23 +262,25 @@ def launch(script: list, workers: int, servers: int = 1, hosts: typing.Iterable 
 
 
 def watch(group):
-    """Wait until all workers have ended well or one process has not; return the exit status."""
+    """Wait until all workers have succeeded, or a process has failed. Return the exit status."""
     working = [process for process in group if process.name.startswith('worker')]
     while any(process.popen.returncode is None for process in working):
         time.sleep(POLL)
         bad = [process for process in group if process.popen.poll()]
         if bad:
-            return report_failure(bad[-1])      # the first, the scheduler, may have died of it
-    limit = time.monotonic() + LEAVE                # a script may not have used them at all
+            # the last one, as the scheduler, which is the first, may have ended because of it
+            return report_failure(bad[-1])
+    # a script may not have used scheduler and servers at all, so they may not end by themselves
+    limit = time.monotonic() + LEAVE
     while any(process.popen.poll() is None for process in group) and time.monotonic() < limit:
         time.sleep(POLL)
     return 0
 
 
 def report_failure(process):
-    """Say which process died, how, and what it wrote last; return the exit status."""
+    """Print which process died, how, and its last lines of output. Return the exit status."""
     code = process.popen.returncode
-    process.reader.join(0.5)                        # what it has written is read
+    process.reader.join(0.5)                        # until all of its output is read
     if process.name == 'scheduler' and code == scheduler.STOPPED and process.lines:
         print(f'd2l.launch: {process.lines[-1].rstrip()}. All are ended.', file=sys.stderr,
               flush=True)
@@ -288,7 +295,8 @@ def report_failure(process):
 
 
 def terminate(group):
-    """End all processes by SIGTERM, and after GRACE seconds by SIGKILL. Ctrl-C waits until then."""
+    """End all processes by SIGTERM, and after GRACE seconds by SIGKILL. Ctrl-C is ignored until
+    then."""
     handlers = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
     for process in group:
         process.kill(signal.SIGTERM)
@@ -296,7 +304,7 @@ def terminate(group):
     while any(process.popen.poll() is None for process in group) and time.monotonic() < limit:
         time.sleep(POLL)
     for process in group:
-        process.kill(signal.SIGKILL)                # also what it has started
+        process.kill(signal.SIGKILL)                # also ends processes that it has started
         process.popen.wait()
         process.reader.join(1)
         os.close(process.hand)
@@ -307,11 +315,13 @@ def terminate(group):
 # What the processes of a group run
 
 def standard_input(exit_with_launcher, folder, limit):
-    """Return the group's key, read from standard input, which is empty for the script from then on.
+    """Read the group's key from standard input and return it. From then on, standard input is empty
+    for the script.
 
-    exit_with_launcher: whether this process, and what it has started, is to end when its launcher
-    is gone, whose end of standard input is closed then. folder: the folder of the sockets, which is
-    removed then; None where there is none. limit: seconds in which the key has to come.
+    exit_with_launcher: whether this process, and the processes that it has started, end when the
+        launcher is gone. They notice this because standard input is closed then
+    folder: the folder of the sockets, which is removed then; None if there is none
+    limit: seconds in which the key has to come
     """
     if os.isatty(0):
         raise LaunchError("--role reads the group's key from standard input, which is a terminal "
@@ -329,7 +339,7 @@ def standard_input(exit_with_launcher, folder, limit):
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
             if os.path.dirname(folder).startswith(REMOTE_FOLDER):
-                with contextlib.suppress(OSError):      # it has those of others
+                with contextlib.suppress(OSError):      # it may have folders of other workers
                     os.rmdir(os.path.dirname(folder))
         os.killpg(0, signal.SIGKILL)
     if exit_with_launcher:
@@ -340,8 +350,8 @@ def standard_input(exit_with_launcher, folder, limit):
 
 
 def natural(name, least):
-    """Return a whole number from a variable of the environment and delete the variable, with which
-    MXNet's own ps-lite would begin to wait for a scheduler of its own."""
+    """Return a whole number from an environment variable, and delete the variable. If it stayed,
+    MXNet's own ps-lite would wait for a scheduler of its own."""
     text = os.environ.pop(name)
     if not (re.fullmatch('[0-9]{1,6}', text) and int(text) >= least):
         raise LaunchError(f'{name}={text[:99]} has to be a whole number, {least} or more')
@@ -349,7 +359,7 @@ def natural(name, least):
 
 
 def host(name):
-    """Return the name of a host, which can be looked up. Raises LaunchError for another."""
+    """Check that a text can be the name of a host, and return it. Raises LaunchError."""
     try:
         name.encode('idna')
     except UnicodeError:
@@ -358,8 +368,11 @@ def host(name):
 
 
 def place():
-    """Return (the scheduler's address, the address at which this process listens, the number of
-    workers, that of servers, the rank or None) from the variables that the module's text lists."""
+    """Read the environment variables that the module's docstring lists.
+
+    Return (address of the scheduler, address at which this process listens, number of workers,
+    number of servers, rank or None).
+    """
     root = os.environ.get('DMLC_PS_ROOT_URI', '')
     needed = ['DMLC_PS_ROOT_URI', 'DMLC_NUM_WORKER', 'DMLC_NUM_SERVER']
     needed += [] if root.startswith('/') else ['DMLC_PS_ROOT_PORT', 'DMLC_NODE_HOST']
@@ -391,22 +404,23 @@ def serve(key, address, listens, rank, exit_with_launcher, limit):
     member.this = member.Member('server', key, address, rank,
                                 None if isinstance(listens, str) else listener.address,
                                 exit_with_launcher, limit)
-    from d2l_group import server  # with MXNet, when all others can go on
+    from d2l_group import server  # imports MXNet while the other processes already go on
 
     ready.set()
     server.run(requests)
 
 
 def work(script):
-    """Run a script as a worker. After an error it leaves at once, whatever else it has begun."""
+    """Run a script as a worker. After an error the process ends at once, without waiting for
+    threads or operators."""
     sys.argv[:] = script
-    sys.path.append(sys.path[0])                    # of d2l, where it is not installed
+    sys.path.append(sys.path[0])                    # the folder of d2l, as it may not be installed
     sys.path[0] = os.path.dirname(os.path.abspath(script[0]))
     atexit.register(member.this.leave)
     try:
         runpy.run_path(script[0], run_name='__main__')
         if 'mxnet' in sys.modules:
-            sys.modules['mxnet'].npx.waitall()      # it computes in the background, and raises late
+            sys.modules['mxnet'].npx.waitall()      # operators run late, and may raise only now
         return
     except SystemExit as err:
         code = err.code
@@ -422,11 +436,11 @@ def work(script):
         traceback.print_exception(type(err), err, tb)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code % 256 or 1)                       # the exit status is a byte, and not 0 here
+    os._exit(code % 256 or 1)                       # an exit status is one byte; it must not be 0
 
 
 def run_role(role, script, exit_with_launcher, limit):
-    """Run this process as one of a group; return its exit status."""
+    """Run this process with this role in a group, and return its exit status."""
     address, listens, workers, servers, rank = place()
     key = standard_input(exit_with_launcher,
                          os.path.dirname(address) if isinstance(address, str) else None, limit)
@@ -445,7 +459,7 @@ def run_role(role, script, exit_with_launcher, limit):
 
 
 def seconds(text):
-    """Return the number of seconds that --limit names."""
+    """Parse the argument of --limit."""
     value = float(text)
     if not 1 <= value < math.inf:
         raise argparse.ArgumentTypeError(f'{text} is not a number of seconds, 1 or more')
@@ -453,7 +467,8 @@ def seconds(text):
 
 
 def main(argv: typing.Optional[list] = None) -> int:
-    """Return the exit status: that of `launch`, 2 for a bad call, 130 for Ctrl-C."""
+    """Run the command line. Return the exit status: that of `launch`, 2 for a wrong command line,
+    130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog='python -m d2l.launch',
                                      description=__doc__.splitlines()[0])
     parser.add_argument('-n', type=int, metavar='WORKERS', help='workers')

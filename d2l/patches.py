@@ -1,10 +1,9 @@
-"""Every effect that `import d2l` has on the rest of the process: BEFORE and AFTER MXNet is
-imported. D2L_PATCH=0 turns them off: all but the data sets' stand-ins, if D2L_DATA=sample asks for
-those.
+"""All effects that `import d2l` has on the rest of the process. The lists BEFORE and AFTER have
+those from before and after MXNet is imported. D2L_PATCH=0 turns them off, except for the sample
+data if D2L_DATA=sample asks for it.
 
-What follows is what d2l puts right in MXNet 1.9.1 itself, which computes these wrong without a
-word. Each holds for eager code, for what `d2l.hybridize` and Gluon's `hybridize` compile, and for
-exports.
+Most of them repair functions that MXNet 1.9.1 computes wrong without an error. Each repair is valid
+in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in exports.
 """
 import ast
 import collections
@@ -20,16 +19,21 @@ import time
 import typing
 import weakref
 
-ALWAYS = {'use_global_stats': 'True'}   # of BatchNorm: the running statistics
-LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layouts of Pooling
-CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # by how many lengths the kernel has
-WAIT = 10.0                 # seconds for a turn
+ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
+LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
+CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # dimensions of a kernel -> the default layout
+TURN_TIMEOUT_SECONDS = 10.0     # how long a thread waits for its turn
 COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a tenth of the time
 
 
 class Effect(typing.NamedTuple):
-    """An effect of `import d2l`: what it changes, why, what turns it off beside D2L_PATCH=0, and
-    whether something was asked for that nothing else does."""
+    """An effect of `import d2l`.
+
+    install: function that makes it; what: what it changes; why: the reason
+    switch: text for the README that says what turns it off; '' for D2L_PATCH=0
+    asked: function that returns whether the user has asked for this effect, so that it is installed
+        even with D2L_PATCH=0
+    """
     install: typing.Callable
     what: str
     why: str
@@ -38,7 +42,7 @@ class Effect(typing.NamedTuple):
 
 
 def enabled():
-    """Whether D2L_PATCH lets d2l change MXNet. Raises ValueError for one that is neither 0 nor
+    """Return whether D2L_PATCH allows d2l to change MXNet. Raises ValueError if it is neither 0 nor
     1."""
     value = os.environ.get('D2L_PATCH', '1')
     if value not in ('0', '1'):
@@ -47,7 +51,7 @@ def enabled():
 
 
 def install(effects):
-    """Install these effects; with D2L_PATCH=0 those alone that were asked for."""
+    """Install these effects; with D2L_PATCH=0, only those that the user has asked for."""
     all_of_them = enabled()
     for effect in effects:
         if all_of_them or effect.asked():
@@ -55,7 +59,7 @@ def install(effects):
 
 
 def table():
-    """The effects as rows of Markdown."""
+    """Yield the lines of a Markdown table of the effects."""
     yield '| what `import d2l` changes | why | switch |'
     yield '|---|---|---|'
     for effect in BEFORE + AFTER:
@@ -76,7 +80,7 @@ BEFORE = [
 ]
 
 
-# ---- operators for a number whose gradient is wrong: the number becomes an array
+# ---- operators with a scalar argument whose gradient is wrong: the scalar becomes an array
 def _repair_numbers():
     from mxnet import np, util
     from mxnet.ndarray.numpy import _internal as imperative
@@ -84,7 +88,7 @@ def _repair_numbers():
     from mxnet.symbol.numpy import full_like
 
     def array(number, like):
-        # there are no scalars without np semantics
+        # without np semantics, MXNet has no 0-dimensional arrays
         shape = () if util.is_np_shape() else (1,)
         return np.full(shape, number, dtype=like.dtype, ctx=like.ctx)
 
@@ -96,7 +100,8 @@ def _repair_numbers():
             setattr(module, name, _for_floats(getattr(module, name), module, make, repaired))
 
 
-_NUMBERS = {        # name below mxnet.*.numpy._internal -> what computes the same, and its gradient
+# name in mxnet.*.numpy._internal -> function that computes the same, with the right gradient
+_NUMBERS = {
     'where_lscalar': lambda of, make, condition, x, number, out: of.where(
         condition, make(number, x), x, out=out),
     'where_rscalar': lambda of, make, condition, x, number, out: of.where(
@@ -106,7 +111,8 @@ _NUMBERS = {        # name below mxnet.*.numpy._internal -> what computes the sa
 
 
 def _for_floats(original, module, make, repaired):
-    """MXNet's function where there is no gradient, and `repaired` in its place else."""
+    """Return a function that calls MXNet's for dtypes without a gradient, and `repaired` for
+    floats."""
     @functools.wraps(original)
     def call(*operands, out=None, **named):
         *others, x, number = *operands, *(named[key] for key in ('scalar',) if key in named)
@@ -118,7 +124,7 @@ def _for_floats(original, module, make, repaired):
 
 # ---- var and std
 def _repair_var_and_std():
-    """MXNet's var and std have no gradient: it is 0 everywhere."""
+    """Replace MXNet's var and std, whose gradient is 0 everywhere."""
     from mxnet.ndarray.numpy import _internal as imperative
     from mxnet.symbol.numpy import _internal as symbolic
 
@@ -128,9 +134,12 @@ def _repair_var_and_std():
 
 
 def _with_gradient(of, original, of_var):
-    """`original`, var or std, where there is no gradient or a number is too short to be squared,
-    and what makes it of means else. of: a module; of_var: a function from the variance to the
-    result."""
+    """Return a replacement for `original`, var or std, that computes the result from means, which
+    have a gradient. It calls `original` for dtypes without a gradient, for float16, in which
+    squares overflow, and for empty arrays.
+
+    of: the module of the operators; of_var: a function from the variance to the result
+    """
     @functools.wraps(original)
     def call(a, axis=None, dtype=None, ddof=0, keepdims=False, out=None, **named):
         if out is not None or named or 'float' not in str(dtype or getattr(a, 'dtype', 'float')) \
@@ -150,7 +159,7 @@ def _with_gradient(of, original, of_var):
 
 # ---- rot90
 def _repair_rot90():
-    """The gradient of MXNet's rot90 is turned the wrong way where a turn does not undo itself."""
+    """Replace MXNet's rot90, whose gradient is rotated the wrong way for quarter turns."""
     from mxnet.ndarray.numpy import _internal as imperative
     from mxnet.symbol.numpy import _internal as symbolic
 
@@ -159,7 +168,10 @@ def _repair_rot90():
 
 
 def _rot90(of, original):
-    """MXNet's rot90 for half turns, and flips and swapped axes for a quarter; of: a module."""
+    """Return a rot90 that calls MXNet's for half turns, and flips and swaps axes for quarter turns.
+
+    of: the module of the operators
+    """
     @functools.wraps(original)
     def rot90(m, k=1, axes=(0, 1), **named):
         axes = tuple(axes)
@@ -171,14 +183,15 @@ def _rot90(of, original):
     return rot90
 
 
-# ---- functions that have no gradient, or another's
+# ---- functions whose gradient is missing or wrong
 def _repair_slopes():
-    """MXNet gives these the gradient 0, what lies in memory, or one multiplied by itself. They keep
-    their values, and have the gradient of a function that is equal nearby."""
+    """Replace functions whose gradient in MXNet is 0, uninitialized memory, or multiplied twice by
+    the gradient of the result. They keep MXNet's values, and get the gradient of a function that is
+    equal near the argument."""
     import mxnet
     from mxnet import ndarray, symbol
 
-    records = _asking('MXAutogradIsRecording')
+    records = _boolean_getter('MXAutogradIsRecording')
     for namespace in ndarray, symbol:
         of, internal = namespace.numpy, namespace.numpy._internal
         for name, repaired in _SLOPES.items():
@@ -192,7 +205,10 @@ def _repair_slopes():
 
 
 def _sloped(original, repaired, namespace, records):
-    """`original` where there is no gradient, and `repaired` in its place else."""
+    """Return a function that calls `original` if no gradient can be needed, and `repaired` else.
+
+    records: function that returns whether autograd records; None for symbols
+    """
     @functools.wraps(original)
     def call(*args, **kwargs):
         of_what = str(getattr(args[0], 'dtype', 'float')) if args else ''
@@ -203,8 +219,8 @@ def _sloped(original, repaired, namespace, records):
     return call
 
 
-def _stop(x):
-    """x, of which nothing knows how it was made."""
+def _detached(x):
+    """Return x, an array or a symbol, detached: no gradient flows through it."""
     from mxnet import sym
     if not isinstance(x, sym.Symbol):
         return x.detach()
@@ -212,16 +228,16 @@ def _stop(x):
 
 
 def _with_slope(namespace, value, like):
-    """A value, with the gradient of another that has its shape."""
-    value = _stop(value)
-    return value + namespace.numpy.nan_to_num(like - _stop(like))       # which is 0
+    """Return `value` with the gradient of `like`, which has the same shape."""
+    value = _detached(value)
+    return value + namespace.numpy.nan_to_num(like - _detached(like))       # this term is 0
 
 
 def _reshaped(original, namespace):
-    """MXNet's atleast_1d, _2d or _3d as a reshape."""
+    """Return a function that computes MXNet's atleast_1d, _2d or _3d by a reshape."""
     @functools.wraps(original)
     def atleast(*arrays):
-        made = [namespace.numpy_extension.reshape_like(x.reshape((-1,)), _stop(original(x)))
+        made = [namespace.numpy_extension.reshape_like(x.reshape((-1,)), _detached(original(x)))
                 for x in arrays]
         return made[0] if len(made) == 1 else made
     return atleast
@@ -229,11 +245,11 @@ def _reshaped(original, namespace):
 
 def _percentile(original, namespace, a, *q, axis=None, interpolation='linear', keepdims=False,
                 **rest):
-    """A mean of the elements that are the lower and the higher neighbour."""
+    """Compute a percentile with the gradient of a weighted mean of two neighbouring elements."""
     of = namespace.numpy
     value = original(a, *q, axis=axis, interpolation=interpolation, keepdims=keepdims, **rest)
     axes = axis
-    if axis is not None:                # counted from the end, for there may be an axis of q before
+    if axis is not None:                # count from the end, as q may add an axis at the front
         axes = (axis,) if isinstance(axis, int) else tuple(axis)
         if hasattr(a, 'ndim'):
             axes = tuple(x if x < 0 else x - a.ndim for x in axes)
@@ -245,24 +261,24 @@ def _percentile(original, namespace, a, *q, axis=None, interpolation='linear', k
         axes = tuple(range(-a.ndim, 0))
 
     def kept(how):
-        return original(_stop(a), *q, axis=axes, interpolation=how, keepdims=True, **rest)
+        return original(_detached(a), *q, axis=axes, interpolation=how, keepdims=True, **rest)
 
     def share(of_one):
-        chosen = of.where(of.equal(_stop(a), of_one), of.ones_like(a), of.zeros_like(a))
+        chosen = of.where(of.equal(_detached(a), of_one), of.ones_like(a), of.zeros_like(a))
         return chosen / chosen.sum(axis=axes, keepdims=True)
     low, high = kept('lower'), kept('higher')
     apart = high - low
     part = (kept(interpolation) - low) / of.where(of.equal(apart, 0), of.ones_like(apart), apart)
-    like = _stop(share(low) + part * (share(high) - share(low))) * a
+    like = _detached(share(low) + part * (share(high) - share(low))) * a
     like = like.sum(axis=axes, keepdims=keepdims)
     if keepdims:
-        like = namespace.numpy_extension.reshape_like(like, _stop(value))
+        like = namespace.numpy_extension.reshape_like(like, _detached(value))
     return _with_slope(namespace, value, like)
 
 
 def _norm(original, namespace, x, ord=2, axis=None, keepdims=False, flag=-1, **rest):
-    """Sums of columns or rows, or the largest or smallest singular value, of matrices. Whether a
-    symbol is a matrix its axes tell."""
+    """Compute a norm of matrices with the gradient of the sums of columns or rows, or of the
+    largest or smallest singular value. A symbol is taken for a matrix if two axes are given."""
     of = namespace.numpy
     axes = (-2, -1) if axis is None and getattr(x, 'ndim', 0) == 2 else axis
     value = original(x, ord=ord, axis=axis, keepdims=keepdims, flag=flag, **rest)
@@ -277,20 +293,21 @@ def _norm(original, namespace, x, ord=2, axis=None, keepdims=False, flag=-1, **r
     found = (of.max if ord > 0 else of.min)(
         found, axis=-2 if abs(ord) == 2 else axes[abs(ord) == 1], keepdims=True)
     if keepdims and abs(ord) == 2:
-        found = namespace.numpy_extension.reshape_like(found, _stop(value))
+        found = namespace.numpy_extension.reshape_like(found, _detached(value))
     elif not keepdims:
         found = found.sum(axis=(-2, -1) if abs(ord) == 2 else axes)
     return _with_slope(namespace, value, found)
 
 
 def _symmetric(of, a, UPLO='L'):
-    """What eigh takes a for: of one half of it."""
+    """Return the symmetric matrix that eigh sees: it reads one triangle of a."""
     half = of.tril(a if UPLO == 'L' else of.swapaxes(a, -2, -1))
     return half + of.swapaxes(of.tril(half, -1), -2, -1)
 
 
 def _turn(of, values, moved):
-    """How eigenvectors move, written in themselves, if `moved` is the matrix so written."""
+    """Return the differential of the eigenvectors in their own basis: that of the matrix in this
+    basis, `moved`, divided by the differences of the eigenvalues, or 0 where these are 0."""
     apart = of.expand_dims(values, -2) - of.expand_dims(values, -1)
     same = of.equal(apart, 0)
     return of.where(same, of.zeros_like(apart), moved / of.where(same, of.ones_like(apart), apart))
@@ -298,7 +315,7 @@ def _turn(of, values, moved):
 
 def _eigh(original, namespace, a, *uplo, **rest):
     of = namespace.numpy
-    values, vectors = (_stop(x) for x in original(a, *uplo, **rest))
+    values, vectors = (_detached(x) for x in original(a, *uplo, **rest))
     moved = of.matmul(of.swapaxes(vectors, -2, -1), of.matmul(_symmetric(of, a, *uplo), vectors))
     return [_with_slope(namespace, values, of.diagonal(moved, axis1=-2, axis2=-1)),
             _with_slope(namespace, vectors, of.matmul(vectors, _turn(of, values, moved)))]
@@ -309,9 +326,9 @@ def _eigvalsh(original, namespace, a, *uplo, **rest):
 
 
 def _eig(original, namespace, a, **rest):
-    """Its vectors have the length 1, and keep it."""
+    """Compute eig; the gradient takes into account that eigenvectors keep the length 1."""
     of = namespace.numpy
-    values, vectors = (_stop(x) for x in original(a, **rest))
+    values, vectors = (_detached(x) for x in original(a, **rest))
     moved = of.matmul(of.linalg.inv(vectors), of.matmul(a, vectors))
     turned = of.matmul(vectors, _turn(of, values, moved))
     turned = turned - vectors * (vectors * turned).sum(axis=-2, keepdims=True)
@@ -328,7 +345,8 @@ def _pinv(original, namespace, a, *args, **rest):
 
     def product(first, *others):
         return functools.reduce(of.matmul, others, first)
-    inverse, fixed, turned = _stop(original(a, *args, **rest)), _stop(a), of.swapaxes(a, -2, -1)
+    inverse, fixed, turned = (_detached(original(a, *args, **rest)), _detached(a),
+                              of.swapaxes(a, -2, -1))
     across = of.swapaxes(inverse, -2, -1)
     like = product(inverse, across, turned) - product(inverse, across, turned, fixed,
                                                       inverse) + product(
@@ -337,7 +355,8 @@ def _pinv(original, namespace, a, *args, **rest):
 
 
 def _einsum(original, namespace, *arrays, subscripts, **rest):
-    """MXNet's gradient of a diagonal leaves the rest of it as it lies in memory."""
+    """Take diagonals by np.diagonal before einsum, whose gradient of a diagonal leaves all other
+    elements uninitialized."""
     terms, arrow, result = subscripts.replace(' ', '').partition('->')
     terms, arrays = terms.split(','), [*arrays]
     if not arrow:
@@ -358,17 +377,18 @@ def _einsum(original, namespace, *arrays, subscripts, **rest):
 
 def _unique(original, namespace, a, return_index=False, return_inverse=False, return_counts=False,
             axis=None, **rest):
-    """The first of those that are equal, taken."""
+    """Compute unique with the gradient of taking the first of equal elements."""
     of = namespace.numpy
     _, at, *others = original(a, True, return_inverse, return_counts, axis, **rest)
-    values = of.take(a.reshape((-1,)) if axis is None else a, _stop(at), axis=axis or 0)
+    values = of.take(a.reshape((-1,)) if axis is None else a, _detached(at), axis=axis or 0)
     found = [values, *[at] * bool(return_index), *others]
     return found if len(found) > 1 else values
 
 
 def _polyval(original, namespace, p, x, **rest):
-    """MXNet forgets the gradient of x where p has none."""
-    if not hasattr(p, 'shape'):         # of a symbol: p depends on x, and on no element of it
+    """Compute polyval; MXNet omits the gradient of x if p needs no gradient."""
+    # Symbols: make p depend on x, but on none of its elements, so that p needs a gradient, too
+    if not hasattr(p, 'shape'):
         nothing = namespace.numpy_extension.slice(x.reshape((-1,)), begin=(0,), end=(0,)).sum()
         return original(p + nothing, x, **rest)
     found = namespace.numpy.zeros_like(x)
@@ -384,26 +404,28 @@ def _uniform(original, namespace, *arrays, low=None, high=None, **rest):
 
 
 def _between(value, low, high):
-    """The number that is as far from low to high as the value."""
-    ends = [_stop(end) if hasattr(end, 'reshape') else end for end in (low, high)]
-    return low + (high - low) * _stop((_stop(value) - ends[0]) / (ends[1] - ends[0]))
+    """Return low + t (high - low), where the constant t is chosen so that it equals the value."""
+    ends = [_detached(end) if hasattr(end, 'reshape') else end for end in (low, high)]
+    return low + (high - low) * _detached((_detached(value) - ends[0]) / (ends[1] - ends[0]))
 
 
 def _power(original, namespace, exponent, **rest):
-    """That of U ** (1 / a)."""
-    of, value = namespace.numpy, _stop(original(exponent, **rest))
-    return _with_slope(namespace, value, of.exp(of.log(value) * _stop(exponent) / exponent))
+    """Draw from the power distribution, with the gradient of U ** (1 / a) for a uniform U."""
+    of, value = namespace.numpy, _detached(original(exponent, **rest))
+    return _with_slope(namespace, value, of.exp(of.log(value) * _detached(exponent) / exponent))
 
 
 def _gamma(original, namespace, *arrays, shape=None, scale=None, **rest):
-    """Of the scale; that of the shape is in no closed form, and stays 0."""
+    """Draw from the gamma distribution, with the gradient of the scale. That of the shape has no
+    closed form, and stays 0."""
     value = original(*arrays, shape=shape, scale=scale, **rest)
     if scale is not None:
         return value
-    return _with_slope(namespace, value, _stop(value) * (arrays[-1] / _stop(arrays[-1])))
+    return _with_slope(namespace, value, _detached(value) * (arrays[-1] / _detached(arrays[-1])))
 
 
-_SLOPES = {         # name below mxnet.*.numpy._internal -> what computes the same, and its gradient
+# name in mxnet.*.numpy._internal -> function that computes the same, with the right gradient
+_SLOPES = {
     'percentile': _percentile, 'norm': _norm, 'eigh': _eigh, 'eigvalsh': _eigvalsh, 'eig': _eig,
     'eigvals': _eigvals, 'pinv': _pinv, 'pinv_scalar_rcond': _pinv, 'einsum': _einsum,
     'unique': _unique, 'polyval': _polyval, 'uniform': _uniform, 'powerd': _power,
@@ -420,14 +442,14 @@ def _repair_choice():
 
     @functools.wraps(of_symbols)
     def choice_of_symbols(a, size=None, replace=True, p=None, ctx=None, out=None):
-        if not replace and p is None:           # weights need not add up to 1
+        if not replace and p is None:           # equal weights, which need not add up to 1
             p = sym.np.ones_like(a) if isinstance(a, sym.Symbol) else sym.np.ones((int(a),))
         return of_symbols(a, size, replace, p, ctx, out)
     symbolic.choice = choice_of_symbols
 
     @functools.wraps(original)
     def choice(a, size=None, replace=True, p=None, ctx=None, out=None):
-        # with weights MXNet draws right, and in random order
+        # With weights, MXNet draws correctly and in random order, so equal weights are passed
         if not replace:
             count, ctx = (len(a), a.ctx) if isinstance(a, np.ndarray) else (int(a), ctx)
             given = p is not None
@@ -446,10 +468,10 @@ def _repair_choice():
     random.choice = choice
 
 
-# ---- what is made of the gamma distribution
+# ---- distributions that are computed from the gamma distribution
 def _repair_of_gamma():
-    """MXNet takes the rate of the gamma distribution for its scale in chisquare. Of beta(a, b) it
-    draws as many of each of two numbers as a and b are long, and combines them."""
+    """Replace chisquare, where MXNet takes the rate of the gamma distribution for its scale, and
+    beta(a, b), where it draws no more values for a, or for b, than that argument has elements."""
     from mxnet import ndarray, symbol
 
     for namespace in ndarray, symbol:
@@ -482,24 +504,25 @@ def _chisquare(module, original):
 
 # ---- several threads
 class Turn:
-    """Lets one thread at a time hand to MXNet's engine what writes into arrays that threads share.
+    """Lets one thread at a time pass operators to MXNet's engine that write into shared arrays.
 
-    The engine puts an operator into the queue of each of its arrays, one after another. Two threads
-    that do so at once for the same two arrays may have their operators wait for each other for
-    ever. A thread goes on without its turn after WAIT seconds: whoever has it may wait for that
-    very thread, in an operator of the user's own.
+    The engine puts an operator into the queue of each of its arrays, one after another. If two
+    threads do this at the same time for the same two arrays, their operators may wait for each
+    other for ever. After TURN_TIMEOUT_SECONDS a thread goes on without its turn, because the thread
+    that has the turn may be waiting for it, in a custom operator of the user's.
     """
 
     def __init__(self):
         self._renew()
-        os.register_at_fork(after_in_child=self._renew)     # another thread may have had it
+        # in the child of a fork, the thread that had the turn may not exist
+        os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self):
         self._lock = threading.RLock()
 
     def take(self, function, *args, **kwargs):
-        """Call a function, and return its result."""
-        taken = self._lock.acquire(timeout=WAIT)
+        """Call a function when it is this thread's turn, and return its result."""
+        taken = self._lock.acquire(timeout=TURN_TIMEOUT_SECONDS)
         try:
             return function(*args, **kwargs)
         finally:
@@ -508,11 +531,12 @@ class Turn:
 
 
 def _take_turns():
-    """Gradients of Parameters and running statistics are such arrays."""
+    """Let threads take turns in backward passes and in batch normalization: they write into
+    gradients of Parameters and running statistics, which threads share."""
     from mxnet.base import _LIB
 
     _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
-    _call_by([_handle_of('BatchNorm')], TURN.take)
+    _route_calls([_handle_of('BatchNorm')], TURN.take)
 
     def with_turns(original):
         class CachedOp(original):
@@ -531,7 +555,7 @@ def _take_turns():
 
 
 def _handle_of(op):
-    """The number by which MXNet's functions know an operator."""
+    """Return the handle of an operator, a number that MXNet's functions take."""
     from mxnet.base import _LIB, OpHandle, check_call
 
     found = OpHandle()
@@ -539,9 +563,9 @@ def _handle_of(op):
     return found.value
 
 
-def _asking(name):
-    """A function that asks MXNet's library a question of yes or no, by the name of a C function. It
-    asks past what a trace, which records all, puts in that one's place."""
+def _boolean_getter(name):
+    """Return a function that calls the C function `name` of MXNet's library and returns its bool.
+    It calls the original even during a trace, which replaces the C function."""
     from mxnet.base import _LIB
 
     ask = getattr(_LIB, name)
@@ -554,17 +578,19 @@ def _asking(name):
 
 
 def _tracing():
-    """Whether d2l traces a net in this thread. What its graph needs it gets as a CachedOp."""
+    """Return whether d2l traces a net in this thread. Then eager calls are not repaired: the
+    CachedOp of the traced graph will be."""
     trace = sys.modules.get('d2l.hybrid.trace')
     return trace and trace.tracing()
 
 
-_CALLS = collections.defaultdict(None)      # handle of an operator -> what calls it in eager mode
+# handle of an operator -> function that calls it in eager mode
+_CALLS = collections.defaultdict(None)
 
 
-def _call_by(handles, function):
-    """Let function(invoke, handle, arrays, keys, values, out, *kinds) call these operators in eager
-    mode; `invoke` is what did so before, in the end MXNet's own."""
+def _route_calls(handles, function):
+    """Make calls of these operators in eager mode calls of function(invoke, handle, arrays, keys,
+    values, out, *kinds). `invoke` is the previous caller in the chain; the last is MXNet's own."""
     from mxnet.ndarray import register
 
     if _CALLS.default_factory is None:
@@ -576,7 +602,10 @@ def _call_by(handles, function):
 
 
 def _replace_cached_op(derive):
-    """Put a class derived from MXNet's CachedOp in its place, in all modules that have it."""
+    """Replace CachedOp by a class derived from it, in all modules that have imported it.
+
+    derive: function from the class to the derived class
+    """
     import mxnet
 
     original = mxnet.nd.CachedOp
@@ -591,16 +620,19 @@ TURN = Turn()
 
 # ---- max pooling and batch normalization, recorded in predict mode
 def _repair_predict_mode():
-    """oneDNN's max pooling notes for its gradient where each maximum was, in training mode only. An
-    operator called by itself does so then too; a graph pools by MXNet's own code, which it takes
-    for arrays whose channels come last.
+    """Repair the gradients of two operators under autograd.record(train_mode=False).
 
-    Batch normalization computes in predict mode by the running statistics, and its gradient as if
-    those were the minibatch's, unless it is told to use them always."""
+    oneDNN's max pooling stores the indices of the maxima, which its gradient needs, in training
+    mode only. So an operator that is called by itself runs in training mode. In a graph, pooling
+    gets its channels last, because MXNet then uses its own code instead of oneDNN's.
+
+    Batch normalization in predict mode uses the running statistics, but its gradient is computed as
+    if they were those of the minibatch, unless the attribute use_global_stats is set.
+    """
     from mxnet.base import _LIB, check_call
 
     pooling, norm = map(_handle_of, ('Pooling', 'BatchNorm'))
-    records, trains = map(_asking, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
+    records, trains = map(_boolean_getter, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
     train = _LIB.MXAutogradSetIsTraining
 
     def predicts():
@@ -610,7 +642,7 @@ def _repair_predict_mode():
         if not predicts():
             return invoke(handle, *args)
         if handle == norm:
-            if _tracing():          # its graph is for training, too: see CachedOp below
+            if _tracing():          # the graph is for training, too; CachedOp below repairs it
                 return invoke(handle, *args)
             arrays, keys, values, *rest = args
             attrs = {**dict(zip(keys, values)), **ALWAYS}
@@ -621,13 +653,13 @@ def _repair_predict_mode():
             return invoke(handle, *args)
         finally:
             check_call(train(0, ctypes.byref(before)))
-    _call_by((pooling, norm), invoked)
+    _route_calls((pooling, norm), invoked)
     _replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
 
 
 def _predicting_cached_op(original, predicts):
-    """MXNet's CachedOp, with a second graph for record(train_mode=False) where it has max pooling
-    or batch normalization."""
+    """Return a class derived from CachedOp that runs a second graph under
+    record(train_mode=False), if its graph has max pooling or batch normalization."""
     import mxnet
 
     class CachedOp(original):
@@ -652,10 +684,10 @@ def _predicting_cached_op(original, predicts):
 
 
 def predicting(graph):
-    """A graph, as `Symbol.tojson` has it, with the channels last in each max pooling and with
-    running statistics in each batch normalization; None if it has none of the first that oneDNN
-    computes, and none of the second."""
-    nodes, places, norms = [], [], 0    # of the new graph; where each old node is in it
+    """Return a graph, as parsed JSON of `Symbol.tojson`, with the channels last in each max pooling
+    that oneDNN would compute, and with running statistics in each batch normalization. Return None
+    if it has neither."""
+    nodes, places, norms = [], [], 0    # places: index of each old node in the new graph
     for node in graph['nodes']:
         node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
         if node['op'] == 'BatchNorm':
@@ -677,7 +709,7 @@ def predicting(graph):
 
 
 def _pooling_layout(op, attrs):
-    """The layout of a max pooling that oneDNN computes; None of anything else."""
+    """Return the layout of a max pooling that oneDNN computes; None for any other operator."""
     if op != 'Pooling' or attrs.get('pool_type', 'max') != 'max':
         return None
     layout, kernel = attrs.get('layout', 'None'), attrs.get('kernel', '()')
@@ -692,10 +724,10 @@ def _move_axis(node, name, source, destination, inputs):
 
 # ---- which arrays want a gradient
 def _note_marks():
-    """Note of each array that is marked for autograd whether it wants a gradient, for MXNet does
-    not tell, and let d2l add up gradients of the kind 'add': of many operators, mean and cumsum
-    among them, MXNet writes over what was there. MXNet is told 'write', and what was there is added
-    to it."""
+    """Store for each array that is marked for autograd whether it needs a gradient, as MXNet does
+    not tell. Also add up gradients with grad_req 'add' in d2l: for many operators, such as mean and
+    cumsum, MXNet overwrites the earlier gradient. So MXNet gets 'write', and d2l adds the earlier
+    gradient afterwards."""
     from mxnet import autograd, np
     from mxnet.base import _LIB
 
@@ -709,7 +741,7 @@ def _note_marks():
         reqs = [grad_reqs] * len(arrays) if isinstance(grad_reqs, str) else [*grad_reqs]
         times = collections.Counter(map(id, gradients))
         ours = [req == 'add' and isinstance(array, np.ndarray) and gradient.stype == 'default'
-                and times[id(gradient)] == 1        # of several that share one, MXNet adds them up
+                and times[id(gradient)] == 1        # if arrays share a gradient, MXNet adds it up
                 for array, gradient, req in zip(arrays, gradients, reqs)]
         mark(arrays, gradients, ['write' if own else req for own, req in zip(ours, reqs)])
         for array, req, own in zip(arrays, reqs, ours):
@@ -723,22 +755,24 @@ def _note_marks():
     np.ndarray.attach_grad = attach_grad
 
     def added(count, heads, gradients, variables, *rest):
-        if not _ADDED or variables:         # of autograd.grad: they have arrays of their own
+        # variables: the call is autograd.grad's, which has arrays of its own for the gradients
+        if not _SUMMED_BY_D2L or variables:
             return backward(count, heads, gradients, variables, *rest)
         return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
     _LIB.MXAutogradBackwardEx = added
 
 
-_MARKED = {}        # id of an array that wants a gradient -> weak reference to it
-_ADDED = {}         # the same of those whose gradients d2l adds up
+_MARKED = {}                # id of an array that needs a gradient -> weak reference to it
+_SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds up
 
 
 def _note(array, req, added):
-    """That an array was marked so; added: whether d2l adds its gradients up."""
-    if not hasattr(array, '__dict__'):      # one without np semantics
+    """Store that an array was marked with this grad_req; added: whether d2l adds up its gradients.
+    """
+    if not hasattr(array, '__dict__'):      # an NDArray of mxnet.nd
         return
     array.learns, key = req != 'null', id(array)
-    for holds, known in (array.learns, _MARKED), (added, _ADDED):
+    for holds, known in (array.learns, _MARKED), (added, _SUMMED_BY_D2L):
         known.pop(key, None)
         if holds:
             known[key] = weakref.ref(array, lambda ref, known=known: (
@@ -746,27 +780,28 @@ def _note(array, req, added):
 
 
 def _learns(array):
-    """Whether an array was marked, and wants a gradient."""
+    """Return whether an array was marked and needs a gradient."""
     known = getattr(array, '__dict__', None)
     return array.grad is not None if known is None else known.get('learns', False)
 
 
 def _add(backward, *args):
-    """Walk the tape backwards, and add to each gradient of _ADDED what it was."""
+    """Run the backward pass, and add to the gradient of each array in _SUMMED_BY_D2L the gradient
+    that it had before."""
     from mxnet import autograd
 
-    arrays = [array for array in (ref() for ref in [*_ADDED.values()]) if array is not None]
+    arrays = [array for array in (ref() for ref in [*_SUMMED_BY_D2L.values()]) if array is not None]
     known = [(array, array.grad, array._fresh_grad) for array in arrays if array.grad is not None]
     with autograd.pause():
         before = [gradient.copy() for _, gradient, _ in known]
         for array, gradient, _ in known:
             array._fresh_grad = False
-            gradient[:] = 0                 # what is not written is not added twice
+            gradient[:] = 0                 # elements that are not written must not count twice
         try:
             return backward(*args)
         finally:
             for (array, gradient, fresh), old in zip(known, before):
-                if array._fresh_grad:       # the tape led to it
+                if array._fresh_grad:       # the backward pass has reached this array
                     gradient += old
                 else:
                     gradient[:] = old
@@ -775,11 +810,12 @@ def _add(backward, *args):
 
 # ---- the bias of a fully connected layer whose weight is frozen
 def _repair_bias():
-    """oneDNN computes the gradient of the bias together with that of the weight: where the weight
-    wants none, MXNet leaves the other as it lies in memory. There the bias is added afterwards. So
-    it is where the weight was computed: nobody says there who wants a gradient."""
+    """Repair the gradient of the bias if the weight needs none. oneDNN computes both together, so
+    MXNet leaves that of the bias uninitialized. In this case the bias is added by an operator of
+    its own. So it is if the weight is the result of another operator, as it is not known then
+    whether it needs a gradient."""
     full, add = map(_handle_of, ('FullyConnected', '_npi_add'))
-    records = _asking('MXAutogradIsRecording')
+    records = _boolean_getter('MXAutogradIsRecording')
 
     def invoked(invoke, handle, arrays, keys, values, out, *kinds):
         if len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
@@ -787,14 +823,14 @@ def _repair_bias():
         attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
         x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
         return invoke(add, [x, arrays[2]], [], [], out, *kinds)
-    _call_by([full], invoked)
+    _route_calls([full], invoked)
     _replace_cached_op(functools.partial(_unbiased_cached_op, records=records))
     _ask_for_weights()
 
 
 def _ask_for_weights():
-    """autograd.grad computes no gradients but those of its variables: of a bias, with that of the
-    weight."""
+    """Make autograd.grad compute the gradient of a weight, too, if it computes that of the bias. By
+    itself it computes no gradients but those of its variables."""
     from mxnet import autograd, nd
 
     original = autograd.grad
@@ -808,20 +844,22 @@ def _ask_for_weights():
 
 
 def _weights_beside(heads, wanted):
-    """The arrays that are weights where what is wanted comes to the bias, and are not wanted."""
+    """Return the weights of fully connected layers whose bias depends on an array in `wanted`, if
+    they are not in `wanted` themselves."""
     from d2l.hybrid import tape
 
     names, found = {tape.entry(array)[0] for array in wanted}, set()
     for symbol in map(tape.symbol, heads):
         nodes = [] if symbol is None else json.loads(symbol.tojson())['nodes']
-        needs = set()                       # numbers of the nodes that depend on what is wanted
+        needs = set()                       # indices of the nodes that depend on a wanted array
         for i, node in enumerate(nodes):
             inputs = [j for j, *_ in node['inputs']]
             if node['name'] in names or needs & {*inputs}:
                 needs.add(i)
             if node['op'] == 'FullyConnected' and len(inputs) == 3 and inputs[2] in needs:
                 found.add(nodes[inputs[1]]['name'])
-            elif node['op'] == '_CachedOp' and needs & {*inputs}:       # what is in it, it hides
+            # its layers are hidden, so all of its inputs may be such weights
+            elif node['op'] == '_CachedOp' and needs & {*inputs}:
                 found |= {nodes[j]['name'] for j in inputs if nodes[j]['op'] == 'null'}
     found -= names
     arrays = [array for array in (ref() for ref in [*_MARKED.values()]) if array is not None]
@@ -830,7 +868,8 @@ def _weights_beside(heads, wanted):
 
 
 def _unbiased_cached_op(original, records):
-    """MXNet's CachedOp, with another graph for each set of weights that want no gradient."""
+    """Return a class derived from CachedOp that runs another graph for each set of weights that
+    need no gradient."""
     import mxnet
 
     class CachedOp(original):
@@ -844,7 +883,8 @@ def _unbiased_cached_op(original, records):
             if self._weights == () or not records():
                 return super().__call__(*args, **kwargs)
             sym, flags = self._made
-            if self._weights is None:       # their places among args; -1 for one that is computed
+            # indices of the weights among args; -1 for a weight that is the result of an operator
+            if self._weights is None:
                 at = {name: i for i, name in enumerate(sym.list_inputs())}
                 self._weights = (*{at.get(name, -1) for name in weights_with_bias(
                     json.loads(sym.tojson())).values()},)
@@ -862,8 +902,11 @@ def _unbiased_cached_op(original, records):
 
 
 def weights_with_bias(graph):
-    """{number of the node of a fully connected layer with a bias: name of the input that is its
-    weight, or None for one that is computed}, of a graph as `Symbol.tojson` has it."""
+    """Return {index of a node, a fully connected layer with a bias: name of the input that is its
+    weight, or None if its weight is the result of an operator}.
+
+    graph: parsed JSON of `Symbol.tojson`
+    """
     nodes, found = graph['nodes'], {}
     for i, node in enumerate(nodes):
         if node['op'] == 'FullyConnected' and len(node['inputs']) == 3:
@@ -873,10 +916,13 @@ def weights_with_bias(graph):
 
 
 def bias_apart(graph, frozen):
-    """A graph, as `Symbol.tojson` has it, that adds the bias to a fully connected layer afterwards
-    where its weight is one of these inputs, or is computed. frozen: their names"""
+    """Return a graph in which the bias of a fully connected layer is added by an operator of its
+    own, if its weight is frozen or the result of an operator.
+
+    graph: parsed JSON of `Symbol.tojson`; frozen: names of the inputs that are frozen weights
+    """
     apart = {i for i, name in weights_with_bias(graph).items() if name is None or name in frozen}
-    nodes, places = [], []              # of the new graph; where each old node is in it
+    nodes, places = [], []              # places: index of each old node in the new graph
     for at, node in enumerate(graph['nodes']):
         node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
         if at in apart:
@@ -896,11 +942,12 @@ def bias_apart(graph, frozen):
 
 # ---- garbage
 def _collect_less():
-    """MXNet collects garbage whenever a DataLoader is made, and 15.6 makes one for each user: a
-    quarter of a second each. While all objects are frozen there is none to look at."""
+    """Make MXNet collect garbage less often. It does so for each new DataLoader, which takes a
+    quarter of a second, and section 15.6 makes one for each user. While all objects are frozen, the
+    collector has none to look at."""
     from mxnet.gluon.data import DataLoader
 
-    # when it was last done, and how long it took
+    # collected: when garbage was last collected, and how long it took
     original, collected = DataLoader.__init__, [0, 0]
 
     @functools.wraps(original)
@@ -921,8 +968,8 @@ def _collect_less():
 
 # ---- files
 def pictures():
-    """The folder of the pictures that the book's listings read as ../img/..., as they are shipped:
-    beside d2l in a checkout, in the package d2l_chapters of a wheel."""
+    """Return the folder of the pictures that the book's listings read as ../img/...: in a checkout
+    it is beside d2l, in a wheel it is in the package d2l_chapters."""
     beside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for package in 'chapters', 'd2l_chapters':
         folder = os.path.join(beside, package, 'img')
@@ -951,8 +998,9 @@ def _find_pictures():
 
 
 def _load_a_lone_layer():
-    """save_parameters writes the names of a layer's own Parameters, and load_parameters takes a
-    file whose names have no dot for one of an older format."""
+    """Repair load_parameters for a layer that has no children. save_parameters writes its
+    Parameters with names without a dot, and load_parameters takes such a file for an older format.
+    """
     from mxnet import gluon, npx
     from mxnet.base import MXNetError
 
@@ -966,7 +1014,7 @@ def _load_a_lone_layer():
                 and npx.is_np_array():
             try:
                 loaded = npx.load(filename)
-            except MXNetError:                  # the original says it
+            except MXNetError:                  # the original raises the error
                 pass
         if not isinstance(loaded, dict) or not loaded or not own.keys() & loaded.keys():
             return original(self, filename, ctx, allow_missing, ignore_extra, cast_dtype,
@@ -1002,7 +1050,7 @@ def _copy_compiled():
     from mxnet import gluon
 
     def copy(block):
-        from d2l.hybrid.block import copied  # the compiler is imported later
+        from d2l.hybrid.block import copied  # here, as the compiler is imported later
         return copied(block)
     gluon.Block.__copy__ = copy
 

@@ -1,8 +1,8 @@
-"""How MXNet's SGD and Adam update Parameters on a CPU, faster: the same operators, called straight.
+"""Faster updates of Parameters on a CPU by SGD and Adam, which call MXNet's operators directly.
 
-A Transformer has 64 Parameters, and MXNet's Python takes some 100 us for each, on a core that its
-operators wait for. And its SGD updates four Parameters with one operator, which on a CPU computes
-up to three times as long as four that update one each.
+A Transformer has 64 Parameters. MXNet's Python code takes some 100 us for each of them, on a core
+for which the operators wait. Also, its SGD updates four Parameters with one operator, which on a
+CPU takes up to three times as long as four operators that update one each.
 """
 import ctypes
 import functools
@@ -12,7 +12,7 @@ import numpy
 from mxnet.base import _LIB, NDArrayHandle, OpHandle, c_str, c_str_array, check_call
 from mxnet.optimizer import optimizer
 
-_ONE = ctypes.byref(ctypes.c_int(1))                                # of results
+_ONE = ctypes.byref(ctypes.c_int(1))                                # number of results
 _NO_TYPES = ctypes.byref(ctypes.POINTER(ctypes.c_int)())
 
 
@@ -24,8 +24,8 @@ def _operator(name):
 
 
 def _sgd(sgd, lr, wd, count):
-    """Return (operator, how many arrays it takes, its attributes) of MXNet's SGD; count: of
-    updates, this one included."""
+    """Return (name of the operator, number of its arrays, its attributes) for an update by MXNet's
+    SGD. count: the number of updates, including this one"""
     momentum = _number(sgd.momentum, 'the momentum')
     if momentum > 0:
         return 'sgd_mom_update', 3, {'lr': lr, 'wd': wd, 'momentum': momentum}
@@ -33,33 +33,33 @@ def _sgd(sgd, lr, wd, count):
 
 
 def _adam(adam, lr, wd, count):
-    """Return the same of MXNet's Adam."""
+    """Return the same as `_sgd` for MXNet's Adam."""
     own = {key: _number(getattr(adam, key), key) for key in ('beta1', 'beta2', 'epsilon')}
     lr *= math.sqrt(1 - own['beta2'] ** count) / (1 - own['beta1'] ** count)
     return 'adam_update', 4, {'lr': lr, 'wd': wd, **own}
 
 
 OPERATORS = {optimizer.SGD: _sgd, optimizer.Adam: _adam}
-# defaults of the operators: an attribute that is left out need not be parsed
+# Defaults of the operators. Attributes with these values are left out, as parsing takes time
 DEFAULTS = {'wd': 0.0, 'momentum': 0.0, 'beta1': 0.9, 'beta2': 0.999, 'epsilon': 1e-8}
-SMALLEST = float(numpy.finfo('float32').tiny)       # MXNet reads no smaller number than that
+SMALLEST = float(numpy.finfo('float32').tiny)       # MXNet cannot parse smaller numbers
 
 
 def _plain(array):
-    """Return whether MXNet's operators take such an array."""
+    """Return whether MXNet's operators can update this array."""
     return (array.stype == 'default' and numpy.dtype(array.dtype) == 'float32'
             and array.context.device_type == 'cpu')
 
 
 class Update:
-    """The arrays of one Parameter, ready to be handed to an operator at each step.
+    """The arrays of one Parameter, prepared to be passed to an operator at each step.
 
-    state: of the optimizer: an array, several, or None
+    state: the optimizer's state for it: an array, a tuple of arrays, or None
     """
 
     def __init__(self, weight, grad, state):
         states = state if isinstance(state, tuple) else () if state is None else (state,)
-        # these are kept so that their handles stay valid
+        # references that keep the handles valid
         self._arrays = weight, grad, *states
         self.weight, self.grad, self.state = weight.handle, grad.handle, state
         self._inputs = (NDArrayHandle * len(self._arrays))(*[a.handle for a in self._arrays])
@@ -70,15 +70,19 @@ class Update:
         return weight.handle is self.weight and grad.handle is self.grad and state is self.state
 
     def __call__(self, operator, size, count, keys, texts):
-        """Update the weight. size: of how many arrays, where there may be a state that is no longer
-        used; keys, texts: the operator's attributes, so many (count), as C has them."""
+        """Update the weight.
+
+        size: the number of arrays that the operator takes, which is smaller than the number of
+        arrays here if the state is no longer used
+        count, keys, texts: the number, names and values of the operator's attributes, as C arrays
+        """
         check_call(_LIB.MXImperativeInvokeEx(
             operator, min(size, len(self._inputs)), self._inputs, _ONE, self._outputs, count, keys,
             texts, _NO_TYPES))
 
 
 def _attributes(sgd_or_adam, lr, wd, count):
-    """Return what an Update takes."""
+    """Return the arguments with which an Update is called."""
     name, size, attrs = OPERATORS[type(sgd_or_adam)](sgd_or_adam, lr, wd, count)
     attrs = {key: 0.0 if abs(value) < SMALLEST else value for key, value in attrs.items()}
     attrs = {key: value for key, value in attrs.items() if value != DEFAULTS.get(key)}
@@ -90,8 +94,8 @@ def _attributes(sgd_or_adam, lr, wd, count):
 
 
 def _number(value, what):
-    """A learning rate, or the like, as a float: also of an array of no axis, which MXNet's Adam
-    would multiply in its place. Raises TypeError or ValueError for what is no number."""
+    """Return a learning rate or the like as a float. A 0-dimensional array is converted too, as
+    MXNet's Adam would multiply it in place. Raises TypeError or ValueError if it is no number."""
     if type(value) is not float:
         shape = getattr(value, 'shape', ())
         if shape != () or isinstance(value, (str, complex)):
@@ -104,7 +108,7 @@ def _number(value, what):
 
 
 def _updates(updater, index, grad, weight):
-    """Return an Update for each of these Parameters; None where MXNet is to do it."""
+    """Return an Update for each of these Parameters, or None if MXNet has to update them."""
     if type(updater.optimizer) not in OPERATORS or not (index and isinstance(index, (list, tuple))):
         return None
     known, found = vars(updater).setdefault('updates', {}), []
@@ -113,7 +117,7 @@ def _updates(updater, index, grad, weight):
             updater.states[i] = updater.optimizer.create_state_multi_precision(i, w.as_nd_ndarray())
             updater.states_synced[i] = True
         update, state = known.get(i), updater.states[i]
-        if not updater.states_synced[i]:                    # where MXNet moves them
+        if not updater.states_synced[i]:                    # MXNet has yet to move this state
             return None
         if update is None or not update.of(w, g, state):
             if not (_plain(w) and _plain(g)):
@@ -124,7 +128,7 @@ def _updates(updater, index, grad, weight):
 
 
 def faster(original):
-    """Return what takes the place of MXNet's `Updater.__call__`, the original."""
+    """Return the function that replaces MXNet's `Updater.__call__`, which is `original`."""
     @functools.wraps(original)
     def call(updater, index, grad, weight):
         updates, own, attributes = _updates(updater, index, grad, weight), updater.optimizer, {}
@@ -142,8 +146,8 @@ def faster(original):
 
 
 def install():
-    """Let MXNet's Updater, which Gluon's Trainer calls, update so; pickled or copied, it is as
-    MXNet's own, without the pointers that belong to this process."""
+    """Replace how MXNet's Updater, which Gluon's Trainer calls, updates Parameters. A pickle or
+    copy of it has no Updates, as their pointers are valid in this process only."""
     optimizer.Updater.__call__ = faster(optimizer.Updater.__call__)
     optimizer.Updater.__getstate__ = lambda updater: {
         name: value for name, value in vars(updater).items() if name != 'updates'}

@@ -1,7 +1,8 @@
-"""Networks of Gluon-CV's model zoo (https://cv.gluon.ai) among those of the book.
+"""Networks of Gluon-CV's model zoo (https://cv.gluon.ai) for use with the book's arrays.
 
-Gluon-CV writes for MXNet's older arrays, `mx.nd`. Its networks are HybridBlocks, so each gives its
-graph; `from_gluoncv` runs that graph operator by operator on the book's arrays, `mx.np`.
+Gluon-CV is written for MXNet's older arrays, `mx.nd`. Its networks are HybridBlocks, so their
+graphs can be traced. `from_gluoncv` runs such a graph operator by operator on the book's arrays,
+`mx.np`.
 """
 import concurrent.futures
 import ctypes
@@ -26,18 +27,18 @@ from mxnet.util import np_array, np_shape
 from .hybrid.trace import tracing
 
 INPUT = 'data'
-GLUONCV = 'gluoncv>=0.10.5, <0.11'         # as pyproject.toml has it
-# Block -> {training: its settings, params, graph}: no attribute, since d2l.hybridize would take it
-# for a state of the network
+GLUONCV = 'gluoncv>=0.10.5, <0.11'         # the same requirement as in pyproject.toml
+# Block -> {training: its settings, params, graph}. This is no attribute of the Block, since
+# d2l.hybridize would take it for a state of the network
 _GRAPHS = weakref.WeakKeyDictionary()
-SCALARS = {bool, int, float, str, type(None)}       # what a setting is, or a list or dict of them
+SCALARS = {bool, int, float, str, type(None)}       # a setting is one of these, or a list or dict
 
 
 def import_gluoncv():
-    """Import Gluon-CV and return it. By itself it refuses to be imported where PyTorch 2 is
-    installed, though it does without PyTorch where there is none, and it warns of old versions.
+    """Import Gluon-CV and return it. Without this function it raises an error if PyTorch 2 is
+    installed, though it needs no PyTorch, and it warns about old versions.
 
-    Raises ImportError, with the command that installs it, where it is missing.
+    Raises ImportError with the command that installs Gluon-CV, if it is missing.
     """
     if 'gluoncv' in sys.modules:
         return sys.modules['gluoncv']
@@ -48,7 +49,7 @@ def import_gluoncv():
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
-            sys.modules['torch'] = None             # importing it is an ImportError
+            sys.modules['torch'] = None             # `import torch` then raises ImportError
             return importlib.import_module('gluoncv')
         finally:
             del sys.modules['torch']
@@ -59,11 +60,13 @@ def import_gluoncv():
 def from_gluoncv(name: str, **kwargs) -> gluon.Block:
     """Return a network of Gluon-CV as a Block that takes and returns the book's arrays.
 
-    name, kwargs: of `gluoncv.model_zoo.get_model`, such as `pretrained=True`. Where Gluon-CV would
-    fetch parameters of a part of the network by default, `pretrained_base=False` keeps it from
-    that. The Block has Gluon-CV's parameters under Gluon-CV's names, learns, and compiles with
-    `d2l.hybridize`. It takes pictures (B, 3, H, W), and not the targets that some networks take in
-    training. Raises ValueError, with the nearest names, for one that Gluon-CV does not know.
+    name, kwargs: arguments of `gluoncv.model_zoo.get_model`, such as `pretrained=True`. By default,
+    Gluon-CV may fetch pretrained parameters for a part of a network; `pretrained_base=False`
+    prevents that.
+
+    The Block has Gluon-CV's parameters under Gluon-CV's names. It can be trained, and compiled by
+    `d2l.hybridize`. It takes pictures (B, 3, H, W), but not the targets that some networks take in
+    training. Raises ValueError, with the nearest names, for a name that Gluon-CV does not know.
     """
     model_zoo = import_gluoncv().model_zoo
     known = list(model_zoo.get_model_list())
@@ -72,23 +75,25 @@ def from_gluoncv(name: str, **kwargs) -> gluon.Block:
         raise ValueError(f'Gluon-CV has no network {name!r}; the nearest of its {len(known)}: '
                          f"{', '.join(near)}")
     with warnings.catch_warnings(), np_array(False), np_shape(False):
-        warnings.simplefilter('ignore')             # it warns of old versions of what it calls
+        warnings.simplefilter('ignore')             # it warns about old versions of libraries
         return OlderBlock(model_zoo.get_model(name, **kwargs))
 
 
 def _is_plain(value):
-    """Return whether it is a setting: a number, a text, or a list, a tuple or a dict of them."""
+    """Return whether a value is a setting: a number, a text, None, or a list, a tuple or a dict of
+    these."""
     if isinstance(value, (list, tuple, dict)):
         return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
     return type(value) in SCALARS
 
 
 class OlderBlock(gluon.Block):
-    """A HybridBlock written for `mx.nd`, of one input, as a Block for `mx.np`: see from_gluoncv.
+    """A Block for `mx.np` that runs a HybridBlock that is written for `mx.nd` and has one input
+    (see from_gluoncv).
 
-    A part of it for `mx.nd` is reached as an attribute: `net.classes`. What the network is told, by
-    its methods or by its attributes, takes effect at the next call: `net.set_nms(0.5)`,
-    `net.reset_class(['mouse'])`, `net.post_nms = 5`.
+    Attributes and methods of the network are those of this Block, too, such as `net.classes`.
+    Changes take effect at the next call: `net.set_nms(0.5)`, `net.reset_class(['mouse'])`,
+    `net.post_nms = 5`.
     """
 
     def __init__(self, net):
@@ -96,7 +101,7 @@ class OlderBlock(gluon.Block):
         self.net = net
         for training in False, True:
             self._graph(training)
-        self._renew()                               # pretrained parameters are there already
+        self._renew()                               # for pretrained parameters, which have arrays
 
     def __getattr__(self, name):
         if name == 'net':
@@ -112,8 +117,8 @@ class OlderBlock(gluon.Block):
             super().__setattr__(name, value)
 
     def _older(self, method):
-        """Return a method of the network, such as `set_nms` and `reset_class`, called as it was
-        written."""
+        """Return a function that calls a method of the network, such as `set_nms`, without np
+        semantics, for which it is written."""
         @functools.wraps(method)
         def call(*args, **kwargs):
             with warnings.catch_warnings(), np_array(False), np_shape(False):
@@ -124,16 +129,15 @@ class OlderBlock(gluon.Block):
         return call
 
     def _settings(self):
-        """Return what a graph depends on: the plain attributes, the parts and the parameters of the
-        network."""
+        """Return all on which the network's graph depends: its settings and its Blocks."""
         found, blocks = [], [self.net]
         for block in blocks:
-            if isinstance(block, gluon.SymbolBlock):            # settings mean nothing to a graph
+            if isinstance(block, gluon.SymbolBlock):            # a graph that has no settings
                 continue
             for name, value in object.__getattribute__(block, '__dict__').items():
                 if _is_plain(value):
                     found.append(value if type(value) in SCALARS else repr(value))
-                    if tracing():                               # d2l.hybridize notices what is read
+                    if tracing():                               # let d2l.hybridize guard it
                         getattr(block, name)
             children = [*block._children.values()]
             found += children
@@ -141,12 +145,12 @@ class OlderBlock(gluon.Block):
         return found
 
     def _graph(self, training):
-        """Return (parameters, the result of `_trace`) of the network as it is now."""
+        """Return (the parameters, the result of `_trace`) for the network's current settings."""
         settings = self._settings()
         graphs = _GRAPHS.setdefault(self, {})
         found = graphs.get(training)
         if found is None or found.settings != settings:
-            # d2l.hybridize may be tracing here
+            # in another thread, as d2l.hybridize may be tracing in this one
             with concurrent.futures.ThreadPoolExecutor(1) as other:
                 graph = other.submit(self._trace, training).result()
             found = graphs[training] = types.SimpleNamespace(
@@ -157,13 +161,13 @@ class OlderBlock(gluon.Block):
         return self.net._collect_params_with_prefix(prefix)
 
     def initialize(self, *args, **kwargs):
-        """Initialize the parameters, as of any Block."""
-        with np_array(False), np_shape(False):      # some have initializers for mx.nd
+        """Initialize the parameters, as `Block.initialize` does."""
+        with np_array(False), np_shape(False):      # some initializers are written for mx.nd
             self.net.initialize(*args, **kwargs)
         self._renew()
 
     def _renew(self):
-        """Make the parameters' arrays those of mx.np."""
+        """Convert the arrays of the parameters to mx.np."""
         for param in self.net.collect_params().values():
             if param._data is not None and not isinstance(param._data[0], mxnet.np.ndarray):
                 param._data = [array.as_np_ndarray() for array in param._data]
@@ -172,7 +176,8 @@ class OlderBlock(gluon.Block):
                     autograd.mark_variables(param._data, param._grad, param.grad_req)
 
     def _trace(self, training):
-        """Return (symbol, its parsed graph, its structure), or the error that the net gives."""
+        """Return (symbol, its graph as parsed JSON, the structure of its outputs), or the exception
+        that the network raises."""
         heads = []
 
         def take(out):
@@ -183,7 +188,7 @@ class OlderBlock(gluon.Block):
         with np_array(False), np_shape(False), autograd._RecordingStateScope(training, training):
             try:
                 structure = take(self.net(mxnet.sym.var(INPUT)))
-            except Exception as error:              # it wants targets, or gives no graph at all
+            except Exception as error:              # it needs targets, or has no graph
                 return error
         symbol = mxnet.sym.Group(heads)
         return symbol, json.loads(symbol.tojson()), structure
@@ -232,7 +237,7 @@ class OlderBlock(gluon.Block):
 
 @functools.lru_cache(maxsize=None)
 def operator(name):
-    """MXNet's handle of the operator of that name."""
+    """Return MXNet's handle of the operator with this name."""
     handle = OpHandle()
     check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
     return handle.value

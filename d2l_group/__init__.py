@@ -1,11 +1,11 @@
-"""The processes of a group that trains together (12.7): what `d2l.launch` starts them as.
+"""The processes of a group that trains together (12.7), which `d2l.launch` starts.
 
-A scheduler, servers and workers, as in the paper that 12.7 describes. It is a package of its own,
-and only `d2l_group.server` needs MXNet: a process of a group is there at once, and a worker has
-imported nothing before its script does.
+There is a scheduler, and there are servers and workers, as in the paper that section 12.7 explains.
+This is a package of its own because only `d2l_group.server` needs MXNet: other processes start at
+once, and a worker has not imported MXNet before its script does.
 
-- `messages`: what they say to one another, and how each knows who said it
-- `scheduler`: who is there, who waits for whom, and when that has no end
-- `member`: a worker's or a server's place in its group
-- `server`: parameters and their optimizer
+- `messages`: messages between processes that prove to one another that they belong to the group
+- `scheduler`: knows which processes are there, and ends the group if one waits in vain
+- `member`: a worker or a server as a member of its group
+- `server`: keeps parameters and runs their optimizer
 """

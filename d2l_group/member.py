@@ -1,4 +1,4 @@
-"""A worker's or a server's place in its group: what it says to the scheduler, and hears from it."""
+"""A worker or a server as a member of its group: its messages to and from the scheduler."""
 import contextlib
 import os
 import queue
@@ -10,17 +10,19 @@ import time
 from d2l_group.messages import GroupError, connect
 
 ALIVE = 1.0             # seconds between signs of life
-AFTER = 5.0             # seconds that the launcher has to end this process, before it ends itself
+AFTER = 5.0             # seconds that this process gives the launcher to end it, before it exits
 
 this = None             # the Member that this process is
 
 
 class Member:
-    """One process of a group, which has met the scheduler.
+    """This process as a member of a group, connected to the scheduler.
 
-    role: 'worker' or 'server'. address: of the scheduler. rank: its number, None for the order of
-    arrival. listens: (host, port) at which a server listens, None where that is a socket in the
-    scheduler's folder. exit_with_launcher: whether a launcher ends this process. limit: seconds.
+    role: 'worker' or 'server'; address: the address of the scheduler
+    rank: the number of this process; None lets the scheduler number it in the order of arrival
+    listens: (host, port) at which a server listens; None for a socket in the scheduler's folder
+    exit_with_launcher: whether a launcher ends this process
+    limit: seconds to wait for the scheduler
     """
 
     def __init__(self, role, key, address, rank=None, listens=None, exit_with_launcher=False,
@@ -28,7 +30,7 @@ class Member:
         self.role, self._key, self.limit = role, key, limit
         self._exit_with_launcher = exit_with_launcher
         self._pid, self._left = os.getpid(), False
-        self.steps, self.barriers = -1, 0       # begun; the trainer's start is step 0
+        self.steps, self.barriers = -1, 0       # number of the last one; the trainer's start is 0
         self.servers, self._passed = [], queue.SimpleQueue()
         self._scheduler = connect(address, key, 'scheduler', limit)
         self._heard = time.monotonic()
@@ -44,17 +46,17 @@ class Member:
 
     @property
     def name(self):
-        """'worker 0' and so on."""
+        """The name of this process in messages, such as 'worker 0'."""
         return f'{self.role} {self.rank}'
 
     def connect_servers(self):
-        """Meet all servers: `servers` are their Channels."""
+        """Connect to all servers, and store their Channels in `servers`."""
         for i, address in enumerate(self._addresses):
             self.servers.append(connect(address, self._key, 'server', self.limit))
             self.servers[-1].send({'do': 'join', 'rank': self.rank, 'server': i})
 
     def _listen(self):
-        """Receive what the scheduler sends, until the group ends."""
+        """Handle the messages of the scheduler until the group ends."""
         why = 'the scheduler has ended'
         try:
             while True:
@@ -75,23 +77,24 @@ class Member:
             self.end(why)
 
     def _live(self):
-        """Send signs of life, and end this process where those of the scheduler are missing."""
+        """Send signs of life, and end this process if the scheduler sends none for too long."""
         last = said = 0.0
         while not self._left:
             now = time.monotonic()
-            if now - last > AFTER:                      # at first, or this process was stopped
+            if now - last > AFTER:                      # the first turn, or the process was stopped
                 self._heard = now
             if now - self._heard > self.limit:
                 self.end(f'the scheduler has given no sign of life for {self.limit:g} s: it is '
                          'stopped, or its machine or the link to it is gone')
-            if self._heard >= said:                     # it has answered
+            if self._heard >= said:                     # the scheduler has answered
                 said = now
                 self._tell('alive')
             last = now
             time.sleep(ALIVE)
 
     def check(self):
-        """Raise GroupError in another process: one that was forked has this one's connections."""
+        """Raise GroupError in a forked process, which shares the connections of this one but is no
+        member of the group."""
         if os.getpid() != self._pid:
             raise GroupError('a process that a worker has started is no worker itself: it cannot '
                              'train, save or wait for others')
@@ -100,13 +103,13 @@ class Member:
         self.check()
         try:
             self._scheduler.send({'do': what, **more})
-        except OSError:                                 # what _listen sees, too
+        except OSError:                                 # _listen sees the same error
             pass
 
     def end(self, why):
-        """End this process and what it has started: the group is gone."""
+        """End this process, and all that it has started, because the group has ended."""
         if self._exit_with_launcher:
-            time.sleep(AFTER)                           # the launcher says why, and ends it
+            time.sleep(AFTER)                           # the launcher ends it, and says why
         print(f'{self.role}: {why}', file=sys.stderr, flush=True)
         sys.stdout.flush()
         if self._exit_with_launcher:
@@ -114,27 +117,28 @@ class Member:
         os._exit(1)
 
     def fail(self, why):
-        """Let the scheduler end the group, with a sentence."""
+        """Ask the scheduler to end the group, and end this process. why: the reason, a sentence"""
         self._tell('fail', why=f'{self.name}: {why}')
         threading.Event().wait(AFTER)
         self.end(why)
 
     @contextlib.contextmanager
     def step(self):
-        """Make what is done in the context a step of the group, for which all workers wait."""
+        """Context manager: its body is one step of the group, in which each worker waits for all
+        others."""
         self.steps += 1
         self._tell('step', n=self.steps)
         yield self.steps
         self._tell('stepped', n=self.steps)
 
     def barrier(self, value=None):
-        """Wait for all workers; returns the value of worker 0."""
+        """Wait for all workers, and return the value of worker 0."""
         self.barriers += 1
         self._tell('barrier', n=self.barriers, value=value)
         return self._passed.get()
 
     def leave(self):
-        """Tell the scheduler that the script is done."""
+        """Tell the scheduler that the script has ended."""
         if os.getpid() == self._pid:
             self._left = True
             self._tell('leave')

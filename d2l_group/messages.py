@@ -1,10 +1,10 @@
-"""Messages between the processes of a group: a command, which is JSON, and the bytes of arrays.
+"""Messages between the processes of a group. Each is a command in JSON and the bytes of arrays.
 
-A group has a key. Two processes that meet prove to one another that they know it, each by an HMAC
-of random numbers of both, and make of it the keys of their connection. Each message carries a
-counter and an HMAC of the counter, its sizes and its SHA-256. What was altered, repeated, left out
-or comes from elsewhere ends the connection before anything is read from it; nothing that arrives is
-ever unpickled or run. The values themselves are not encrypted.
+A group has a key. When two processes connect, each proves to the other that it knows the key, by an
+HMAC of random numbers from both. The keys of the connection are derived in the same way. Each
+message has a counter, and an HMAC of the counter, its sizes and its SHA-256. If a message was
+altered, repeated, left out or sent by another process, the connection ends before the message is
+used. Nothing that arrives is ever unpickled or run. The messages are not encrypted.
 """
 import hashlib
 import hmac
@@ -19,24 +19,24 @@ import threading
 import time
 
 GREETING = b'd2l group 1\n'
-NONCE = TAG = 32                        # bytes
+NONCE = TAG = 32                        # bytes of a random number, and of an HMAC
 HEAD = struct.Struct('>QQQ32s')         # counter, sizes of command and data, SHA-256 of both
-LARGEST = 1 << 28, 1 << 44              # bytes of a command, of the data
-MEETING = 10.0                          # seconds to prove that one knows the key
-STRANGERS = 64                          # connections at a time that have not proved it yet
-TRY_AGAIN = 0.05                        # seconds
+LARGEST = 1 << 28, 1 << 44              # most bytes of a command, of the data
+MEETING = 10.0                          # seconds in which the other side must prove the key
+STRANGERS = 64                          # connections at a time that have not proved the key yet
+TRY_AGAIN = 0.05                        # seconds between two attempts
 
 
 class GroupError(RuntimeError):
-    """The group cannot go on. The message says why, and names the cure."""
+    """An error: the group cannot go on. The message says why, and names the cure."""
 
 
 class Stranger(ConnectionError):
-    """The other side does not know the group's key."""
+    """An error: the other side does not know the group's key."""
 
 
 class Forged(ConnectionError):
-    """A message is not what the other side has sent."""
+    """An error: a message is not what the other side has sent."""
 
 
 def new_key():
@@ -45,8 +45,8 @@ def new_key():
 
 
 def read_key(fd, limit=60.0):
-    """Return the key of a group from the first line of a file descriptor, as bytes, for which it
-    waits up to `limit` seconds."""
+    """Read the key of a group from the first line of a file descriptor, and return it as bytes.
+    Wait for it up to `limit` seconds."""
     line, deadline = b'', time.monotonic() + limit
     while not line.endswith(b'\n') and len(line) < 128:
         try:
@@ -74,7 +74,7 @@ def read_key(fd, limit=60.0):
 
 
 def private_folder(path):
-    """Check that only this user can enter a folder; returns its path."""
+    """Check that only this user can enter a folder, and return its path. Raises GroupError."""
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise GroupError(f'{path} is no folder that only you can enter: chmod 700, or let '
@@ -83,7 +83,7 @@ def private_folder(path):
 
 
 def _receive(sock, size, deadline=None):
-    """Receive exactly so many bytes; return them as a bytearray."""
+    """Receive exactly `size` bytes, and return them as a bytearray."""
     data = bytearray(size)
     view, filled = memoryview(data), 0
     while filled < size:
@@ -97,14 +97,17 @@ def _receive(sock, size, deadline=None):
 
 
 class Channel:
-    """A connection whose other side has proved that it knows the key."""
+    """A connection to a process that has proved that it knows the key.
+
+    sending, receiving: the keys for HMACs of the two directions
+    """
 
     def __init__(self, sock, sending, receiving):
         self._sock, self._keys, self._counts = sock, (sending, receiving), [0, 0]
         self._lock = threading.Lock()
 
     def send(self, command, *data):
-        """Send a command, a dict, and buffers of bytes."""
+        """Send a message: a command, which is a dict, and buffers of bytes."""
         text = json.dumps(command).encode()
         digest = hashlib.sha256(text)
         for part in data:
@@ -118,7 +121,7 @@ class Channel:
                 self._sock.sendall(part)
 
     def receive(self):
-        """Return (command, data) of the next message; data is a bytearray. Raises
+        """Receive the next message and return (command, data); data is a bytearray. Raises
         ConnectionError."""
         head = bytes(_receive(self._sock, HEAD.size))
         tag = _receive(self._sock, TAG)
@@ -141,7 +144,7 @@ class Channel:
         return command, data
 
     def close(self):
-        """End the connection, also for a thread that waits for its next message."""
+        """End the connection, and wake a thread that waits for its next message."""
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -150,8 +153,11 @@ class Channel:
 
 
 def meet(sock, key, name, listens):
-    """Return the Channel of a new connection. name: of the process that listens; listens: whether
-    this one does. Raises Stranger where the other side does not know the key."""
+    """Return the Channel of a new connection. Raises Stranger if the other side does not know the
+    key.
+
+    name: the name of the process that listens; listens: whether that is this process
+    """
     deadline, own = time.monotonic() + MEETING, secrets.token_bytes(NONCE)
     sock.settimeout(MEETING)
     sock.sendall(GREETING + own)
@@ -192,10 +198,10 @@ def _text(address):
 
 
 class Listener:
-    """A socket that admits processes that know the key. address: a path, or (host, port) with port
-    0 for any free one.
+    """A socket to which processes that know the key can connect.
 
-    welcome is called with the Channel of each process that is admitted, in a thread of its own.
+    address: a path, or (host, port), where port 0 is any free port
+    welcome: function that is called with the Channel of each process, in a thread of its own
     """
 
     def __init__(self, address, key, name, welcome):
@@ -218,7 +224,7 @@ class Listener:
         while True:
             try:
                 sock, peer = self._sock.accept()
-            except OSError:                             # such as too many open files
+            except OSError:                             # for example, too many files are open
                 time.sleep(TRY_AGAIN)
                 continue
             if self._strangers.acquire(blocking=False):
@@ -229,7 +235,7 @@ class Listener:
     def _meet(self, sock, peer):
         try:
             channel = meet(sock, self._key, self._name, listens=True)
-        except OSError as err:                          # Stranger, a timeout, an end
+        except OSError as err:                          # Stranger, a timeout, a closed connection
             sock.close()
             if self._said < 3 and isinstance(err, Stranger):
                 self._said += 1
@@ -242,7 +248,7 @@ class Listener:
 
 
 def connect(address, key, name, limit):
-    """Return the Channel to the process `name` that listens at an address, for which it waits up to
+    """Return the Channel to the process `name` that listens at an address. Wait for it up to
     `limit` seconds."""
     deadline, why = time.monotonic() + limit, None
     while True:
@@ -255,7 +261,7 @@ def connect(address, key, name, limit):
             sock.close()
             raise GroupError(f'what answers at {_text(address)} is not the {name} of this group: '
                              f'{err}. Another group on the same port?') from None
-        except OSError as err:                          # it is not there yet
+        except OSError as err:                          # the process does not listen yet
             sock.close()
             why = err
         if time.monotonic() > deadline:

@@ -1,50 +1,58 @@
-"""The scheduler of a group: who is there, who waits for whom, and when that has no end."""
+"""The scheduler of a group. It knows which processes are there and which wait for which, and ends
+the group if one waits in vain."""
 import queue
 import sys
 import time
 
 from d2l_group.messages import GroupError, Listener
 
-POLL = 0.2              # seconds between looks at who waits
-GRACE = 3.0             # seconds in which the launcher sees how a process died that just went
-GAP = 5.0               # seconds between two looks after which the scheduler itself was stopped
-ALONE = 60.0            # seconds at least in which the first process has to come
-STOPPED = 3             # exit status: the last line says why the group cannot go on
+POLL = 0.2              # seconds between two checks of the processes
+GRACE = 3.0             # seconds that the launcher has to notice how a process died
+GAP = 5.0               # if more seconds pass between two checks, the scheduler itself was stopped
+ALONE = 60.0            # seconds in which the first process has to come, unless the limit is larger
+STOPPED = 3             # exit status if the last line of output says why the group cannot go on
 
 
 class Seen:
-    """What the scheduler knows of a process."""
+    """What the scheduler knows about a process."""
 
     def __init__(self, name, channel, listens, now):
         self.name, self.channel, self.listens = name, channel, listens
-        self.heard = self.since = now       # from it at all; that it did something else
-        self.begun, self.barriers = -1, 0   # steps, of which the trainer's start is 0, and barriers
-        self.waits = None                   # ('begun', 3) or ('barriers', 2)
-        self.ended = self.left = None       # when; whether it said so
-        self.value = None                   # that it brings to a barrier
+        # times of the last message, and of the last one that was not just a sign of life
+        self.heard = self.since = now
+        # numbers of the last step that it has begun (the trainer's start is 0) and the last barrier
+        self.begun, self.barriers = -1, 0
+        # what it waits for: ('begun', 3) until all workers have begun step 3, ('barriers', 2) until
+        # all have come to barrier 2
+        self.waits = None
+        # time when the process ended; time when it announced that it leaves
+        self.ended = self.left = None
+        self.value = None                   # the value that it has brought to a barrier
 
     def reached(self, waits):
-        """Return whether it has come to where another one waits."""
+        """Return whether this process has come to the step or barrier for which another one waits.
+        """
         kind, n = waits
         return getattr(self, kind) >= n
 
     @property
     def steps(self):
-        """How many steps it has begun."""
+        """The number of steps that the process has begun."""
         return max(self.begun, 0)
 
     def where(self):
-        """Return where it waits."""
+        """Return a text that says where the process waits."""
         if self.waits[0] == 'barriers':
             return f'at a barrier after {self.steps} steps'
         return f'in its step {self.begun}' if self.begun else 'where it makes its trainer'
 
 
 class Scheduler:
-    """Meets `workers` workers and `servers` servers at an address, see messages.Listener.
+    """Waits for this number of workers and servers at an address (see messages.Listener), and then
+    watches them.
 
-    limit: how many seconds of a process without a sign, or of a worker without progress while
-    others wait for it, are too many.
+    limit: seconds after which the group ends if a process gives no sign of life, or if a worker
+    makes no progress while others wait for it
     """
 
     def __init__(self, key, address, workers, servers, limit):
@@ -56,7 +64,8 @@ class Scheduler:
         self.address = self._listener.address
 
     def _meet(self, channel):
-        """A process has proved that it knows the key; this thread hears what it says."""
+        """Put the messages of a process that has proved the key into the queue. Each process has a
+        thread of its own that runs this."""
         member = None
         try:
             while True:
@@ -74,7 +83,7 @@ class Scheduler:
                 self._events.put((self._miss, member))
 
     def run(self):
-        """Serve until all workers are done. Raises GroupError where they cannot be."""
+        """Handle messages until all workers have ended. Raises GroupError if one waits in vain."""
         last = time.monotonic()
         while True:
             try:
@@ -107,7 +116,7 @@ class Scheduler:
                                  'give --limit SECONDS')
 
     def stop(self, why):
-        """Tell all why they are to end."""
+        """Tell all processes to end, and why."""
         self._say({'do': 'stop', 'why': why})
 
     def _members(self):
@@ -126,7 +135,7 @@ class Scheduler:
     def _send(member, command):
         try:
             member.channel.send(command)
-        except OSError:                     # what its thread sees, too
+        except OSError:                     # the thread in _meet sees the same error
             pass
 
     def _join(self, channel, command, answer):
@@ -180,7 +189,7 @@ class Scheduler:
             raise GroupError(f'{member.name} says {do}, which no process of a group does')
 
     def _check(self, now):
-        """Raise GroupError where somebody waits for what does not come."""
+        """Raise GroupError if a process has died, or waits for something that will not come."""
         workers = self._found['worker']
         for member in self._members():
             if not member.ended and now - member.heard > self.limit:
@@ -229,7 +238,7 @@ class Scheduler:
 
 
 def run(key, address, workers, servers, limit):
-    """Run the scheduler; return the exit status."""
+    """Run the scheduler, and return the exit status."""
     scheduler = None
     try:
         scheduler = Scheduler(key, address, workers, servers, limit)

@@ -1,4 +1,4 @@
-"""A server of a group: its share of the parameters, and the optimizer that updates them."""
+"""A server of a group, which keeps a share of the parameters and runs their optimizer."""
 import os
 import sys
 
@@ -8,20 +8,20 @@ import numpy
 from d2l_group import member
 from d2l_group.messages import GroupError
 
-# MXNet's optimizers by name; LBSGD keeps what it has summed up outside of its state, and Test
-# is none
+# The names of MXNet's optimizers, without LBSGD, which keeps sums outside of its state, and Test,
+# which is no optimizer
 OPTIMIZERS = ('adadelta', 'adagrad', 'adam', 'adamax', 'ccsgd', 'dcasgd', 'ftml', 'ftrl',
               'groupadagrad', 'lamb', 'lars', 'nadam', 'nag', 'rmsprop', 'sgd', 'sgld', 'signum')
-ACROSS = ('lars', 'nadam')              # what one Parameter's update does counts for the next one's
+ACROSS = ('lars', 'nadam')      # optimizers where an update of one Parameter affects the next one's
 DTYPES = ('float16', 'float32', 'float64', 'uint8', 'int8', 'int32', 'int64')
-OWN = ('allow_np_array', 'lr_scheduler')        # of each process
+OWN = ('allow_np_array', 'lr_scheduler')        # attributes of an optimizer that are not sent
 
 
-# What is sent and saved of an optimizer and of arrays
+# How optimizers and arrays are sent and saved
 
 def optimizer_name(optimizer):
-    """Return the name under which the servers know an optimizer; raises ValueError where they do
-    not."""
+    """Return the name under which the servers know an optimizer. Raises ValueError if they do not
+    have it."""
     name = type(optimizer).__name__.lower()
     known = mxnet.optimizer.Optimizer.opt_registry.get(name)
     if name not in OPTIMIZERS or known is not type(optimizer):
@@ -35,20 +35,21 @@ def _is_number(value):
 
 
 def number(value):
-    """Return a number as JSON has it, of one of Python, NumPy or MXNet; anything else as it is."""
+    """Return a number of Python, NumPy or MXNet as a number for JSON; any other value unchanged."""
     if isinstance(value, (numpy.generic, numpy.ndarray, mxnet.nd.NDArray)) and value.size == 1:
         return (value.asnumpy() if isinstance(value, mxnet.nd.NDArray) else value).item()
     return value
 
 
 def numbers(optimizer):
-    """Return the hyperparameters of an optimizer, by name: numbers, texts, None."""
+    """Return {name: value} for the hyperparameters of an optimizer, which are numbers, texts or
+    None."""
     found = {name: number(value) for name, value in vars(optimizer).items() if name not in OWN}
     return {name: value for name, value in found.items() if _is_number(value)}
 
 
 def set_numbers(optimizer, found):
-    """Set hyperparameters, which the optimizer has to have."""
+    """Set hyperparameters of an optimizer. Raises GroupError for one that it does not have."""
     for name, value in found.items():
         if not (_is_number(value) and name in numbers(optimizer)):
             raise GroupError(f'{type(optimizer).__name__} has no number {name}')
@@ -56,14 +57,21 @@ def set_numbers(optimizer, found):
 
 
 def pack(arrays):
-    """Return (what describes NumPy arrays, for a command; their bytes), from a dict by name."""
+    """Return (a description of the arrays for a command, list of their bytes).
+
+    arrays: {name: NumPy array}
+    """
     about = [[name, str(array.dtype), list(array.shape)] for name, array in arrays.items()]
     return about, [numpy.ascontiguousarray(array).reshape(-1).view('uint8')
                    for array in arrays.values()]
 
 
 def unpack(about, data):
-    """Return the dict of NumPy arrays that `pack` was given, from a command and its data."""
+    """Return the {name: NumPy array} that `pack` was given. Raises GroupError if the data does not
+    fit the description.
+
+    about: the description; data: the bytes
+    """
     found, start = {}, 0
     for name, dtype, shape in about:
         if dtype not in DTYPES:
@@ -82,7 +90,8 @@ def unpack(about, data):
 
 
 def _arrays(state, name):
-    """Yield (name, array) of an optimizer's state: an array, a tuple or list of states, or None."""
+    """Yield (name, array) for each array in an optimizer's state, which is an array, a tuple or
+    list of states, or None."""
     if isinstance(state, (list, tuple)):
         for i, part in enumerate(state):
             yield from _arrays(part, f'{name}.{i}')
@@ -91,7 +100,7 @@ def _arrays(state, name):
 
 
 def states_of(updater):
-    """Return the state of an updater: (NumPy arrays by name, what else there is, for JSON)."""
+    """Return the state of an updater: ({name: NumPy array}, a dict for JSON with all else)."""
     optimizer = updater.optimizer
     arrays = {name: array.asnumpy() for key, state in updater.states.items()
               for name, array in _arrays(state, str(key))}
@@ -101,7 +110,7 @@ def states_of(updater):
 
 
 def restore_numbers(optimizer, about):
-    """Let an optimizer go on with the numbers and counts of `states_of`."""
+    """Set the hyperparameters and update counts of an optimizer from the dict of `states_of`."""
     if about['name'] != optimizer_name(optimizer):
         raise GroupError(f"that state is of {about['name']}, not of {optimizer_name(optimizer)}")
     set_numbers(optimizer, about['numbers'])
@@ -111,7 +120,10 @@ def restore_numbers(optimizer, about):
 
 
 def restore(updater, weights, arrays, about):
-    """Let an updater of weights, a dict by key, go on from what `states_of` gave."""
+    """Set an updater to a state from `states_of`. Raises GroupError if it does not fit.
+
+    weights: {key: weight} for all weights that the updater updates
+    """
     optimizer = updater.optimizer
     restore_numbers(optimizer, about)
     counts = dict(optimizer._index_update_count)
@@ -136,20 +148,24 @@ def restore(updater, weights, arrays, about):
 
 
 class Rates:
-    """What an optimizer asks of a Parameter."""
+    """The attributes of a Parameter that an optimizer reads."""
 
     def __init__(self):
         self.lr_mult = self.wd_mult = 1.0
 
 
 class Shard:
-    """What one server keeps: weights by key, and their updater."""
+    """The weights of one server, {key: weight}, and their updater."""
 
     def __init__(self):
         self.weights, self.updater, self._names = {}, None, None
 
     def start(self, commands, data):
-        """Begin with the weights of worker 0. All workers name the same optimizer and arrays."""
+        """Set the weights to those of worker 0. All workers must name the same optimizer and
+        arrays.
+
+        commands, data: the commands of all workers in the order of their ranks, and their bytes
+        """
         for other in commands[1:]:
             if other['optimizer'] != commands[0]['optimizer']:
                 raise GroupError('worker 0 trains with {}, another worker with {}'.format(
@@ -172,9 +188,11 @@ class Shard:
         return self.pull(list(self.weights))
 
     def step(self, commands, data):
-        """Update by the sum of all workers' gradients, added up in the order of their ranks.
+        """Update the weights by the sum of all workers' gradients, added up in the order of their
+        ranks.
 
-        A command has the numbers and multipliers that have changed since the last step.
+        commands, data: see `start`. A command has the hyperparameters and multipliers that have
+        changed since the last step.
         """
         for i, other in enumerate(commands):
             for what in 'n', 'size', 'numbers', 'rates':
@@ -204,25 +222,26 @@ class Shard:
         return self.pull(keys)
 
     def pull(self, keys):
-        """Return the answer with the weights of some keys."""
+        """Return an answer, (command, data), with the weights that have these keys."""
         about, data = pack({str(key): self.weights[key].asnumpy() for key in keys})
         return {'do': 'weights', 'arrays': about}, data
 
     def states(self, command, data):
-        """Return the state of the optimizer, for a checkpoint."""
+        """Return an answer with the state of the optimizer, for a checkpoint."""
         arrays, about = states_of(self.updater)
         described, data = pack(arrays)
         return {'do': 'states', 'arrays': described, 'about': about}, data
 
     def restore(self, command, data):
-        """Go on with a checkpoint."""
+        """Restore the state of the optimizer from a checkpoint."""
         restore(self.updater, self.weights, unpack(command['arrays'], data), command['about'])
         return {'do': 'restored'}, []
 
 
 WHAT = {'n': 'counts of steps', 'size': 'sizes of the minibatch', 'numbers': 'hyperparameters',
         'rates': 'lr_mult or wd_mult of a Parameter'}
-TOGETHER, ALONE = ('start', 'step'), ('states', 'restore')      # of all workers, of one
+# commands that all workers send, which are answered together; commands that one worker sends
+TOGETHER, ALONE = ('start', 'step'), ('states', 'restore')
 
 
 def _different(first, second):
@@ -232,7 +251,7 @@ def _different(first, second):
 
 
 def hear(channel, requests):
-    """Put what a worker asks for into a queue."""
+    """Put the requests of a worker into a queue, as (rank, channel, command, data)."""
     rank = None
     try:
         while True:
@@ -240,22 +259,23 @@ def hear(channel, requests):
             if rank is None:
                 rank = command['rank']
             requests.put((rank, channel, command, data))
-    except (OSError, ValueError):           # the scheduler sees that it is gone, and what it means
+    except (OSError, ValueError):           # the scheduler sees, too, that the worker is gone
         pass
 
 
 def serve(requests):
-    """Answer the requests of a queue. Ends by the scheduler's word."""
+    """Answer the requests in a queue. It does not return: the process ends when the scheduler says
+    so."""
     shard, channels, asked = Shard(), {}, {}
     while True:
         rank, channel, command, data = requests.get()
         do = command['do']
         if do != 'join' and channels.get(rank) is not channel:
-            continue                        # it was refused
+            continue                        # the connection was refused
         if do == 'join':
             if command['server'] != member.this.rank or rank not in range(member.this.num_workers) \
                     or channels.setdefault(rank, channel) is not channel:
-                channel.close()             # there is such a worker already, or it means another
+                channel.close()             # the rank is taken, or it looks for another server
         elif do in ALONE:
             answer, parts = getattr(shard, do)(command, data)
             channel.send(answer, *parts)
@@ -271,14 +291,14 @@ def serve(requests):
             for rank in sorted(channels):
                 try:
                     channels[rank].send(answer, *parts)
-                except OSError:             # gone, as the scheduler sees, too
+                except OSError:             # the scheduler sees, too, that the worker is gone
                     pass
         else:
             raise GroupError(f'there is no command {do}')
 
 
 def run(requests):
-    """Run a server, whose Listener puts requests into a queue. Does not return."""
+    """Run a server whose Listener puts requests into this queue. It does not return."""
     try:
         serve(requests)
     except GroupError as err:

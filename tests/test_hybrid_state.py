@@ -1528,8 +1528,8 @@ def test_guards_look_closely_only_at_what_was_touched(monkeypatch):
     for _ in range(2):
         net(X)
     (program,), = net.forward.__self__._programs.values()
-    looks, look = [], program.guard._look
-    monkeypatch.setattr(program.guard, '_look', lambda: looks.append(0) or look())
+    looks, look = [], program.guard._compare_all
+    monkeypatch.setattr(program.guard, '_compare_all', lambda: looks.append(0) or look())
     net(X)
     assert looks == []
     net[0].note = 'touched'

@@ -754,10 +754,10 @@ def test_arrays_that_share_a_gradient_add_up():
 
 def test_nothing_is_kept_of_arrays_that_are_gone():
     gc.collect()
-    known = len(patches._ADDED), len(patches._MARKED)
+    known = len(patches._SUMMED_BY_D2L), len(patches._MARKED)
     x = np.ones(3)
     x.attach_grad('add')
-    assert (len(patches._ADDED), len(patches._MARKED)) == (known[0] + 1, known[1] + 1)
+    assert (len(patches._SUMMED_BY_D2L), len(patches._MARKED)) == (known[0] + 1, known[1] + 1)
     del x
     gc.collect()
-    assert (len(patches._ADDED), len(patches._MARKED)) == known
+    assert (len(patches._SUMMED_BY_D2L), len(patches._MARKED)) == known

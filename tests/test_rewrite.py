@@ -43,7 +43,7 @@ def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
 def operators(compiled):
     """Those of the graph that computes, variables included."""
     program, = [p for programs in compiled._programs.values() for p in programs]
-    return [node['op'] for node in program.runs['nodes']]
+    return [node['op'] for node in program.executed_graph['nodes']]
 
 
 def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH, sums=False,

@@ -100,7 +100,7 @@ def results(net, X, training):
 def filters_that_run(net):
     """num_filter of the first convolution of the only program."""
     (program,), = vars(net)['forward'].__self__._programs.values()
-    return next(int(node['attrs']['num_filter']) for node in program.runs['nodes']
+    return next(int(node['attrs']['num_filter']) for node in program.executed_graph['nodes']
                 if node['op'] == 'Convolution')
 
 

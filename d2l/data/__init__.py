@@ -1,4 +1,4 @@
-"""The data hub: find, fetch, verify, extract; or make a synthetic stand-in.
+"""The data hub: it finds, fetches, verifies and extracts data sets, or makes synthetic stand-ins.
 
 `DATA_HUB` maps a name to (URL, SHA-1), as in section 4.10; the sections add their own entries.
 `download(name)` returns the path of the file, `../data/<file>` unless cache_dir says otherwise.
@@ -7,15 +7,16 @@ zoo, word vectors), are replaced by one function, `fetch.download_file` (see `d2
 
 Environment:
 
-- `D2L_DATA=real` (default) fetches. `D2L_DATA=sample` makes stand-ins in the real file formats (see
-  `d2l.data.samples`) and says so once; a file without a maker is an error. A stand-in lies in
-  `sample/<recipe>/` or `sample/<recipe>-<size>/` below the folder of the real file, and the path
-  returned is that one: `../data/sample/0123abcd/fra-eng.zip`. The recipe is a hash of the makers.
+- `D2L_DATA=real` (default) fetches files. `D2L_DATA=sample` makes stand-ins in the real file
+  formats (see `d2l.data.samples`) and says so once; FetchError is raised for a file that has no
+  maker. A stand-in is in the folder `sample/<recipe>/` or `sample/<recipe>-<size>/` beside the real
+  file, and its path is returned: `../data/sample/0123abcd/fra-eng.zip`. The recipe is a hash of the
+  code of the makers.
 - `D2L_DATA_URL`: a mirror, the URL that replaces `DATA_URL` at the start of a file's URL.
-- `D2L_DATA_FOLDER`: a folder with the files of Fashion-MNIST, whose contents must be the real ones
-  (see `d2l.data.contents`); where Debian's package has them they are found without it.
-- `D2L_SAMPLE_SIZE`: training examples of a sample data set (Fashion-MNIST: 24,000 unless set, with
-  10,000 for testing, else a sixth of them; ml-100k: users).
+- `D2L_DATA_FOLDER`: a folder with the files of Fashion-MNIST, whose contents must be the genuine
+  ones (see `d2l.data.contents`). Those of Debian's package are found without it.
+- `D2L_SAMPLE_SIZE`: the number of training examples of a sample data set, for ml-100k of users. By
+  default Fashion-MNIST has 24,000, and 10,000 for testing; if it is set, a sixth for testing.
 
 CIFAR10, the model zoo and word vectors look for a verified file before they download one. In sample
 mode they look in the folder of the stand-ins.
@@ -34,9 +35,9 @@ DATA_HUB = dict()
 
 
 def download(name: str, cache_dir: str = '../data') -> str:
-    """Fetch a file of DATA_HUB into cache_dir, unless it is there; return its path (4.10.1).
+    """Fetch a file of DATA_HUB into cache_dir, unless it is there, and return its path (4.10.1).
 
-    Raises KeyError for an unknown name, FetchError when it cannot be had.
+    Raises KeyError for an unknown name, and FetchError if the file cannot be obtained.
     """
     if name not in DATA_HUB:
         raise KeyError(f"{name} is not in DATA_HUB, which has {', '.join(sorted(DATA_HUB))}")
@@ -45,11 +46,11 @@ def download(name: str, cache_dir: str = '../data') -> str:
 
 
 def download_extract(name: str, folder: Optional[str] = None) -> str:
-    """Fetch a zip or tar file and extract it beside itself (4.10.1).
+    """Fetch a zip or tar file and extract it in the folder that it is in (4.10.1).
 
-    Returns the folder of that name, or else of the archive's name, with a slash at its end.
-    Raises ArchiveError for one that is damaged or that would write outside of its folder; code
-    that needs a tar or zip comes through here and not through `extractall`.
+    Return the path of `folder` there, by default the name of the archive without its extension,
+    with a slash at the end. Raises ArchiveError if the archive is damaged or would write outside of
+    its folder. Code that needs an archive calls this function and not `extractall`.
     """
     fname = download(name)
     base_dir = os.path.dirname(fname)

@@ -1,4 +1,4 @@
-"""Extracting archives that may be hostile or damaged."""
+"""Extracts archives that may be hostile or damaged."""
 import gzip
 import os
 import shutil
@@ -8,22 +8,23 @@ import zipfile
 
 from d2l import files
 
-# bytes of a long name or a pax header, which tarfile holds in memory
+# largest size in bytes of a long name or a pax header, which tarfile holds in memory
 LONGEST_HEADER = 2 ** 20
 OF_THE_NEXT = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
                tarfile.SOLARIS_XHDTYPE)         # members that describe the next one
 
 
 class ArchiveError(ValueError):
-    """An archive that is damaged, of another kind, or that would write outside its folder."""
+    """An error: an archive is damaged, is no zip or tar file, or would write outside its folder."""
 
 
 class _Header(tarfile.TarInfo):
-    """A header of a tar file, of a size that can be read."""
+    """A header of a tar file, which refuses a size that is too large."""
 
     def _proc_member(self, archive):
-        """Read what follows a header; tarfile calls this for each (frombuf not for each, from
-        Python 3.14 on), and lets subclasses override it."""
+        """Check the size of a header, and process it as TarInfo does. tarfile calls this method for
+        each header, and allows subclasses to override it. From Python 3.14 on, it does not call
+        frombuf for each."""
         if self.type in OF_THE_NEXT and self.size > LONGEST_HEADER:
             raise tarfile.ReadError(f'it has a header of {self.size} bytes')
         return super()._proc_member(archive)
@@ -42,8 +43,8 @@ def _check_name(fname, name):
 
 
 def _tar_members(archive):
-    """Yield the members of a tar file in its order, each of which lies behind the one before: for a
-    negative size tarfile itself would go back."""
+    """Yield the members of a tar file in order. Raises ReadError if one does not come after the one
+    before: tarfile itself would go back if a size is negative."""
     end = -1
     while True:
         member = archive.next()
@@ -56,8 +57,8 @@ def _tar_members(archive):
 
 
 def _members(fname, archive):
-    """Return {path: size} of the files, and the set of folders. Raises ArchiveError for anything
-    else."""
+    """Return {path: size} of the files in an archive, and the list of its folders. Raises
+    ArchiveError if it has anything else."""
     if isinstance(archive, zipfile.ZipFile):
         entries = [(info.filename, info.file_size, info.is_dir(),
                     stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))
@@ -80,7 +81,7 @@ def _members(fname, archive):
 
 
 def _check_end(archive):
-    """Read what tarfile does not: the block of zeros at the end, and the checksum of a .gz."""
+    """Check what tarfile does not check: the block of zeros at the end, and a .gz's checksum."""
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError('it has no end')
@@ -89,12 +90,13 @@ def _check_end(archive):
 
 
 def extract(fname, folder):
-    """Extract a zip or tar file into folder, unless all of its files are there already.
+    """Extract a zip or tar file into a folder, unless all of its files are there already.
 
-    All of it goes to a temporary folder first, and then to its place file by file, so that what a
-    section made in these folders stays. Raises ArchiveError, and leaves the folder as it was, for
-    members outside of the folder, links, and archives that are damaged or of another kind. Of a
-    file nothing but its bytes is taken: tarfile's own safe extraction is not in every Python 3.11.
+    The files are extracted to a temporary folder first, and then moved to their places one by one,
+    so that other files in these folders stay. Raises ArchiveError, and leaves the folder as it was,
+    if a member is a link or outside of the folder, or if the archive is damaged or of another kind.
+    Only the bytes of files are extracted, no owners or permissions. tarfile's own safe extraction
+    is not used, as not every Python 3.11 has it.
     """
     ext = os.path.splitext(fname)[1]
     if ext not in ('.zip', '.tar', '.gz', '.tgz'):
@@ -126,7 +128,7 @@ def extract(fname, folder):
         raise ArchiveError(f'cannot extract {fname} into {os.path.abspath(folder)}: {err}') from err
     except ArchiveError:
         raise
-    # Python's readers raise any error for a file that was made to break them
+    # Python's readers may raise any exception for a file that was made to break them
     except Exception as err:
         raise _damaged(fname, err) from err
 
@@ -137,9 +139,10 @@ def _damaged(fname, err):
 
 
 def _move(new, folder, paths, folders):
-    """Move extracted files from `new` to their places in folder, or leave all there as it was.
+    """Move extracted files from `new` to their places in a folder. If that fails, restore the
+    folder.
 
-    paths: name -> place; folders: names of folders to be there
+    paths: name -> place of each file; folders: names of folders that are made
     """
     made, moved = [], []
     try:

@@ -1,4 +1,4 @@
-"""`download_file`, through which every file comes: fetched and verified, or made as a sample."""
+"""`download_file`, which obtains every file: it fetches and verifies it, or makes a stand-in."""
 import contextlib
 import functools
 import inspect
@@ -16,13 +16,13 @@ from d2l.data import contents, samples
 
 DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
 SOURCES = ('real', 'sample')
-used = []                           # the SOURCES that this process has asked for data, in order
+used = []                           # the SOURCES from which this process has asked for data
 RETRY_WAIT = 1                      # seconds between two attempts
 TIMEOUT = 30                        # seconds without an answer
-PATIENCE = 60                       # seconds in which a CHUNK has to arrive
+PATIENCE = 60                       # seconds in which at least a CHUNK has to arrive
 TRY_AGAIN = (408, 429)              # HTTP errors below 500 after which another attempt may succeed
 CHUNK = 2**13                       # bytes read at a time
-# seconds between two lines of progress where there is no terminal
+# seconds between two lines of progress if standard error is no terminal
 BAR_SECONDS = 10
 _gluons_download, _testers_download = gluon.utils.download, test_utils.download
 _gluons_model_file = model_store.get_model_file
@@ -31,19 +31,24 @@ _said = False
 
 
 class FetchError(OSError):
-    """A file cannot be had. The message names the URL, the SHA-1 and the ways out."""
+    """An error: a file cannot be obtained. The message names the URL, the SHA-1 and the cures."""
 
 
 def download_file(url, path=None, overwrite=False, sha1_hash=None, retries=5, verify_ssl=True):
-    """Return the path of the file at url; takes and returns what `gluon.utils.download` does.
+    """Return the path of the file at url. It has the arguments and the result of
+    `gluon.utils.download`.
 
-    path: a file, a folder for it, or None for the working folder. A file that is there is used
-    when its SHA-1 is right (or none is given, or its contents are the real ones), otherwise one
-    that a package of the system has (see `d2l.data.contents`); else it is fetched again. One that
-    is wrong or incomplete is never left at the path. retries: attempts in all. With D2L_DATA=sample
-    the file is a stand-in in a folder of its own, and the path returned says so.
+    path: the path of the file, or a folder for it; None for the working folder
+    retries: the largest number of attempts
 
-    Raises FetchError when the file cannot be had, ValueError for another D2L_DATA.
+    An existing file is used if its SHA-1 is right, if no SHA-1 is given, or if its decompressed
+    contents are the genuine ones. Otherwise a copy that a package of the system has installed is
+    used (see `d2l.data.contents`), and otherwise the file is downloaded. A wrong or incomplete file
+    is never put at the path. With D2L_DATA=sample the file is a stand-in in a folder of its own,
+    whose path is returned.
+
+    Raises FetchError if the file cannot be obtained, and ValueError if D2L_DATA has an unknown
+    value.
     """
     name = url.split('/')[-1]
     path = os.path.expanduser(name if path is None else path)
@@ -62,7 +67,7 @@ def download_file(url, path=None, overwrite=False, sha1_hash=None, retries=5, ve
 
 
 def download_file_for_tests(url, fname=None, dirname=None, overwrite=False, retries=5):
-    """Do what `mxnet.test_utils.download` does, by `download_file`."""
+    """Replace `mxnet.test_utils.download` by a call of `download_file`."""
     fname = fname or url.split('/')[-1]
     return download_file(url, os.path.join(dirname or '', fname), overwrite, retries=retries)
 
@@ -77,9 +82,11 @@ def _source():
 
 
 def below_root(function, name='root'):
-    """Wrap a function that looks for verified files below a root folder before it downloads them,
-    and extracts them there. With D2L_DATA=sample its argument of that name becomes the folder of
-    the stand-ins below the root.
+    """Wrap a function that looks for verified files below a root folder, and downloads and extracts
+    them there if they are missing. With D2L_DATA=sample the root becomes the folder of the
+    stand-ins below it.
+
+    name: the name of the function's argument that is the root
     """
     signature = inspect.signature(function)
 
@@ -95,8 +102,8 @@ def below_root(function, name='root'):
 
 
 def model_file(name, root=inspect.signature(_gluons_model_file).parameters['root'].default):
-    """`get_model_file` of Gluon's model zoo: the path of a file of pretrained parameters, or of a
-    stand-in that has never seen ImageNet (`d2l.data.samples.models`)."""
+    """Replace `get_model_file` of Gluon's model zoo. Return the path of a file with pretrained
+    parameters, or of a stand-in, which was not trained on ImageNet (`d2l.data.samples.models`)."""
     if _source() == 'real':
         return _gluons_model_file(name, root)
     file = f'{name}-{model_store.short_hash(name)}'
@@ -105,7 +112,7 @@ def model_file(name, root=inspect.signature(_gluons_model_file).parameters['root
 
 
 def replace_gluons():
-    """Let `download_file` take the place of MXNet's functions in each module that imported one."""
+    """Replace MXNet's download functions by `download_file`, in each module that imported one."""
     gluon.data.vision.CIFAR10.__init__ = below_root(gluon.data.vision.CIFAR10.__init__)
     model_store.get_model_file = model_file
     for vectors in GloVe, FastText:
@@ -125,7 +132,8 @@ def _is_good(path, sha1):
 
 @contextlib.contextmanager
 def _new_file_folder(path):
-    """A temporary folder beside path, made with its parents; gone after `with`, also on Ctrl-C."""
+    """Context manager: make a temporary folder beside path, and its parents if they are missing.
+    The temporary folder is removed at the end, also on Ctrl-C."""
     folder = os.path.dirname(path) or '.'
     with contextlib.ExitStack() as stack:
         try:
@@ -139,7 +147,7 @@ def _new_file_folder(path):
 
 
 def _fetch(url, path, sha1, retries, verify_ssl):
-    import pooch  # these take a quarter of a second to import
+    import pooch  # here, as these imports take a quarter of a second
     import requests
 
     mirror = os.environ.get('D2L_DATA_URL')
@@ -166,7 +174,7 @@ def _fetch(url, path, sha1, retries, verify_ssl):
             if not isinstance(err, requests.exceptions.RequestException):
                 raise FetchError(f'cannot write {os.path.abspath(path)}: {err}') from err
             raise FetchError(f'cannot fetch {source}: {err}. {cure}') from err
-        # the HTTP libraries raise any error for an answer that was made to break them
+        # the HTTP libraries may raise any exception for an answer that was made to break them
         except Exception as err:
             raise FetchError(f'cannot fetch {source}: what came is no answer of HTTP '
                              f'({type(err).__name__}: {err}). {cure}') from err
@@ -177,15 +185,15 @@ def _fetch(url, path, sha1, retries, verify_ssl):
 
 
 def _stream(pooch, source, part, sha1, verify_ssl):
-    """Fetch source into the file part. Raises what requests raises, and Timeout for a server that
-    sends less than a CHUNK in PATIENCE seconds, a byte now and then."""
+    """Download the URL `source` into the file `part`. Raises the exceptions of requests, among them
+    Timeout if the server sends less than a CHUNK in PATIENCE seconds."""
     import requests
     from tqdm import tqdm
 
     class Bar(tqdm):
         given_up = False
 
-        def __bool__(self):         # pooch asks; tqdm says no before it knows the size
+        def __bool__(self):         # pooch tests the bar; tqdm is False before it knows the size
             return True
 
         def update(self, n=1):
@@ -194,7 +202,7 @@ def _stream(pooch, source, part, sha1, verify_ssl):
             return super().update(n)
 
     def check(response, **_):
-        """Take the whole file, with a status that says so, or nothing."""
+        """Raise HTTPError unless the response is a redirect, or a whole file with status 200."""
         length = response.headers.get('content-length', '0')
         if response.is_redirect:
             return
@@ -216,7 +224,7 @@ def _stream(pooch, source, part, sha1, verify_ssl):
         except BaseException as err:
             failed.append(err)
 
-    def written():                  # pooch's bar counts a byte as a CHUNK
+    def written():                  # pooch's bar cannot tell, as it counts each byte as a CHUNK
         return os.path.getsize(part) if os.path.exists(part) else 0
 
     failed = []
@@ -239,15 +247,17 @@ def _stream(pooch, source, part, sha1, verify_ssl):
 
 
 def _says_its_end(headers):
-    """Return whether a file that is cut off would be noticed: where its bytes come as they are (of
-    compressed ones urllib3 takes what there is), and their number or that of each piece is said."""
+    """Return whether a truncated download would be noticed. It would if the body is not compressed,
+    as urllib3 accepts a truncated compressed body, and if either its length is in the headers or
+    it is sent in chunks, each with its length."""
     pieces = headers.get('transfer-encoding', '').lower()
     return headers.get('content-encoding', 'identity').lower() == 'identity' and (
         pieces == 'chunked' or not pieces and 'content-length' in headers)
 
 
 def _try(fetch, errors, retries):
-    """Call fetch until it succeeds; raise at once where another attempt cannot help."""
+    """Call fetch until it succeeds, at most `retries` times. If another attempt cannot help, raise
+    at once."""
     for left in reversed(range(max(retries, 1))):
         try:
             return fetch()
@@ -262,21 +272,22 @@ def _try(fetch, errors, retries):
 
 
 def _say():
-    """Say on standard error that this is sample data, so that it stays in the output of its
-    cell."""
+    """Print on standard error that this is sample data. In a notebook, make sure that this notice
+    stays in the output of the cell."""
     print(NOTICE, file=sys.stderr)
     shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
-    if hasattr(shell, 'kernel'):                    # Jupyter, where clear_output wipes it
+    if hasattr(shell, 'kernel'):                    # in Jupyter, clear_output would remove it
         _say_beside_figures(shell)
 
 
 def _say_beside_figures(shell):
-    """From now on say it again before the first figure of each cell, before what is shown after a
-    clear_output in a cell that has said it, and at the end of such a cell that shows nothing
-    more."""
+    """Print the notice again, from now on, in each cell that shows a figure or clears its output:
+    before the first figure, before the first output after a clear_output, or at the end of the cell
+    if there is no such output."""
     publisher = shell.display_pub
     original_clear, original_publish = publisher.clear_output, publisher.publish
-    said, cleared = True, False                     # in the cell that runs
+    # whether the output of the running cell has the notice; whether it was cleared
+    said, cleared = True, False
 
     def clear_output(*args, **kwargs):
         nonlocal said, cleared
@@ -309,7 +320,7 @@ def _sample(url, path):
         raise FetchError(f'there is no sample maker for {url}: D2L_DATA=real fetches the file '
                          f"(stand-ins exist for {', '.join(samples.FAMILIES)})")
     folder, file = os.path.split(path)
-    if samples.folder() not in folder:              # below_root may have put it there
+    if samples.folder() not in folder:              # below_root may have added it already
         folder = os.path.join(folder, samples.folder())
         path = os.path.join(folder, file)
     if not _said:
@@ -321,7 +332,7 @@ def _sample(url, path):
             try:
                 with open(part, 'wb') as f:
                     for piece in samples.pieces(name):
-                        if isinstance(piece, int):      # zeros: a hole in the file
+                        if isinstance(piece, int):      # a number of zeros: a hole in the file
                             f.seek(piece, os.SEEK_CUR)
                         else:
                             f.write(piece)

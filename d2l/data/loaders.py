@@ -1,8 +1,8 @@
-"""Minibatches put together at once: `load_array` (3.3) and `load_data_fashion_mnist` (3.5).
+"""Fast versions of `load_array` (3.3) and `load_data_fashion_mnist` (3.5).
 
-The listings make an MXNet array of each example and then stack those of a minibatch: seconds for
-60,000 images. Here a minibatch is one array from the start. From the same seeds, the same examples
-in the same order, with the same dtypes and shapes, in gluon's own DataLoader.
+The book's listings make an MXNet array of each example, and then stack those of a minibatch, which
+takes seconds for 60,000 images. Here a minibatch is one array from the start. The same seeds give
+the same examples in the same order, with the same dtypes and shapes, in gluon's own DataLoader.
 """
 import ctypes
 
@@ -15,16 +15,16 @@ __all__ = ['load_array', 'load_data_fashion_mnist']
 
 
 def _loader(num_examples, batch_size, shuffle, batchify):
-    """Return a DataLoader of minibatches batchify(rows), where rows are some integers below
-    num_examples.
+    """Return a DataLoader whose minibatches are batchify(rows). rows: an array of indices of
+    examples, 0 to num_examples - 1
     """
     return gluon.data.DataLoader(range(num_examples), batch_size, shuffle,
                                  batchify_fn=lambda rows: batchify(onp.asarray(rows)))
 
 
 def _new(shape, dtype):
-    """Return a new MXNet array on the CPU, and the view that NumPy has of its memory, to be filled
-    now: 8 us for 256 integers that `np.array` takes 115 us to copy."""
+    """Return a new MXNet array on the CPU, and a NumPy view of its memory, which must be filled at
+    once. For 256 integers this takes 8 us, and a copy by `np.array` 115 us."""
     array = (np if util.is_np_array() else nd).empty(shape, dtype=dtype)
     address = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
@@ -34,14 +34,14 @@ def _new(shape, dtype):
 
 
 def _copy(values):
-    """Return a NumPy array as an MXNet array."""
+    """Return an MXNet array with the values of a NumPy array."""
     array, memory = _new(values.shape, values.dtype)
     memory[...] = values
     return array
 
 
 def _plain(array):
-    """Return an MXNet array as NumPy's, any other thing as it is."""
+    """Return an MXNet array as a NumPy array, and any other value unchanged."""
     return array.asnumpy() if isinstance(array, nd.NDArray) else array
 
 
@@ -55,14 +55,14 @@ def _gather(array, rows):
 
 
 def load_array(data_arrays, batch_size, is_train=True):
-    """Construct a Gluon data loader (3.3). A minibatch is a list, a part of each of data_arrays; of
-    a single one it is the part itself.
+    """Construct a Gluon data loader (3.3). A minibatch is a list with a part of each of
+    data_arrays; if there is only one, it is the part itself.
 
-    data_arrays: arrays, lists or data sets of one length
-    is_train: shuffle, by NumPy's random numbers
+    data_arrays: arrays, lists or data sets of the same length
+    is_train: whether to shuffle, with NumPy's random numbers
     """
-    dataset = gluon.data.ArrayDataset(*data_arrays)     # raises where lengths differ
-    # like ArrayDataset: vectors are copied now, anything else is read when its minibatch is due
+    dataset = gluon.data.ArrayDataset(*data_arrays)     # raises an error if lengths differ
+    # as in ArrayDataset, vectors are copied now, and others are read when a minibatch is made
     arrays = [_plain(array) if len(getattr(array, 'shape', ())) == 1 else array
               for array in data_arrays]
 
@@ -73,8 +73,8 @@ def load_array(data_arrays, batch_size, is_train=True):
 
 
 def _scaled(images):
-    """uint8 images (n, height, width, 1) as ToTensor makes them: float32 (n, 1, height, width) from
-    0 to 1."""
+    """Convert uint8 images (n, height, width, 1) as ToTensor does: to float32 (n, 1, height, width)
+    from 0 to 1."""
     n, *sides, _ = images.shape
     X, memory = _new((n, 1, *sides), 'float32')
     onp.divide(images.reshape(X.shape), onp.float32(255), dtype='float32', out=memory)
@@ -82,11 +82,11 @@ def _scaled(images):
 
 
 def load_data_fashion_mnist(batch_size, resize=None):
-    """Fashion-MNIST as two loaders, of training and of test minibatches (3.5).
+    """Return two loaders for Fashion-MNIST, with minibatches for training and for testing (3.5).
 
-    A minibatch is [X, y]: images (n, 1, 28, 28) float32 from 0 to 1, and labels (n,) int32. NumPy's
-    random numbers shuffle the training set.
-    resize: side of the images in pixels, or (width, height)
+    A minibatch is [X, y]: images (n, 1, 28, 28) float32 from 0 to 1, and labels (n,) int32. The
+    training set is shuffled with NumPy's random numbers.
+    resize: the side of the images in pixels, or (width, height)
     """
     transforms = gluon.data.vision.transforms
     to_tensor, resized = transforms.ToTensor(), resize and transforms.Resize(resize)

@@ -1,4 +1,4 @@
-"""The compiled Block: a program for each signature of its arguments."""
+"""The compiled Block, which keeps programs for each signature of its arguments."""
 import collections
 import copy
 import functools
@@ -12,7 +12,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 import d2l_compat
 
 from . import tape
-from .program import UNCHECKED, Program, fingerprint, taken
+from .program import UNCHECKED, Program, extract_graph, fingerprint
 from .reads import BEFORE
 from .trace import (
     EAGER,
@@ -21,7 +21,7 @@ from .trace import (
     Deferred,
     Graph,
     Raised,
-    TooMany,
+    TooManyQuestions,
     Trace,
     TraceError,
     error_at,
@@ -29,16 +29,20 @@ from .trace import (
 )
 from .tree import CannotHold, Tree, of_arrays, unflatten
 
-RUNS_OF_ENTROPY = 3     # beside the first, of a function that may use entropy of the system
-MAX_PROGRAMS = 32  # that a Block keeps: each holds a graph and its memory
-STATIC = 'static_alloc', 'static_shape'     # both or none: a program has one signature
+# number of further traces of a function that may use entropy of the system
+RUNS_OF_ENTROPY = 3
+MAX_PROGRAMS = 32  # programs that a Block keeps: each holds a graph and its memory
+# Flags of CachedOp that are on by default: all calls of a program have the same shapes
+STATIC = 'static_alloc', 'static_shape'
 
 
 class CompiledBlock(Compiled):
-    """`net` compiled: its Parameters, its names, its results. `compile` makes one to be called,
-    `hybridize` one whose `forward` takes the place of the net's own (in_place).
+    """A Block that computes what `net` does, with its Parameters and names, by compiled programs.
 
-    own: the `forward` that was an attribute of the net itself
+    `compile` returns one. `hybridize` makes one with in_place=True and sets its `forward` as an
+    attribute of the net.
+
+    own: the `forward` that was an attribute of the net before, or None
     """
 
     def __init__(self, net, in_place, flags, exact=True, optimize=False, fallback=False, own=None):
@@ -59,7 +63,7 @@ class CompiledBlock(Compiled):
     def __call__(self, *args, **kwargs):
         return super().__call__(*args, **kwargs) if not kwargs else self.forward(*args, **kwargs)
 
-    def __getattr__(self, name):  # what else the net has: begin_state, say
+    def __getattr__(self, name):  # other methods of the net, such as begin_state
         if name.startswith('_'):
             raise AttributeError(name)
         return getattr(self._net, name)
@@ -67,11 +71,11 @@ class CompiledBlock(Compiled):
     def __repr__(self):
         return f'{type(self).__name__}(\n  {self._net!r}\n)'
 
-    def __reduce__(self):  # a copy traces for itself
+    def __reduce__(self):  # a copy has no programs: it traces again
         return CompiledBlock, (self._net, *self._options)
 
     def forward(self, *args, **kwargs):
-        if tracing():  # part of the graph of a larger net
+        if tracing():  # a larger net is being traced: this one becomes part of its graph
             return self._run_eagerly(*args, **kwargs)
         try:
             key, tree = _signature(args, kwargs)
@@ -80,17 +84,18 @@ class CompiledBlock(Compiled):
                 *found, cut = self._follow(*found, key, tree)
             if found[0].writes:
                 found[0].refuse_shared_memory(tree.arrays, found[1])
-        except Deferred:  # as in Gluon, the first call initializes
+        except Deferred:  # as in Gluon, the first call initializes the Parameters
             return self._run_eagerly(*args, **kwargs)
         except Raised as error:
             found, raised = None, error.__cause__
-        except TooMany as error:
+        except TooManyQuestions as error:
             self._stay_eager(error)
             return self._run_eagerly(*args, **kwargs)
         except TraceError as error:
             self._give_up(error)
             return self._run_eagerly(*args, **kwargs)
-        if found is None:   # eagerly it raises this, too, and leaves Python's state as it does
+        # The eager call raises the same exception, with the same effects on Python's state
+        if found is None:
             result = self._run_eagerly(*args, **kwargs)
             warnings.warn(f'{self._name_of_net()} ran eagerly: its trace raised {raised!r}',
                           stacklevel=1)
@@ -99,12 +104,13 @@ class CompiledBlock(Compiled):
         return program(tree, state, cut)
 
     def program(self, *args, apart=False):
-        """The Program for these arguments in predict mode, and the arrays among them.
+        """Return the Program for these arguments in predict mode, and the arrays among them.
 
-        Of a net that asks for values the first one, up to the question.
+        If the net asks for a value of an array, the program ends at this question.
 
-        apart: one for an export: each array is an input of its own, and a container of the user's
-        that is a result is taken apart, too. Raises TraceError where a value is asked for
+        apart: make a program for an export. Each array is then an input of its own, even if it is
+        passed twice, a result that is a container of the caller's is rebuilt from its parts, and a
+        question raises TraceError
         """
         key, tree = _signature(args, {}, apart)
         with autograd.pause():
@@ -122,21 +128,26 @@ class CompiledBlock(Compiled):
         return program, tree.arrays
 
     def _find(self, key):
-        """(program, state) for this signature and for Python's state as it is, or None."""
+        """Return (program, state) for this signature if Python's state is still valid for one of
+        its programs, else None."""
         for program in self._programs.get(key, ()):
-            state = program.current()
+            state = program.valid_state()
             if state is not None:
                 return program, state
 
     def _follow(self, program, state, key, tree):
-        """Run the programs up to the last question: (the last program, its state, what was
-        made)."""
+        """Run the programs that end with a question, one after another, each chosen by the answer
+        to the question before it.
+
+        Return (the program after the last question, its state, the arrays computed so far).
+        """
         path, cut, before = [], [], []
         try:
             while program.question:
                 path.append((program, program.ask(tree, state, cut, before)))
-                program, state = program.after(path[-1][1]) or self._make(key, tree, path)
-        except BaseException:       # the call begins anew, if at all
+                program, state = program.next_program(path[-1][1]) or self._make(key, tree, path)
+        # The call may start again from the beginning, so BatchNorm's statistics are restored
+        except BaseException:
             with autograd.pause():
                 for array, copied in reversed(before):
                     copied.copyto(array)
@@ -144,9 +155,9 @@ class CompiledBlock(Compiled):
         return program, state, cut
 
     def _make(self, key, tree, path=()):
-        """(program, state), by a trace unless another thread was faster.
+        """Return (program, state), made by a trace unless another thread has made it meanwhile.
 
-        path: [(program, the answer to its question)]: of those that were run
+        path: [(program, the answer to its question)] for the programs of this call that have run
         """
         _, flags, exact, optimize, *_ = self._options
         leaves = tree.arrays
@@ -157,7 +168,7 @@ class CompiledBlock(Compiled):
             raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
                              f'{[a.ctx for a in leaves]}; a graph runs on one')
         with LOCK:
-            found = path[-1][0].after(path[-1][1]) if path else self._find(key)
+            found = path[-1][0].next_program(path[-1][1]) if path else self._find(key)
             if found:
                 return found
             run = functools.partial(Trace, self, tree, key[0], autograd.is_training(), ctx,
@@ -166,13 +177,13 @@ class CompiledBlock(Compiled):
             if trace.entropy:
                 self._same_again(trace, run)
             for (program, _), piece in zip(path, trace.pieces):
-                if program.print != fingerprint(piece, *taken(trace, piece)):
+                if program.trace_fingerprint != fingerprint(piece, *extract_graph(trace, piece)):
                     raise program.question.error('computes something else up to here when it is '
                                                  'traced again', EAGER)
             programs = [Program(trace, piece, exact, optimize, flags)
                         for piece in trace.pieces[len(path):]]
             if not path:
-                others = [p for p in self._programs.get(key, ()) if not p.dead()]
+                others = [p for p in self._programs.get(key, ()) if not p.is_stale()]
                 self._programs[key] = [programs[0], *others]
                 if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
                     self._warn()
@@ -180,26 +191,30 @@ class CompiledBlock(Compiled):
             chain = [*[program for program, _ in path[-1:]], *programs]
             for program, answer, next in zip(chain, trace.answers[max(len(path) - 1, 0):],
                                              chain[1:]):
-                program.follow(answer, next)
+                program.add_next_program(answer, next)
             first = path[0][0] if path else programs[0]
             first.paths += not trace.stopped
             if first.paths > MAX_PROGRAMS:
                 self._stay_eager(
                     f'it took more than {MAX_PROGRAMS} paths, as answers keep changing at'
                     f'{chain[0].question.place}')
-        return programs[0], programs[0].guard.now()
+        return programs[0], programs[0].guard.state_if_unchanged()
 
     def _same_again(self, trace, run):
-        """Raise TraceError where other traces give other graphs: they used the entropy."""
+        """Trace a function again that has read entropy of the system. Raise TraceError if this
+        gives another graph, as the function has used the entropy then.
+
+        run: function that makes another Trace
+        """
         for _ in range(RUNS_OF_ENTROPY):
-            prints = [[fingerprint(piece, *taken(each, piece)) for piece in each.pieces]
+            prints = [[fingerprint(piece, *extract_graph(each, piece)) for piece in each.pieces]
                       for each in (trace, run())]
             if prints[0] != prints[1]:
                 raise error_at(trace.entropy, 'draws entropy from the system, and a graph would '
                                'repeat it for ever', BEFORE + EAGER)
 
     def _drop_oldest(self):
-        """Forget the program that was made first."""
+        """Drop the oldest program of the signature that was seen first."""
         oldest = next(iter(self._programs))
         *self._programs[oldest], _ = self._programs[oldest]
         if not self._programs[oldest]:
@@ -208,7 +223,7 @@ class CompiledBlock(Compiled):
     def _give_up(self, error):
         in_place, *_, fallback, own = self._options
         if in_place:
-            _put_back(self._net, own)           # eager again, as before
+            _put_back(self._net, own)           # the net is eager again
         if not fallback:
             raise error
         vars(self)['forward'] = self._run_eagerly
@@ -223,7 +238,8 @@ class CompiledBlock(Compiled):
         warnings.warn(f'{self._name_of_net()} runs eagerly from now on: {why}', stacklevel=4)
 
     def _warn(self):
-        """Say once what changes between calls: the argument with most values among the keys."""
+        """Warn once that calls keep being traced, and name the cause: the argument that has had the
+        most different values."""
         if self._warned:
             return
         self._warned = True
@@ -242,7 +258,7 @@ class CompiledBlock(Compiled):
                       'Pad arrays to a few sizes, and pass numbers as arrays', stacklevel=5)
 
     def _changing(self):
-        """The name of what the newest two programs of a signature read differently."""
+        """Return the name of a value that differs between a signature's two newest programs."""
         for newest, *others in self._programs.values():
             for program in others[:1]:
                 for name in newest.guard.differs(program.guard):
@@ -250,7 +266,7 @@ class CompiledBlock(Compiled):
         return 'an attribute'
 
     def _name_of_net(self):
-        if isinstance(self._net, gluon.Block):      # whose __getattr__ may be the user's
+        if isinstance(self._net, gluon.Block):      # its __getattr__ may be the user's
             return type(self._net).__name__
         function = self._net
         while isinstance(function, functools.partial):
@@ -259,7 +275,8 @@ class CompiledBlock(Compiled):
 
 
 def copied(block):
-    """What `copy.copy` makes of a Block: a compiled one gets programs of its own."""
+    """Return what `copy.copy` should make of a Block: the copy of a compiled Block has programs of
+    its own, which use the copy's attributes."""
     new = copy._reconstruct(block, None, *block.__reduce_ex__(4))
     compiled = getattr(vars(new).get('forward'), '__self__', None)
     if isinstance(compiled, CompiledBlock) and compiled._net is block:
@@ -268,11 +285,12 @@ def copied(block):
 
 
 def _signature(args, kwargs, apart=False):
-    """What calls have in common that one program serves, and the arguments taken apart."""
+    """Return the signature of a call, a key that is equal for all calls that one program can serve,
+    and the Tree of its arguments."""
     tree = Tree(apart=apart)
     if not kwargs and len(args) < len(_ARRAYS) and all(type(a) is np.ndarray for a in args) and len(
             {*map(id, args)}) == len(args):
-        tree.arrays += args                     # the most frequent case, and it has to be fast
+        tree.arrays += args                     # the most frequent case, so it has to be fast
         structure = _ARRAYS[len(args)]
     else:
         try:
@@ -299,20 +317,20 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
 
     - net: any `gluon.Block`, as the book writes it; it is returned
     - active: False makes it eager again
-    - exact: keep eager's order of summation, bit for bit
-    - optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose last digits
-      differ; on a GPU, only exact=False. Before it is used it is checked against the exact one, on
-      the arguments of the first call of each signature: that costs this call one run more of each,
-      and in training a backward pass. Where they differ by more, the exact one is used, with a
-      warning (see d2l.hybrid.proof). 'unchecked' leaves the check out, for measuring. Of arguments
-      that are infinite or NaN only in later calls, sums may be infinite where eager ones are NaN,
-      as MXNet's sum of [inf, 1] is
-    - fallback: run a net that cannot be traced eagerly, with one warning, instead of raising
-    - static_alloc, flags: of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape too is
-      static_alloc unless said otherwise
+    - exact: keep eager's order of summation, so that results are equal bit for bit
+    - optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose results
+      differ in the last digits; on a GPU, it does no more than exact=False. At the first call of
+      each signature both graphs run once more, in training with a backward pass, and their results
+      are compared. If they differ by more than the last digits, the exact graph is used, with a
+      warning (see d2l.hybrid.proof). 'unchecked' skips this comparison, for measuring. If an
+      argument is infinite or NaN in later calls only, a sum may be infinite where the eager one is
+      NaN, as MXNet's sum of [inf, 1] is
+    - fallback: if the net cannot be traced, warn once and run it eagerly, instead of raising
+    - static_alloc, flags: flags of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape
+      equals static_alloc unless it is given
 
-    The contract: `net(X)` gives what eager mode would, whatever Python does, or raises TraceError
-    with the line and the cure, and net is eager again.
+    The contract: `net(X)` returns what eager mode would, whatever Python does in `forward`.
+    Otherwise it raises TraceError with the line and the cure, and net is eager again.
 
     ============  ================================================================================
     compiled      what Python does in `forward`
@@ -320,10 +338,10 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     guarded       It reads attributes, globals, closures, defaults, class and module attributes,
                   methods, functions, `os.environ`; lists, dicts, sets, deques, dataclasses,
                   objects, NumPy arrays, Parameters and layers with all that is in them, up to
-                  20,000 values and 4 MB of a NumPy array. Where a value is another than before,
-                  compared by type and value, net is traced again.
+                  20,000 values and 4 MB of a NumPy array. If one of them changes its type or its
+                  value, net is traced again.
     input         It uses MXNet's arrays from any of these, or from arguments: read at each call.
-                  Another shape, dtype or device is another trace.
+                  Another shape, dtype or device needs another trace.
     guarded       It asks `autograd.is_training()`: a graph for each mode.
     drawn anew    It draws with MXNet, at each call as eager mode does.
     done again    It assigns arrays, None, True or False, or containers and objects of these; it
@@ -336,8 +354,8 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
     TraceError    It uses Y[i] or Y.detach() once Y was written into, or writes into Y.detach().
     TraceError    It writes into an array that shares its memory with another one that it uses.
-    guarded       It calls functions of `functools.lru_cache`: what they remember. Where they
-                  remember more, the call runs eagerly first.
+    guarded       It calls functions decorated with `functools.lru_cache`: their cached results are
+                  guarded. If a call adds a result to a cache, it runs eagerly first.
     guarded       It reads weak references; TraceError if only they lead to a Block or function.
     TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
@@ -346,21 +364,23 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     run again     It raises an exception: the call runs eagerly, from its start.
     ============  ================================================================================
 
-    Paths: where `forward` asks for a value, the graph is cut. Each call runs the piece up to there,
-    and the answer says which piece is next, which takes the arrays that those before it have made;
-    an answer that did not come before is traced then, from its question on. So each way through the
-    code is a path of pieces, in training as well. Beyond 32 paths, or 100 questions in one call,
-    the net is eager from then on, and a warning shows the line. Each question waits for the arrays,
-    as in eager mode. A first call that raises, or initializes, once numbers were drawn draws them
-    again. No file holds such a net: `export` and `export_onnx` raise TraceError.
+    Paths: where `forward` asks for a value, the graph is cut into pieces. Each call runs the piece
+    up to the question. The answer selects the next piece, which takes the arrays that the pieces
+    before it have computed. An answer that has not come before is traced when it comes, from its
+    question on. So each way through the code is a path of pieces, in training as well. After more
+    than 32 paths, or more than 100 questions in one call, the net stays eager, and a warning shows
+    the line. Each question waits for the array's value, as in eager mode. If the first call raises
+    or initializes Parameters after random numbers were drawn, it draws them again. `export` and
+    `export_onnx` raise TraceError for such a net, as a file holds one graph.
 
     Arrays that a net keeps or returns share their memory where they do in eager mode: Y and
-    Y.detach(), Y and Y[i], or views of an argument or of a Parameter. Those that an export or
+    Y.detach(), Y and Y[i], or views of an argument or of a Parameter. The arrays that an export or
     runtime='onnx' returns do not.
 
-    A net that is traced for each call (a list that it reads grows, say) is right and slow, and a
-    warning names what keeps changing. A `forward` that was an attribute of net comes back with
-    active=False. `copy.copy`, `copy.deepcopy` and `pickle` give a net with programs of its own.
+    A net that is traced at each call, for example because a list that it reads grows, is right and
+    slow; a warning names what keeps changing. With active=False, net gets back a `forward` that was
+    an attribute of its own. `copy.copy`, `copy.deepcopy` and `pickle` give a net with programs of
+    its own.
     """
     if not isinstance(net, gluon.Block):
         raise TypeError(f'{net!r} is no Block; d2l.compile makes a compiled function of a function')
@@ -379,7 +399,7 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
 
 
 def _put_back(net, own):
-    """Give a Block the `forward` that it had of its own, or none."""
+    """Make `own` the `forward` that is an attribute of a Block itself; None removes it."""
     if own is None:
         vars(net).pop('forward', None)
     else:
@@ -389,21 +409,22 @@ def _put_back(net, own):
 def compile(net: Callable, *args, exact: bool = True, optimize: bool = False,
             fallback: bool = False, static_alloc: bool = True, runtime: Optional[str] = None,
             **flags) -> Callable:
-    """A compiled version of `net`, a Block or a function of arrays, which shares its Parameters and
-    is called in its place. Given arguments, it is traced for them now.
+    """Return a compiled version of `net`, a Block or a function of arrays, which shares its
+    Parameters and is called in its place. If arguments are given, it is traced for them now.
 
     Arguments and results may be nested in any way: lists, tuples, dicts, dataclasses, objects,
-    keyword arguments. Arrays in them are inputs and outputs of the graph, an array that is met
-    twice is one, all else is compared by type and value: another one is another trace. An iterator,
-    a generator or a lock made in the run cannot be a result. Options, and what is guarded, refused,
-    or happens in a trace only: see `hybridize`.
+    keyword arguments. The arrays in them are inputs and outputs of the graph; an array that is
+    passed twice is one input. All other values are compared by type and value, and another value
+    needs another trace. An iterator, a generator or a lock made in the run cannot be a result.
+    `hybridize` describes the options, and what is guarded, refused, or done in a trace only.
 
-    runtime: 'onnx' for predictions by ONNX Runtime, of the graph that `d2l.export_onnx` writes,
-        which is often faster. No other option says anything then, last digits differ, and a call
-        under autograd.record raises RuntimeError. Raises what export_onnx does, such as
-        NoConverter, and ImportError without ONNX Runtime. Parameters that have changed are noticed
-        at the next call. Of arguments that are infinite or NaN, its sums, maxima and recurrent
-        layers may make other numbers: its LSTM, say, makes finite ones of NaN
+    runtime: 'onnx' computes predictions by ONNX Runtime with the graph that `d2l.export_onnx`
+        writes, which is often faster. All other options are then ignored, results differ in the
+        last digits, and a call under autograd.record raises RuntimeError. `compile` raises what
+        export_onnx does, such as NoConverter, and ImportError without ONNX Runtime. A change of
+        the Parameters is noticed at the next call. For arguments that are infinite or NaN, its
+        sums, maxima and recurrent layers may return other values than MXNet's: its LSTM returns
+        finite values for NaN
     """
     if runtime == 'onnx':
         from ..onnx.runtime import Prediction

@@ -1,4 +1,4 @@
-"""Saving a compiled net as a graph that needs none of its Python, and loading it again."""
+"""Saves a compiled net as a graph that needs none of its Python code, and loads it again."""
 import ast
 import collections
 import copy
@@ -20,10 +20,10 @@ from .block import CompiledBlock
 from .trace import Graph
 from .tree import Tree, unflatten
 
-PLAIN = bool, int, float, str, type(None)      # what a result may hold beside arrays
-KEPT = -2                   # code of npx.reshape: an axis as it is
-_FEW_DIGITS = 'float16', 'int8', 'uint8', 'bool'     # of what cannot count far
-FREE = -1  # in a saved shape: any length
+JSON_TYPES = bool, int, float, str, type(None)      # values that a result may hold besides arrays
+COPY_DIMENSION = -2                     # in npx.reshape: the same dimension as in the input
+_FEW_DIGITS = 'float16', 'int8', 'uint8', 'bool'     # dtypes that cannot count far
+ANY_LENGTH = -1                         # in a saved shape: a dimension that may have any size
 
 
 def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = None,
@@ -33,16 +33,17 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     Writes path-symbol.json and path-<epoch>.params, as `HybridBlock.export` does, with inputs
     data0, data1, ... (the arrays in args, in order), and path-signature.json with their shapes and
     the SHA-256 of the files. An earlier export at path stays whole until all of the new one is
-    written. A Parameter has its own name, and _1, _2 ... at its end where others had it before.
+    written. A Parameter keeps its own name; if the name is already in use, _1, _2 ... is appended.
 
-    other: arguments of another batch size, or of another length of any kind (a tuple, if several):
-        the graph then takes any. What these two show is taken for the rule, so let them differ by
-        as much as they will
+    other: arguments with another batch size, or with other sizes of any kind (a tuple, if there are
+        several arguments). The graph then takes any size where the two differ. The rule for all
+        sizes is inferred from these two, so choose them as far apart as they will be in use
 
-    Raises TraceError for a net that cannot be traced, and ValueError where one graph will not do:
-    for several lengths if `forward` counts steps, as in attention or a BiRNN. So it does for what
-    `load_exported` would refuse: an operator of the user's own, which is Python that a file lacks.
-    A net that asks `autograd.is_training()` is exported for prediction only.
+    Raises TraceError for a net that cannot be traced, and ValueError if one graph cannot serve all
+    sizes, for example if `forward` loops over time steps, as in attention or a BiRNN. Also raises
+    ValueError for a custom operator of the user's, as its Python code is not in the files, so that
+    `load_exported` would refuse it. A net that asks `autograd.is_training()` is exported for
+    prediction only.
     """
     compiled = net if isinstance(net, CompiledBlock) else getattr(
         vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, {})
@@ -53,10 +54,10 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     if other is not None:
         program2, leaves2 = compiled.program(
             *(other if isinstance(other, tuple) else (other,)), apart=True)
-        sources = _any_batch(graph, program, leaves, program2, leaves2)
-        shapes = [[m if m == n else FREE for m, n in zip(a.shape, b.shape)]
+        sources = _generalize_sizes(graph, program, leaves, program2, leaves2)
+        shapes = [[m if m == n else ANY_LENGTH for m, n in zip(a.shape, b.shape)]
                   for a, b in zip(leaves, leaves2)]
-    sources = _hand_back(graph, program, sources)
+    sources = _materialize_passthrough_outputs(graph, program, sources)
     symbol = mxnet.sym.load_json(json.dumps(graph))
     taken = {f'data{i}' for i in range(len(leaves))}
     names, save, constants = {}, {}, []
@@ -91,10 +92,10 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
 
 
 def _refuse_python(graph):
-    """Raise ValueError for a graph with an operator that `load_exported` lets in from nobody."""
+    """Raise ValueError for a graph with an operator that `load_exported` never accepts."""
     found = {f"{node['op']} ({node['attrs']['op_type']})" if node['op'] == 'Custom' else node['op']
              for node in graph['nodes'] if 'subgraphs' in node
-             or node['op'] != 'null' and not saved.is_loaded(node['op'])}
+             or node['op'] != 'null' and not saved.is_loadable(node['op'])}
     if found:
         raise ValueError(
             f'forward calls {", ".join(sorted(found))}, and an export holds no operator '
@@ -103,7 +104,8 @@ def _refuse_python(graph):
 
 
 def unique(name, taken):
-    """A name that is not among those taken, and now is: the name itself, or with _1, _2 ..."""
+    """Return a name that is not in the set `taken`, and add it there: the name itself, or with _1,
+    _2 ... appended."""
     name = next(n for n in itertools.chain([name], (f'{name}_{i}' for i in itertools.count(1)))
                 if n not in taken)
     taken.add(name)
@@ -111,18 +113,19 @@ def unique(name, taken):
 
 
 class Output(int):
-    """In a result: the output of the graph with this number."""
+    """In a result, a placeholder for the output of the graph with this index."""
 
 
 def _plain(result):
-    """A nested result as JSON has it: {'output': 1}, lists, and {'dict': [[key, value], ...]}."""
+    """Return a nested result in the form that is saved as JSON: an Output as {'output': its index},
+    sequences as lists, and dicts as {'dict': [[key, value], ...]}."""
     if isinstance(result, Output):
         return {'output': int(result)}
-    if isinstance(result, dict) and all(type(key) in PLAIN for key in result):
+    if isinstance(result, dict) and all(type(key) in JSON_TYPES for key in result):
         return {'dict': [[key, _plain(value)] for key, value in result.items()]}
     if isinstance(result, (list, tuple)):
         return [_plain(part) for part in result]
-    if type(result) not in PLAIN:
+    if type(result) not in JSON_TYPES:
         raise ValueError(
             f'the result holds {result!r}, and a file can hold arrays, numbers, texts, '
             'lists, tuples, and dicts whose keys are numbers or texts')
@@ -130,20 +133,24 @@ def _plain(result):
 
 
 def filled(result, outputs):
-    """The result that `_plain` wrote, with what `outputs` has in the place of its outputs."""
+    """Return the nested result that `_plain` has written, with items of `outputs` in place of the
+    indices of the outputs."""
     if isinstance(result, list):
         return [filled(part, outputs) for part in result]
     if not isinstance(result, dict):
         return result
     if set(result) == {'output'} and type(result['output']) is int:
         return outputs[result['output']]
-    pairs = result['dict'] if set(result) == {'dict'} else result.items()       # before 2026-11
+    # exports from before November 2026 have a plain JSON object
+    pairs = result['dict'] if set(result) == {'dict'} else result.items()
     return {key: filled(value, outputs) for key, value in pairs}
 
 
 def _check_result(result, size, name):
-    """Raise Damaged for a result that `_plain` cannot have written; size: how many outputs it
-    has."""
+    """Raise Damaged for a result that `_plain` cannot have written.
+
+    size: the number of outputs of the graph; name: the file, for the message
+    """
     try:
         arrays = []
         _outputs(filled(result, [Output(i) for i in range(size)]), arrays)
@@ -163,8 +170,8 @@ def _outputs(value, found):
 
 
 def _write(path, epoch, params, symbol, signature):
-    """Write the files of an export. Parameters that were saved for other epochs of the same graph
-    stay part of it."""
+    """Write the files of an export. If an export of the same graph is there already, the parameters
+    that it has for other epochs stay valid."""
     path = os.fsdecode(path)
     folder, name = os.path.split(path)
     with files.new_folder(os.path.abspath(folder)) as new:
@@ -173,7 +180,7 @@ def _write(path, epoch, params, symbol, signature):
             npx.save(f'{part}-{epoch}.params', params)
             with open(f'{part}-{epoch}.params', 'rb') as file:
                 content = file.read()
-            saved.read_params(content, file.name)       # MXNet does not say where the disk is full
+            saved.read_params(content, file.name)       # MXNet raises nothing if the disk is full
         except (mxnet.MXNetError, saved.Damaged) as error:
             raise OSError(
                 f'cannot write {path}-{epoch}.params ({error}): is the disk full? What was '
@@ -193,9 +200,12 @@ def _write(path, epoch, params, symbol, signature):
         saved.publish(path, new)
 
 
-def _hand_back(graph, program, sources):
-    """Make the arrays of the result the outputs of the graph; what does not pass through it is
-    copied there, for MXNet allows no variable as an output. Returns the sources of all inputs."""
+def _materialize_passthrough_outputs(graph, program, sources):
+    """Make all arrays of the result outputs of the graph. An array that the graph does not compute
+    becomes an input and a copy of it, as MXNet allows no variable as an output.
+
+    Return the sources of all inputs.
+    """
     nodes, heads, sources = graph['nodes'], iter(graph['heads']), dict(sources)
     graph['heads'] = []
     for k, source in enumerate(program.outputs[:program.size]):
@@ -212,28 +222,33 @@ def _hand_back(graph, program, sources):
     return sources
 
 
-def _any_batch(graph, program, leaves, program2, leaves2):
-    """Change the graph of `program` so that it also computes what `program2` does, traced at other
-    sizes: where an attribute names a size, it infers it; where a constant repeats itself along it,
-    or counts, it does so as often as the input is long. Returns the sources."""
+def _generalize_sizes(graph, program, leaves, program2, leaves2):
+    """Change the graph of `program` so that it also computes what `program2` does, which was traced
+    with arguments of other sizes.
+
+    An attribute that names a size is replaced by one from which MXNet infers it. A constant that
+    repeats or counts along a dimension is expanded to the dimension of the input. Return the
+    sources of the inputs.
+    """
     nodes, nodes2, sources = graph['nodes'], program2.graph['nodes'], dict(program.sources)
     if [(n['op'], n['inputs']) for n in nodes] != [(n['op'], n['inputs']) for n in nodes2]:
         raise ValueError('forward computes another graph for the other arguments: export each')
     shapes, shapes2 = _shapes(program, leaves), _shapes(program2, leaves2)
-    inputs = [tuple(node['inputs']) for node in nodes]      # before any is replaced
-    # the two lengths -> (an input, its axis) that has them
+    inputs = [tuple(node['inputs']) for node in nodes]      # a copy, as `replace` changes them
+    # (size in program, in program2) of a dimension -> (an input that has it, the axis)
     like = {(m, k): (n, axis) for n, (kind, i, *_) in reversed(sources.items()) if kind == 'input'
             for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k}
 
     def add(op, what, *inputs, **attrs):
-        """A new node; inputs: numbers of nodes. Returns its number."""
+        """Add a node. inputs: indices of nodes. Return its index."""
         nodes.append({'op': op, 'name': f'{what} {len(nodes)}', 'attrs': {
             key: str(value) for key, value in attrs.items()},
             'inputs': [[i, 0, 0] for i in inputs]})
         return len(nodes) - 1
 
     def replace(i, new, users):
-        """Let those nodes, and the results, have another in the place of one."""
+        """Make the nodes `users`, and the outputs, take the result of node `new` in place of that
+        of node i."""
         for entries in [n['inputs'] for n in users] + [graph['heads']]:
             entries[:] = [[new, *e[1:]] if e[0] == i and e[1] == 0 else e for e in entries]
     for i, (node, node2) in enumerate(zip(tuple(nodes), nodes2)):
@@ -244,7 +259,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
         if node['op'] != 'null' and node.get('attrs') != node2.get('attrs'):
             given = [[*zip(shapes[nodes[j]['name']], shapes2[nodes2[j]['name']])] if not k else None
                      for j, k, *_ in inputs[i]]
-            free = _FREED.get(node['op'], lambda *_: None)(
+            free = _GENERALIZERS.get(node['op'], lambda *_: None)(
                 node, node2, given[0] if given else None, pairs)
             if free is None or any(at[x][0] is None for x in free.get('axes', ())):
                 raise ValueError(f'{node["op"]} depends on the size, {node["attrs"]} is '
@@ -253,7 +268,7 @@ def _any_batch(graph, program, leaves, program2, leaves2):
             node.update(op=free.get('op', node['op']),
                         attrs={**(node['attrs'] if same_op else {}), **free['attrs']})
             last = i
-            for x in free.get('axes', ()):          # one there, repeated
+            for x in free.get('axes', ()):          # the result has size 1 there: broadcast it
                 last = add('broadcast_like', 'spread', last, at[x][0], lhs_axes=(x,),
                            rhs_axes=(at[x][1],))
             for x in free.get('inserted', ()):
@@ -291,14 +306,15 @@ def _any_batch(graph, program, leaves, program2, leaves2):
 
 
 def _place(nodes, like, pair):
-    """The number of the node of the input that has these two lengths, and its axis; None for
-    none."""
+    """Return (index of the node of an input that has a dimension of these two sizes, its axis), or
+    (None, None)."""
     name, axis = like.get(pair, (None, None))
     return next((i for i, node in enumerate(nodes) if node['name'] == name), None), axis
 
 
 def _steps(values, axis):
-    """The number by which two constants rise along an axis, the only one of theirs, or None."""
+    """Return the step by which two constants count up along an axis from the same start, or None if
+    they do not, or have other axes."""
     first, longest = values[0].reshape(-1), max((v.reshape(-1) for v in values), key=len)
     if any(v.size != v.shape[axis] for v in values) or first.dtype.kind not in 'fiu' or min(
             v.size for v in values) < 2:
@@ -308,11 +324,12 @@ def _steps(values, axis):
     return step if all((v.reshape(-1) == counted[:v.size]).all() for v in values) else None
 
 
-# What an operator's attributes are where they name no size. Each is a function of the node at both
-# sizes, and of the pairs of lengths of its input and of its result; it returns None where there are
-# none, or {'attrs': the new ones, 'op': another operator, 'axes': of the result, where it is 1
-# long, 'inserted': axes of the result that it lacks}
-def _freed_reshape(node, node2, given, pairs):
+# Functions that find attributes of an operator that name no size. Their arguments are its node at
+# both sizes, and the pairs of dimensions (at the first size, at the other) of its input and of its
+# result. They return None if there are no such attributes, else a dict with 'attrs', the new
+# attributes, and if needed 'op', another operator, 'axes', axes of the result that then have size 1
+# and must be broadcast, and 'inserted', axes that must be inserted into the result
+def _generalize_reshape(node, node2, given, pairs):
     if given and [p for p in given if p != (1, 1)] == [p for p in pairs if p != (1, 1)]:
         gone = tuple(x for x, pair in enumerate(given) if pair == (1, 1))
         return {'op': '_np_squeeze' if gone else '_copy',
@@ -324,7 +341,7 @@ def _freed_reshape(node, node2, given, pairs):
         return None
     legacy = node['op'] == 'Reshape'
     kept = max([x + 1 for x in same if pairs[x][0] != pairs[x][1]], default=0)
-    shape = tuple((0 if legacy else KEPT) if x < kept else FREE if x in free else m
+    shape = tuple((0 if legacy else COPY_DIMENSION) if x < kept else ANY_LENGTH if x in free else m
                   for x, (m, n) in enumerate(pairs))
     attrs = {'shape' if legacy else 'newshape': str(shape)}
     if node['op'] != '_np_reshape':
@@ -332,7 +349,7 @@ def _freed_reshape(node, node2, given, pairs):
     return {'op': '_npx_reshape' if kept and not legacy else node['op'], 'attrs': attrs}
 
 
-def _freed_slice(node, node2, given, pairs):
+def _generalize_slice(node, node2, given, pairs):
     ends, ends2 = ([*x] if isinstance(x, (tuple, list)) else [x] for x in (
         ast.literal_eval(n['attrs']['end']) for n in (node, node2)))
     rest, rest2 = ({**n['attrs'], 'end': None} for n in (node, node2))
@@ -342,7 +359,7 @@ def _freed_slice(node, node2, given, pairs):
     return {'attrs': {'end': str(tuple(m if m == n else None for m, n in zip(ends, ends2)))}}
 
 
-def _freed_split(node, node2, given, pairs):
+def _generalize_split(node, node2, given, pairs):
     axis = int(node['attrs'].get('axis', 1))
     for n, side in (node, 0), (node2, 1):
         starts = ast.literal_eval(n['attrs']['indices'])
@@ -353,11 +370,11 @@ def _freed_split(node, node2, given, pairs):
     return {'attrs': {'indices': '()', 'sections': str(len(starts))}}
 
 
-def _freed_broadcast(node, node2, given, pairs):
+def _generalize_broadcast(node, node2, given, pairs):
     if not given:
         return None
     given, keep = [(1, 1)] * (len(pairs) - len(given)) + given, (
-        0 if node['op'] == 'broadcast_to' else KEPT)
+        0 if node['op'] == 'broadcast_to' else COPY_DIMENSION)
     free = [x for x, (m, n) in enumerate(pairs) if m != n and given[x] != (m, n)]
     if any(given[x] != (1, 1) for x in free):
         return None
@@ -365,14 +382,15 @@ def _freed_broadcast(node, node2, given, pairs):
                                          for x, (m, n) in enumerate(pairs)))}, 'axes': free}
 
 
-_FREED = {'_np_reshape': _freed_reshape, '_npx_reshape': _freed_reshape, 'Reshape': _freed_reshape,
-          'slice': _freed_slice, '_split_v2': _freed_split, '_npi_broadcast_to': _freed_broadcast,
-          'broadcast_to': _freed_broadcast}
+_GENERALIZERS = {
+    '_np_reshape': _generalize_reshape, '_npx_reshape': _generalize_reshape,
+    'Reshape': _generalize_reshape, 'slice': _generalize_slice, '_split_v2': _generalize_split,
+    '_npi_broadcast_to': _generalize_broadcast, 'broadcast_to': _generalize_broadcast}
 
 
 def _shapes(program, leaves):
-    """{node: the shape of its first output} in the graph of a program."""
-    if not program.graph['nodes']:      # all results are inputs, or depend on none
+    """Return {name of a node: the shape of its first output} for the graph of a program."""
+    if not program.graph['nodes']:      # each result is an input, or depends on no input
         return {}
     found = inferred(mxnet.sym.load_json(json.dumps(program.graph)),
                      program.kinds(program.sources, leaves))
@@ -380,8 +398,8 @@ def _shapes(program, leaves):
 
 
 class ExportedBlock(Graph):
-    """A graph that `export` wrote. Takes what the net took, or only the arrays in it, and gives
-    what it gave, with lists for tuples."""
+    """A graph that `export` wrote. It takes the arguments of the net, or only the arrays in them,
+    and returns the results of the net, with lists in place of tuples."""
 
     def __init__(self, graph, signature):
         super().__init__(prefix='')
@@ -396,10 +414,10 @@ class ExportedBlock(Graph):
                 f'{len(leaves)} arrays are given, the graph takes {signature["inputs"]}')
         for array, (name, shape) in zip(leaves, signature['inputs'].items()):
             if array.ndim != len(shape) or any(
-                    m not in (FREE, n) for m, n in zip(shape, array.shape)):
+                    m not in (ANY_LENGTH, n) for m, n in zip(shape, array.shape)):
                 raise ValueError(
                     f'{name} has the shape {array.shape}, and the graph is for {shape} '
-                    f'({FREE}: any): export it for this one')
+                    f'({ANY_LENGTH}: any): export it for this one')
         if signature['predict_only'] and autograd.is_training():
             raise RuntimeError('exported for prediction, as its forward asked is_training()')
         outputs = self.graph(*[leaves[int(name[len('data'):])] for name in signature['used']])
@@ -409,12 +427,13 @@ class ExportedBlock(Graph):
 
 def load_exported(path: Union[str, os.PathLike], epoch: int = 0,
                   ctx: Optional[mxnet.Context] = None) -> gluon.Block:
-    """The net that `export` saved at path, as a Block on ctx (the CPU). It checks the shapes of its
-    arguments, and trains what was trained.
+    """Return the net that `export` saved at path, as a Block on ctx, by default the CPU. The Block
+    checks the shapes of its arguments. Its Parameters have gradients if those of the net had.
 
-    Raises FileNotFoundError, and ValueError for files that are damaged, edited, or of different
-    exports: their SHA-256 is not what the signature says. An export from before November 2026 has
-    none, so its graph is checked, and a warning says that its numbers are not.
+    Raises FileNotFoundError if a file is missing, and ValueError if files are damaged, edited, or
+    belong to different exports: then their SHA-256 is not that in the signature. An export from
+    before November 2026 has no SHA-256. Its graph is checked, and a warning says that the values of
+    its parameters cannot be.
     """
     path, seen = os.fsdecode(path), None
     while True:
@@ -423,13 +442,13 @@ def load_exported(path: Union[str, os.PathLike], epoch: int = 0,
         try:
             return _loaded(path, f'{epoch:04d}', ctx, *contents)
         except saved.Damaged:
-            if contents == seen:        # else the files were just being replaced
+            if contents == seen:        # otherwise the files were just being replaced: try again
                 raise
             seen = contents
 
 
 def _loaded(path, epoch, ctx, signature, symbol, params):
-    """The ExportedBlock of these contents of files, once all in them is checked."""
+    """Return the ExportedBlock of these contents of files, after checking all of them."""
     name, of_symbol, of_params = (f'{path}-{end}' for end in (
         'signature.json', 'symbol.json', f'{epoch}.params'))
     signature = saved.read_signature(signature, name)

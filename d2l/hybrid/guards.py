@@ -1,11 +1,12 @@
-"""What a trace read of Python's state, and whether it is still so.
+"""The part of Python's state that a trace has read, and a check that it has not changed since.
 
 A `Slot` is a place outside of the traced function that holds a value: an attribute of a Block, a
 global, a cell of a closure, an attribute of a class or a module, the defaults of a function. A
-`Guard` says at each call whether all slots hold what they held, compared as `tree.flatten` takes
-values apart, and what arrays they hold now. So that this takes a few microseconds, it first looks
-only whether anything was touched: at the version that CPython keeps of each dict (PEP 509), and
-whether all else is the very same object. Only then it compares values.
+`Guard` checks at each call that all slots hold equal values to those of the trace, where equal
+means that `tree.flatten` gives equal structures, and finds the arrays that they hold now. To take
+only a few microseconds, it first checks whether anything was touched: it compares the version
+number that CPython keeps for each dict (PEP 509), and everything else by identity. It compares
+values only if this check fails.
 """
 import ctypes
 import gc
@@ -15,7 +16,7 @@ import sys
 import types
 
 from . import tape
-from .tree import CannotHold, Tree, is_module, simple, slots
+from .tree import CannotHold, Tree, is_module, has_no_nodes, slots
 
 MISSING = object()
 _VERSIONED = sys.version_info < (3, 12)     # dicts have a version: PEP 509, PEP 699
@@ -25,22 +26,25 @@ _same, _missing = operator.is_, itertools.repeat(MISSING)
 
 
 def namespace(owner):
-    """The dict behind an object, a class included."""
+    """Return the dict that holds the attributes of an object, or of a class."""
     found = vars(owner)
     return gc.get_referents(found)[0] if type(found) is types.MappingProxyType else found
 
 
 def version_of(held):
-    """The version of a dict, to be asked for its `value` while the dict lives."""
+    """Return a pointer into a dict: its `value` is the dict's version number now. Read it only
+    while the dict is alive."""
     return ctypes.c_uint64.from_address(id(held) + 2 * ctypes.sizeof(ctypes.c_void_p)
                                         + ctypes.sizeof(ctypes.c_ssize_t))
 
 
 class Slot:
-    """`name` in `owner`: a dict, a class, or an object with that attribute.
+    """The place `name` in `owner`, which is a dict, a class, or an object with that attribute.
 
-    what: how to call it in a message; read: whether the function relied on what it held, which was
-    `value`, of this `structure`; line: of the user's code that read it first
+    what: the slot's name in messages
+    read: whether the function has used the value that was there, and not only replaced it
+    value, structure: the value before the trace, and its structure as `tree.flatten` gives it
+    line: the line of the user's code that read the slot first
     """
 
     def __init__(self, owner, name, what, read, line=None):
@@ -54,7 +58,7 @@ class Slot:
             return dict.get(self.held, self.name, MISSING)
         try:
             return getattr(self.owner, self.name, MISSING)
-        except ValueError:      # a cell that is empty
+        except ValueError:      # an empty cell raises it
             return MISSING
 
     def set(self, value):
@@ -70,16 +74,19 @@ class Slot:
 
 
 class _Group:
-    """Slots without arrays in one dict, or of any owner if that is None."""
+    """Slots that hold no arrays and are all in the dict `held`. If `held` is None, they are the
+    slots that are in no dict, whatever their owners."""
 
     def __init__(self, held, found):
         self.held, self.slots, self.version, self.misses = held, found, None, 0
         self.names, self.values = [s.name for s in found], [s.value for s in found]
-        # a module that runs sets names all the time
+        # busy: the dict's version tells nothing, as a module's changes with every global that is
+        # set while it runs
         self.busy = held is None or is_module(held) or not _VERSIONED
 
     def holds(self):
-        """Whether all slots hold what they held; values that are only equal are remembered."""
+        """Return whether all slots hold values equal to those of the trace. New objects that are
+        equal are kept, so that the next check finds them by identity."""
         if self.held is None:
             found = [slot.get() for slot in self.slots]
         else:
@@ -94,9 +101,9 @@ class _Group:
         self.values = found
         return True
 
-    def seen(self):
-        """The dict was looked at: if it changes again and again, and nothing of it that was read,
-        its version tells nothing."""
+    def note_version(self):
+        """Store the dict's version after a check that found all values equal. If the version keeps
+        changing all the same, it is not used any more (`busy`)."""
         version = version_of(self.held).value if _VERSIONED and self.held is not None else None
         if self.version not in (None, version):
             self.misses += 1
@@ -105,8 +112,8 @@ class _Group:
 
 
 class State:
-    """What the slots hold at one time: the arrays and the nodes in them, and how to see quickly
-    that nothing was touched."""
+    """The arrays and containers that the slots hold at one time, with what `untouched` needs to see
+    quickly that nothing has changed since."""
 
     def __init__(self, guard, tree):
         self.arrays, self.nodes = tree.arrays, tree.nodes
@@ -115,7 +122,7 @@ class State:
         dicts = [g.held for g in guard.groups if not g.busy]
         filled = [(held, names, values) for held, names, values in guard.contents if names]
         dicts += [held for held, *_ in filled]
-        # without versions, all that is in a dict is compared
+        # dicts have no version from Python 3.12 on, so their contents are compared
         self._filled = [] if _VERSIONED else filled
         self._empty = [held for held, names, _ in guard.contents if not names]
         versioned = set(map(id, dicts)) if _VERSIONED else ()
@@ -136,7 +143,7 @@ class State:
                 dicts.append(vars(node))
             else:
                 self._copies.append((node, kind, *kind.take(node)))
-        self._dicts = dicts                     # they live as long as their versions are asked for
+        self._dicts = dicts                     # keeps them alive: _tags point into them
         self._tags = list(map(version_of, dicts)) if _VERSIONED else []
         self._versions = list(map(_version, self._tags))
         self._sequences, self._lengths = sequences, list(map(len, sequences))
@@ -152,7 +159,8 @@ class State:
         self._held = [s.get() for s in outer]
 
     def untouched(self):
-        """Whether nothing was touched since; False where that cannot be said."""
+        """Return whether nothing in the slots has changed since this State was made. False may also
+        mean that this cannot be told."""
         try:
             return (list(map(_version, self._tags)) == self._versions
                     and not any(self._empty)
@@ -168,7 +176,7 @@ class State:
                     and all(map(_as_copied, self._copies))
                     and all([*held] == names and all(map(_same, held.values(), values))
                             for held, names, values in self._filled))
-        except ValueError:                      # a cell that is empty
+        except ValueError:                      # an empty cell raises it
             return False
 
 
@@ -179,11 +187,11 @@ def _as_copied(copied):
 
 
 class Guard:
-    """Whether what a trace read is as it was."""
+    """Checks that what a trace has read of Python's state is unchanged."""
 
     def __init__(self, trace):
         self.complex = [s for s in trace.slots if s.structure is not None
-                        and not simple(s.structure)]
+                        and not has_no_nodes(s.structure)]
         known, by_owner = set(map(id, self.complex)), {}
         for slot in trace.slots:
             group = by_owner.setdefault(id(slot.held) if slot.held is not None else None,
@@ -194,20 +202,21 @@ class Guard:
         self.contents = [(held, [*before], [*before.values()]) for held, before in trace.contents]
         self.sizes, self._used, self.types = trace.sizes, trace.used, trace.types
         self.kept, self._lists = trace.kept, [list(found) for found in trace.kept]
-        self.state = None                       # what was found last
-        self._forgets = trace.weak              # for what weak references show has to die
+        self.state = None                       # the State that was found last
+        # Do not keep a State if the trace read weak references: it would keep their objects alive
+        self._forgets = trace.weak
 
-    def now(self):
-        """The State, or None if it is another than the trace saw."""
+    def state_if_unchanged(self):
+        """Return the State if the slots hold values equal to those of the trace, else None."""
         if self.state is not None and self.state.untouched():
             return self.state
         try:
-            return self._look()
+            return self._compare_all()
         except CannotHold:
             return None
 
     def differs(self, other):
-        """Names of what another Guard knows with another value."""
+        """Yield the names of the slots that another Guard has with a different value."""
         known = {(id(s.owner), s.name): s for g in other.groups for s in g.slots}
         known.update(((id(s.owner), s.name), s) for s in other.complex)
         for slot in (*self.complex, *(s for g in self.groups for s in g.slots)):
@@ -215,7 +224,7 @@ class Guard:
             if before is not None and before.structure != slot.structure:
                 yield slot.what
 
-    def _look(self):
+    def _compare_all(self):
         if not (all(type(block) is was for block, was in self.types)
                 and all(group.holds() for group in self.groups)
                 and all([*held] == names and all(map(_same, held.values(), values))
@@ -232,7 +241,7 @@ class Guard:
         if any(tape.kind(tree.arrays[i].handle) != was for i, was in self._used.items()):
             return None
         for group in self.groups:
-            group.seen()
+            group.note_version()
         state = State(self, tree)
         self.state = None if self._forgets else state
         return state

@@ -1,7 +1,8 @@
 """Passes over a traced graph, each a function from graph to graph.
 
-A graph is what `Symbol.tojson` writes, parsed: `nodes`, of which the variables have the op 'null',
-and `heads`, its outputs, as [node, output, version] like the `inputs` of each node.
+A graph is the parsed JSON of `Symbol.tojson`: a dict with `nodes`, where a variable has the op
+'null', and `heads`, the outputs. A head is [index of a node, index of its output, version], and so
+is each of the `inputs` of a node.
 """
 import ast
 import collections
@@ -11,32 +12,34 @@ import mxnet
 
 from . import tape
 
-TAPED = '__taped__'     # an attribute of BlockGrad: it was called as an operator
+TAPED = '__taped__'     # attribute of a BlockGrad that `forward` called as an operator
 RESHAPES = '_np_reshape', '_npx_reshape'
-LEGACY = {-2: 0, -4: -2, -5: -3, -6: -4}    # codes of npx.reshape -> those of Reshape
+# special sizes in npx.reshape -> those of the same meaning in Reshape
+LEGACY_RESHAPE_CODES = {-2: 0, -4: -2, -5: -3, -6: -4}
 CONVOLUTIONS = 'Convolution', 'Deconvolution'
-PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run Python, or graphs
-# Operators that ask whether a gradient is wanted: with static_shape, MXNet leaves that
-# uninitialized
-ASKS = {'RNN', *PYTHON}
-# operators whose results and gradients are in plain order, whatever they are given
-PLAIN = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot', '_np_dot'}
-MANY = 8        # uses of a value from which a CachedOp adds their gradients up in place
-# Operators whose gradients MXNet can add to others in place, as tests/test_hybrid_passes.py has
-# tried. Not those of clip and mean: it writes the one over them, and divides all by the other's
-# count
-ADDS = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply',
+PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run Python or subgraphs
+# Operators that read their grad_req, which MXNet leaves uninitialized with static_shape
+READS_GRAD_REQ = {'RNN', *PYTHON}
+# Operators whose results and gradients are row-major, whatever memory layout their inputs have
+ROW_MAJOR_RESULTS = {'transpose', '_np_transpose', 'SwapAxis', 'Embedding', 'batch_dot', 'dot',
+                     '_np_dot'}
+# If a value is used this many times or more, a CachedOp adds up the gradients of the uses in place
+IN_PLACE_SUM_USES = 8
+# Operators whose gradients MXNet adds to others in place without a fault, as
+# tests/test_hybrid_passes.py checks. clip and mean are not among them: MXNet overwrites the sum
+# with the gradient of clip, and divides the whole sum by the count of mean
+IN_PLACE_SUM_SAFE = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '_npi_multiply',
         '_npi_add_scalar',
         '_npi_multiply_scalar', '_npi_tanh', '_npx_sigmoid', '_np_sum', '_np_reshape',
         '_np_transpose', 'SwapAxis', '_copy'}
 
 
 def draw_in_graph(graph, draws, size, random):
-    """Put operators that draw where the tape has stand-ins for their results. One that no result
-    needs becomes an output, for eager draws it too.
+    """Put the operators that draw random numbers where the tape has stand-ins for their results. If
+    no result needs such an operator, it becomes an output, because eager mode draws it too.
 
-    draws: `Trace.draws`; of the graph's heads the first `size` are results, the next `random` are
-    of operators that draw, all others are the inputs of those in draws
+    draws: `Trace.draws`. The first `size` heads of the graph are results, the next `random` heads
+    belong to operators that draw, and the rest are the inputs of the operators in `draws`
     """
     nodes, heads = [dict(node) for node in graph['nodes']], graph['heads']
     at, inputs = {node['name']: i for i, node in enumerate(nodes)}, iter(heads[size + random:])
@@ -56,18 +59,20 @@ def draw_in_graph(graph, draws, size, random):
         nodes.append({'op': 'BlockGrad', 'name': f'unused_{len(nodes)}', 'inputs': [entry]})
         return [len(nodes) - 1, 0, 0]
     needed = _reached(nodes, results, set())
-    for head in heads[size:size + random][::-1]:        # a later one may need an earlier
+    for head in heads[size:size + random][::-1]:        # a later operator may need an earlier one
         if head[0] not in needed and head[0] not in unused:
             unused |= _reached(nodes, [head], needed)
             results.append(without_gradient(head))
-    for i in unused:                # nor does a gradient, of zeros, come to what results need
+    # An unused operator must not send gradients, even of zeros, to nodes that results need
+    for i in unused:
         nodes[i]['inputs'] = [without_gradient(entry) if entry[0] in needed else entry
                               for entry in nodes[i]['inputs']]
     return _sorted(dict(graph, nodes=nodes, heads=results))
 
 
 def _reached(nodes, entries, known):
-    """Indices of the nodes that entries need, but for those known."""
+    """Return the indices of the nodes on which the entries depend, found without going through the
+    nodes in `known`."""
     found, stack = set(), [i for i, *_ in entries]
     while stack:
         i = stack.pop()
@@ -78,24 +83,31 @@ def _reached(nodes, entries, known):
 
 
 def parts(graph, flowing, with_past):
-    """Cut a graph, in the order in which Python ran it, so that each part leads to the same
-    outputs, and takes nothing that it gives. So gradients do not come to what led to an output that
-    nobody used, where 0 times infinity is NaN, and those of what crosses are all added up at once.
-    What is in a part MXNet meets without a break, whichever output it comes from, so the order of
-    the sums is eager's: that in which MXNet, from the loss on, meets what made and what used an
-    array.
+    """Cut a graph into parts, in the order in which Python ran its nodes, so that its gradients are
+    those of eager mode.
 
-    flowing: names of inputs that may have gradients; with_past: of those among them that something
-    on the tape may have made
-    Returns (parts, entries): of each part, its graph and {name of an input of it: the number of the
-    entry that it stands for}; of each entry that parts give, in order, (node, output) in the graph
+    All nodes of a part lead to the same outputs of the graph, and no part takes its own results as
+    inputs. So no gradient is computed for nodes that lead only to an output that nobody used, where
+    0 times infinity would be NaN, and all gradients of an array that crosses from one part to
+    another are added up at once. On its way back from the loss, MXNet visits the nodes of a part
+    one after another, whichever output it comes from. So gradients are added up in eager's order,
+    in which MXNet visits the node that made an array and those that used it.
+
+    flowing: names of inputs that may have gradients
+    with_past: names of the inputs among them that another operator on the tape may have made
+
+    Return (parts, entries). parts: for each part its graph, and {name of an input: index of the
+    entry that it takes}. entries: (index of the node, of its output) in the whole graph, for each
+    output of the parts in order
     """
     nodes, heads = graph['nodes'], [(i, k) for i, k, *_ in graph['heads']]
-    taped = []                          # what is on the tape, if inputs are
+    taped = []                          # for each node: is it on the tape when the inputs are?
     for node in nodes:
         taped.append(node['name'] in flowing if node['op'] == 'null' else
                      not is_detached(node) and any(taped[j] for j, *_ in node['inputs']))
-    leads = []                          # to which outputs, and to which not as a constant only
+    # For each node: the indices of the heads that depend on it, and of those among them that
+    # depend on it by a path without `detach`
+    leads = []
     for i in range(len(nodes)):
         leads.append([frozenset(at for at, (j, _) in enumerate(heads) if i == j)] * 2)
     for i, node in reversed([*enumerate(nodes)]):
@@ -103,14 +115,15 @@ def parts(graph, flowing, with_past):
             leads[i][1] = frozenset()
         for j, *_ in node['inputs']:
             leads[j] = [a | b for a, b in zip(leads[j], leads[i])]
-    last = _met_before(nodes, heads, taped, with_past)
+    last = _visited_before(nodes, heads, taped, with_past)
     ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
                  key=lambda i: _time(nodes, i))
     crossing, before = {*heads}, None
-    while crossing != before:           # a cut makes others necessary
-        for i, _ in crossing:           # a constant is no output of what is on the tape
+    while crossing != before:           # a cut may make other cuts necessary
+        for i, _ in crossing:           # constants and nodes on the tape go into separate parts
             leads[i][1] = leads[i][1] if taped[i] else frozenset()
-        # lists of nodes; of each node, which list it is in; the last of a list that is on the tape
+        # found: the lists of nodes; home: index of a node's list; end: the last node of the
+        # current list that is on the tape
         before, found, home, end = crossing, [], {}, set()
         for i in ran:
             if (not found or leads[found[-1][-1]] != leads[i] or end and not last[i] <= end or any(
@@ -148,10 +161,12 @@ def parts(graph, flowing, with_past):
     return made, entries
 
 
-def _met_before(nodes, heads, taped, with_past):
-    """For each node the set of those that MXNet meets right before it on its way from the loss,
-    from any of the outputs: in the order of a depth-first search, inputs first, of what is on the
-    tape."""
+def _visited_before(nodes, heads, taped, with_past):
+    """Return for each node the set of nodes that MXNet visits directly before it on its way back
+    from the loss, one for each output at which it may start.
+
+    MXNet visits the nodes on the tape in the order of a depth-first search, inputs first.
+    """
     found = [set() for _ in nodes]
     for head in dict.fromkeys(i for i, _ in heads if taped[i]):
         last, seen, stack = None, {head}, [(head, iter(nodes[head]['inputs']))]
@@ -171,12 +186,12 @@ def _met_before(nodes, heads, taped, with_past):
 
 
 def each_use_an_input(graph, names, ctx):
-    """Let each use of the inputs with these names be an input of its own, so that all gradients of
-    an array are added up at once outside of the graph, in eager's order: from the last use to the
+    """Make each use of the inputs with these names an input of its own, so that all gradients of an
+    array are added up at once outside of the graph, in eager's order: from the last use to the
     first.
 
-    Returns the graph, to which an output may come before all others, and {name of an input: the
-    name that it had}
+    Return the graph, which may have one more output before all others, and {name of a new input:
+    name of the input that it repeats}.
     """
     graph, uses = _sorted(graph), {}
     nodes = [dict(node) for node in graph['nodes']]
@@ -197,7 +212,8 @@ def each_use_an_input(graph, names, ctx):
                 inputs[at] = [order[-1], 0, 0]
                 nodes[i]['inputs'] = inputs
     heads = graph['heads']
-    if old:                 # inputs are ordered as they are met: here, first of all
+    # MXNet orders inputs as it visits them: this new first output makes it visit them in `order`
+    if old:
         heads = [[len(nodes), 0, 0], *heads]
         nodes.append({'op': '_npi_zeros', 'name': 'inputs', 'inputs': [], 'control_deps': order,
                       'attrs': {'shape': '(1,)', 'dtype': 'float32', 'ctx': str(ctx)}})
@@ -206,12 +222,13 @@ def each_use_an_input(graph, names, ctx):
 
 
 def _sorted(graph):
-    """A graph as MXNet sorts it, without what no output needs."""
+    """Return a graph sorted by MXNet, without the nodes that no output needs."""
     return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
 
 
 def _time(nodes, i):
-    """When Python ran a node, for sorting; one that a pass has put in ran after its input."""
+    """Return a sort key that orders nodes as Python ran them. A node that a pass has added comes
+    directly after its first input."""
     name = nodes[i]['name']
     if nodes[i]['op'] == 'null':
         return -1, 0
@@ -221,8 +238,8 @@ def _time(nodes, i):
 
 
 def with_an_input(graph, name):
-    """Give a graph that has no input one of this name, which no operator reads: a CachedOp runs on
-    the device of its first."""
+    """If a graph has no input, add one of this name, which no operator reads, because a CachedOp
+    runs on the device of its first input."""
     nodes = graph['nodes']
     if any(node['op'] == 'null' for node in nodes):
         return graph
@@ -232,9 +249,9 @@ def with_an_input(graph, name):
 
 
 def keep_random_order(graph):
-    """Let operators that draw random numbers run in the order in which Python ran them: a CachedOp
-    walks depth-first from its outputs, Python ran from top to bottom, and the generator is one
-    stream. So each waits for the one before it."""
+    """Make operators that draw random numbers run in the order in which Python ran them, as all of
+    them draw from one stream. A CachedOp would run them in the order of a depth-first search from
+    its outputs, so each of them gets a dependency on the one before it."""
     drawing = [i for i, node in enumerate(graph['nodes'])
                if tape.draws(node['op'], node.get('attrs', {}))]
     drawing.sort(key=lambda i: int(graph['nodes'][i]['name'].split('_')[1]))  # node_<when>
@@ -244,9 +261,10 @@ def keep_random_order(graph):
 
 
 def no_common_subexpressions(graph):
-    """Keep nodes apart that compute the same. A CachedOp merges them, and then adds up gradients
-    before the shared operator instead of after it: last digits differ from eager. An attribute that
-    no operator reads makes each node another; Custom reads all, and is never merged."""
+    """Keep a CachedOp from merging nodes that compute the same. It would add up their gradients
+    before the shared operator instead of after it, and the last digits would differ from eager's.
+    Each node gets a different value of an attribute that no operator reads. Custom would read it,
+    but is never merged."""
     return dict(graph, nodes=[
         node if node['op'] in ('null', 'Custom') else
         dict(node, attrs=dict(node.get('attrs', {}), __node__=str(i)))
@@ -254,74 +272,80 @@ def no_common_subexpressions(graph):
 
 
 def results_used_inside(graph):
-    """Give a result that other operators take as well an operator of its own. Eager adds up all its
-    gradients from the last that took it to the first, and takes of what follows the net to be so
-    ordered as the results are. A CachedOp begins with those that come to its outputs."""
+    """If other operators in the graph use a result too, copy the result by an operator of its own.
+
+    Eager mode adds up all gradients of such an array from the operator that used it last to the
+    first. A CachedOp would begin with the gradients that come to its outputs. What follows the net
+    is taken to use the results in their order.
+    """
     nodes, heads = list(graph['nodes']), [list(head) for head in graph['heads']]
     uses = collections.Counter((i, k) for node in nodes for i, k, *_ in node['inputs'])
     uses.update((i, k) for i, k, *_ in heads)
     for at, (i, k, *_) in enumerate(heads):
-        if uses[i, k] > 2:              # the sum of two is one, whichever comes first
+        if uses[i, k] > 2:              # a sum of two does not depend on their order
             nodes.append({'op': '_copy', 'name': f'result_{at}', 'inputs': [[i, k, 0]]})
             heads[at] = [len(nodes) - 1, 0, 0]
     return dict(graph, nodes=nodes, heads=heads)
 
 
 def copyto_to_cast(graph, dtypes):
-    """Make `_copyto` a Cast: it is what `astype` and `copy` leave on the tape, and MXNet infers no
-    type for it. `dtypes` tells, by the name of the node, the type that its result had."""
+    """Replace each `_copyto`, which `astype` and `copy` leave on the tape, by a Cast, because MXNet
+    infers no dtype for `_copyto`.
+
+    dtypes: name of a node -> dtype of its result in the trace
+    """
     return dict(graph, nodes=[
         dict(node, op='Cast', attrs={'dtype': dtypes[node['name']]})
         if node['op'] == '_copyto' else node for node in graph['nodes']])
 
 
-def reshape_to_numbers(graph):
-    """Make a Reshape to no axes, which `X[0]` of a vector leaves on the tape, one of np: in a graph
-    MXNet takes it for one that names no shape, or lets oneDNN do it, whose result cannot be
-    read."""
+def reshape_to_scalar(graph):
+    """Replace a Reshape to shape (), which `X[0]` of a vector leaves on the tape, by np.reshape. In
+    a graph, MXNet takes () for a missing shape, or oneDNN computes a result that cannot be read."""
     return dict(graph, nodes=[
         dict(node, op='_np_reshape', attrs={'newshape': '()'})
         if node['op'] == 'Reshape' and node['attrs'].get('shape') in ('[]', '()') else node
         for node in graph['nodes']])
 
 
-def holding(flags, graph, statistics):
-    """The flags of CachedOp that hold for a graph: of BatchNorm's running statistics, static_shape
-    would say that they are only read, and they race."""
-    if statistics or any(node['op'] in ASKS for node in graph['nodes']):
+def valid_flags(flags, graph, statistics):
+    """Return the flags of CachedOp that are valid for a graph. static_shape is not where BatchNorm
+    updates running statistics: MXNet would treat them as read-only, and operators would race. Nor
+    is it where an operator is in READS_GRAD_REQ."""
+    if statistics or any(node['op'] in READS_GRAD_REQ for node in graph['nodes']):
         return {name: value for name, value in flags.items() if name != 'static_shape'}
     return flags
 
 
 def reshape_by_copy(graph):
-    """Let reshapes copy near convolutions. In place, np.reshape keeps the order of numbers that
-    oneDNN chose for the result of one, or for a gradient, for other lengths: the next operator
-    fails or crashes."""
+    """Replace reshapes near convolutions by ones that copy. oneDNN may store a convolution's result
+    or gradient in a blocked layout. np.reshape, which works in place, keeps this layout with other
+    dimensions, and the next operator fails or crashes."""
     nodes = [dict(node) for node in graph['nodes']]
-    near = _oneDNNs_order(nodes)
+    near = _may_be_blocked(nodes)
     for node in [nodes[i] for i in near if nodes[i]['op'] in RESHAPES]:
         lengths = ast.literal_eval(node['attrs']['newshape'])
         lengths = lengths if isinstance(lengths, tuple) else (lengths,)
-        if lengths and not {0, -3} & {*lengths}:    # Reshape knows neither
-            shape = str(tuple(LEGACY.get(length, length) for length in lengths))
+        if lengths and not {0, -3} & {*lengths}:    # Reshape has no code for these two
+            shape = str(tuple(LEGACY_RESHAPE_CODES.get(length, length) for length in lengths))
             reverse = node['attrs'].get('reverse', 'False')
             node.update(op='Reshape', attrs={'shape': shape, 'reverse': reverse})
     return dict(graph, nodes=nodes)
 
 
 def add_up_by_copy(graph):
-    """Let what is used at many places go through a copy to operators whose gradients MXNet cannot
-    add to others in place, for the gradient would be wrong."""
+    """If a value has IN_PLACE_SUM_USES uses or more, pass a copy of it to each operator that is not
+    in IN_PLACE_SUM_SAFE. Otherwise its gradient would be wrong."""
     uses = collections.Counter((i, k) for node in graph['nodes'] for i, k, *_ in node['inputs'])
     uses.update((i, k) for i, k, *_ in graph['heads'])
-    nodes, places = [], []              # of each node: its place with the copies
+    nodes, places = [], []              # places: index of each old node in the new graph
     for node in graph['nodes']:
         inputs = [[places[i], k, 0] for i, k, *_ in node['inputs']]
         for at, (i, k, *_) in enumerate(node['inputs']):
-            # BatchNorm writes into its Parameters
-            if (uses[i, k] >= MANY and node['op'] not in ADDS and node['op'] not in PYTHON
-                    and not (at and node['op'] == 'BatchNorm')):
-                name = f'many_{len(nodes)}'     # an attribute: the copies are not merged
+            # BatchNorm writes into all but its first input, so these are not copied
+            if (uses[i, k] >= IN_PLACE_SUM_USES and node['op'] not in IN_PLACE_SUM_SAFE
+                    and node['op'] not in PYTHON and not (at and node['op'] == 'BatchNorm')):
+                name = f'many_{len(nodes)}'     # also an attribute, so that copies are not merged
                 nodes.append({'op': '_copy', 'name': name, 'attrs': {'__node__': name},
                               'inputs': [inputs[at]]})
                 inputs[at] = [len(nodes) - 1, 0, 0]
@@ -335,12 +359,16 @@ def add_up_by_copy(graph):
 
 
 def is_detached(node):
-    """Whether a node stands for `detach`, which is not on the tape as an operator BlockGrad is."""
+    """Return whether a node is a BlockGrad that the trace has put in place of `detach`. In eager
+    mode the result of `detach` is not on the tape; that of the operator BlockGrad is."""
     return node['op'] == 'BlockGrad' and TAPED not in node.get('attrs', {})
 
 
 def inputs_of(graph, heads, constants=True):
-    """Names of the variables that these outputs depend on; constants: also as a constant only."""
+    """Return the names of the variables on which these outputs depend.
+
+    constants: whether to include those on which they depend only through `detach`
+    """
     nodes, todo, found = graph['nodes'], [i for i, *_ in heads], set()
     while todo:
         i = todo.pop()
@@ -351,8 +379,8 @@ def inputs_of(graph, heads, constants=True):
 
 
 def detached(graph):
-    """[(number of an output to which detached arrays come, {names of the inputs that come to it
-    otherwise})]."""
+    """Return [(index of an output that depends on a detached array, {names of the inputs on which
+    it depends by a path without `detach`})]."""
     blocks = {i for i, node in enumerate(graph['nodes']) if is_detached(node)}
     found = []
     for k, head in enumerate(graph['heads']) if blocks else ():
@@ -363,17 +391,17 @@ def detached(graph):
     return found
 
 
-def _oneDNNs_order(nodes):
-    """Indices of the nodes that may meet numbers in an order that oneDNN chose: those that a
-    convolution's result comes to, and those that a gradient comes to from it or from them."""
+def _may_be_blocked(nodes):
+    """Return the indices of the nodes that may get arrays in a blocked layout of oneDNN: those that
+    a convolution's result reaches, and those that a gradient reaches from one of these."""
     near = set()
     for i, node in enumerate(nodes):
-        if node['op'] in CONVOLUTIONS or node['op'] not in PLAIN and any(
+        if node['op'] in CONVOLUTIONS or node['op'] not in ROW_MAJOR_RESULTS and any(
                 j in near for j, *_ in node['inputs']):
             near.add(i)
     for i in reversed(range(len(nodes))):
-        if i in near and nodes[i]['op'] not in PLAIN:
-            # MXNet keeps weights' gradients in plain order
+        if i in near and nodes[i]['op'] not in ROW_MAJOR_RESULTS:
+            # MXNet keeps the gradients of weights in row-major order
             inputs = nodes[i]['inputs'][:1 if nodes[i]['op'] in CONVOLUTIONS else None]
             near.update(j for j, *_ in inputs)
     return near

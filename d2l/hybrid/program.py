@@ -1,4 +1,4 @@
-"""A trace made into a program: its graph bound as MXNet's CachedOp, and what to feed it."""
+"""Programs: graphs of a trace, bound as CachedOps of MXNet, with the sources of their inputs."""
 import hashlib
 import json
 import threading
@@ -13,21 +13,22 @@ from .guards import MISSING, Guard
 from .trace import EAGER, LOCK, Raised, error_at
 from .tree import ARRAY, builder
 
-# of a graph; without, MXNet says that it is an old one
+# The version that a graph names; without it, MXNet warns that the graph is an old one
 VERSION = {'mxnet_version': ['int', 10901]}
-UNCHECKED = 'unchecked'     # optimize=UNCHECKED: without a proof
+UNCHECKED = 'unchecked'     # optimize=UNCHECKED: use rewritten graphs without a proof
 
 
 def _learns(source):
-    """Whether a source is a Parameter that learns."""
+    """Return whether a source is a Parameter that has gradients."""
     return source[0] == 'param' and source[1].grad_req != 'null'
 
 
-def taken(trace, piece):
-    """(the graph of a piece, {name of an input: source}, for each of its outputs its place among
-    those of the graph, or its source)."""
+def extract_graph(trace, piece):
+    """Return (the graph of a piece, {name of an input: source}, places). `places` has for each
+    output of the piece its index among the outputs of the graph, or its source if the graph does
+    not compute it."""
     places, heads, known = [], [], {}
-    # no gradient comes to the question: MXNet does not meet it first
+    # The question gets no gradient, so it comes last: MXNet's backward pass would start at it
     turn = bool(piece.question)
     for found in [*piece.outputs[turn:], *piece.outputs[:turn]]:
         if isinstance(found, tuple):
@@ -36,7 +37,7 @@ def taken(trace, piece):
             places.append(('const', found))
         elif found.get_children() is None:
             places += trace.find([found.name]).values()
-        else:           # a question may leave an array under several names
+        else:           # several arrays that a piece passes on may be the same output
             entry = found.list_outputs()[0] if piece.question else len(heads)
             places.append(known.setdefault(entry, len(heads)))
             heads += [found] * (known[entry] == len(heads))
@@ -50,21 +51,22 @@ def taken(trace, piece):
                 node['attrs'] = {passes.TAPED: '1'}
         if piece.random:
             graph = passes.draw_in_graph(graph, piece.draws, len(heads), len(piece.random))
-        graph = passes.keep_random_order(passes.reshape_to_numbers(
+        graph = passes.keep_random_order(passes.reshape_to_scalar(
             passes.copyto_to_cast(graph, trace.dtypes)))
     return graph, trace.find(
         [node['name'] for node in graph['nodes'] if node['op'] == 'null']), places
 
 
 def _used(trace, piece):
-    """The sources of the arrays from outside that a piece of a trace uses or leaves."""
-    _, sources, places = taken(trace, piece)
+    """Return the sources of the arrays from outside that a piece of a trace uses or returns."""
+    _, sources, places = extract_graph(trace, piece)
     return [source for source in [*sources.values(), *places]
             if isinstance(source, tuple) and source[0] in ('input', 'param', 'state')]
 
 
 def fingerprint(piece, graph, sources, places):
-    """What pieces of two traces have in common if they are the same, whatever nodes are called."""
+    """Return what is equal for the pieces of two traces if they compute the same, whatever the
+    names of their nodes are."""
     def key(source):
         kind, what, *i = source
         if kind == 'const':
@@ -78,23 +80,25 @@ def fingerprint(piece, graph, sources, places):
 
 
 def _moves(source):
-    """Whether a source may be given a gradient."""
+    """Return whether an array from this source may need a gradient."""
     return source[0] in ('input', 'state', 'cut') or _learns(source)
 
 
 class _Thread(threading.local):
-    """What each thread has of its own: CachedOps, and `values` to be fed to them. A call that
-    is not recorded gives the CachedOp's memory free before its last operators are handed to the
-    engine: another thread that took it then would mix its numbers with theirs. A random generator
-    belongs to a thread, and so does a tape, on which each call puts the constants, Parameters that
-    do not learn and running statistics among them."""
+    """CachedOps, and the `values` fed to them, of which each thread has its own.
+
+    A call that is not recorded releases the CachedOp's memory before its last operators are in the
+    engine's queue: another thread that used the same CachedOp could overwrite their values. The
+    random generator and the tape belong to a thread, too, and each call puts constants on the tape,
+    including Parameters without gradients and running statistics.
+    """
 
     def __init__(self, make, values, constants):
         self.values = [tape.detach(v) if i in constants else v for i, v in enumerate(values)]
         self._make, self._ops = make, {}
 
     def op(self, recorded):
-        """The CachedOp for calls that are recorded, or for others."""
+        """Return this thread's CachedOp for calls under autograd.record, or for other calls."""
         found = self._ops.get(recorded)
         if found is None:
             with LOCK:
@@ -103,24 +107,26 @@ class _Thread(threading.local):
 
 
 class Part:
-    """A graph bound as MXNet's CachedOp, and what to feed it: `part(leaves, state, cut)` gives the
-    list of its outputs. It is made ready by the first call, or by `bind`.
+    """A graph bound as a CachedOp of MXNet, with the sources of its inputs. `part(leaves, state,
+    cut)` returns the list of its outputs. `bind` or the first call makes the CachedOp.
 
-    program: which it is of; graph: as it was traced; sources: {name of an input: source}; options:
-    of `hybridize`, and the name of the net; flowing: of how many of the outputs gradients may come
-    spare: name of an input for a graph that has none
+    program: the Program to which the part belongs
+    graph: the graph as it was traced; sources: {name of an input: source}
+    options: exact, optimize and the flags of `hybridize`, and the name of the net
+    flowing: the number of outputs, from the first on, through which gradients may come; None: all
+    spare: name of the input that a graph without inputs gets
     """
 
     def __init__(self, program, graph, sources, options, flowing=None, spare=None):
         self._program, self._graph, self._sources, self._spare = program, graph, sources, spare
         self._options, self._flowing, self._thread = options, flowing, None
-        self._skip = False          # the first output, which is there for the order of the inputs
+        self._skip = False          # whether the first output only fixes the order of the inputs
 
     def bind(self, leaves, state, cut=()):
-        """Make it ready; the arguments are those of the call for which that is."""
+        """Make the CachedOp; the arguments are those of the call that needs it."""
         exact, optimize, flags, net = self._options
         program, graph, sources = self._program, self._graph, self._sources
-        if optimize and program.ctx.device_type == 'cpu':       # the rules are for its kernels
+        if optimize and program.ctx.device_type == 'cpu':       # the rules are for CPU kernels
             arrays = {name: program.value(source, leaves, state, cut=cut)
                       for name, source in sources.items() if name != self._spare}
             graph = proof.optimized(graph, arrays,
@@ -138,37 +144,41 @@ class Part:
             graph = passes.no_common_subexpressions(graph)
         graph = passes.with_an_input(
             passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
-        self.runs, text = graph, json.dumps(graph)
+        self.executed_graph, text = graph, json.dumps(graph)
         symbol = mxnet.sym.load_json(text)
         statistics = symbol.list_auxiliary_states()
-        flags = passes.holding(dict(flags), graph, statistics)
-        # a Parameter of several parts has gradients now in its own array, now
+        flags = passes.valid_flags(dict(flags), graph, statistics)
+        # If several parts use a Parameter, its gradient is written into the Parameter's own array
+        # or into another one to be added to it. With static_shape, MXNet would confuse the two
         if program.recorded:
-            # in one to be added up, and static_shape mixes them up
             flags.pop('static_shape', None)
         taped = passes.inputs_of(graph, graph['heads'], constants=False)
         flows = taped & passes.inputs_of(graph, graph['heads'][:self._flowing])
-        # By whether it is a Parameter that learns. Of any other MXNet would set up the backward
-        # pass at each call: a gradient that nobody wants is a new array each time
+        # indices: the inputs that are Parameters with gradients (True), and the others. If an input
+        # without a gradient were among the first, MXNet would set up the backward pass anew at
+        # each call, as a gradient that nobody wants is a new array each time
         indices, values, constants = {True: [], False: []}, [], set()
-        self._inputs, self._moving = [], []     # (place, number of the input), (place, source)
-        # places of inputs that are detached: eager leaves their gradients alone
-        self._constant = []
-        # by which gradients come to what gave them; not if only what is written depends on them
+        # (index of an input, index of the argument), (index of an input, source)
+        self._inputs, self._late_bound = [], []
+        # Indices of inputs that the graph uses only detached: in eager mode, the backward pass does
+        # not touch their gradients
+        self._detached_inputs = []
+        # _flows: indices of inputs to which gradients may come from the outputs. Inputs on which
+        # only a write into Python's state depends are not among them
         self._flows, self.statistics = set(), []
         for at, name in enumerate(symbol.list_inputs()):
             source = sources[name]
             learns = _learns(source) and name in taped
             indices[learns].append(at)
-            values.append(None)         # what moves
+            values.append(None)         # filled in at each call unless the source is fixed
             if name in flows:
                 self._flows.add(at)
             if source[0] == 'input':
                 self._inputs.append((at, source[1]))
-                self._constant += [at] * (name not in taped)
+                self._detached_inputs += [at] * (name not in taped)
                 continue
             if source[0] in ('state', 'cut'):
-                self._moving.append((at, source))
+                self._late_bound.append((at, source))
                 continue
             values[at] = program.value(source)
             if not learns:
@@ -181,27 +191,29 @@ class Part:
                 self.statistics.append(values[at])
         places = {name: at for at, name in enumerate(symbol.list_inputs())
                   if sources[name][0] in ('input', 'state', 'cut')}
-        # (number of an output that detached arrays come to, places of what comes to it undetached)
-        self._detached = [(k, [places[name] for name in names if name in places])
-                          for k, names in passes.detached(self._graph)
-                          if not any(_learns(sources[name]) for name in names)]
+        # (index of an output that depends on detached arrays, indices of the inputs on which it
+        # depends without `detach`)
+        self._detached_outputs = [(k, [places[name] for name in names if name in places])
+                                  for k, names in passes.detached(self._graph)
+                                  if not any(_learns(sources[name]) for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
-        # With static_shape, MXNet goes on to write the gradient of a Parameter where it wrote the
-        # first, and where several calls used it that was an array to be added up. That of data it
-        # asks for
+        # With static_shape, MXNet keeps writing the gradient of a Parameter to where it wrote the
+        # first one. If several calls used the Parameter, that was a temporary array. For data
+        # inputs, MXNet asks at each call where the gradient goes, so recorded calls make all of
+        # them data inputs
         self._learns = bool(indices[True]) and 'static_shape' in flags
         recorded = dict(flags, param_indices=[], data_indices=[*range(len(values))])
         self._thread = _Thread(lambda is_recorded: CachedOp(
             mxnet.sym.load_json(text).as_np_ndarray(),
             [*(recorded if is_recorded else flags).items()]), values, constants)
-        self._op()                      # here it says what it cannot do
+        self._op()                      # raises now if MXNet cannot run the graph
 
     def _op(self):
-        """The CachedOp for a call as it is now."""
+        """Return this thread's CachedOp for a call in the current mode."""
         return self._thread.op(self._learns and autograd.is_recording())
 
     def bind_once(self, leaves, state, cut):
-        """`bind`, unless it is bound."""
+        """Call `bind` unless the part is bound already."""
         if self._thread is None:
             with LOCK:
                 if self._thread is None:
@@ -211,46 +223,52 @@ class Part:
         values = self._thread.values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
-        for at in self._constant:
+        for at in self._detached_inputs:
             values[at] = tape.detach(values[at])
-        for at, source in self._moving:
+        for at, source in self._late_bound:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
-            # what is left of an earlier call whose tape is gone cannot be fed
+            # An array from an earlier call whose tape is freed must be detached, as it has no graph
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
-        if self._detached and autograd.is_recording():      # as in eager mode, no more than
-            for k, places in self._detached:                # what comes to it is it on the tape
+        # In eager mode, such a result is on the tape only if an input is on which it depends
+        # without `detach`
+        if self._detached_outputs and autograd.is_recording():
+            for k, places in self._detached_outputs:
                 if not any(tape.recorded(values[at]) for at in places):
                     results[k] = tape.detach(results[k])
         return results
 
 
 class Program:
-    """`program(tree, state)` computes what the traced function would of the arguments in a Tree,
-    with the state that `program.current()` gives while it is as the trace saw it.
+    """A traced function, or a piece of it, that can be run. `program(tree, state)` returns what the
+    function would for the arguments in a Tree. `state` comes from `valid_state()`, which returns
+    None if Python's state is no longer what it was in the trace.
 
-    Where the function asks for a value, a program ends with that `question`, and `ask` runs it. The
-    next one is `after` the answer: it takes what those before it have made, `cut`.
+    If the function asks for the value of an array, its program ends with that `question`. Then
+    `ask` runs the program and returns the answer, and `next_program(answer)` returns the program
+    that goes on from there. All programs of a call get the list `cut`, the arrays that the programs
+    before have passed on.
 
-    `graph` is the graph as it was traced (see passes.py), and `sources` has for each name of its
-    inputs what they stand for (see `Trace.find`). `outputs` has, for each array of the result or
-    that is left, None if it is an output of the graph, or its source if it is an input or depends
-    on none.
+    graph: the graph as it was traced (see passes.py)
+    sources: {name of an input of the graph: where its array comes from} (see `Trace.find`)
+    outputs: an entry for each array that the program returns, writes into Python's state, or passes
+        on. It is None if the graph computes the array. Otherwise the array is an input, or depends
+        on no input, and the entry is its source.
     """
 
     def __init__(self, trace, piece, exact, optimize, flags):
         self.ctx, self.asks_mode, self.question = trace.ctx, piece.mode is not None, piece.question
-        self.mode = autograd.is_training() if optimize else piece.mode  # None: right in both
+        self.mode = autograd.is_training() if optimize else piece.mode  # None: valid in both modes
         asks = trace.asks
-        self.recorded = autograd.is_recording() if asks else None       # None: right for both
+        self.recorded = autograd.is_recording() if asks else None       # None: valid for both
         self.guard = Guard(piece)
-        if self.guard.now() is None:
+        if self.guard.state_if_unchanged() is None:
             raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
                                'forward reads')
         self._data = [slot for slot in piece.slots if slot.name == '_data']
-        self.graph, self.sources, places = taken(trace, piece)
+        self.graph, self.sources, places = extract_graph(trace, piece)
         self.outputs = [None if isinstance(place, int) else place for place in places]
         options = exact, optimize, flags, trace.name
         if self.question is None:
@@ -259,16 +277,16 @@ class Program:
             self._overwritten = trace.overwritten
             self.changes = bool(trace.writes or trace.fills or trace.overwritten)
             self._views, self._write = trace.views, trace.write
-            # number of an output that is written into an array of the state -> that one's number
+            # index of an output that is written into an array of the state -> index of that array
             self._kept = {len(self.outputs) - trace.hidden - n: i for n, i in zip(
                 range(len(trace.overwritten), 0, -1), trace.overwritten)}
             if self._overwritten:
                 self._used = {source for each in trace.pieces for source in _used(trace, each)}
                 self._used |= {('state', i) for i in self._overwritten}
         self.writes = self.question is None and bool(self._overwritten)
-        self.print = asks and fingerprint(piece, self.graph, self.sources, places)
+        self.trace_fingerprint = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
-        self._parts, self._only = [], None      # of a net that asks for nothing
+        self._parts, self._only = [], None      # _only: the one part of a net without questions
         if self.recorded:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
@@ -279,10 +297,11 @@ class Program:
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
                 self._only, = self._parts
-                self._only.bind(trace.leaves, self.guard.now())
+                self._only.bind(trace.leaves, self.guard.state_if_unchanged())
 
     def _cut_apart(self, options, trace):
-        """Make it of several parts: gradients come to those only whose outputs were used."""
+        """Make the program of several parts, so that the backward pass runs only those parts whose
+        outputs were used."""
         parts, entries = passes.parts(
             self.graph, {name for name, source in self.sources.items() if _moves(source)},
             {name for name, source in self.sources.items()
@@ -298,42 +317,47 @@ class Program:
                         for place in self._places]
 
     @property
-    def runs(self):
-        """The graph that computes, of a net that asks for no value."""
-        return self._only.runs if self._only else self.graph
+    def executed_graph(self):
+        """The graph that the CachedOp runs, after passes and rewriting. For a net with questions,
+        the graph as it was traced."""
+        return self._only.executed_graph if self._only else self.graph
 
-    def current(self):
-        """The state if all on which the trace relied is as it was, or None."""
+    def valid_state(self):
+        """Return the State if all on which the trace relied is unchanged, else None."""
         if self.mode is not None and self.mode != autograd.is_training() or (
                 self.recorded is not None and self.recorded != autograd.is_recording()):
             return None
-        return self.guard.now()
+        return self.guard.state_if_unchanged()
 
-    def after(self, answer):
-        """(program, its state) of what follows an answer, or None if that has to be traced."""
+    def next_program(self, answer):
+        """Return (program, its state) for what follows this answer, or None if there is none."""
         for program in self._following.get(answer, ()):
-            state = program.current()
+            state = program.valid_state()
             if state is not None:
                 return program, state
 
-    def follow(self, answer, program):
-        """Let a program follow an answer."""
-        others = [p for p in self._following.get(answer, ()) if not p.dead()]
+    def add_next_program(self, answer, program):
+        """Store the program that follows this answer."""
+        others = [p for p in self._following.get(answer, ()) if not p.is_stale()]
         self._following[answer] = [program, *others]
 
     def ask(self, tree, state, cut, before):
-        """Run it; append to `cut` what it leaves to those that follow, and to `before` (array,
-        copy) of statistics as they were; return the answer."""
+        """Run the program and return the answer to its question.
+
+        Append to `cut` the arrays that it passes on to the programs after it, and to `before` a
+        pair (array, copy) for each array of BatchNorm's statistics that it is about to change.
+        """
         leaves, made = tree.arrays, self._run(tree.arrays, state, cut, before)
         cut += [made[place] if source is None else self.value(source, leaves, state, cut=cut)
                 for place, source in zip(self._places, self.outputs)]
         try:
             return self.question.answer(cut[self._first])
-        except (ValueError, OverflowError) as error:        # of infinity, say, no integer is made
+        except (ValueError, OverflowError) as error:        # raised by int() of infinity or NaN
             raise Raised from error
 
-    def dead(self):
-        """Whether arrays of a Parameter were replaced, so that it is of no more use."""
+    def is_stale(self):
+        """Return whether the arrays of a Parameter were replaced, so that the program cannot be
+        valid again."""
         return any(slot.get() is not slot.value for slot in self._data)
 
     def __call__(self, tree, state, cut=()):
@@ -343,7 +367,7 @@ class Program:
             return results[self._places[0]]
         results = [results[place] if source is None else self.value(
             source, leaves, state, True, cut) for place, source in zip(self._places, self.outputs)]
-        for i, source, steps in self._views:        # as in eager mode, they share their memory
+        for i, source, steps in self._views:        # results that share memory in eager mode
             if isinstance(source, int):
                 array = results[source]
                 if source in self._kept and not autograd.is_recording():    # see `_change`
@@ -361,7 +385,10 @@ class Program:
         return result
 
     def _run(self, leaves, state, cut, before=None):
-        """The outputs of its parts, one after another; before: as in `ask`."""
+        """Run the parts one after another and return the list of all their outputs.
+
+        before: see `ask`
+        """
         made = [*cut]
         for part in self._parts:
             part.bind_once(leaves, state, made)
@@ -372,8 +399,8 @@ class Program:
         return made[len(cut):]
 
     def refuse_shared_memory(self, leaves, state):
-        """Raise TraceError where an array that the function writes into has values in common with
-        another that it uses: in eager mode that one changes, too."""
+        """Raise TraceError if the function writes into an array that shares memory with another one
+        that it uses: in eager mode that one would change, too."""
         for i in self._overwritten:
             written = tape.memory(state.arrays[i])
             for source in self._used - {('state', i)}:
@@ -385,15 +412,16 @@ class Program:
                         'Let one of them be a copy, Y.copy(). ' + EAGER)
 
     def _change(self, build, results, nodes, state):
-        """Change Python's state as the traced function did."""
+        """Change Python's state as the traced function did: set slots, fill containers, and write
+        into arrays."""
         writes = [(slot, MISSING if structure is None else build(structure))
                   for slot, structure in self._writes]
         fills = [(nodes[i], kind, meta, [build(part) for part in parts])
                  for i, (kind, _, meta, *parts) in self._fills]
         for i, new in zip(self._overwritten, results):
             old = state.arrays[i]
-            if autograd.is_recording():     # the array is the result, as it is in eager mode
-                new = tape.alias(new)       # which may be another result, too
+            if autograd.is_recording():     # as in eager mode, `old` is the result on the tape
+                new = tape.alias(new)       # an alias, as `new` may be returned, too
                 old.handle, new.handle = new.handle, old.handle
             else:
                 new.copyto(old)
@@ -403,12 +431,16 @@ class Program:
             kind.fill(node, meta, parts)
 
     def kinds(self, sources, leaves):
-        """{name of an input of the graph: (shape, dtype)}."""
+        """Return {name of an input of the graph: (shape, dtype)}."""
         arrays = {name: self.value(source, leaves) for name, source in sources.items()}
         return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
-    def value(self, source, leaves=(), state=None, hand_back=False, cut=()):
-        """The array that a source stands for, to be fed to the graph or handed back."""
+    def value(self, source, leaves=(), state=None, as_result=False, cut=()):
+        """Return the array that a source names, to be fed to the graph.
+
+        as_result: the array is to be returned to the caller instead. Then an array of the state is
+        itself, not a copy on the graph's device, and a constant is a copy of its own
+        """
         kind, what, *i = source
         if kind == 'input':
             return leaves[what]
@@ -417,8 +449,8 @@ class Program:
         if kind == 'param':
             return what._data[i[0]]
         if kind == 'state':
-            what = (state or self.guard.now()).arrays[what]
-            if hand_back:
+            what = (state or self.guard.state_if_unchanged()).arrays[what]
+            if as_result:
                 return what
             return what.as_in_ctx(self.ctx)
-        return tape.detach(what).copy() if hand_back and kind == 'const' else what
+        return tape.detach(what).copy() if as_result and kind == 'const' else what

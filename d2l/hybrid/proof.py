@@ -1,21 +1,22 @@
-"""A rewritten graph is proved before it is used: it has to compute what the graph does as it was
-traced, on the arguments of the call for which it is made.
+"""The proof: before a rewritten graph is used, it must compute the same as the traced graph, on the
+arguments of the call for which it is made.
 
-Both run once, on the arrays that this call feeds them: outputs, and where a gradient may be asked
-for (in training, and while autograd records), one backward pass from random gradients of the
-outputs to all that wants one as things are: Parameters, inputs, not those that are frozen. In
-training the statistics of BatchNorm are compared, too, of copies, so that those of the net stay.
-Nothing is drawn: Dropout lets all pass, and what another operator would draw is the same array for
-both.
+Both graphs run once on the arrays of this call. Their outputs are compared. If a gradient may be
+needed, in training or under autograd.record, so are the gradients of one backward pass, from random
+gradients of the outputs to all Parameters and inputs that have gradients now. In training, the
+statistics of BatchNorm are compared, too; they are copies, so those of the net do not change. No
+random numbers are drawn: Dropout keeps all values, and other operators that draw are replaced by
+the same arrays in both graphs.
 
-Two orders of summation differ in last digits: by no more than SPREAD of the largest number of an
-array, or than MARGIN times what comes of changing the arguments in their last digits, for where
-large numbers cancel, float32 gives no more. Where both are exceeded, or numbers are infinite or NaN
-at other places, or the rewritten graph raises, the exact one is used, and a warning names the net
-and the rule: the one without which the proof holds.
+Another order of summation changes the last digits. A difference is allowed up to SPREAD times the
+largest value of an array. If large values cancel, float32 is less precise, so a difference is also
+allowed up to MARGIN times the change that comes from changing the arguments in their last digits.
+The exact graph is used, and a warning names the net and the rule, if a difference exceeds both
+limits, if values are infinite or NaN at other indices, or if the rewritten graph raises. The rule
+that is named is the one without which the proof succeeds.
 
-The cost: once for each program, two runs beside the one that was asked for, with the memory of
-their results and gradients; if there is doubt, TRIES more.
+The cost, once for each program: two more runs, with the memory for their results and gradients, and
+TRIES runs more if a difference exceeds the first limit.
 """
 import json
 import warnings
@@ -29,23 +30,25 @@ from .. import rewrite
 from ..rewrite.graph import inferred
 from . import passes, tape
 
-SPREAD = 2 ** -20       # of float32: 8 units in the last place of the largest number
-MARGIN = 8              # more numbers are rounded on the way than the arguments
-CHANGE = 2 ** -22       # of the arguments, each by 2 units in its last place, up or down
-TRIES = 3               # such changes; the median counts
+SPREAD = 2 ** -20       # relative to the largest value: 8 units in its last place in float32
+MARGIN = 8              # a factor, as not only the arguments but all values on the way are rounded
+CHANGE = 2 ** -22       # relative change of each argument, up or down: 2 units in its last place
+TRIES = 3               # number of runs with changed arguments; their median counts
 DROPOUT, RNN = 'Dropout', 'RNN'
 
 
 def optimized(graph, arrays, learned, training, flags, name, check=True):
-    """The graph rewritten, if it computes the same; else, with a warning, in its exact form.
+    """Return the rewritten graph if it computes the same; else warn and return the exact graph.
 
-    graph: as traced; arrays: {name of an input: what the call feeds it}; learned: names of those
-    that are Parameters that learn; training: the mode; flags: of CachedOp; name: of the net
-    check: False takes the rewritten graph without a proof
+    graph: the graph as it was traced
+    arrays: {name of an input: the array that the call feeds it}
+    learned: names of the inputs that are Parameters with gradients
+    training: the mode; flags: the flags of CachedOp; name: the name of the net
+    check: False returns the rewritten graph without a proof
     """
     exact = passes.no_common_subexpressions(graph)
     if any(node['op'] in passes.PYTHON for node in graph['nodes']):
-        return exact                    # a proof would run the user's Python, which may count
+        return exact                    # a proof would run the user's Python, which may have state
     kinds = {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
     def rewritten(without=()):
@@ -56,12 +59,12 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
         return rewritten()[0]
     proof = Proof(passes.add_up_by_copy(passes.reshape_by_copy(exact)), arrays, learned, training,
                   flags)
-    if proof.expected is None:          # it raises, as the call will
+    if proof.expected is None:          # the exact graph raises, and so will the call
         return exact
     fast, used, fault = None, rewrite.names(), None
     try:
         fast, used = rewritten()
-    except Exception as error:          # of whatever kind: the net runs without rules
+    except Exception as error:          # whatever it is, the net can run without the rules
         fault = _first_line(error)
     fault = fault or proof.fault(fast)
     if fault is None:
@@ -70,7 +73,7 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
     def holds(rule):
         try:
             return proof.fault(rewritten({rule})[0]) is None
-        except Exception:               # this one is not the only rule at fault
+        except Exception:               # this rule is not the only one at fault
             return False
     rules = [rule for rule in sorted(used) if holds(rule)] or ['several rules']
     warnings.warn(
@@ -84,10 +87,10 @@ def _first_line(error):
 
 
 class Proof:
-    """What a graph computes on the arrays of a call, and whether another computes the same.
+    """Runs a graph on the arrays of a call, and compares other graphs with it.
 
-    exact: the graph to compare with; the other arguments: see `optimized`. expected: {what: NumPy
-    array}, None where the graph raises
+    exact: the graph to compare with; the other arguments: see `optimized`
+    expected: {description: NumPy array} for all that is compared, or None if the graph raises
     """
 
     def __init__(self, exact, arrays, learned, training, flags):
@@ -97,7 +100,7 @@ class Proof:
         self._wanted = {name for name, array in arrays.items() if _wants_gradient(array)
                         } if training or autograd.is_recording() and not any(
                             map(_max_pooling, exact['nodes'])) else set()
-        self._drawn = {}                # name of a node -> what it is to have drawn
+        self._drawn = {}                # name of a node -> arrays that replace what it would draw
         if any(map(_draws, exact['nodes'])):
             kinds = {name: (array.shape, array.dtype) for name, array in arrays.items()}
             found = inferred(mxnet.sym.load_json(json.dumps(exact)), kinds)
@@ -109,7 +112,7 @@ class Proof:
         self.expected = self._run(exact, self._arrays)[0]
 
     def fault(self, graph):
-        """None if a graph computes the same, else what is wrong, as text."""
+        """Return None if a graph computes the same, else a text that says what is wrong."""
         found, error = self._run(graph, self._arrays)
         if found is None:
             return error
@@ -135,7 +138,7 @@ class Proof:
                         f'{abs(a[numpy.isfinite(a)]).max(initial=0):.2g}')
 
     def _changed(self, seed):
-        """The arrays with each number changed in its last digits, up or down."""
+        """Return the arrays with each value changed in its last digits, up or down."""
         rng, changed = numpy.random.RandomState(seed), dict(self._arrays)
         for name, array in self._arrays.items():
             if array.dtype in (numpy.float32, numpy.float64):
@@ -145,12 +148,13 @@ class Proof:
         return changed
 
     def _run(self, graph, arrays):
-        """({what: NumPy array} of the outputs and gradients, None), or (None, why not)."""
+        """Run a graph. Return ({description: NumPy array} with the outputs and gradients, None), or
+        (None, the error as text)."""
         try:
             with autograd.pause(train_mode=self._training):
                 return self._results(self._without_draws(graph), arrays), None
-        except Exception as error:      # of whatever kind: it is what the proof is for
-            while True:                 # MXNet may have more to say, and would say it later
+        except Exception as error:      # whatever it is, the proof is there to find it
+            while True:                 # fetch MXNet's other errors, which would be raised later
                 try:
                     npx.waitall()
                     break
@@ -173,7 +177,7 @@ class Proof:
         learned = [places[name] for name in names if name in self._learned]
         run = CachedOp(symbol, [
             ('param_indices', learned), ('data_indices', sorted({*places.values()} - {*learned})),
-            *passes.holding(self._flags, graph, statistics_).items()])
+            *passes.valid_flags(self._flags, graph, statistics_).items()])
         if not wanted:
             outputs = run(*feeds.values())
         else:
@@ -193,8 +197,9 @@ class Proof:
         return {what: array.copy().asnumpy() for what, array in found.items()}
 
     def _without_draws(self, graph):
-        """A graph that draws nothing, in which operators that would are variables, `<node> <k>`."""
-        nodes, places = [], []          # of each node: its own place, or a list, of each result
+        """Return the graph without random numbers: each result k of an operator that would draw is
+        a variable `<node> <k>`, and Dropout copies its input."""
+        nodes, places = [], []          # places: a node's new index, or a list with one per result
 
         def moved(i, k, *_):
             at = places[i]
@@ -220,12 +225,13 @@ class Proof:
 
 
 def _draws(node):
-    """Whether a node draws numbers of which the proof has to know."""
+    """Return whether a node draws random numbers that the proof replaces by a variable."""
     return node['op'] not in (RNN, DROPOUT) and bool(tape.draws(node['op'], node.get('attrs', {})))
 
 
 def _max_pooling(node):
-    """Of which MXNet's gradient, in prediction, is what lay in memory (mxnet#13445)."""
+    """Return whether a node is a max pooling, whose gradient in predict mode is uninitialized
+    memory in MXNet (mxnet#13445)."""
     return node['op'] == 'Pooling' and node['attrs'].get('pool_type', 'max') == 'max'
 
 
@@ -235,7 +241,7 @@ def _wants_gradient(array):
 
 
 def _difference(a, b):
-    """The largest difference of two arrays, where both are finite."""
+    """Return the largest difference of two arrays, over the elements where both are finite."""
     if a.dtype == bool:
         return float((a != b).any())
     with numpy.errstate(invalid='ignore', over='ignore'):

@@ -1,8 +1,8 @@
-"""Which of Python's state a function reads: found while it runs, by a profile hook.
+"""Finds which of Python's state a function reads, by a profile hook while it runs.
 
-Attributes of Blocks are seen by the trace itself. For the rest, each function of the user's that
-runs tells by its bytecode which globals, cells and attributes it loads, and functions of C tell
-what no graph can repeat: clocks, entropy, files, iterators.
+The trace itself sees the attributes of Blocks. For all else, the bytecode of each function of the
+user's that runs tells which globals, cells and attributes it loads. Calls of built-in functions
+show what no graph can repeat: reads of clocks, entropy, files and iterators.
 """
 import collections
 import contextvars
@@ -31,17 +31,18 @@ from .tree import _GENERATORS, _LIBRARIES, is_module
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _STANDARD = sysconfig.get_path('stdlib')
-_OTHERS = tuple(os.path.join(folder, '') for folder in (
+_NOT_USERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
-_OTHERS += d2l_compat.__file__, *[os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
+_NOT_USERS += d2l_compat.__file__, *[
+    os.path.join(_HERE, name) for name in ('patches.py', 'vision.py')]
 _PACKAGES = tuple({
     *(os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')),
     *(os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages'))})
-# what tells nobody of what it reads: it prints, and imports
+# Modules whose reads do not matter to results: they log, warn, format source lines and import
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
-_MAKE_UP = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
+_COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
 _LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
@@ -52,7 +53,8 @@ _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFuncti
            and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
 _CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
             datetime.date.today}
-_REPEATED = {                   # function of C -> what a forward that calls it does
+# built-in function that no graph can repeat -> how an error message describes calling it
+_NOT_REPEATABLE = {
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
     os.urandom: 'draws entropy from the system', input: 'asks for input',
     **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
@@ -69,48 +71,51 @@ BEFORE = 'Do it before, and pass what it gives as an argument. '
 
 
 def remembered(cached):
-    """What a function of functools.lru_cache remembers, as it tells the garbage collector only:
-    (its own dict, {key: result})."""
+    """Return (the cache's own dict, {key: result}) of a function decorated with
+    functools.lru_cache. Only the garbage collector's interface gives access to them."""
     _, _, bound, size = cached.cache_info()
     found = [r for r in gc.get_referents(cached)
-             # its own and its entries'
+             # without the classes of the cache and of its entries
              if not isinstance(r, type) or r.__module__ != 'functools']
-    listed = 0 if bound is None else 2 * size       # keys and results of a list in C come first
+    # A bounded cache has a linked list in C, whose keys and results are the first referents
+    listed = 0 if bound is None else 2 * size
     entries = next(r for r in found[listed:] if type(r) is dict)
     return entries, dict(zip(found[:listed:2], found[1:listed:2])) if listed else dict(entries)
 
 
 def forget(cached, before):
-    """Let such a function forget what it did not remember before; True if there is something."""
+    """Remove the results that such a function has cached since `before`, the keys that it had; and
+    return whether there were any."""
     entries, found = remembered(cached)
     new = [key for key in found if key not in before]
     if new and cached.cache_info().maxsize is None:
         for key in new:
             del entries[key]
-    elif new:       # they are in a list of C's: all of it
+    elif new:       # single entries cannot be removed from the list in C, so all are
         cached.cache_clear()
     return bool(new)
 
 
 @functools.lru_cache(maxsize=None)
 def _is_users(filename, module):
-    if filename.startswith(_OTHERS) or filename.startswith('<frozen'):
+    if filename.startswith(_NOT_USERS) or filename.startswith('<frozen'):
         return False
-    # made from a string: by MXNet, by dataclasses, or the user's own
+    # code made from a string, by MXNet, by dataclasses, or by the user
     if filename.startswith('<'):
         return (module or '').partition('.')[0] not in _LIBRARIES
     return not filename.startswith(_STANDARD) or filename.startswith(_PACKAGES)
 
 
 def is_users(frame):
-    """Whether a frame runs code of the user's: not of Python, MXNet, NumPy, or what traces."""
+    """Return whether a frame runs code of the user's, and not code of Python, MXNet, NumPy or this
+    compiler."""
     return _is_users(frame.f_code.co_filename, frame.f_globals.get('__name__'))
 
 
 @functools.lru_cache(maxsize=None)
 def names_in(code):
-    """(globals that are loaded, globals that are stored, attributes, cells that are loaded,
-    attributes that are stored) by a code object."""
+    """Return the names that a code object uses, as five tuples: globals that it loads, globals that
+    it stores, all attributes, cells that it loads, attributes that it stores."""
     found = collections.defaultdict(dict)
     for step in dis.get_instructions(code):
         for kind, operators in enumerate((
@@ -118,35 +123,36 @@ def names_in(code):
             if step.opname in operators:
                 found[kind][step.argval] = None
         if 'LOAD_FAST' in step.opname:
-            # since Python 3.13 a cell is loaded so for a function that is made inside
+            # since Python 3.13, this instruction loads a cell for the closure of an inner function
             found[3].update((name, None) for name in _names(step) if name in code.co_freevars)
     return [tuple(found[kind]) for kind in range(5)]
 
 
 def _names(step):
-    """What an instruction names: since Python 3.13 some load two variables at once."""
+    """Return the names that an instruction uses. Since Python 3.13, some load two variables."""
     return step.argval if isinstance(step.argval, tuple) else (step.argval,)
 
 
 def line_of(code, name):
-    """The line of a code object that loads this name first."""
+    """Return the line of a code object that uses this name first, else its first line."""
     line = code.co_firstlineno
     for step in dis.get_instructions(code):
-        line = getattr(step, 'line_number', step.starts_line) or line     # a flag since Python 3.13
+        # from Python 3.13 on, starts_line is a flag and line_number has the number
+        line = getattr(step, 'line_number', step.starts_line) or line
         if name in _names(step):
             return line
     return code.co_firstlineno
 
 
 def _may_seed(frame):
-    """Whether the call that a frame is making may have a seed: an argument that is not None, as far
-    as its bytecode tells."""
+    """Return whether the call that a frame is making may have a seed: an argument that is not None,
+    as far as the bytecode tells."""
     call, before = None, [None, None]
     for step in dis.get_instructions(frame.f_code):
         if step.offset > frame.f_lasti:
             break
         if step.opname.startswith('CALL'):
-            # behind the arguments of these lie the names of some
+            # before these instructions, the names of keyword arguments are loaded last
             call, argument = step, before[step.opname not in ('CALL_KW', 'CALL_FUNCTION_KW')]
         elif step.opname not in ('PRECALL', 'KW_NAMES'):
             before = [before[1], step]
@@ -161,26 +167,32 @@ def _may_seed(frame):
 
 
 class Reads:
-    """Finds what runs, and hands what it reads to `slot(owner, name, what, read, line)`.
+    """Watches the functions that run, and reports what they read.
 
-    refuse(what, cure): the TraceError at the line that runs; moving: values with a state of their
-    own from outside, such as iterators; remembers(function of functools.lru_cache, its dict, {key:
-    result})
+    slot: called as slot(owner, name, what, read, line) for each place that is read (see Slot)
+    refuse: refuse(what, cure) returns the TraceError at the line that runs
+    stateful: list of (value, its state) for values from outside that change when they are used,
+        such as iterators
+    remembers: called as remembers(function, its dict, {key: result}) for each function that is
+        decorated with functools.lru_cache
     """
 
-    def __init__(self, slot, refuse, moving, remembers):
-        self._slot, self._refuse, self._moving = slot, refuse, moving
+    def __init__(self, slot, refuse, stateful, remembers):
+        self._slot, self._refuse, self._stateful = slot, refuse, stateful
         self._remembers = remembers
         self._codes, self._functions = set(), collections.defaultdict(list)
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
-        self.classes, self._made_up = {}, None     # of the user's; the code that asks for any name
+        # id -> class of the user's; (code, name) of the first code that computes attributes' names
+        self.classes, self._computes_names = {}, None
         self._previous, self._running = None, False
-        self.caches = []        # (function of functools.lru_cache, keys of what it remembered)
-        self.stopped, self.left = False, None   # where the code of the user's returned last
-        self.entropy = None     # the line that drew some from the system, and may not have used it
+        self.caches = []        # (function decorated with functools.lru_cache, keys in its cache)
+        self.stopped, self.left = False, None   # left: (code, line) where user code returned last
+        # (code, line) that read entropy of the system, but may not have used it
+        self.entropy = None
 
     def meet(self, value):
-        """Take note of a value that a slot holds by identity."""
+        """Prepare to report reads of what belongs to a value that a slot holds by identity: the
+        cells of a function, the attributes of a class, a module or an object."""
         if id(value) in self._met:
             return
         self._met.add(id(value))
@@ -189,8 +201,8 @@ class Reads:
                 self._functions[value.__code__].append(value)
                 if value.__code__ in self._codes:
                     self._cells(value)
-            elif value.__closure__ and not value.__code__.co_filename.startswith(_OTHERS):
-                self._cells(value)      # a decorator of the standard library
+            elif value.__closure__ and not value.__code__.co_filename.startswith(_NOT_USERS):
+                self._cells(value)      # a wrapper made by a decorator of the standard library
             self._space(vars(value), f'{value.__name__}.')
             for wrapped in [vars(value).get('__wrapped__')]:
                 self._meet_entry(wrapped)
@@ -217,12 +229,12 @@ class Reads:
             self.meet(type(value))
             self._space(vars(value), f'{type(value).__name__}.')
             if type(value).__module__.partition('.')[0] not in ('mxnet', 'numpy'):
-                for name, held in tuple(vars(value).items()):   # the flag of an Event, say
+                for name, held in tuple(vars(value).items()):   # such as the flag of an Event
                     if isinstance(held, (bool, int, float, str, type(None))):
                         self._slot(vars(value), name, f'{type(value).__name__}.{name}', True)
 
     def _meet_entry(self, entry):
-        """An entry of a class: a function, or what holds some."""
+        """Meet an entry of a class: a function, or the functions of a property or the like."""
         if isinstance(entry, types.FunctionType):
             return self.meet(entry)
         for name in '__func__', 'fget', 'fset', 'func', '__wrapped__':
@@ -233,7 +245,7 @@ class Reads:
     def _class(self, owner):
         if id(owner) not in self.classes:
             self.classes[id(owner)] = owner
-            if self._made_up:
+            if self._computes_names:
                 self._whole(owner)
         for name, entry in tuple(vars(owner).items()):
             if isinstance(entry, _CLASS_ENTRIES) and name not in ('__weakref__', '__dict__'):
@@ -241,16 +253,20 @@ class Reads:
                 self._meet_entry(entry)
             elif callable(getattr(entry, '__get__', None)) and type(
                     entry).__module__.partition('.')[0] not in _LIBRARIES:
-                self._slot(owner, name, f'{owner.__name__}.{name}', True)   # the user's descriptor
+                # a descriptor of the user's
+                self._slot(owner, name, f'{owner.__name__}.{name}', True)
 
     def _whole(self, owner):
-        """Guard all attributes of a class, for code that makes up their names."""
+        """Guard all attributes of a class, as some code computes the names of attributes."""
         for name in tuple(vars(owner)):
             if not name.startswith('__'):
-                self._slot(owner, name, f'{owner.__name__}.{name}', True, self._made_up)
+                self._slot(owner, name, f'{owner.__name__}.{name}', True, self._computes_names)
 
     def _space(self, owner, what):
-        """Where attributes that the code names are looked up."""
+        """Add a namespace, in which the attributes that the code names are looked up.
+
+        owner: a dict or a class; what: the prefix of its attributes in messages
+        """
         if id(owner) not in self._spaces:
             self._spaces[id(owner)] = owner, what
             for name in tuple(self._names):
@@ -259,18 +275,19 @@ class Reads:
     def _look_up(self, owner, what, name, line=None):
         if not isinstance(owner, dict):
             return self.look_up_class(owner, name, line)
-        for each in name, '_' + name:           # as properties of MXNet's classes are kept
-            if each in ('_data', '_grad'):      # those of Parameters are seen when they are used
+        for each in name, '_' + name:           # properties of MXNet's classes store _name
+            if each in ('_data', '_grad'):      # the trace itself sees uses of Parameters' arrays
                 continue
             if each in owner or each in self._stored and self._is_own(owner):
                 self._slot(owner, each, what + name, True, line)
 
     def _is_own(self, owner):
-        """Whether it holds the attributes of a function, or of a module of the user's."""
+        """Return whether a dict has the attributes of a function, or of a module of the user's."""
         return '__name__' not in owner or owner['__name__'].partition('.')[0] not in _LIBRARIES
 
     def look_up_class(self, owner, name, line=None):
-        """Guard an attribute of a class as Python finds it: where it is, and where it is not."""
+        """Guard an attribute of a class in the way Python looks it up: the class that has it, and
+        the classes before it in the search order, which may get it later."""
         bases = owner.__mro__ + (type(owner).__mro__ if type(owner) is not type else ())
         for i, base in enumerate(bases):
             if name in vars(base):
@@ -279,7 +296,7 @@ class Reads:
                         self._slot(b, name, f'{b.__name__}.{name}', True, line)
                 return
         for base in bases:
-            # ctypes' metaclass has no name of a module, from Python 3.13 on
+            # from Python 3.13 on, __module__ of ctypes' metaclass is no text
             if isinstance(base.__module__, str) \
                     and base.__module__.partition('.')[0] not in _LIBRARIES:
                 self._slot(base, name, f'{base.__name__}.{name}', True)
@@ -301,7 +318,7 @@ class Reads:
             raise self._refuse('makes a random generator without a seed', BEFORE)
         elif code is _QUEUE:
             raise self._refuse('takes something from a queue', BEFORE)
-        for value, _ in self._moving:
+        for value, _ in self._stateful:
             if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
                 raise self._refuse('takes the next value of a generator', BEFORE)
         if code in self._codes or not is_users(frame):
@@ -318,8 +335,9 @@ class Reads:
         self._name(attributes, code)
         for function in self._functions.get(code, ()):
             self._cells(function)
-        if not self._made_up and not _MAKE_UP.isdisjoint((*loads, *attributes)):
-            self._made_up = code, next(iter(_MAKE_UP.intersection((*loads, *attributes))))
+        if not self._computes_names and not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
+            self._computes_names = code, next(
+                iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
 
@@ -333,12 +351,12 @@ class Reads:
     def _call_of_c(self, frame, function):
         what, owner = None, getattr(function, '__self__', None)
         try:
-            what = _REPEATED.get(function)
-        except TypeError:       # of an object that has no hash
+            what = _NOT_REPEATABLE.get(function)
+        except TypeError:       # raised if the function's object has no hash
             pass
         if owner is not None and not isinstance(owner, (type, types.ModuleType)):
             if isinstance(owner, _GENERATORS) and (owner in _GLOBAL or any(
-                    owner is v for v, _ in self._moving)):
+                    owner is v for v, _ in self._stateful)):
                 what = 'draws from a generator of Python or NumPy'
             elif isinstance(owner, io.IOBase) and function.__name__.startswith('read'):
                 what = 'reads a file'
@@ -346,23 +364,24 @@ class Reads:
                 what = 'reads a context variable'
         elif function is next and any(hasattr(v, '__next__')
                                       and not isinstance(v, types.GeneratorType)
-                                      for v, _ in self._moving):
+                                      for v, _ in self._stateful):
             what = 'takes the next value of an iterator'
         elif function is globals and is_users(frame):
             raise self._refuse('looks for globals by a text', 'Name them. ')
         if what is None:
             return
-        seeds = frame.f_code is _RANDBITS and is_users(frame.f_back)    # NumPy's C code, between
+        # NumPy's C code, which has no frame, calls randbits
+        seeds = frame.f_code is _RANDBITS and is_users(frame.f_back)
         while not is_users(frame):
             name = frame.f_globals.get('__name__', '').partition('.')[0]
             if name in _SILENT or not frame.f_back:
                 return
-            if name == 'd2l':           # what traces
+            if name == 'd2l':           # the tracer's own call
                 return
             frame = frame.f_back
         named = {'randbits', 'getrandbits'} & {*frame.f_code.co_names}
         if seeds and not named and _may_seed(frame):
-            # RandomState(seed) draws it, too, and uses the seed
+            # RandomState(seed) reads entropy, too, and then uses the seed
             self.entropy = self.entropy or (frame.f_code, frame.f_lineno)
             return
         raise self._refuse(f'{what}, and a graph would repeat it for ever', BEFORE)
@@ -384,7 +403,8 @@ class Reads:
             self._running = False
 
     def start(self):
-        """Watch this thread, beside a profiler that is there."""
+        """Start to watch this thread. A profiler that is active goes on if it is a Python function,
+        and pauses until `stop` if it is cProfile."""
         self._previous = sys.getprofile()
         if self._previous is not None and not callable(self._previous):     # cProfile
             self._previous, self._profiler = None, self._previous

@@ -1,9 +1,9 @@
-"""The files of an export: written so that a kill loses none, read as if a stranger had made them.
+"""The files of an export, written so that a kill loses no export, and read without trusting them.
 
-The signature holds the SHA-256 of the other files, and one of itself: the fingerprint of the
-export. MXNet's own readers trust what they read, and end the process at a wrong index. So the
-parameters are read here, and the graph is put together node by node with MXNet's functions that
-check.
+The signature file has the SHA-256 of the other files, and the SHA-256 of its own content, which is
+the fingerprint of the export. MXNet's own readers trust a file, and a wrong index in it ends the
+process. So this module reads the parameters itself, and builds the graph node by node with
+functions of MXNet that check their arguments.
 """
 import ast
 import collections
@@ -26,31 +26,38 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 from .. import files
 
 ENDS = 'symbol.json', 'signature.json'
-KEYS = {'inputs', 'used', 'result', 'constants', 'predict_only'}    # of a signature before 2026-11
+# keys of a signature that was written before November 2026
+KEYS = {'inputs', 'used', 'result', 'constants', 'predict_only'}
 NEW_KEYS = KEYS | {'example', 'symbol', 'params', 'fingerprint'}
-LIST, RESERVED, DENSE = 0x112, 0, 0     # of a list of arrays, and of one of them, as MXNet saves it
-VERSIONS = 0xF993FAC9, 0xF993FACA       # of an array: without and with shapes of length 0
+# Numbers in MXNet's file format: the magic number of a list of arrays, the reserved field after it,
+# and the storage type of a dense array
+LIST_MAGIC, RESERVED, DENSE = 0x112, 0, 0
+VERSIONS = 0xF993FAC9, 0xF993FACA       # formats of an array: without and with np semantics
 DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
           if isinstance(kind, type)}
-TAKEN = errno.ENOTEMPTY, errno.EEXIST      # of a folder that is not empty
-LARGEST = 2 ** 31 - 1                   # elements of an array that MXNet counts right
+NOT_EMPTY_ERRNOS = errno.ENOTEMPTY, errno.EEXIST      # errors where a folder is not empty
+MAX_ELEMENTS = 2 ** 31 - 1              # MXNet miscounts the elements of larger arrays
 
 
 class Damaged(ValueError):
-    """A file that is not as `export` wrote it."""
+    """An error: a file is not as `export` wrote it."""
 
 
 # ---- one export, in several files
 def pending(path):
-    """The folder of an export whose files are complete, and not all at their place."""
+    """Return the path of the folder that holds the files of a complete export until they are moved
+    to their places."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f'.{name}.complete')
 
 
 def _is_pending(path):
-    """Whether such a folder was made by this user, by root, or by whom the export or the folder
-    around it belongs to: in one that all can write to, such as /tmp, a stranger's is not obeyed.
-    None where there is none."""
+    """Return whether the pending folder of an export can be trusted; None if there is none.
+
+    It is trusted if it belongs to this user, to root, or to the owner of the export or of the
+    folder around it. In a folder to which everybody can write, such as /tmp, a stranger could have
+    made it.
+    """
     try:
         found = os.lstat(pending(path))
         owners = {0, os.geteuid(), os.stat(os.path.dirname(path) or '.').st_uid}
@@ -62,8 +69,8 @@ def _is_pending(path):
 
 
 def finish(path):
-    """Move to their place the files of an export that was killed while it did so. Another process
-    may do it too."""
+    """If an export was killed while its files were moved to their places, move the rest. Another
+    process may do this at the same time."""
     if _is_pending(path):
         folder = pending(path)
         with contextlib.suppress(FileNotFoundError):
@@ -74,13 +81,13 @@ def finish(path):
         try:
             os.rmdir(folder)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, *TAKEN):
+            if error.errno not in (errno.ENOENT, *NOT_EMPTY_ERRNOS):
                 raise
 
 
 def publish(path, new):
-    """Let the files in the folder `new` be the export at path: all at once, by one renaming, which
-    readers obey from then on; then each is moved to its place."""
+    """Make the files in the folder `new` the export at path. One rename of the folder does it for
+    all files at once: readers use them from then on. Then each file is moved to its place."""
     for name in os.listdir(new):
         files.sync(os.path.join(new, name))
     while True:
@@ -88,15 +95,17 @@ def publish(path, new):
         try:
             os.rename(new, pending(path))
             break
-        except OSError as error:            # of another process's export, which then goes first
-            # None: by now it has gone
-            if error.errno not in TAKEN or _is_pending(path) is False:
+        # Another process's export is pending: `finish` moves it first. _is_pending is None if it
+        # has been moved meanwhile
+        except OSError as error:
+            if error.errno not in NOT_EMPTY_ERRNOS or _is_pending(path) is False:
                 raise
     finish(path)
 
 
 def content(path, end):
-    """The bytes of one file of the export at path. Raises FileNotFoundError, or Damaged."""
+    """Return the bytes of one file of the export at path. Raises FileNotFoundError, or Damaged if
+    it cannot be read."""
     name = f'{path}-{end}'
     places = [os.path.join(pending(path), os.path.basename(name))] if _is_pending(path) else []
     try:
@@ -112,18 +121,18 @@ def content(path, end):
 
 
 def sha256(data):
-    """As text."""
+    """Return the SHA-256 of some bytes as text."""
     return hashlib.sha256(data).hexdigest()
 
 
 def fingerprint(signature):
-    """The SHA-256 of all else in a signature."""
+    """Return the SHA-256 of a signature without its own fingerprint."""
     rest = {key: value for key, value in signature.items() if key != 'fingerprint'}
     return sha256(json.dumps(rest, sort_keys=True).encode())
 
 
 def parsed(data, name):
-    """The JSON object in some bytes."""
+    """Return the JSON object in some bytes. Raises Damaged. name: the file, for the message"""
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -140,7 +149,8 @@ def require(condition, problem):
 
 # ---- the signature
 def read_signature(data, name):
-    """The signature in some bytes, checked: its fingerprint, and that it is one."""
+    """Return the signature in some bytes. Raises Damaged if its fingerprint is wrong, or if it is
+    not a signature that `export` can have written."""
     found = parsed(data, name)
     new = 'fingerprint' in found
     require(set(found) == (NEW_KEYS if new else KEYS),
@@ -176,12 +186,12 @@ def read_signature(data, name):
 
 def _is_shape(value, least=0):
     return isinstance(value, list) and all(
-        type(n) is int and least <= n <= LARGEST for n in value)
+        type(n) is int and least <= n <= MAX_ELEMENTS for n in value)
 
 
 # ---- the parameters
 def read_params(data, name):
-    """{name: NumPy array} of a file that `npx.save` wrote."""
+    """Return {name: NumPy array} from the bytes of a file that `npx.save` wrote. Raises Damaged."""
     at = 0
 
     def take(form):
@@ -192,11 +202,13 @@ def read_params(data, name):
         return values
 
     def count(least):
-        """How many things follow, each of so many bytes or more."""
+        """Read how many items follow. Raises Damaged if they do not fit into the rest of the file
+        with `least` bytes each."""
         number, = take('<Q')
         require(number * least <= len(data) - at, f'{name} is damaged: it ends too early')
         return number
-    require(take('<QQ') == (LIST, RESERVED), f'{name} is damaged: it holds no arrays of MXNet')
+    require(take('<QQ') == (LIST_MAGIC, RESERVED),
+            f'{name} is damaged: it holds no arrays of MXNet')
     arrays = []
     for _ in range(count(20)):
         version, storage, ndim = take('<Iii')
@@ -207,7 +219,7 @@ def read_params(data, name):
         require(number in DTYPES and min(shape, default=0) >= 0,
                 f'{name} is damaged: an array has the shape {shape} and the dtype {number}')
         size, dtype = math.prod(shape), DTYPES[number]
-        require(size <= LARGEST and size * dtype.itemsize <= len(data) - at,
+        require(size <= MAX_ELEMENTS and size * dtype.itemsize <= len(data) - at,
                 f'{name} is damaged: it ends too early')
         arrays.append(numpy.frombuffer(data, dtype, size, at).reshape(shape))
         at += size * dtype.itemsize
@@ -223,16 +235,16 @@ def read_params(data, name):
 
 
 # ---- the graph
-POSITIVE = {    # attributes that MXNet divides by, or loops for ever with
+POSITIVE = {    # attributes with which MXNet divides by 0, or loops for ever, unless they are > 0
     'kernel', 'stride', 'dilate', 'num_group', 'num_groups', 'num_filter', 'num_hidden', 'num_args',
     'num_layers', 'state_size', 'num_outputs', 'block_size', 'input_dim', 'output_dim', 'depth',
     'num_arrays', 'num_weights', 'group_size', 'step_size', 'scale', 'sample_type'}
 COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 'sections'}
-MOST = 4096                             # that any of these counts
+MAX_COUNT = 4096                        # largest allowed value of an attribute in COUNTS
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
-NEVER_NONE = {'use_length'}             # which MXNet says that they may be, and then reads
-# operators that no forward calls, and that end the process where they are not as MXNet makes them:
-# of gradients, with graphs inside, of sparse graphs, of sub-processes
+NEVER_NONE = {'use_length'}             # MXNet documents None as valid for these, but reads a value
+# Operators that no forward calls, and that end the process if they are not as MXNet writes them:
+# for gradients and updates, with subgraphs or callbacks, on sparse graphs, for copies to a device
 INTERNAL = re.compile(
     '_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
     'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
@@ -240,9 +252,12 @@ INTERNAL = re.compile(
 
 
 def read_symbol(data, name):
-    """The symbol of a graph, put together anew: every index, operator and attribute is checked, and
-    that no operator lacks an input. Also those that are FRAGILE, for `check_fragile`: (the
-    operator, its attributes, its symbol, where it stands). Raises Damaged."""
+    """Build the symbol of a graph anew, and check every index, operator and attribute, and that no
+    operator lacks an input.
+
+    Return the symbol, and for `check_fragile` a list with (name of the operator, its attributes,
+    its symbol, its position for messages) for each operator in FRAGILE. Raises Damaged.
+    """
     graph = parsed(data, name)
     nodes, heads = graph.get('nodes'), graph.get('heads')
     require(isinstance(nodes, list) and isinstance(heads, list) and nodes and heads,
@@ -282,8 +297,8 @@ def read_symbol(data, name):
     return symbol, fragile
 
 
-def is_loaded(op):
-    """Whether `read_symbol` lets an operator in: else `export` must not write it."""
+def is_loadable(op):
+    """Return whether `read_symbol` accepts an operator. `export` must not write any other."""
     return 'ptr' not in (_arguments(op) or {}).values() and not INTERNAL.fullmatch(op)
 
 
@@ -293,7 +308,7 @@ def _first_line(error):
 
 
 def _variable(node):
-    """The symbol of a variable: of its attributes the dtype counts."""
+    """Make the symbol of a variable. Of its attributes, only the dtype is kept."""
     dtype = node.get('attrs', {}).get('__dtype__', '0')
     require(isinstance(dtype, str) and dtype in map(str, DTYPES),
             f'variable {node["name"]!r} has the dtype {dtype!r}')
@@ -305,9 +320,10 @@ def _variable(node):
 
 
 def _value(made, entry, where):
-    """The symbol of one result of a node: entry is [node, result, version], as in the file."""
+    """Return the symbol of one result of a node. entry: [index of the node, index of its result,
+    version], as in the file"""
     require(isinstance(entry, list) and len(entry) in (2, 3) and all(
-        type(n) is int and 0 <= n <= LARGEST for n in entry), f'{where} refers to {entry!r}')
+        type(n) is int and 0 <= n <= MAX_ELEMENTS for n in entry), f'{where} refers to {entry!r}')
     node, result = entry[:2]
     require(node < len(made) and result < len(made[node].list_outputs()),
             f'{where} refers to result {result} of node {node}, which is not there before it')
@@ -315,7 +331,8 @@ def _value(made, entry, where):
 
 
 def _operator(op, name, inputs, attrs, where):
-    """The symbol of an operator applied to symbols, as MXNet checks it."""
+    """Check an operator and its attributes, and return its symbol. MXNet makes the symbol, and
+    raises MXNetError if its own checks fail."""
     kinds = _arguments(op)
     require(kinds is not None, f'{where}: MXNet has no such operator')
     require('ptr' not in kinds.values(), f'{where} takes an address in memory')
@@ -336,14 +353,15 @@ def _operator(op, name, inputs, attrs, where):
 
 
 def _fits(key, kind, text):
-    """Whether an attribute's text is what MXNet says that it takes, as 'Shape(tuple), required'."""
+    """Return whether an attribute's text fits the kind that MXNet documents for it, such as
+    'Shape(tuple), required'."""
     if kind.startswith('{'):
         return text in map(str, ast.literal_eval(kind[:kind.index('}') + 1]))
     if text == 'None':
         return key not in NEVER_NONE and ('None' in kind or not kind)
-    if key == 'dtype' and not kind:         # CenterNet gives zeros_like one, which MXNet leaves
+    if key == 'dtype' and not kind:         # CenterNet gives zeros_like a dtype, MXNet ignores it
         return text in [dtype.name for dtype in DTYPES.values()]
-    if key == 'UPLO':                       # of eigh, whose kind MXNet leaves open
+    if key == 'UPLO':                       # an attribute of eigh; MXNet documents no kind for it
         return text in ('L', 'U')
     if kind.startswith('string'):
         return text.isprintable()
@@ -362,13 +380,14 @@ def _fits(key, kind, text):
         numbers = [n for n in numbers if n is not None]
     real = () if kind[:1] not in ('', ',') and 'tuple of <' not in kind else (float, bool, str)
     return (all(type(n) in (int, *real) for n in numbers) and all(
-        abs(n) <= LARGEST and not (n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
-                                   or n == 0 and key == 'step' or n > MOST and key in COUNTS)
+        abs(n) <= MAX_ELEMENTS and not (
+            n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
+            or n == 0 and key == 'step' or n > MAX_COUNT and key in COUNTS)
         for n in numbers if type(n) is not str))
 
 
 def _numbers(text):
-    """The numbers of an attribute that `_fits`: of a tuple, or of one number."""
+    """Return the numbers in an attribute, a tuple or one number, that has passed `_fits`."""
     value = ast.literal_eval(text)
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
@@ -380,7 +399,8 @@ def _handle(op):
 
 
 def _arguments(op):
-    """{name of an argument of an operator: what it may be, as MXNet describes it}, or None."""
+    """Return {name of an operator's argument: its kind as MXNet documents it}, or None if there is
+    no such operator."""
     text, count, names, kinds = ctypes.c_char_p(), mx_uint(), *(
         ctypes.POINTER(ctypes.c_char_p)() for _ in range(2))
     try:
@@ -395,9 +415,11 @@ def _arguments(op):
 
 
 def check_fragile(fragile, shapes, name):
-    """Check the operators that end the process as soon as MXNet infers their shapes. Raises
+    """Check the operators that may end the process as soon as MXNet infers their shapes. Raises
     Damaged.
-    fragile: of `read_symbol`; shapes: of the inputs, by name, with -1 for what is free"""
+
+    fragile: the list that `read_symbol` returns; shapes: {name of an input: its shape}
+    """
     for op, attrs, symbol, where in fragile:
         operands = symbol.get_children()
         known = {key: shapes[key] for key in operands.list_inputs() if key in shapes}
@@ -414,8 +436,8 @@ def check_fragile(fragile, shapes, name):
 
 
 def _can_sum(attrs, a, b):
-    """Whether a product has axes of arrays of shapes a and b, the same number and lengths of
-    both."""
+    """Return whether arrays of the shapes a and b have the axes that a tensor product sums over, as
+    many of them and with the same dimensions in both."""
     if 'axes' in attrs:
         count = int(attrs['axes'])
         if not 0 <= count <= min(len(a), len(b)):
@@ -433,7 +455,8 @@ def _can_sum(attrs, a, b):
 
 
 def _can_solve(attrs, a, b):
-    """Whether a, with these axes last, has those of b first, and as many elements of both."""
+    """Return whether tensorsolve can solve a x = b for these shapes: with the axes in `a_axes`
+    moved to the end, a must begin with the shape of b, and its rest must have the same product."""
     axes = _numbers(attrs.get('a_axes', '()'))
     if not all(-len(a) <= axis < len(a) for axis in axes) or len(b) > len(a):
         return False
@@ -445,12 +468,12 @@ def _can_solve(attrs, a, b):
 
 
 def _has_elements(attrs, *arrays):
-    """Whether no length is 0, by which MXNet divides another."""
+    """Return whether no dimension is 0, as MXNet divides by them."""
     return all(0 not in shape for shape in arrays)
 
 
-# operator -> whether its attributes and the shapes of its operands go together, which MXNet does
-# not ask: it takes axes for indices of memory, and divides by a length
+# Operator -> function that returns whether its attributes fit the shapes of its operands. MXNet
+# does not check this: it would use wrong axes as indices into memory, or divide by a dimension of 0
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
            '_npi_tensorsolve': _can_solve,
            'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0,
@@ -459,17 +482,20 @@ FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
 
 
 def check_shapes(symbol, shapes, dtypes, name):
-    """Infer all shapes in a graph from those of its inputs. Raises Damaged where they do not fit,
-    or where MXNet could not count an array's elements. shapes, dtypes: of each input, by name"""
+    """Infer all shapes in a graph from those of its inputs. Raises Damaged if they do not fit, or
+    if an array is too large for MXNet to count its elements.
+
+    shapes, dtypes: {name of an input: its shape or dtype}
+    """
     inside = symbol.get_internals()
     try:
         _, found, _ = inside.infer_shape(**shapes)
         _, kinds, _ = inside.infer_type(**dtypes)
-    # KeyError: of a dtype that Python does not know
+    # KeyError: a dtype that MXNet's Python code does not know
     except (mxnet.MXNetError, KeyError) as error:
         raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
     require(found is not None and kinds is not None,
             f'{name} is damaged: its shapes do not follow from those of its inputs')
     for part, shape in zip(inside, found):
-        require(min(shape, default=0) >= 0 and math.prod(shape) <= LARGEST,
+        require(min(shape, default=0) >= 0 and math.prod(shape) <= MAX_ELEMENTS,
                 f'{name} is damaged: {part.name} has the shape {shape}')

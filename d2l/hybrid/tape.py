@@ -1,10 +1,11 @@
-"""What is on MXNet's tape.
+"""Functions that read MXNet's autograd tape and mark arrays on it.
 
-While autograd records, MXNet notes each operator on a tape, to walk it backwards later. What the
-tape knows of an array is a graph, and MXNet hands it out. Its inputs are variables, named `var<n>`
-if someone marked the array (as `attach_grad` does), or `null<n>` if it merely met a marked one: a
-constant. Its operators are named `node_<n>`, in the order in which Python ran them. The counters
-behind n belong to the process, so names are asked for, never computed.
+While autograd records, MXNet writes each operator to a tape, which it walks backwards later. The
+tape has a graph for each array that it knows, and MXNet returns it as a Symbol. The graph's inputs
+are variables: `var<n>` if the array was marked, as `attach_grad` does, or `null<n>` if it is a
+constant that was used together with a marked array. Operators are named `node_<n>`, in the order in
+which Python ran them. The counters n are shared by the whole process, so code asks for the names
+and never computes them.
 """
 import ctypes
 import functools
@@ -16,7 +17,8 @@ from mxnet import np
 from mxnet.base import _LIB, NDArrayHandle, OpHandle, SymbolHandle, check_call, mx_uint, py_str
 from mxnet.symbol import Symbol
 
-detach = np.ndarray.detach  # MXNet's own: a trace puts others in the place of these two
+# MXNet's own functions, stored before a trace replaces them
+detach = np.ndarray.detach
 _mark_variables = _LIB.MXAutogradMarkVariables
 ALWAYS, TRAINING = 'always', 'in training'    # when an operator draws random numbers
 _GENERATORS = re.compile(
@@ -26,43 +28,45 @@ _GENERATORS = re.compile(
 
 
 def symbol(array):
-    """The graph that gave `array`, or None if it is not on the tape."""
+    """Return the graph that computed `array`, or None if it is not on the tape."""
     found = SymbolHandle()
     status = _LIB.MXAutogradGetSymbol(array.handle, ctypes.byref(found))
     return Symbol(found) if status == 0 else None
 
 
 def entry(array):
-    """(its name on the tape, whether it is a variable), or (None, False) if it is not there."""
+    """Return (the name of `array` on the tape, whether it is a variable), or (None, False) if it is
+    not on the tape."""
     found = symbol(array)
     return (None, False) if found is None else (found.name, found.get_children() is None)
 
 
 def recorded(array):
-    """Whether the tape knows how `array` was made, or someone marked it: else it merely met one."""
+    """Return whether `array` is the result of a recorded operator, or was marked. Otherwise it is
+    not on the tape, or only as a constant."""
     name, variable = entry(array)
     return name is not None and not (variable and name.startswith('null'))
 
 
 def mark(array):
-    """Make `array`, not yet on the tape, a variable of the tape that wants no gradient."""
-    gradient = detach(array)  # of no use, but MXNet asks for one
+    """Make `array`, which is not on the tape yet, a variable of the tape without a gradient."""
+    gradient = detach(array)  # not used, but MXNet requires an array here
     check_call(_mark_variables(1, ctypes.byref(array.handle), ctypes.byref(mx_uint(0)),
                                ctypes.byref(gradient.handle)))
     return array
 
 
 def alias(array, kind=np.ndarray):
-    """Another array of the same memory, at the same place on the tape. kind: its class."""
+    """Return another array with the same memory and the same entry on the tape. kind: its class."""
     handle = NDArrayHandle()
     check_call(_LIB.MXShallowCopyNDArray(array.handle, ctypes.byref(handle)))
     return kind(handle=handle)
 
 
 def memory(array):
-    """The addresses of an array's values, as a range."""
+    """Return the range of the addresses of an array's values."""
     address = ctypes.c_void_p()
-    for wait in False, True:            # it has none before its values are there
+    for wait in False, True:            # it may have no address before its values are computed
         if wait and not address.value:
             array.wait_to_read()
         check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
@@ -71,8 +75,11 @@ def memory(array):
 
 
 def draws(op, attrs):
-    """ALWAYS, TRAINING, or None: when an operator with these attributes (texts) draws random
-    numbers. An operator of the user's own may, or may count, say: ALWAYS."""
+    """Return when an operator draws random numbers: ALWAYS, in TRAINING, or None for never.
+
+    A Custom operator counts as ALWAYS, as its Python code may draw, or do something else at each
+    call. attrs: the operator's attributes, as texts
+    """
     if op == 'Custom' or _GENERATORS(op) or op == 'Dropout' and attrs.get('mode') == ALWAYS:
         return ALWAYS
     if (op == 'Dropout' or op == 'RNN' and float(attrs.get('p', 0))
@@ -81,8 +88,8 @@ def draws(op, attrs):
 
 
 def kind(handle):
-    """Shape, dtype and device of an array in MXNet's numbers, for an array's `shape`, `dtype` and
-    `ctx` take twice as long, which is as long as all else in a call."""
+    """Return the shape, dtype and device of an array, the latter two by MXNet's numbers. The
+    properties `shape`, `dtype` and `ctx` take twice as long, as long as all else in a call."""
     ndim, dtype, device, number = [ctypes.c_int() for _ in range(4)]
     dims, ref = ctypes.POINTER(ctypes.c_int)(), ctypes.byref
     check_call(_LIB.MXNDArrayGetShapeEx(handle, ref(ndim), ref(dims))
@@ -93,7 +100,7 @@ def kind(handle):
 
 @functools.lru_cache(maxsize=None)
 def op_name(handle):
-    """The name, as graphs write it, of the operator with this handle."""
+    """Return the name, as graphs write it, of the operator with this handle."""
     name = ctypes.c_char_p()
     check_call(_LIB.MXSymbolGetAtomicSymbolName(OpHandle(handle), ctypes.byref(name)))
     return py_str(name.value)

@@ -1,10 +1,10 @@
-"""The trace: run a `forward` once as it is written, and take its graph off the tape.
+"""The trace: run a `forward` once as it is written, and take its graph from the autograd tape.
 
-During a trace the arrays among the arguments are stand-ins, marked aliases of the arrays, and so is
-each array from outside, a Parameter's or an attribute's, from the moment at which its handle is
-asked for. What `forward` reads of Python's state is noted (reads.py, guards.py), what it changes of
-it is undone and told (`writes`, `fills`). So nothing of the user's changes: a failed trace leaves
-no mark. What a graph cannot hold raises TraceError.
+During a trace the arrays among the arguments are replaced by stand-ins, which are marked aliases of
+them. An array from outside, of a Parameter or an attribute, is replaced at its first use, when its
+handle is read. What `forward` reads of Python's state is recorded (reads.py, guards.py). What it
+changes there is undone and recorded too (`writes`, `fills`), so that a failed trace leaves no
+change behind. TraceError is raised for what a graph cannot hold.
 """
 import contextlib
 import enum
@@ -36,12 +36,12 @@ from .guards import MISSING, Slot, namespace
 from .reads import BEFORE, Reads, forget, is_users, line_of
 from .tree import (
     _GENERATORS, BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state,
-    simple)
+    has_no_nodes)
 from .tree import state as state_of
 
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
 EAGER = 'With fallback=True such a net runs eagerly.'
-_FORBIDDEN = {  # function of MXNet's library -> what a forward that calls it does
+_FORBIDDEN = {  # function of MXNet's C library -> how an error message describes calling it
     'MXAutogradSetIsRecording': 'starts or stops recording (autograd.pause), which freezes values',
     'MXAutogradSetIsTraining': 'changes between training and predict mode',
     'MXAutogradIsRecording': 'asks whether autograd records',
@@ -53,9 +53,9 @@ _FORBIDDEN = {  # function of MXNet's library -> what a forward that calls it do
     'MXRandomSeed': 'seeds the generator of random numbers',
     'MXRandomSeedContext': 'seeds the generator of random numbers',
     'MXInvokeCachedOpEx': 'runs a graph that was compiled or loaded before'}
-# operators whose result has as many elements as the values of their inputs say
+# operators whose result has a shape that depends on the values of their inputs
 _DYNAMIC = re.compile('_boolean_mask$|nonzero$|_unique$|_npi_delete$|_npi_bincount$')
-# operators whose shapes MXNet cannot infer in a graph -> the same by others
+# operators whose shapes MXNet cannot infer in a graph -> functions that do the same by others
 _REPLACED = {
     '_npi_hstack': lambda arrays: np.concatenate(
         [a if a.ndim else a.reshape(1) for a in arrays], axis=int(arrays[0].ndim > 1)),
@@ -63,61 +63,63 @@ _REPLACED = {
         *[1] * (2 - a.ndim), *a.shape, 1) for a in arrays], axis=2)}
 _REGISTERS = '_children', '_reg_params', '_forward_hooks', '_forward_pre_hooks'
 _FLAGS = [Tree().flatten(value) for value in (True, False, None)]
-# what a result may hold besides what was there before
+# types of objects that a result may contain even if the function has not read them
 _NAMED = type, types.ModuleType, types.BuiltinFunctionType, enum.Enum
 _QUESTIONS = {'__bool__': bool, '__int__': int, 'item': lambda value: value}
-MAX_QUESTIONS = 100         # of one call: each begins a graph
+MAX_QUESTIONS = 100         # questions in one call: after each of them a new graph begins
 _asnumpy = NDArray.asnumpy
 _tracing_thread = None
 
 
 class TraceError(RuntimeError):
-    """A `forward` that no graph can hold: what it does, where (`filename`, `lineno`), and a
-    cure."""
+    """An error: a `forward` does something that no graph can hold. The message says what, at which
+    line (`filename`, `lineno`), and names the cure."""
 
 
 class Raised(Exception):
-    """The function raised an exception of its own, the cause of this one."""
+    """The traced function raised an exception of its own, which is the cause of this one."""
 
 
-class TooMany(Exception):
-    """It asks for more values than graphs are made for: the text of a warning."""
+class TooManyQuestions(Exception):
+    """The traced function asks for more than MAX_QUESTIONS values. The text is a warning's."""
 
 
 class Asked(BaseException):
-    """It asks for a value that only a call can tell, so the trace ends."""
+    """The traced function asks for a value that the trace does not know, so the trace ends."""
 
 
 class Question:
-    """What a `forward` asks an array of one element for.
+    """A question of a `forward`: it asks for the value of an array of one element.
 
-    how: the name of the method of the array; line: (code, number) of the user's code that asks
+    how: the name of the array's method; line: (code, number) of the line that calls it
     """
 
     def __init__(self, how, line):
         self.how, self.line = how, line
 
     def answer(self, array):
-        """What it is answered: bool, int, or an element of an array of these."""
+        """Return the answer for this array, as the method does: a bool, an int, or its element."""
         return _QUESTIONS[self.how](_asnumpy(array).item())
 
     @property
     def place(self):
-        """Its line, as messages show it."""
+        """The question's line, as messages show it."""
         return place_of(self.line)[-1]
 
     def error(self, what, cure):
-        """A TraceError at its line."""
+        """Return a TraceError at the question's line."""
         return error_at(self.line, what, cure)
 
 
 class Piece:
-    """What a run computed from its start, or from a question, up to the next one or to its end.
+    """The part of a run from its start, or from a question, up to the next question or to its end.
 
-    outputs: symbols of the arrays of the result, or an array itself that is not on the tape, or the
-    source of one that was written into; or, of those that the next piece may need, the first being
-    what `question` is about; random, draws: as in Trace. The others are what was read of Python's
-    state up to there
+    outputs: a list with an entry for each array of the result. If the piece ends with `question`,
+        the entries are for the array that is asked for, and then for the arrays that the next piece
+        may need. An entry is the array's symbol, the array itself if it is not on the tape, or its
+        source if it is an array from outside that was written into
+    random, draws: see Trace
+    The other attributes are what was read of Python's state up to the end of the piece.
     """
 
     def __init__(self, trace, arrays, question=None):
@@ -125,17 +127,20 @@ class Piece:
         self.outputs = [a if symbol is None else symbol for a, symbol in zip(arrays, symbols)]
         self.question = question
         self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
-        self.first = trace.crossed      # number of the first array that may cross the next question
+        self.first = trace.crossed      # index in `cut` of the first array that this piece adds
         self.slots, self.contents, self.sizes = [*trace.slots], [*trace.contents], [*trace.sizes]
         self.types, self.kept, self.used = [*trace.types], [*trace.kept], dict(trace.used)
 
 
 class Deferred(Exception):
-    """An eager call has to come first: a Parameter has no shape yet, say."""
+    """The net has to be called eagerly first, for example because a Parameter has no shape yet."""
 
 
 def place_of(line):
-    """(file, number, how a message shows it) of a line: (code, its number or a name it loads)."""
+    """Return (file, line number, text for a message) of a line.
+
+    line: (code object, line number), or (code object, a name): the first line that uses the name
+    """
     code, number = line
     if isinstance(number, str):
         number = line_of(code, number)
@@ -145,7 +150,7 @@ def place_of(line):
 
 
 def error_at(line, what, cure):
-    """A TraceError at a line."""
+    """Return a TraceError at a line (see `place_of`)."""
     file, number, place = place_of(line)
     error = TraceError(f'forward {what}{place}\n{cure}')
     error.filename, error.lineno = file, number
@@ -153,7 +158,7 @@ def error_at(line, what, cure):
 
 
 def users_line():
-    """The frame of the user's code that is running: outside of MXNet, NumPy, and what traces."""
+    """Return the innermost frame of the user's code, outside of MXNet, NumPy and this compiler."""
     first = frame = sys._getframe(1)
     while frame and not is_users(frame):
         frame = frame.f_back
@@ -161,13 +166,13 @@ def users_line():
 
 
 def tracing():
-    """Whether this thread is inside a trace."""
+    """Return whether this thread is inside a trace."""
     return _tracing_thread is not None and _tracing_thread == threading.get_ident()
 
 
 def _is_dropped(frame):
-    """Whether Python may print and drop what is raised in a frame: in a `__del__`, in a generator,
-    which may be on its way out, or in the profile hook of one."""
+    """Return whether Python may print and drop an exception that is raised in a frame. It may in a
+    `__del__`, in a generator, as it may be closing, and in the profile hook."""
     if frame.f_code.co_flags & inspect.CO_GENERATOR:
         return True
     while frame and frame.f_code.co_name != '__del__' and frame.f_code is not Reads._hook.__code__:
@@ -176,9 +181,13 @@ def _is_dropped(frame):
 
 
 class Signals:
-    """While it is entered, signals that Python handles wait; while `allowed` is, they do not, until
-    one raises an exception, but for those that come where Python would drop it: they wait for the
-    next `check`. So MXNet is never left half patched, and no Ctrl-C is lost."""
+    """Inside this context, signals with a handler in Python are held back, so that MXNet is never
+    left half patched.
+
+    Inside `allowed`, they are delivered at once, until a handler has raised an exception. A signal
+    that arrives where Python would drop the exception, such as in `__del__`, is held back until
+    the next `check`. So no Ctrl-C is lost.
+    """
 
     def __init__(self):
         self._handlers, self._waiting, self._open = {}, [], False
@@ -187,7 +196,7 @@ class Signals:
         if not self._open or frame and _is_dropped(frame):
             self._waiting.append(number)
             return
-        self._open = False              # and it stays so if the handler raises
+        self._open = False              # stays False if the handler raises
         self._handlers[number](number, frame)
         self._open = True
 
@@ -199,7 +208,7 @@ class Signals:
                     if callable(handler):
                         self._handlers[number] = handler
                         signal.signal(number, self._handle)
-            except BaseException:       # of a signal that was not yet to wait
+            except BaseException:       # raised by a handler that was not replaced yet
                 self._give_back()
                 raise
         return self
@@ -218,12 +227,12 @@ class Signals:
             self._open = False
 
     def check(self):
-        """Let the signals that wait be handled, if they may."""
+        """Deliver the signals that are held back, if this is inside `allowed`."""
         if self._waiting and self._open and threading.current_thread() is threading.main_thread():
             self._raise()
 
     def _give_back(self):
-        # it raises: last
+        # SIGINT last, because its handler may raise as soon as it is restored
         for number in sorted(self._handlers, key=lambda n: n == signal.SIGINT):
             signal.signal(number, self._handlers[number])
 
@@ -234,16 +243,16 @@ class Signals:
 
 
 def _is_number(structure):
-    """Whether a structure is a number or a text, or a tuple of such."""
-    if structure is None or not simple(structure) or structure in _FLAGS:
+    """Return whether a structure is that of a number or a text, or of a tuple of these."""
+    if structure is None or not has_no_nodes(structure) or structure in _FLAGS:
         return False
     what, *parts = structure
     return what in (STATIC, BY) or what != IS and any(map(_is_number, parts[2:]))
 
 
 def _constant(array):
-    """An array, or, where it has no numbers, another one that depends on nothing: MXNet's graphs
-    fail on most of them."""
+    """Return an array; if it has no elements, a new one of its shape that depends on no input,
+    because MXNet's graphs fail on most operators with empty arrays."""
     if array.size:
         return array
     new = np.empty(array.shape, dtype=array.dtype, ctx=array.ctx)
@@ -251,72 +260,81 @@ def _constant(array):
 
 
 class Compiled(gluon.Block):
-    """What `hybridize` and `compile` make; a trace of a larger net goes through it unseen."""
+    """The base class of what `hybridize` and `compile` make. A trace of a larger net runs the net
+    inside it and does not guard its own attributes."""
 
 
 class Graph(gluon.Block):
-    """A Block that is a graph already: compiled as it is."""
+    """A Block that is a graph already, and is not compiled again."""
 
 
 class Trace:
-    """One run of a function, and what it leaves: graphs on the tape, where their inputs come from,
-    and what it did to Python's state.
+    """One run of a function, which records its graph, the sources of the graph's inputs, and the
+    changes of Python's state.
 
-    Where the function asks for a value, a piece ends: its graph gives the array and all that is
-    left of the run, which is the input of the next one. If the run computes what a call does, it
-    goes on with its own value; if not (it draws nothing), it ends there, and has no result.
+    Where the function asks for a value, a piece ends. Its graph computes the array that is asked
+    for, and all arrays that the rest of the run may use, which are inputs of the next piece. If the
+    run has computed the same values as a call, it goes on with the array's own value. If it has
+    not, as a trace draws no random numbers, it ends there without a result.
 
-    root: whose run it is, a CompiledBlock; tree, structure: its arguments, taken apart
-    training: what `autograd.is_training()` is to answer; ctx: where the graph is to run
-    answers: to its first questions
+    root: the CompiledBlock whose function runs
+    tree, structure: the Tree of its arguments, and their structure
+    training: the value of `autograd.is_training()` in the run; ctx: the device of the graph
+    answers: the answers to its first questions
     """
 
     def __init__(self, root, tree, structure, training, ctx, answers=()):
         self.name = root._name_of_net()
         self.leaves, self.ctx, self._training, self._apart = tree.arrays, ctx, training, tree.apart
-        self._filled = all(array.size for array in self.leaves)     # else results may be empty, too
-        self.mode = None            # the mode, if Python asked for it
-        self.slots = []             # those that were read, in order
-        self.contents = []          # (dict, slots of all that is in it)
-        self.sizes = []             # (dict, how many keys it had), that of a class included
+        self._filled = all(array.size for array in self.leaves)     # no argument is an empty array
+        self.mode = None            # the training mode if the function asked for it
+        self.slots = []             # Slots that were read, in order
+        self.contents = []          # (dict, a copy of it) for dicts that are guarded as a whole
+        self.sizes = []             # (dict, the number of keys it had); a class's `__dict__` counts
         self.types = []             # (Block, its class)
-        self.kept = []              # lists of a Parameter's arrays
-        self.writes, self.fills = [], []    # (Slot, structure), (number of a node, structure)
-        self.overwritten = []       # numbers of arrays of the state that were written into
-        self.write = None           # the first line that wrote into an array of the state
-        self.random = []            # graphs of the results of operators that draw, as they came
-        # node of the tape that stands for a result of an operator that draws -> (the node of its
-        # first result, number of the result, operator, attributes, graphs of its inputs)
+        self.kept = []              # lists of the arrays of a Parameter
+        self.writes, self.fills = [], []    # (Slot, new structure), (index of a node, its new one)
+        self.overwritten = []       # indices of arrays of the state that were written into
+        self.write = None           # (code, number) of the first line that wrote into one of them
+        self.random = []            # symbols of results of operators that draw, in order of calls
+        # name of a node, the stand-in for a result of an operator that draws -> (name of the node
+        # for the first result, index of this result, operator, attributes, symbols of the inputs)
         self.draws, self.spare = {}, None
-        self.stops = set()          # names of nodes of BlockGrad that are no `detach`
+        self.stops = set()          # names of BlockGrad nodes that `forward` called as operators
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
-        self.used = {}              # number of an array of the state -> its kind
+        self.used = {}              # index of an array of the state -> its kind (see tape.kind)
         self.pieces, self.answers = [], [*answers]
-        self.stopped = False        # at a question
-        self.crossed = 0            # arrays that the pieces leave for those after them
-        self._left, self._looked = [], 0    # those, at the last question; how many were made then
-        self._true = True           # the arrays hold what they would in a call
-        self._sources = {}          # name of a variable -> what it stands for
-        self._inside = {}           # id of an array from outside -> (it, stand-in)
+        self.stopped = False        # whether the run has ended at a question
+        self.crossed = 0            # number of arrays that the pieces pass on to later pieces
+        # arrays that were alive at the last question; the number of arrays made until then
+        self._left, self._looked = [], 0
+        self._values_are_exact = True   # whether all arrays have the values that a call computes
+        self._sources = {}          # name of a variable -> source (see `find`)
+        self._inside = {}           # id of an array from outside -> (the array, its stand-in)
         self._made = {}             # id -> array, for each array made in the run
-        self._parts = set()         # ids of those that may share the memory of others
-        # id -> [(array, its first place in it, its size)], those in one memory in eager mode
+        self._parts = set()         # ids of arrays that may share the memory of others
+        # id -> [(array, index of its first element in the shared memory, its size)] for all arrays
+        # that have the same memory in eager mode
         self._sharing = {}
-        self._views = {}            # id -> (array of which it is a view, function that takes it)
-        # (number of an output, number of another or a source, functions that take it from that)
+        self._views = {}            # id -> (array of which it is a view, function that makes it)
+        # (index of an output, index of the output or source of which it is a view, functions that
+        # make it from that one after another)
         self.views = []
-        self.hidden = 0             # outputs at the end that are there for others' memory alone
-        self._detached = set()      # ids of those that are there as constants
-        self._stale = set()         # ids of those that eager mode would have changed by now
+        # number of outputs, the last ones, that are only there so that others can be views of them
+        self.hidden = 0
+        self._detached = set()      # ids of arrays that `detach` has returned
+        self._stale = set()         # ids of arrays that a write would have changed in eager mode
         self._slots, self._blocks, self._touched = {}, {}, set()
         self._new = {}              # id -> Block that is made in the run
-        self._held = {}             # id -> what a dict held before the run
-        self._spaces = []           # (namespace of a module that is a value, what it held)
+        self._held = {}             # id of a dict -> a copy from before the run
+        self._spaces = []           # (namespace of a module that a slot holds, a copy of it)
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
         self._errors, self._undo, self._patched = {}, [], set()
-        self._anew = False          # a function of functools.lru_cache remembers more than before
-        self._reads = Reads(self._slot, self._error, self._tree.moving, self._remembers)
-        self._arguments = Tree(keep=True)       # the function's own, with stand-ins for arrays
+        # whether the run added results to the cache of a function of functools.lru_cache
+        self._cache_grew = False
+        self._reads = Reads(self._slot, self._error, self._tree.stateful,
+                            self._guard_cached_results)
+        self._arguments = Tree(keep=True)       # the arguments of the run, with stand-ins
         stand_ins = iter([self._stand_in(a, 'input', i) for i, a in enumerate(self.leaves)])
         self._given = {}                        # id -> stand-in of an argument
         try:
@@ -326,20 +344,22 @@ class Trace:
         except TypeError as error:
             raise self._error(f'has an argument that no graph can take: {error}') from error
         self._given = {id(a): a for a in self._made.values()}
-        self._copies = build.made               # of the nodes of the arguments
+        self._copies = build.made               # copies of the containers in the arguments
         self._arguments.flatten((args, tuple(kwargs.items())))
-        self._tree.moving += self._arguments.moving
-        with autograd.record(train_mode=False):  # draws no dropout, updates no statistics
+        self._tree.stateful += self._arguments.stateful
+        # train_mode=False: dropout draws no numbers, and no statistics are updated
+        with autograd.record(train_mode=False):
             self._run(root, args, kwargs)
         if not self.stopped:
             self.pieces.append(Piece(self, self.outputs))
         for piece in self.pieces:
             piece.weak = bool(self._tree.weak)
-        for piece in self.pieces:   # a class may get a __len__, say: no code names it
+        # A class may get a new method such as __len__, which is used without naming it
+        for piece in self.pieces:
             piece.sizes += [(namespace(c), len(vars(c))) for c in self._reads.classes.values()]
-        if self._tree.weak:         # nor does a trace hold them
+        if self._tree.weak:         # the trace must not keep the targets of weak references alive
             self._tree = self._arguments = self._copies = self._held = None
-        # an input's name, for a graph that needs one
+        # `spare`: name of an input for graphs that have none
         if any(piece.random for piece in self.pieces):
             spare = np.zeros(1, ctx=ctx)
             self.spare = tape.entry(self._stand_in(spare, 'const', spare))[0]
@@ -349,7 +369,7 @@ class Trace:
         collects = gc.isenabled()
         with Signals() as self._signals:
             try:
-                gc.disable()            # what it calls back is no part of the run
+                gc.disable()            # its callbacks, such as __del__, are no part of the run
                 self._patch_all()
                 _tracing_thread = threading.get_ident()
                 for value in self._arguments.met:
@@ -361,23 +381,24 @@ class Trace:
                         result = root._run_eagerly(*args, **kwargs)
                     except Asked:
                         pass
-                    except (TraceError, Deferred, TooMany):
+                    except (TraceError, Deferred, TooManyQuestions):
                         if not self.stopped:
                             raise
                     except Exception as error:
                         if not self.stopped:
                             raise Raised from error
                 self._reads.stop()
-                for error in self._errors.values():  # even if it was caught
+                for error in self._errors.values():  # even if the function has caught it
                     raise error
-                self._shown(root)
+                self._refuse_weak_references(root)
                 if not self.stopped:
                     self._conclude(result)
                 self._restore()
-                if self._anew:          # a call first: what a cached function gave is an input then
+                # An eager call comes first: the results that it caches are inputs of the next trace
+                if self._cache_grew:
                     raise Deferred
                 if not self.stopped:
-                    self._read_what_stayed()
+                    self._guard_unchanged_writes()
             finally:
                 _tracing_thread = None
                 try:
@@ -392,11 +413,15 @@ class Trace:
             raise error
 
     def _error(self, what, cure=EAGER, of=None, line=None):
-        """A TraceError at the line of the user's code that is running, or at another."""
+        """Return a TraceError at the line of the user's code that is running, or at `line`, and
+        store it, so that it is raised at the end even if the function catches it.
+
+        of: id of the array that the error is about; a later write may take the error back
+        """
         if line is None:
             frame = users_line()
             line = frame.f_code, frame.f_lineno
-            if self._reads.stopped:             # where the run ended
+            if self._reads.stopped:             # the run has ended: use its last line
                 line = self._reads.left or line
         error = error_at(line, what, cure if cure.endswith(EAGER) else cure + EAGER)
         if not self.stopped:
@@ -405,18 +430,22 @@ class Trace:
 
     @property
     def entropy(self):
-        """The line that drew entropy from the system, as a generator with a seed does, too."""
+        """The line that read entropy of the system, or None. A random generator with a seed reads
+        it, too, but does not use it."""
         return self._reads.entropy
 
     @property
     def asks(self):
-        """Whether it asks for a value."""
+        """Whether the function asks for a value."""
         return self.stopped or len(self.pieces) > 1
 
     def find(self, names):
-        """{name: source} for variables of the tape. A source is ('input', i), ('param', Parameter,
-        i), ('state', i), the i-th array that the slots hold, ('const', array) for an array made in
-        the run, or ('cut', i), the i-th array that pieces before have made."""
+        """Return {name: source} for the names of variables of the tape.
+
+        A source is one of ('input', i), the i-th array among the arguments; ('param', Parameter,
+        i), the i-th of its arrays; ('state', i), the i-th array in the slots; ('const', array), an
+        array made in the run; ('cut', i), the i-th array that earlier pieces have passed on.
+        """
         lost = set(names) - set(self._sources)
         for array in self._made.values() if lost else ():
             if array.handle:
@@ -429,18 +458,19 @@ class Trace:
                               'nothing was left then')
         return {name: self._sources[name] for name in names}
 
-    # ---- what it reads of Python's state
+    # ---- reads of Python's state
 
     def _slot(self, owner, name, what, read, line=None):
-        """Note that the function reads (or only writes) `name` in `owner`; see Slot."""
+        """Record that the function reads `name` in `owner`, or only writes it (read=False), and
+        return the Slot; None for an attribute that this trace has patched."""
         slot = self._slots.get((id(owner), name))
         if slot is None:
             if (id(owner), name) in self._patched:
-                return None                     # by this trace
+                return None
             slot = self._slots[id(owner), name] = Slot(owner, name, what, False, line)
             before = self._held.get(id(owner))
             if before is not None and before.get(name, MISSING) is not slot.value:
-                slot.value = before.get(name, MISSING)  # the run has written it since
+                slot.value = before.get(name, MISSING)  # the run has replaced this value already
                 return slot
             if line is None:
                 frame = users_line()
@@ -478,9 +508,10 @@ class Trace:
                 self._parameters[id(value)] = value
             self._reads.meet(value)
 
-    def _remembers(self, function, entries, results):
-        """Guard what a function of functools.lru_cache gave before: that it is there, and what is
-        in it. No run puts it back: it is C's."""
+    def _guard_cached_results(self, function, entries, results):
+        """Guard the results that a function decorated with functools.lru_cache has cached: that
+        each is still cached, and its value. These slots are not in `_slots`, because `_restore`
+        could not write them back into the cache."""
         what = f'what {getattr(function, "__name__", "a function")} remembers'
         frame = users_line()
         for key, result in results.items():
@@ -492,14 +523,14 @@ class Trace:
             self._flatten(held)
 
     def _register(self, held, name, what):
-        """Guard a dict of Blocks, Parameters or hooks that is an attribute, all of it."""
+        """Guard all entries of an attribute that is a dict of Blocks, Parameters or hooks."""
         value = held[name]
         if not any(found is value for found, _ in self.contents):
             self._fixed(held, name, what)
             self.contents.append((value, dict(value)))
 
     def _fixed(self, held, name, what):
-        """Guard by identity what `held[name]` is, whatever it holds."""
+        """Guard the object `held[name]` by identity, whatever it contains."""
         slot = self._slot(held, name, what, False)
         if not slot.read:
             slot.read, slot.structure = True, (IS, Is(slot.value))
@@ -514,10 +545,11 @@ class Trace:
                     self._reads_function(held)
             elif name != '__class__':
                 self._touch(block, held, name)
-        return False if name == '_active' else original(block, name)     # as if not hybridized
+        # _active=False: Gluon's HybridBlock runs its forward as if it were not hybridized
+        return False if name == '_active' else original(block, name)
 
     def _reads_function(self, held):
-        """Guard what a Compiled runs."""
+        """Guard the function that a Compiled runs."""
         for name in '_net', '_own':
             self._slot(held, name, 'the function', True)
         if isinstance(held['_net'], gluon.Block):
@@ -526,7 +558,7 @@ class Trace:
 
     def _touch(self, block, held, name):
         if id(block) not in self._blocks:
-            if not held:                        # it is made in this run
+            if not held:                        # no attributes yet: the run is making this Block
                 self._new[id(block)] = block
                 return
             if isinstance(block, (Graph, gluon.SymbolBlock)):
@@ -545,7 +577,7 @@ class Trace:
             if held[name] and name.endswith('hooks'):
                 if all(getattr(hook, '__qualname__', '').startswith('Block.summary.')
                        for hook in held[name].values()):
-                    raise Deferred      # it counts Parameters as they are used
+                    raise Deferred      # Block.summary counts Parameters as they are used
                 raise self._error(f'calls a {type(block).__name__} with hooks, which no graph runs')
             return self._register(held, name, f'self.{name}')
         if name != '__class__':
@@ -561,7 +593,7 @@ class Trace:
         slot = self._slot(held, name, f'self.{name}', False)
         if isinstance(value, (gluon.Block, Parameter)) and value is not slot.value or isinstance(
                 slot.value, (gluon.Block, Parameter)) and value is not slot.value or (
-                slot.read and self._counts(slot.structure, value)):
+                slot.read and self._is_counter(slot.structure, value)):
             raise self._changes(slot)
         object.__setattr__(block, name, value)
 
@@ -569,16 +601,16 @@ class Trace:
         return self._error(f'reads {slot.what}, a state in Python, and then changes it',
                            'Keep state in arrays, and make layers before. ' + EAGER, line=line)
 
-    def _counts(self, structure, value):
-        """Whether a number or a text, or a tuple of them, becomes another: a state that would make
-        a graph for each of its values. True, False and None are too few for that."""
+    def _is_counter(self, structure, value):
+        """Return whether a number or a text, or a tuple of them, changes to another one: each value
+        would need a graph of its own. True, False and None do not count, as they are few."""
         if value is MISSING or isinstance(value, NDArray) or not _is_number(structure):
             return False
         new = Tree().flatten(value)
         return new != structure and _is_number(new)
 
     def _check_and_get(self, original, parameter, arrays, ctx):
-        """Every read of a Parameter's arrays or gradients passes here."""
+        """Replace Parameter._check_and_get, through which Gluon reads arrays and gradients."""
         try:
             found = original(parameter, arrays, ctx)
         except DeferredInitializationError:
@@ -586,11 +618,11 @@ class Trace:
         self._parameters[id(parameter)] = parameter
         return found
 
-    # ---- what it changes of it
+    # ---- changes of Python's state
 
     def _conclude(self, result):
-        """Note what the run returned and what it changed."""
-        self.nodes = len(self._tree.nodes)      # that results refer to
+        """Record what the run returned and what it changed."""
+        self.nodes = len(self._tree.nodes)      # number of nodes to which results may refer
         known = {id(v) for v in (*self._tree.met, *self._arguments.met,
                                  *[block for block, *_ in self._blocks.values()])}
         out = Tree(apart=self._apart)
@@ -601,52 +633,54 @@ class Trace:
             if id(value) not in known and not isinstance(value, _NAMED):
                 raise CannotHold(f'a {type(value).__name__}')
         out.check = check
-        for value, before in self._tree.moving:
+        for value, before in self._tree.stateful:
             if state_of(value) != before:
-                # NumPy 2's methods are no functions of C, so the call itself was not seen
+                # The profile hook does not see calls of NumPy 2's generators
                 what = 'draws from a generator of Python or NumPy' if isinstance(
                     value, _GENERATORS) else f'takes the next value of a {type(value).__name__}'
                 raise self._error(f'{what} that was there before, and a graph would repeat it for '
                                   'ever', BEFORE)
         try:
             self.result = out.flatten(result)
-            self.size = len(out.arrays)         # of those in `outputs` that it holds
+            self.size = len(out.arrays)         # number of `outputs` that belong to the result
         except CannotHold as error:
             raise self._error(f'returns {error}, which no graph can make again',
                               'Return arrays, in lists, tuples, dicts or objects. ') from error
         for held, before in self.contents:
             if [*held.items()] != [*before.items()]:
                 raise self._error('makes layers or Parameters', 'Make them before. ')
-        for held, before in self._dicts():
+        for held, before in self._namespaces():
             for name in {*held, *before}:
                 if held.get(name, MISSING) is not before.get(name, MISSING):
                     self._slot(held, name, f'self.{name}', False).value = before.get(name, MISSING)
         for slot in self._slots.values():
             value = slot.get()
             if value is not slot.value:
-                if slot.read and value is not MISSING and self._counts(slot.structure, value):
+                if slot.read and value is not MISSING and self._is_counter(slot.structure, value):
                     raise self._changes(slot, slot.line)
-                self.writes.append((slot, self._made_again(out, slot, value)))
+                self.writes.append((slot, self._rebuildable(out, slot, value)))
         self._fill(out, self._arguments, self._copies, 0)
         self._fill(out, self._tree, self._tree.nodes, len(self._copies))
         arrays = out.arrays
         for array, stand_in in [*self._inside.values()]:
             source, = self._sources.get(tape.entry(stand_in)[0], ('',))[:1]
-            if source in ('', 'cut'):                           # written into
+            if source in ('', 'cut'):           # no variable from outside: it was written into
                 self.overwritten.append(self._arrays[id(array)][1])
                 arrays.append(stand_in)
-        written = [] if self._apart else self.overwritten       # of those, the very array is given
+        # A result that is one of these arrays must be the array itself, so it gets its source
+        written = [] if self._apart else self.overwritten
         sources = [self._arrays.get(id(a), ('', 0)) for a in arrays]
         arrays = [*map(self._stand_in_of, arrays)]
         self._find_views(arrays)
-        self._fresh(arrays)
+        self._refuse_stale(arrays)
         self.outputs = [source if source[0] == 'state' and source[1] in written else array
                         for array, source in itertools.zip_longest(arrays, sources,
                                                                    fillvalue=('', 0))]
 
-    def _shown(self, root):
-        """Refuse a weak reference to what a guard, which holds it, would keep alive: such a Block,
-        but for those of the net. Others a Guard looks at anew."""
+    def _refuse_weak_references(self, root):
+        """Raise TraceError if the function reads a weak reference to an object that a guard would
+        compare by identity, and so keep alive. Blocks and Parameters of the net itself are allowed.
+        So are values that a guard flattens anew at each call."""
         blocks, found = [root._net] if self._tree.weak else [], set()
         while blocks:
             block = blocks.pop()
@@ -655,18 +689,19 @@ class Trace:
                 blocks += block._children.values()
         for value in self._tree.weak:
             if id(value) not in found and not isinstance(value,
-                                                         (type, types.ModuleType)) and simple(
+                                                         (type, types.ModuleType)) and has_no_nodes(
                     Tree().flatten(value)) and value is not None:
                 raise self._error(f'reads a weak reference to a {type(value).__name__}, which its '
                                   'graph would keep alive', 'Keep it in an attribute. ')
 
-    def _read_what_stayed(self):
-        """What was assigned, perhaps, and is as it was: it may be another at the next call."""
+    def _guard_unchanged_writes(self):
+        """Guard the slots that the function set and that have the same value as before: a call with
+        another value would have to set them."""
         for slot in [slot for slot in self._slots.values() if not slot.read]:
             if not any(written is slot for written, _ in self.writes):
                 self._slot(slot.owner, slot.name, slot.what, True)
 
-    def _made_again(self, out, slot, value):
+    def _rebuildable(self, out, slot, value):
         if value is MISSING:
             return None
         try:
@@ -677,7 +712,10 @@ class Trace:
                               line=slot.line) from error
 
     def _fill(self, out, tree, nodes, first):
-        """Note which nodes hold something else than before."""
+        """Record in `fills` which nodes of a tree hold other values than before the run.
+
+        out: the Tree that collects the results; first: index of the first of these nodes in it
+        """
         for i, (node, (kind, meta, children)) in enumerate(zip(nodes, tree.contents)):
             new_meta, new = kind.take(node)
             if new_meta == meta and len(new) == len(children) and all(
@@ -685,14 +723,14 @@ class Trace:
                 continue
             slot = self._holder(node)
             for old, value in pairs(kind, (meta, children), (new_meta, new)):
-                if value is not old and self._counts(Tree().flatten(old), value):
+                if value is not old and self._is_counter(Tree().flatten(old), value):
                     raise self._changes(slot, slot.line)
             structure = kind, type(node), new_meta, *[
-                self._made_again(out, slot, child) for child in new]
+                self._rebuildable(out, slot, child) for child in new]
             self.fills.append((first + i, structure))
 
     def _holder(self, node):
-        """The slot that holds a node, itself or in something else."""
+        """Return the slot that holds a node, directly or inside of another value."""
         for slot in self.slots:
             if slot.structure is not None and slot.value is not MISSING:
                 tree = Tree()
@@ -704,8 +742,9 @@ class Trace:
         slot.line = frame.f_code, frame.f_lineno
         return slot
 
-    def _dicts(self):
-        """(a namespace, what it held), of each that a run may write by names that it makes up."""
+    def _namespaces(self):
+        """Return (namespace, a copy from before the run) for each namespace in which a run may set
+        names that are computed at run time."""
         return [*[(held, before) for _, held, before in self._blocks.values()], *self._spaces]
 
     def _restore(self):
@@ -714,7 +753,7 @@ class Trace:
             if [*held.items()] != [*before.items()]:
                 held.clear()
                 held.update(before)
-        for held, before in self._dicts():
+        for held, before in self._namespaces():
             for name in {*held, *before}:
                 if held.get(name, MISSING) is not before.get(name, MISSING):
                     Slot(held, name, '', False).set(before.get(name, MISSING))
@@ -726,11 +765,11 @@ class Trace:
             if new_meta != meta or len(new) != len(children) or any(
                     a is not b for a, b in zip(new, children)):
                 kind.fill(node, meta, children)
-        for value, before in self._tree.moving:
+        for value, before in self._tree.stateful:
             if state_of(value) != before:
                 set_state(value, before)
         for cached, before in self._reads.caches:
-            self._anew = forget(cached, before) or self._anew
+            self._cache_grew = forget(cached, before) or self._cache_grew
 
     # ---- stand-ins
 
@@ -741,12 +780,12 @@ class Trace:
         return variable
 
     def _stand_in_of(self, array):
-        """The array of the run that an array is, or stands for it."""
+        """Return the traced array for `array`: itself if the run made it, or its stand-in."""
         if id(array) in self._made:
             return array
         if id(array) not in self._inside:
             source = self._source(array)
-            self._made[id(array)] = array           # its own handle, meanwhile
+            self._made[id(array)] = array           # `handle` then returns the array's own handle
             try:
                 here = tape.detach(array)
                 if source[0] == 'state':
@@ -757,7 +796,7 @@ class Trace:
         return self._inside[id(array)][1]
 
     def _source(self, array):
-        """Where an array from outside is."""
+        """Return the source of an array from outside."""
         found = self._arrays.get(id(array))
         if found is None:
             for _, held, _ in self._blocks.values():
@@ -766,7 +805,7 @@ class Trace:
                 data, grad = vars(parameter)['_data'] or (), vars(parameter)['_grad'] or ()
                 if any(a is array for a in data):
                     found = 'param', parameter, [a is array for a in data].index(True)
-                    self._keep(parameter)
+                    self._guard_parameter(parameter)
                 elif any(a is array for a in grad):
                     self._slot(vars(parameter), '_grad', f'the gradient of {parameter.name}', True)
                     found = self._arrays.get(id(array))
@@ -776,7 +815,7 @@ class Trace:
             self._arrays[id(array)] = found
         return found
 
-    def _keep(self, parameter):
+    def _guard_parameter(self, parameter):
         held = vars(parameter)
         if not any(found is held['_data'] for found in self.kept):
             self.kept.append(held['_data'])
@@ -784,7 +823,8 @@ class Trace:
             self._slot(held, '_grad_req', f'{parameter.name}.grad_req', True)
 
     def _traced(self, array):
-        """Does it depend on what may differ at the next call?"""
+        """Return whether an array depends on an input, a Parameter or the state, so that it may
+        have other values at the next call."""
         return tape.recorded(array)
 
     # ---- operators
@@ -808,38 +848,42 @@ class Trace:
                 new = tape.alias(new)
         self._detached.add(id(new))
         self.stops.discard(tape.entry(new)[0])
-        return self._shares(array, new, 0, lambda a: a.detach())
+        return self._note_view(array, new, 0, lambda a: a.detach())
 
     def _at(self, original, array, i):
         new = original(array, i)
-        return self._shares(array, new, i % len(array) * new.size, lambda a: a._at(i))
+        return self._note_view(array, new, i % len(array) * new.size, lambda a: a._at(i))
 
     def _slice(self, original, array, start, stop):
         new = original(array, start, stop)
         first = slice(start, stop).indices(len(array))[0]
-        return self._shares(array, new, first * (array.size // max(len(array), 1)),
-                            lambda a: a._slice(start, stop))
+        return self._note_view(array, new, first * (array.size // max(len(array), 1)),
+                               lambda a: a._slice(start, stop))
 
     def _view(self, original, array, *args, **kwargs):
-        """Another array of all of its memory: in another shape, or for mxnet.nd."""
+        """Replace a method that returns another array with the same memory: in another shape, or of
+        the other class of arrays."""
         new = original(array, *args, **kwargs)
-        return new if new is array else self._shares(
+        return new if new is array else self._note_view(
             array, new, 0, lambda a: original(a, *args, **kwargs))
 
     def _basic(self, original, array, key):
-        """A basic index: what lies in one piece of memory is a view."""
+        """Replace basic indexing, whose result is a view in eager mode if it is contiguous."""
         new = original(array, key)
         lengths, _ = array._basic_indexing_key_int_to_slice(tuple(i for i in key if i is not None))
         if not array._basic_indexing_slice_is_contiguous(lengths, array.shape):
             return new
         first, _ = array._basic_indexing_contiguous_flat_begin_end(lengths, array.shape)
-        return self._shares(array, new, first, lambda a: original(a, key))
+        return self._note_view(array, new, first, lambda a: original(a, key))
 
-    def _shares(self, array, new, first, take):
-        """Note that in eager mode `new`, which `take` takes from `array`, has its memory, from its
-        first-th value on; return it."""
+    def _note_view(self, array, new, first, take):
+        """Record that in eager mode `new` is a view of `array`, and return `new`.
+
+        first: index in `array` of the first element of `new`; take: the function that makes `new`
+        from `array`
+        """
         array = self._stand_in_of(array)
-        self._fresh([array])
+        self._refuse_stale([array])
         group = self._sharing.setdefault(id(array), [(array, 0, array.size)])
         start, = [at for member, at, _ in group if member is array]
         group.append((new, start + first, new.size))
@@ -848,13 +892,17 @@ class Trace:
         return new
 
     def _find_views(self, arrays):
-        """Find which of the arrays that the function leaves share their memory in eager mode, with
-        one another or with an array from outside. Of some that do, and are views of an array that
-        it does not leave, append that one."""
+        """Find which output arrays share memory in eager mode, with one another or with an array
+        from outside, and store them in `views`. If several overlap and are views of an array that
+        is no output, append that array to `arrays`.
+
+        arrays: the arrays of the result and those that are written into Python's state
+        """
         outside = {id(stand_in): self._source(array) for array, stand_in in self._inside.values()}
         outside.update((id(a), ('input', i)) for i, a in enumerate(self._given.values()))
         places = {id(a): i for i, a in reversed([*enumerate(arrays)])}
-        found, others = [], {}          # others: id of an array that is not left -> its views
+        # others: id of an array that is no output -> (the array, index ranges of its views)
+        found, others = [], {}
         for i, array in enumerate(arrays):
             of, steps = array, []
             while id(of) in self._views and (of is array or id(of) not in places):
@@ -874,13 +922,16 @@ class Trace:
                 self.hidden += 1
         age = {key: at for at, key in enumerate(self._views)}
         for i, of, steps in sorted(found, key=lambda each: age[id(arrays[each[0]])]):
-            source = places.get(id(of), outside.get(id(of)))    # what it is a view of comes before
+            # sorted by age, so that an array's base comes before its views
+            source = places.get(id(of), outside.get(id(of)))
             if source is not None:
                 self.views.append((i, source, steps))
 
-    def _written(self, array, places):
-        """Note which arrays eager mode would have changed, too, as these places in `array` are
-        written, a function that gives them; None: all."""
+    def _mark_stale(self, array, places):
+        """After a write into `array`, record which other arrays eager mode would have changed, too.
+
+        places: function that returns the indices of the elements that are written; None: all
+        """
         group = self._sharing.get(id(array), ())
         for member, first, size in group:
             if member is array:
@@ -892,8 +943,9 @@ class Trace:
                     raise self._error('writes into an array that shares the memory of one from '
                                       'outside', 'Write into that one, or into a copy. ')
 
-    def _fresh(self, arrays):
-        """Refuse to use what eager mode would have changed by now."""
+    def _refuse_stale(self, arrays):
+        """Raise TraceError if one of these arrays would have been changed by a write in eager mode:
+        in the trace it still has its old values."""
         if self._stale and not self._stale.isdisjoint(map(id, arrays)):
             raise self._error(
                 'uses an array that shares memory (Y[i], Y.detach()) with one that was '
@@ -901,16 +953,16 @@ class Trace:
                 'Take a copy, Y.detach().copy(), or take it after the write. ')
 
     def _invoke(self, original, handle, inputs, keys, values, out, *kinds):
-        """Every operator passes here."""
+        """Replace the function through which MXNet calls every operator in eager mode."""
         self._signals.check()
-        self._fresh(inputs)
+        self._refuse_stale(inputs)
         op, traced = tape.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
         if self._training and (draws or op == 'BatchNorm'):
-            self._true = False
+            self._values_are_exact = False
         if draws == tape.ALWAYS:
-            self._true = False
+            self._values_are_exact = False
             draw = self._shuffle if op == '_shuffle' else self._draw
             results = draw(op, attrs, handle, inputs, kinds[0])
             if out is None:
@@ -918,9 +970,11 @@ class Trace:
             if [(out.shape, out.dtype)] != [(r.shape, r.dtype) for r in results]:
                 raise self._error('draws into an array of another shape or dtype',
                                   'Give size and dtype instead of out. ' + EAGER)
-            self._exchange(out, lambda: results[0], True)
+            self._functionalize_write(out, lambda: results[0], True)
             return out
-        if draws and not traced:        # of constants: not drawn here, but it is in a call
+        # All inputs are constants, and the trace draws nothing (no dropout), but a call will. So
+        # the inputs go on the tape
+        if draws and not traced:
             inputs = [self._on_tape(array) for array in inputs]
         if traced and _DYNAMIC.search(op):
             raise self._error('makes an array whose shape depends on values',
@@ -937,7 +991,7 @@ class Trace:
             new = np.empty(out.shape, dtype=out.dtype, ctx=out.ctx)
             return run(new if kinds[0] else new.as_nd_ndarray(), *kinds)
         result = out
-        if out is None or not self._exchange(out, compute, traced):
+        if out is None or not self._functionalize_write(out, compute, traced):
             result = run(out, *kinds)
         if traced and out is None and self._filled:
             result = [_constant(r) for r in result] if isinstance(result, list) \
@@ -955,8 +1009,9 @@ class Trace:
         return result
 
     def _draw(self, op, attrs, handle, inputs, is_np_op):
-        """What stands for the results of an operator that draws. It does not run, so a trace takes
-        no number from the generator; `passes.draw_in_graph` puts it where the stand-ins are."""
+        """Return stand-ins for the results of an operator that draws random numbers. The operator
+        does not run, so that a trace takes no number from the generator. `passes.draw_in_graph`
+        puts it in place of the stand-ins."""
         names = [f'x{i}' for i in range(len(inputs))]
         symbol = _symbol_creator(handle, [*map(mxnet.sym.var, names)], None, [*attrs],
                                  [*attrs.values()], 'draw', False)
@@ -971,7 +1026,7 @@ class Trace:
                               'Say ctx=X.ctx. ' + EAGER)
         graphs, results = [tape.symbol(self._on_tape(array)) for array in inputs], []
         for i, (shape, dtype) in enumerate(zip(shapes, dtypes)):
-            # values that no operator minds: as an index, a probability, a matrix to be inverted
+            # values that are valid as indices, as probabilities, and in a matrix to be inverted
             values = (numpy.arange(1, math.prod(shape) + 1) * 0.6180339887 % 1).astype(dtype)
             variable = tape.mark(np.array(values.reshape(shape), dtype=dtype, ctx=ctx))
             result = mxnet.nd.BlockGrad(variable.as_nd_ndarray())
@@ -983,30 +1038,37 @@ class Trace:
         return results
 
     def _shuffle(self, op, attrs, handle, inputs, is_np_op):
-        """The rows of an array in the order in which `_shuffle`, which has no gradient, puts their
-        numbers: it takes the same steps for these."""
+        """Shuffle the indices of an array's rows with `_shuffle`, and take the rows in this order.
+        `_shuffle` itself has no gradient. It makes the same random moves for the indices as for the
+        rows."""
         array, = inputs
-        wide = numpy.dtype(array.dtype).itemsize == 8       # it goes by the size of what it moves
+        # The moves of `_shuffle` depend on the size of the elements, so the indices are as large
+        wide = numpy.dtype(array.dtype).itemsize == 8
         order = np.arange(len(array), dtype='int64' if wide else 'int32', ctx=array.ctx)
         order, = self._draw(op, attrs, handle, [order.reshape(-1, *[1] * (array.ndim - 1))], True)
         result = np.take(array.as_np_ndarray(), order.detach().reshape(-1), axis=0)
         return [result if is_np_op else result.as_nd_ndarray()]
 
     def _on_tape(self, array):
-        """An array, or, where the tape does not know it, an alias that it knows."""
+        """Return an array if it is on the tape, else a copy of it that is."""
         if tape.entry(array)[0]:
             return array
-        array = array.copy()            # as it is now
+        array = array.copy()            # a write may change the array itself later
         return self._stand_in(array, 'const', array)
 
-    def _exchange(self, array, compute, traced, places=None):
-        """Before a write into `array`: where that has to do with the graph, let `compute` make a
-        new array instead, exchange the two, and return True. places: see `_written`"""
+    def _functionalize_write(self, array, compute, traced, places=None):
+        """Replace a write into `array` by a new array, if the graph depends on it.
+
+        `compute` returns the new array, whose handle is then exchanged with that of `array`. Return
+        True; or None if no graph depends on the write, so that the caller can just write.
+
+        places: see `_mark_stale`
+        """
         if id(array) in self._given or id(array) not in self._made and self._source(
                 array)[0] == 'param':
             raise self._error('writes into an array that it did not make',
                               'A graph changes none of its inputs: make a new array, X = X + 1. ')
-        if id(array) in self._parts:  # right only if it is written back, as in `Y[i] += 1`
+        if id(array) in self._parts:  # allowed only if it is written back, as `Y[i] += 1` does
             self._error('writes into a part of an array, under another name', 'Write it with an '
                         'index: Y[i, j] = v, not row = Y[i]; row[j] = v. ' + EAGER, of=id(array))
         if traced or tape.entry(array)[0]:
@@ -1015,19 +1077,19 @@ class Trace:
                     'writes into a detached array, whose memory is that of another one, '
                     'which gradients are computed with', 'Write into a copy, '
                     'Y.detach().copy(). ')
-            self._fresh([array])
+            self._refuse_stale([array])
             new = compute()
             if id(array) not in self._made and not self.write:
                 frame = users_line()
                 self.write = frame.f_code, frame.f_lineno
             array.handle, new.handle = new.handle, array.handle
             if id(array) not in self._parts:
-                self._written(self._stand_in_of(array), places)
+                self._mark_stale(self._stand_in_of(array), places)
             return True
 
     def _set_item(self, original, array, key, value):
-        """`array[key] = value`. MXNet's operator for it has no gradient: take each element from the
-        array or from the value."""
+        """Replace `array[key] = value`, as MXNet's operator for it has no gradient, by a new array
+        that takes each element from the array or from the value."""
         def chosen():
             keys = tuple(k.asnumpy().astype(bool if k.dtype == bool else int)
                          if isinstance(k, NDArray) else k
@@ -1042,42 +1104,45 @@ class Trace:
             both = [array.reshape(-1), np.broadcast_to(new, old.shape).reshape(-1)]
             return np.take(np.concatenate(both), np.array(index, dtype='int32', ctx=array.ctx))
         self._errors.pop(id(value), None)
-        if not self._exchange(array, compute, isinstance(value, NDArray) and self._traced(value),
-                              lambda: chosen()[1].ravel()):
+        if not self._functionalize_write(
+                array, compute, isinstance(value, NDArray) and self._traced(value),
+                lambda: chosen()[1].ravel()):
             original(array, key, value)
 
-    # ---- what Python may ask
+    # ---- questions for values
 
     def _ask(self, how):
         def hook(original, array, *args):
             if not self._traced(array):
                 return original(array, *args)
             array = self._stand_in_of(array)
-            self._fresh([array])
+            self._refuse_stale([array])
             discrete = how != 'item' or numpy.dtype(array.dtype).kind in 'biu'
-            if array.size != 1 or not discrete:     # MXNet's own error, or refused below
+            if array.size != 1 or not discrete:     # MXNet raises, or `_as_numpy` does
                 return original(array, *args)
             frame = users_line()
             return self._answer(Question(how, (frame.f_code, frame.f_lineno)), array)
         return hook
 
     def _answer(self, question, array):
-        """End a piece, and give the answer."""
+        """End a piece with this question about `array`, and return the answer. Raises Asked if only
+        a call can tell it."""
         if self.stopped:
             raise Asked
         if len(self.pieces) == MAX_QUESTIONS:
-            raise TooMany(f'a call asks for more than {MAX_QUESTIONS} values{question.place}')
+            raise TooManyQuestions(
+                f'a call asks for more than {MAX_QUESTIONS} values{question.place}')
         left = [a for a in self._alive() if a is not array]
         self.pieces.append(Piece(self, [array, *left], question))
         self.random, self.draws = [], {}
         if len(self.answers) < len(self.pieces):
             source, *_ = self._sources.get(tape.entry(array)[0], ('',))
-            if not self._true and source not in ('input', 'param', 'state'):
+            if not self._values_are_exact and source not in ('input', 'param', 'state'):
                 self.stopped = True
                 self._errors = {of: e for of, e in self._errors.items() if of is None}
                 raise Asked
             self.answers.append(question.answer(array))
-        for each in array, *left:       # a variable, from now on
+        for each in array, *left:       # each array is a variable from now on
             if not tape.entry(each)[1]:
                 new = tape.mark(tape.detach(each))
                 self._sources[tape.entry(new)[0]] = 'cut', self.crossed
@@ -1086,8 +1151,8 @@ class Trace:
         return self.answers[len(self.pieces) - 1]
 
     def _alive(self):
-        """The arrays that operators have made and the function may still use: those that something
-        refers to beside the notes of the trace."""
+        """Return the arrays that operators have made and the function may still use: those to which
+        something other than this trace refers."""
         made = [*self._left, *itertools.islice(self._made.values(), self._looked, None)]
         self._left = self._looked = None
         notes = {0: object()}
@@ -1118,7 +1183,8 @@ class Trace:
         return hook
 
     def _patch(self, owner, name, hook):
-        """Until the end of the run, in this thread, call hook(original, ...) instead."""
+        """Replace `name` in `owner` by a function that calls hook(original, ...) in this thread,
+        until the end of the run."""
         original, thread, own = getattr(owner, name), threading.get_ident(), name in vars(owner)
 
         def patched(*args, **kwargs):
@@ -1130,8 +1196,8 @@ class Trace:
         self._undo.append(lambda: setattr(owner, name, original) if own else delattr(owner, name))
 
     def _patch_handles(self):
-        """Let each use of an array from outside be one of its stand-in: all of MXNet's functions
-        take the handle."""
+        """Make each use of an array from outside a use of its stand-in. All of MXNet's functions
+        read the array's `handle`, so that property is replaced."""
         raw, thread = vars(NDArrayBase)['handle'], threading.get_ident()
         made, free = self._made, NDArrayBase.__del__
 
@@ -1145,7 +1211,7 @@ class Trace:
                 if id(array) in self._inside:
                     array = self._inside[id(array)][1]
                 else:
-                    made[id(array)] = array         # it was unpickled
+                    made[id(array)] = array         # a new array that is being unpickled
             raw.__set__(array, handle)
         NDArrayBase.__del__ = lambda array: check_call(_LIB.MXNDArrayFree(raw.__get__(array)))
         self._undo.append(lambda: setattr(NDArrayBase, '__del__', free))

@@ -5,9 +5,9 @@
     value = unflatten(structure, iter(tree.arrays))
 
 A structure has types, lengths, keys, and immutable values by type and value, so that 1, 1.0 and
-True differ, and 0.0 and -0.0. Functions, classes, modules and Blocks are in it by identity. An
-array or a container met again is a reference to where it was met first. `tree.nodes` are the
-containers that can change in place, in the order in which they were met.
+True differ, and 0.0 and -0.0. It has functions, classes, modules and Blocks by identity. If an
+array or a container occurs again, the structure refers to its first occurrence. `tree.nodes` are
+the containers that can change in place, in the order of their first occurrence.
 """
 import argparse
 import array
@@ -34,12 +34,14 @@ from mxnet import gluon
 from mxnet.gluon.parameter import Parameter
 from mxnet.ndarray import NDArray
 
-ARRAY = '*'                                     # in a structure: the next array
-# (what, its value or number)
+ARRAY = '*'                                     # in a structure: the next array of the tree
+# The first items of other structures: (STATIC, type, value), (BY, function, argument from which it
+# makes the value), (IS, object), (AGAIN, index of an array), (NODE, index of a node),
+# (ITERATOR, type, None, ...)
 STATIC, BY, IS, AGAIN, NODE, ITERATOR = '=', 'by', 'is', 'again', 'node', 'iterator'
-MOST = 20_000           # values that one attribute, global or argument may hold
-MOST_BYTES = 1 << 22    # of a NumPy array
-MOST_NAMED = 100        # of an object with more attributes only those that the code names count
+MAX_VALUES = 20_000         # values that one attribute, global or argument may hold
+MAX_ARRAY_BYTES = 1 << 22   # size of the largest NumPy array that is compared
+MAX_ATTRIBUTES = 100        # in larger objects, only the attributes that the code names are guarded
 _ATOMS = (bool, int, str, bytes, type(None), type(...), type(NotImplemented), range, numpy.dtype,
           mxnet.Context, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
           fractions.Fraction, pathlib.PurePath, uuid.UUID)
@@ -55,11 +57,11 @@ _LIBRARIES = {'mxnet', 'numpy', 'builtins', *getattr(sys, 'stdlib_module_names',
 
 
 class CannotHold(TypeError):
-    """A value that is too large to be compared at each call."""
+    """An error: a value is too large to be compared at each call."""
 
 
 class Is:
-    """An object that is itself only, whatever its `__eq__` says."""
+    """Wraps an object so that it is compared by identity, whatever its `__eq__` says."""
     __slots__ = ('value',)
 
     def __init__(self, value):
@@ -76,24 +78,24 @@ class Is:
 
 
 class Tree:
-    """What values hold, taken apart one after another.
+    """The arrays and nodes of values that are flattened one after another.
 
-    apart: let an array that is met again be another
-    keep: remember what each node holds (`contents`), what is in it by identity (`met`), and the
-        state of random generators and iterators (`moving`)
+    apart: treat an array that occurs again as another array
+    keep: also store what each node holds (`contents`), the objects that are in the structures by
+        identity (`met`), and the state of random generators, iterators and files (`stateful`)
     """
 
     def __init__(self, keep=False, apart=False):
         self.apart = apart
         self.arrays, self.nodes, self.kinds, self.seen = [], [], [], {}
-        self.keep, self.contents, self.met, self.moving = keep, [], [], []
-        self.check = None       # what to do with a value that is in the structure by identity
-        self.weak = []          # what only weak references and proxies told of
-        self._left = MOST
+        self.keep, self.contents, self.met, self.stateful = keep, [], [], []
+        self.check = None       # function called with each value that is compared by identity
+        self.weak = []          # objects found through weak references and proxies only
+        self._left = MAX_VALUES
 
     def flatten(self, value):
-        """The structure of a value, whose arrays and nodes are appended."""
-        self._left = MOST
+        """Return the structure of a value, and append its arrays and nodes to those of the tree."""
+        self._left = MAX_VALUES
         try:
             return self._flatten(value)
         except RecursionError:
@@ -106,7 +108,7 @@ class Tree:
     def _children(self, values):
         self._left -= len(values)
         if self._left < 0:
-            raise CannotHold(f'more than {MOST:,} values')
+            raise CannotHold(f'more than {MAX_VALUES:,} values')
         return [self._flatten(v) for v in values]
 
     def _array(self, value):
@@ -121,19 +123,20 @@ class Tree:
         return STATIC, type(value), value
 
     def _subclass(self, value):
-        """Of a class derived from int or str, say, whose instances may have attributes."""
+        """Flatten a value of a class derived from int or str or the like, which may have attributes
+        of its own."""
         if self.keep:
             self._identity(type(value))
         return (_Tuple, type(value), (STATIC, type(value), value),
                 *map(self._flatten, _extra(value)))
 
-    def _float(self, value):            # all nan are one, 0.0 and -0.0 are two
+    def _float(self, value):            # hex: all nan are equal, 0.0 and -0.0 differ
         return BY, _float, value.hex()
 
     def _complex(self, value):
         return BY, _complex, (value.real.hex(), value.imag.hex())
 
-    def _scalar(self, value):           # a Decimal, a number of NumPy
+    def _scalar(self, value):           # a NumPy scalar
         return BY, _numpy_scalar, (value.dtype, value.tobytes())
 
     def _text(self, value):
@@ -149,21 +152,21 @@ class Tree:
 
     def _stateful(self, value):
         if self.keep and id(value) not in self.seen:
-            self.moving.append((value, state(value)))
+            self.stateful.append((value, state(value)))
         return self._identity(value)
 
     def _iterator(self, value):
         if self.check is not None:
             self.check(value)
         if self.keep:
-            self.moving.append((value, state(value)))
+            self.stateful.append((value, state(value)))
         return (ITERATOR, type(value), None, *self._children(value.__reduce__()[1:]))
 
     def _tuple(self, value):
         return (_Tuple, type(value), None, *self._children(value))
 
     def _parts(self, kind, value):
-        """An immutable value of several parts."""
+        """Flatten an immutable value that has several parts, such as a slice."""
         parts = kind.take(value)[1]
         if kind is _Proxy and type(value) is not types.MappingProxyType:
             self.weak += [part for part in parts if id(part) not in self.seen]
@@ -173,7 +176,8 @@ class Tree:
         again = self.seen.get(id(value))
         if again is not None:
             return again
-        if kind is _Object and len(getattr(value, '__dict__', ())) > MOST_NAMED or is_module(value):
+        if kind is _Object and len(
+                getattr(value, '__dict__', ())) > MAX_ATTRIBUTES or is_module(value):
             return self._identity(value)
         self.seen[id(value)] = NODE, len(self.nodes)
         self.nodes.append(value)
@@ -185,23 +189,28 @@ class Tree:
         return (kind, type(value), meta, *self._children(children))
 
 
-# ---- kinds: take(value) -> (what is hashable of it, its parts). From these, `make` makes one that
-# cannot change; `new` one that can, for `fill` to fill. `fast`: what tells quickly of a change
+# ---- kinds of values. take(value) returns (meta, children): its hashable properties and its parts.
+# From these, `make` makes an immutable value; for a mutable one, `new` makes an empty value, which
+# `fill` fills. `fast`: how guards.State notices quickly that a node has changed
 
 def _extra(value):
-    """The attributes of an instance of a class derived from a container: [] or [dict]."""
+    """Return [the dict with the attributes] of an instance of a class derived from a container, or
+    [] if it has no such dict."""
     extra = getattr(value, '__dict__', value)
     return [extra] if extra is not value else []
 
 
 class _Tuple:
-    """A tuple or a named tuple, or a value of a class derived from int, say, with attributes."""
+    """A tuple, a named tuple, or a value of a class derived from int or the like, with attributes.
+    """
 
     def make(kind, meta, children):
         return meta[2] if meta else getattr(kind, '_make', kind)(children)
 
 
 class _Slice:
+    """A slice."""
+
     def take(value):
         return None, (value.start, value.stop, value.step)
 
@@ -220,6 +229,8 @@ class _Frozen:
 
 
 class _Method:
+    """A method of an object."""
+
     def take(value):
         return None, (value.__func__, value.__self__)
 
@@ -228,6 +239,8 @@ class _Method:
 
 
 class _Partial:
+    """A functools.partial."""
+
     def take(value):
         return None, (value.func, value.args, value.keywords)
 
@@ -236,15 +249,15 @@ class _Partial:
 
 
 class _Proxy:
-    """What shows another: a weak reference or proxy, a view of a dict."""
+    """A value that gives access to another one: a weak reference or proxy, or a view of a dict."""
 
     def take(value):
-        if type(value) is types.MappingProxyType:       # isinstance asks what a proxy shows
+        if type(value) is types.MappingProxyType:       # isinstance would see a proxy's target
             return None, (gc.get_referents(value)[0],)
         if issubclass(type(value), weakref.ref):
             return None, (value(),)
         try:
-            return None, (value.__reduce_ex__.__self__,)    # a proxy hands this on to what it shows
+            return None, (value.__reduce_ex__.__self__,)    # a method of the proxy's target
         except ReferenceError:
             return None, (None,)
 
@@ -322,7 +335,7 @@ class _Dict:
 
 
 class _Object:
-    """An instance of a Python class: its attributes, those in slots included."""
+    """An instance of a Python class, with its attributes, including those in `__slots__`."""
     fast = 'objects'
 
     def take(value):
@@ -349,12 +362,12 @@ class _Object:
                 vars(value)[name] = child
 
 
-class _Numbers:
-    """A NumPy array: its bytes, or what it holds if they are objects."""
+class _NumpyArray:
+    """A NumPy array, by its bytes, or by its elements if its dtype is object."""
     fast = 'copies'
 
     def take(value):
-        if value.nbytes > MOST_BYTES:
+        if value.nbytes > MAX_ARRAY_BYTES:
             raise CannotHold(f'a NumPy array of {value.nbytes:,} bytes')
         if value.dtype.hasobject:
             return (value.shape, value.dtype, None), value.ravel().tolist()
@@ -370,7 +383,7 @@ class _Numbers:
 
 
 class _Ctypes:
-    """A number, an array or a structure of C."""
+    """A number, an array or a structure of ctypes."""
     fast = 'copies'
 
     def take(value):
@@ -398,9 +411,10 @@ class _Bytes:
 
 
 def pairs(kind, before, after):
-    """What a node held, and what it holds, in the same places: pairs."""
+    """Return pairs (old, new) of what a node held before and holds now at the same index, key or
+    attribute. before, after: (meta, children)"""
     (meta, old), (new_meta, new) = before, after
-    if kind in (_Numbers, _Bytes, _Ctypes):
+    if kind in (_NumpyArray, _Bytes, _Ctypes):
         return [(meta[-1], new_meta[-1])]
     if kind is _Object:
         old, new = dict(zip(meta, old)), dict(zip(new_meta, new))
@@ -414,7 +428,7 @@ def pairs(kind, before, after):
 
 @functools.lru_cache(maxsize=None)
 def slots(kind):
-    """The names in the `__slots__` of a class and of those that it is derived from."""
+    """Return the names in the `__slots__` of a class and of its base classes."""
     found = []
     for base in kind.__mro__:
         names = vars(base).get('__slots__', ())
@@ -425,7 +439,8 @@ def slots(kind):
 
 
 def state(value):
-    """Of a random generator, an iterator or a file: what changes when it is used."""
+    """Return the state of a random generator, an iterator or a file, which changes when it is used;
+    None if it cannot be told."""
     if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
         return value.getstate()
     if isinstance(value, numpy.random.Generator):
@@ -441,19 +456,20 @@ def state(value):
         return value.closed or value.seekable() and value.tell()
     try:
         return repr(Tree().flatten(value.__reduce__()[1:])) if hasattr(value, '__next__') else None
-    except TypeError:           # that of a C library, say
+    except TypeError:           # an iterator that cannot be pickled, such as one of a C library
         return None
 
 
 def set_state(value, state):
-    """Undo what used a random generator, or an iterator that can go back."""
+    """Reset a random generator of Python or a file to an earlier state. Other values stay as they
+    are."""
     if isinstance(value, random.Random):
         value.setstate(state)
     elif isinstance(value, io.IOBase) and type(state) is int:
         value.seek(state)
 
 
-# ---- which is taken apart how
+# ---- which method flattens which type
 
 _float, _complex = float.fromhex, lambda parts: complex(*map(float.fromhex, parts))
 _HOW, _DICTS = {}, (dict, collections.OrderedDict)
@@ -464,7 +480,7 @@ def _numpy_scalar(parts):
 
 
 def _how(kind):
-    """The method of Tree for values of this type, which it remembers."""
+    """Return the method of Tree that flattens values of this type, and store it in _HOW."""
     _HOW[kind] = found = _find_how(kind)
     return found
 
@@ -496,7 +512,7 @@ def _find_how(kind):
         return Tree._tuple
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
                       (frozenset, parts(_Frozen)), (dict, node(_Dict)),
-                      (numpy.ndarray, node(_Numbers)), (slice, parts(_Slice)),
+                      (numpy.ndarray, node(_NumpyArray)), (slice, parts(_Slice)),
                       ((bytearray, memoryview, array.array), node(_Bytes)), (_C, node(_Ctypes)),
                       (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
                       ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
@@ -522,14 +538,15 @@ def _call_parts(of, tree, value):
 
 
 def is_module(value):
-    """Whether it is the namespace of a module, in which only what the code names counts."""
+    """Return whether a value is the namespace of a module. Of these, only the names that the code
+    uses are guarded."""
     return type(value) is dict and '__builtins__' in value and '__name__' in value
 
 
 def builder(arrays, nodes=()):
-    """A function that builds the values of structures, one after another.
+    """Return a function that builds the values of structures, one after another.
 
-    arrays: an iterator of their arrays; nodes: of the containers that they refer to
+    arrays: an iterator over their arrays; nodes: the containers that they refer to by index
     """
     seen, made = [], [*nodes]
 
@@ -554,7 +571,7 @@ def builder(arrays, nodes=()):
         if not hasattr(what, 'fill'):
             return what.make(kind, meta, [build(part) for part in parts])
         value = what.new(kind, meta)
-        made.append(value)              # before its parts, one of which may hold it
+        made.append(value)              # before its parts are built, as one may refer to it
         what.fill(value, meta, [build(part) for part in parts])
         return value
     build.made = made
@@ -562,21 +579,22 @@ def builder(arrays, nodes=()):
 
 
 def unflatten(structure, arrays):
-    """The value that has this structure and the arrays that the iterator `arrays` gives."""
+    """Return the value with this structure and the arrays that the iterator `arrays` yields."""
     return builder(arrays)(structure)
 
 
 def of_arrays(number):
-    """The structure of (as many arrays, no keyword arguments)."""
+    """Return the structure of a call's arguments that are this many arrays and no keywords."""
     return _Tuple, tuple, None, (_Tuple, tuple, None, *[ARRAY] * number), (_Tuple, tuple, None)
 
 
-def simple(structure):
-    """Whether it has neither arrays nor nodes: then values of this structure need no more looks."""
+def has_no_nodes(structure):
+    """Return whether a structure has neither arrays nor nodes. Then the same object always has the
+    same structure, so a guard need not flatten it again."""
     if structure is ARRAY:
         return False
     what, *parts = structure
     if what in (STATIC, BY, IS):
         return True
     return what not in (AGAIN, NODE, ITERATOR) and not hasattr(what, 'fill') and all(
-        map(simple, parts[2:]))
+        map(has_no_nodes, parts[2:]))

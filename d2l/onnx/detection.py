@@ -1,4 +1,4 @@
-"""Converters of the operators for boxes in pictures: see operators.py."""
+"""Converters for operators on boxes in pictures, and on pictures (see operators.py)."""
 import numpy as np
 
 from .graph import Value
@@ -7,14 +7,14 @@ from .operators import END, NoConverter, operator
 
 
 def _corners(g, boxes):
-    """Boxes (center, width, height) as (left, top, right, bottom)."""
+    """Return boxes (center x, center y, width, height) as (left, top, right, bottom)."""
     half = g.node('Mul', cut(g, boxes, -1, 2, 4), g.constant(0.5, 'float32'))
     center = cut(g, boxes, -1, 0, 2)
     return g.node('Concat', g.node('Sub', center, half), g.node('Add', center, half), axis=-1)
 
 
 def _centers(g, boxes):
-    """Boxes (left, top, right, bottom) as (center, width, height)."""
+    """Return boxes (left, top, right, bottom) as (center x, center y, width, height)."""
     low, high = cut(g, boxes, -1, 0, 2), cut(g, boxes, -1, 2, 4)
     center = g.node('Mul', g.node('Add', low, high), g.constant(0.5, 'float32'))
     return g.node('Concat', center, g.node('Sub', high, low), axis=-1)
@@ -55,10 +55,10 @@ def box_iou(g, a, b, *, format='corner'):
 def box_nms(g, X, *, overlap_thresh=0.5, valid_thresh=0.0, topk=-1, coord_start=2, score_index=1,
             id_index=-1, background_id=-1, force_suppress=False, in_format='corner',
             out_format='corner'):
-    """Rows of X (..., N, K) by falling score, those that overlap a better one left out, -1 for what
-    is then missing."""
+    """Return the rows of X (..., N, K) by descending score, without those whose box overlaps one
+    with a higher score. The rows that are then missing at the end are -1."""
     rows, width = X.shape[-2:]
-    if in_format != out_format:                     # MXNet leaves the first box as it is
+    if in_format != out_format:                     # MXNet does not convert the first box
         raise NoConverter(f'_contrib_box_nms with in_format={in_format}, out_format={out_format}')
     if X.dtype != 'float32' or isinstance(rows, str) or isinstance(width, str):
         raise NoConverter('_contrib_box_nms of another dtype, or of a free length')
@@ -73,11 +73,11 @@ def box_nms(g, X, *, overlap_thresh=0.5, valid_thresh=0.0, topk=-1, coord_start=
     top = min(topk, rows) if topk > 0 else rows
     best, order = g.node('TopK', g.node('Where', valid, scores, least), [top], axis=1, outputs=2)
     data = g.node('GatherND', data, g.node('Unsqueeze', order, [2]), batch_dims=1)
-    # by place, so that equal scores keep their order; 0 where there is no box
+    # ranks in place of scores, so that boxes with equal scores keep their order; 0 for no box
     place = g.constant(np.arange(top, 0, -1)[None], 'float32')
     place = g.node('Where', g.node('Greater', best, least), place, zero)
     boxes = cut(g, data, 2, coord_start, coord_start + 4)
-    if id_index >= 0 and not force_suppress:        # each class by itself
+    if id_index >= 0 and not force_suppress:        # boxes of different classes may overlap
         ids = g.node('Squeeze', cut(g, data, 2, id_index, id_index + 1), [2])
         ids = g.node('Where', g.node('Greater', place, zero), ids, zero)
         ids = g.cast(g.node('Sub', ids, g.node('ReduceMin', ids, keepdims=1)), 'int64')
@@ -109,7 +109,7 @@ def roi_align(g, X, rois, *, pooled_size, spatial_scale, sample_ratio=-1, positi
     height, width = (pooled_size,) * 2 if isinstance(pooled_size, int) else pooled_size
     picture = g.node('Squeeze', cut(g, rois, 1, 0, 1), [1])
     there = g.node('GreaterOrEqual', picture, g.constant(0, rois.dtype))
-    picture = g.node('Max', g.cast(picture, 'int64'), [0])      # negative: no region
+    picture = g.node('Max', g.cast(picture, 'int64'), [0])      # a negative index: no region
     out = g.node('RoiAlign', X, cut(g, rois, 1, 1, 5), picture, output_height=height,
                  output_width=width, spatial_scale=spatial_scale,
                  sampling_ratio=max(sample_ratio, 0),
@@ -127,8 +127,8 @@ def roi_pooling(g, X, rois, *, pooled_size, spatial_scale):
 def multibox_detection(g, scores, offsets, anchors, *, clip=True, threshold=0.01, background_id=0,
                        nms_threshold=0.5, force_suppress=False, variances=(0.1, 0.1, 0.2, 0.2),
                        nms_topk=-1):
-    """The boxes of 13.4 by falling score: (class, score, box), the class -1 for those that overlap
-    a better one, all -1 for those of too small a score."""
+    """Return the boxes of section 13.4 by descending score, as (class, score, box). The class is -1
+    if a box overlaps one with a higher score, and all values are -1 if its score is too small."""
     n, classes = scores.shape[2], scores.shape[1] - 1
     if isinstance(n, str) or background_id or nms_topk > 0 or not 0 < nms_threshold <= 1:
         raise NoConverter('_contrib_MultiBoxDetection of a free length, with nms_topk, or another '
@@ -152,7 +152,7 @@ def multibox_detection(g, scores, offsets, anchors, *, clip=True, threshold=0.01
     boxes = g.node('GatherND', boxes, g.node('Unsqueeze', order, [2]), batch_dims=1)
     place = g.node('Where', valid, g.constant(np.arange(n, 0, -1)[None], 'float32'), zero)
     by_class = g.node('Unsqueeze', place, [1])
-    if not force_suppress:                          # each class by itself
+    if not force_suppress:                          # boxes of different classes may overlap
         of_class = g.node('Equal', g.node('Unsqueeze', ids, [1]),
                           g.constant(np.arange(classes)[None, :, None]))
         by_class = g.node('Where', of_class, by_class, zero)
@@ -178,7 +178,7 @@ def to_tensor(g, X):
 
 @operator('_image_normalize')
 def normalize(g, X, *, mean=(0,), std=(1,)):
-    """Of pictures (..., 3, H, W)."""
+    """Normalize pictures (..., 3, H, W) per channel."""
     mean, std = (g.constant(np.resize(x, X.shape[-3])[:, None, None], X.dtype) for x in (
         np.atleast_1d(mean), np.atleast_1d(std)))
     return g.node('Div', g.node('Sub', X, mean), std)
@@ -202,7 +202,7 @@ def crop(g, X, *, x, y, width, height):
 
 @operator('_image_resize')
 def resize(g, X, *, size=(), keep_ratio=False, interp=1):
-    if X.dtype != 'float32' or interp != 1:         # OpenCV rounds bytes in its own way
+    if X.dtype != 'float32' or interp != 1:         # ONNX cannot round bytes as OpenCV does
         raise NoConverter('_image_resize of another dtype than float32, or with another interp')
     n = len(X.shape)
     height, width = g.out[0].shape[-3:-1]

@@ -1,9 +1,9 @@
-"""Converters for operators that draw random numbers, which `export_onnx(draws=True)` lets in.
+"""Converters for operators that draw random numbers, for `export_onnx(draws=True)`.
 
-ONNX Runtime seeds each of its random operators by its place in the file, with a generator that
-gives nodes beside each other numbers that depend on each other: u, and u + c. So a file draws with
-one node alone, all the uniform numbers of a run, and each operator makes what it needs of its
-share.
+ONNX Runtime seeds each of its random operators by its index in the file. With its generator, the
+numbers of two neighbouring nodes depend on each other: u, and u + c. So a file has only one node
+that draws: it draws all uniform numbers of a run, and each operator computes its result from a
+share of them.
 """
 import functools
 
@@ -13,13 +13,14 @@ from .graph import Value
 from .indexing import cut
 from .operators import NoConverter, operator
 
-SMALLEST = 2.0 ** -25               # half the distance of the numbers that ONNX Runtime draws
-BITS = 24                           # of one of them
-TRIES = 12                          # of gamma, of which each succeeds with 95 % or more
+SMALLEST = 2.0 ** -25               # half the distance between numbers that ONNX Runtime can draw
+BITS = 24                           # random bits in one of these numbers
+TRIES = 12                          # attempts per value of gamma; each succeeds in 95 % or more
 
 
 class Calculation:
-    """Operators of ONNX on values and numbers, all of one dtype."""
+    """Operators of ONNX as methods (`c.Add(x, 1)`), whose arguments are values or numbers that are
+    cast to one dtype."""
 
     def __init__(self, g, dtype):
         self.g, self.dtype = g, dtype
@@ -31,13 +32,14 @@ class Calculation:
         return self.g.node(op, *map(self.of, inputs), **attrs)
 
     def of(self, x):
-        """A value or a number in this dtype."""
+        """Return a value or a number in this dtype."""
         if isinstance(x, Value):
             return self.g.cast(x, self.dtype)
         return x if isinstance(x, str) else self.g.constant(x, self.dtype)
 
     def uniform(self, *shape):
-        """As many numbers from 0 to 1, without 1, as the shape says; float64 has more digits."""
+        """Return numbers from the uniform distribution on [0, 1) in this shape. A float64 number is
+        made from two random numbers, as one has too few digits."""
         if self.dtype != 'float64':
             return self.g.uniform(shape)
         high, low = (self.g.cast(self.g.uniform(shape), self.dtype) for _ in range(2))
@@ -47,7 +49,7 @@ class Calculation:
         return self.Neg(self.Log(self.Sub(1, self.uniform(*shape))))
 
     def normal(self, *shape):
-        """By Box and Muller."""
+        """Return normally distributed numbers, by the method of Box and Muller."""
         radius = self.Sqrt(self.Mul(2, self.exponential(*shape)))
         of_single = Calculation(self.g, np.dtype('float32'))        # ONNX Runtime has no other Cos
         angle = of_single.Cos(of_single.Mul(2 * np.pi, of_single.uniform(*shape)))
@@ -55,14 +57,15 @@ class Calculation:
                         else self.g.cast(angle, self.dtype))
 
     def inside(self, *shape):
-        """Uniform numbers without 0 and 1."""
+        """Return numbers from the uniform distribution on (0, 1), without 0."""
         return self.Max(self.uniform(*shape), SMALLEST)
 
     def gumbel(self, *shape):
         return self.Neg(self.Log(self.Neg(self.Log(self.inside(*shape)))))
 
     def gamma(self, alpha, *shape):
-        """By Marsaglia and Tsang; below 1, of alpha + 1 and one more uniform number."""
+        """Return gamma-distributed numbers, by the method of Marsaglia and Tsang. If alpha < 1, use
+        alpha + 1 and one more uniform number."""
         alpha = self.of(alpha)
         small = self.g.node('Less', alpha, self.of(1))
         d = self.Sub(self.g.node('Where', small, self.Add(alpha, 1), alpha), 1 / 3)
@@ -80,7 +83,7 @@ class Calculation:
         return self.Mul(self.Mul(d, found), self.g.node('Where', small, less, self.of(1)))
 
     def result(self, x):
-        """x in the dtype of the operator's result."""
+        """Return x in the dtype of the operator's result."""
         dtype = self.g.out[0].dtype
         return x if dtype == self.dtype else self.g.cast(x, dtype)
 
@@ -90,14 +93,15 @@ def _calculation(g):
 
 
 def _given(arrays, *numbers):
-    """The parameters of a distribution: those that are no numbers are arrays, in order."""
+    """Return the parameters of a distribution: the numbers, with the next array in place of each
+    None."""
     arrays = iter(arrays)
     return [next(arrays, 1) if number is None else number for number in numbers]
 
 
 def _draws(*names):
-    """Register a function of a Calculation, the shape of the result and the parameters, which are
-    the last of the function's own."""
+    """Register a converter: function(Calculation, shape of the result, *parameters). The names of
+    its parameters are the operator's attributes."""
     def register(function):
         keys = function.__code__.co_varnames[2:function.__code__.co_argcount]
 
@@ -181,14 +185,15 @@ def randint(g, *, low, high, shape=None, ctx=None, dtype=None):
 
 
 def _sums(c, p):
-    """Sums of probabilities, up to each, whose total need not be 1 to the last digit."""
+    """Return the cumulative sums of probabilities, divided by their total, which may differ from 1
+    in the last digits."""
     sums = c.g.node('CumSum', p, c.g.constant(0))
     return c.g.node('Div', sums, c.g.node('ReduceSum', p, keepdims=0))
 
 
 @operator('_npi_multinomial')
 def multinomial(g, a=None, *, n, pvals=None, size=None):
-    """How many of n uniform numbers lie between two sums of probabilities."""
+    """Count how many of n uniform numbers lie between two neighbouring cumulative sums."""
     c = Calculation(g, np.dtype('float32'))
     *batch, classes = g.out[0].shape
     sums = _sums(c, c.of(pvals if a is None else a))
@@ -203,16 +208,17 @@ def multinomial(g, a=None, *, n, pvals=None, size=None):
 
 @operator('_npi_choice')
 def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None):
-    """Weighted: of sums of weights, or, where none comes twice, the largest sums of their
-    logarithms and Gumbel's numbers."""
+    """Draw indices. With weights, compare uniform numbers with their cumulative sums. Without
+    replacement, take the largest sums of the weights' logarithms and numbers from Gumbel's
+    distribution."""
     c = Calculation(g, np.dtype('float32'))
     count = arrays[0].shape[0] if a is None else a
     weights = arrays[-1] if weighted else None
     shape = g.out[0].shape
     if replace and not weighted:
-        return randint(g, low=0, high=count) if isinstance(count, int) else _of_free(g)
+        return randint(g, low=0, high=count) if isinstance(count, int) else _refuse_free_length(g)
     if isinstance(count, str) or any(isinstance(n, str) for n in shape):
-        _of_free(g)
+        _refuse_free_length(g)
     if replace:
         above = g.node('GreaterOrEqual', g.node('Unsqueeze', c.uniform(*shape), [-1]),
                        cut(g, _sums(c, c.of(weights)), 0, 0, -1))
@@ -223,13 +229,14 @@ def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None
     return g.cast(g.node('Reshape', at, g.constant(shape)), g.out[0].dtype)
 
 
-def _of_free(g):
+def _refuse_free_length(g):
     raise NoConverter('_npi_choice of as many as the batch has')
 
 
 @operator('Dropout')
 def dropout(g, X, *, p=0.5, mode='training', axes=()):
-    """In predict mode it is off, but for the mode 'always'; along axes all are kept, or none."""
+    """Convert Dropout: predict mode drops nothing unless mode is 'always'. Along `axes`, all values
+    are kept, or none."""
     if mode == 'training':
         return X
     c = _calculation(g)
@@ -256,8 +263,11 @@ operator('_image_random_flip_top_bottom')(_flipped(-3))
 
 
 def _picture(g, X, op, channels=None):
-    """A Calculation for a picture, (H, W, C), of real numbers; channels: how many there must be,
-    where MXNet hands out what lies in memory else."""
+    """Return a Calculation for a picture X, (H, W, C), of floats. Raises NoConverter for others.
+
+    channels: the number of channels that X must have, as MXNet returns uninitialized memory for
+    others; None: any
+    """
     if X.shape[-1] != (channels or X.shape[-1]):
         raise NoConverter(f'{op} of {X.shape[-1]} channels')
     if X.dtype.kind != 'f':
@@ -287,7 +297,8 @@ def contrast(g, X, *, min_factor, max_factor):
 
 @operator('_image_random_saturation')
 def saturation(g, X, *, min_factor, max_factor):
-    """MXNet adds no colours up: its gray is that of blue alone."""
+    """Convert random saturation with MXNet's fault: it forgets to add up the colours, so its gray
+    is computed from blue alone."""
     c = _picture(g, X, '_image_random_saturation')
     if X.shape[-1] != 3:
         return X
@@ -295,7 +306,7 @@ def saturation(g, X, *, min_factor, max_factor):
     return c.Add(c.Mul(X, part), c.Mul(c.Sub(1, part), gray))
 
 
-# of the colours of ImageNet: eigenvectors of their covariance, times the roots of its eigenvalues
+# eigenvectors of the covariance of ImageNet's colours, times the square roots of its eigenvalues
 COLOURS = np.array([[55.46 * -0.5675, 4.794 * 0.7192, 1.148 * 0.4009],
                     [55.46 * -0.5808, 4.794 * -0.0045, 1.148 * -0.8140],
                     [55.46 * -0.5836, 4.794 * -0.6948, 1.148 * 0.4203]])

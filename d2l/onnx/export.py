@@ -1,4 +1,4 @@
-"""From a net to a file in ONNX."""
+"""Export of a net to an ONNX file."""
 import functools
 import inspect
 import json
@@ -27,8 +27,8 @@ from . import draws as _draws  # noqa: F401 (so does it)
 from .graph import Graph, Value
 from .operators import NoConverter, convert
 
-# Of 2022, the first that has LayerNormalization. ONNX Runtime 1.16.0, of September 2023, gives for
-# each example of the tests what 1.19.2 does
+# Opset 17, of 2022, is the first with LayerNormalization. For each example in the tests, ONNX
+# Runtime 1.16.0, of September 2023, returns what 1.19.2 does
 OPSET, IR_VERSION = 17, 8
 
 
@@ -37,24 +37,26 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: o
     """Save what `net(*example)` computes in predict mode as a file that needs no MXNet.
 
     - net: any Block or function that `d2l.export` takes
-    - example: arguments, for their shapes
-    - other: arguments of another batch size, sequence length or picture size (a tuple, if several):
-      the file then takes any. Raises ValueError for a net whose graph names what is to be free
-    - draws: whether operators that draw random numbers may be in it. ONNX Runtime draws its own
-      numbers: of the same distribution, not the same numbers, whatever the seed
+    - example: arguments, of which the shapes and dtypes count
+    - other: arguments with another batch size, sequence length or picture size (a tuple, if there
+      are several arguments). The file then takes any size where the two differ. Raises ValueError
+      if an attribute in the graph depends on such a size
+    - draws: whether the file may have operators that draw random numbers. ONNX Runtime draws from
+      the same distributions, but not the same numbers, whatever the seed
 
     Sums and products of int64 are exact up to 2 ** 53: ONNX Runtime 1.32 computes them in float64.
 
-    The inputs are named as net's arguments are, `X`, or `state_0` for the first array in a list;
-    the outputs `output`, or `output_0`, `output_1_0` as they are nested. Raises what `d2l.export`
-    does, and NoConverter, which says where `forward` calls it, for an operator that is not
-    converted. A file at path is replaced once the new one is complete and valid. Its metadata: the
-    producer is d2l, with its version; `network` is the name of the net's class or function;
-    `section`, where it is known, the section of the book that defines it, or else the one that
-    `python -m chapters` runs; `data`, unless this process has asked for none, is `real` or
-    `sample`, or both, in the order in which it did.
+    The inputs have the names of net's arguments: `X`, or `state_0` for the first array in a list.
+    The outputs are named `output`, or `output_0`, `output_1_0` if they are nested. Raises what
+    `d2l.export` does, and NoConverter for an operator that has no converter; its message says where
+    `forward` calls it. A file at path is replaced once the new one is complete and valid.
+
+    The metadata of the file: the producer is d2l with its version, and `network` is the name of the
+    net's class or function. `section` is the section of the book that defines it, or else the one
+    that `python -m chapters` runs, if there is one. `data` is `real` or `sample`, or both in the
+    order in which this process has asked for them, if it has asked for data.
     """
-    from .. import __version__  # which is there once d2l is imported
+    from .. import __version__  # here, as d2l defines it after it has imported this module
     onnx = _onnx()
     with tempfile.TemporaryDirectory() as folder:
         saved = os.path.join(folder, 'net')
@@ -96,8 +98,8 @@ def _onnx():
 
 
 def _metadata(net):
-    """What a file says of its net: its name where it is defined, and where it and its data are
-    from."""
+    """Return the metadata of an ONNX file: the qualified name of the net's class or function, its
+    section of the book, and the kind of data that this process has loaded."""
     while isinstance(net, CompiledBlock):
         net = net._net
     defined = type(net) if isinstance(net, gluon.Block) or not hasattr(
@@ -108,18 +110,19 @@ def _metadata(net):
 
 
 def _section(defined):
-    """The number of the section that saves a class or a function in d2l, or None."""
+    """Return the number of the section from which a class or function of d2l.book is taken; None if
+    it is not from there."""
     if defined.__module__ != 'd2l.book':
         return None
     lines, at = inspect.findsource(defined)
-    for line in reversed(lines[:at]):               # above each listing, the path of its section
+    for line in reversed(lines[:at]):               # d2l/book.py names the section above a listing
         found = re.match(r'# chapters/ch(\d+)_\w+/s(\d+)_\w+\.py$', line)
         if found:
             return '.'.join(str(int(number)) for number in found.groups())
 
 
 def signature(net):
-    """The signature of what a net computes: of a Block's forward."""
+    """Return the signature of a function, or of a Block's `forward`."""
     while isinstance(net, CompiledBlock):
         net = net._net
     return d2l_compat.signature(
@@ -127,7 +130,8 @@ def signature(net):
 
 
 def _unique(name, taken):
-    """A name that is not among those taken, and now is: the name itself, or with _ behind it."""
+    """Return a name that is not in the set `taken`, and add it there: the name itself, or with _
+    appended."""
     while name in taken:
         name += '_'
     taken.add(name)
@@ -135,8 +139,8 @@ def _unique(name, taken):
 
 
 def _paths(value, kind, name=''):
-    """The names of what is of a kind in nested dicts and lists, in order: the way to each, joined
-    by _."""
+    """Yield a name for each value of the type `kind` in nested dicts and lists, in order: the keys
+    and indices that lead to it, joined by _."""
     if isinstance(value, kind):
         yield name
     elif isinstance(value, (dict, list, tuple)):
@@ -145,18 +149,23 @@ def _paths(value, kind, name=''):
 
 
 def _graph(onnx, symbol, params, arguments, outputs, draws=False):
-    """The ONNX graph of MXNet's. params: {name: array}; arguments: for data0, data1, ... the name
-    in ONNX, the array, and that of the other batch size; outputs: their names in ONNX; draws:
-    whether random numbers may be drawn."""
+    """Return the ONNX graph for a graph of MXNet.
+
+    params: {name: array}; arguments: for each of data0, data1, ... its name in ONNX, the array, and
+    the array of the other batch size; outputs: their names in ONNX; draws: whether the graph may
+    draw random numbers
+    """
     content, pairs = json.loads(symbol.tojson()), {}
 
     def length(*pair):
-        """A number, or a name where it is free: where the other batch size has another."""
+        """Return a dimension, or a name for it if it is free because it differs between the two
+        batch sizes."""
         free = 'batch' if not pairs else f'length{len(pairs)}'
         return pair[0] if pair[0] == pair[1] else pairs.setdefault(pair, free)
     inputs = [Value(name, map(length, a.shape, b.shape), a.dtype) for name, a, b in arguments]
     g = Graph(onnx, inputs, draws)
-    values = {f'data{i}': [value] for i, value in enumerate(inputs)}    # of each node of MXNet's
+    # name of a node of MXNet -> the Values of its results
+    values = {f'data{i}': [value] for i, value in enumerate(inputs)}
     taken = {*inputs, *outputs}
     for name, arrays in _constants(symbol, content['nodes'], params).items():
         values[name] = [Value(_unique(name, taken), a.shape, a.dtype, a.asnumpy()) for a in arrays]
@@ -190,7 +199,7 @@ def _graph(onnx, symbol, params, arguments, outputs, draws=False):
 
 
 def _constants(symbol, nodes, params):
-    """{name of a node: its results}, for all that depends on Parameters alone."""
+    """Return {name of a node: its results} for all nodes that depend on nothing but Parameters."""
     fixed = set()
     for node in nodes:
         draws = tape.draws(node['op'], node.get('attrs', {}))
@@ -209,7 +218,8 @@ def _constants(symbol, nodes, params):
 
 
 def _kinds(symbol, feeds, length):
-    """{name of a node: its results, as nameless Values}, as MXNet infers them."""
+    """Return {name of a node: Values without names for its results}, with the shapes and dtypes
+    that MXNet infers."""
     found, other = (inferred(symbol, {name: (feed[name].shape, feed[name].dtype)
                                       for name in symbol.list_inputs()}) for feed in feeds)
     return {name: [Value('', map(length, shape, shape2), dtype)
@@ -218,7 +228,8 @@ def _kinds(symbol, feeds, length):
 
 
 def _calls(net, example, ops):
-    """Where forward calls operators, as text: for each a line of the user's code."""
+    """Return a text that names for each of these operators the line of the user's code that calls
+    it."""
     invoke, found = Trace._invoke, {}
 
     def watched(trace, original, handle, *args):

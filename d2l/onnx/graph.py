@@ -1,13 +1,14 @@
-"""An ONNX graph while it is built."""
+"""The ONNX graph, while converters build it."""
 import numpy as np
 
-LONGEST_NAME = 8  # numbers that a constant's name tells
+LONGEST_NAME = 8  # a constant with at most this many elements has them in its name
 
 
 class Value(str):
-    """The name of a value in the graph, with what MXNet knows of it.
+    """The name of a value in the graph, with the shape and dtype that MXNet infers.
 
-    shape: lengths, and names of those that are free; dtype; data: a NumPy array, if it is constant
+    shape: dimensions, with a name for each that is free; data: a NumPy array if the value is
+    constant, else None
     """
 
     def __new__(cls, name, shape, dtype, data=None):
@@ -17,8 +18,11 @@ class Value(str):
 
 
 class Graph:
-    """Converters add to it with `node`. Meanwhile `at` is the name of MXNet's operator, and `out`
-    tells the shape and dtype of its results."""
+    """The nodes and constants of an ONNX graph. Converters add to it with `node`.
+
+    at: the name of the node of MXNet that is being converted
+    out: Values without names, which tell the shapes and dtypes of its results
+    """
 
     def __init__(self, onnx, inputs=(), draws=False):
         self.onnx, self.nodes, self.initializers = onnx, [], {}
@@ -26,14 +30,14 @@ class Graph:
         self.inputs, self.draws, self._shares = inputs, draws, {}
 
     def node(self, op, *inputs, outputs=1, **attrs):
-        """Add a node of ONNX. Returns the name of its result, or a list of several.
+        """Add a node of ONNX. Return the name of its result, or a list of names if it has several.
 
-        inputs: names, numbers (or lists or arrays of them), None for one that is left out
-        attrs: None for one that is left out
+        inputs: names, numbers, lists or arrays of numbers, or None for an input that is left out
+        attrs: attributes, with None for one that is left out
         """
         name = f'{self.at}.{op}{len(self.nodes)}'
         names = [name] if outputs == 1 else [f'{name}.{i}' for i in range(outputs)]
-        while inputs and inputs[-1] is None:        # older ONNX Runtimes take no nameless one there
+        while inputs and inputs[-1] is None:        # older ONNX Runtimes take no empty name here
             inputs = inputs[:-1]
         self.nodes.append(self.onnx.helper.make_node(
             op, [self._input(x) for x in inputs], names, name=name,
@@ -49,12 +53,13 @@ class Graph:
         return x
 
     def name_result(self, x, name):
-        """Give a value, or an input or a constant, a name of its own."""
+        """Make a value an output of the graph under this name. An Identity node does it for all
+        values alike, also for inputs and constants."""
         node = self.onnx.helper.make_node('Identity', [self._input(x)], [name], name=name)
         self.nodes.append(node)
 
     def constant(self, numbers, dtype='int64'):
-        """A Value for a number or an array."""
+        """Return a constant Value for a number, or for a list or an array of numbers."""
         data = np.array(numbers, dtype)
         if data.size <= LONGEST_NAME:
             name = f'{data.dtype} {data.tolist()}'
@@ -64,20 +69,23 @@ class Graph:
         return Value(name, data.shape, dtype, data)
 
     def cast(self, x, dtype):
-        """x with another dtype."""
-        if isinstance(x, Value) and x.dtype == dtype:       # None == np.dtype('float64')
+        """Return x with another dtype."""
+        # only Values have a dtype; a missing one, None, would equal np.dtype('float64')
+        if isinstance(x, Value) and x.dtype == dtype:
             return x
         return self.node('Cast', x, to=self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def uniform(self, shape):
-        """Uniform numbers from 0 to 1, without 1, of a shape whose free lengths inputs have: a
-        share of those of `draw`."""
+        """Return random numbers from the uniform distribution on [0, 1) in this shape. Free
+        dimensions must be dimensions of inputs. They are a share of the numbers that `draw` draws.
+        """
         name = f'{self.at}.share{len(self._shares)}'
         self._shares[name] = self._sized(shape)
         return self.node('Reshape', name, self.lengths(*self._shares[name]))
 
     def _sized(self, shape):
-        """A shape as parts for `lengths`, which no result of the graph is needed for."""
+        """Return a shape as arguments of `lengths` that depend on inputs only, as the numbers are
+        drawn before all other nodes run."""
         found = {length: (x, axis) for x in reversed(self.inputs)
                  for axis, length in enumerate(x.shape) if isinstance(length, str)}
         if not all(isinstance(n, int) or n in found for n in shape):
@@ -87,7 +95,7 @@ class Graph:
         return [n if isinstance(n, int) else found[n] for n in shape]
 
     def draw(self):
-        """Add the one node that draws, before all others."""
+        """Add the only node that draws random numbers, before all other nodes (see draws.py)."""
         later, self.nodes, self.at = self.nodes, [], 'draws'
         sizes = [int(np.prod(parts)) if all(isinstance(n, int) for n in parts) else self.node(
             'ReduceProd', self.lengths(*parts), axes=[0], keepdims=1)
@@ -107,7 +115,8 @@ class Graph:
         self.nodes += later
 
     def lengths(self, *parts):
-        """A vector of lengths. A part is a number, or (Value, axis): as long as that is there."""
+        """Return a vector of dimensions. A part is a number, or (Value, axis) for the dimension of
+        this value at this axis."""
         parts = [p if isinstance(p, int) or isinstance(p[0].shape[p[1]], str) else p[0].shape[p[1]]
                  for p in parts]
         if all(isinstance(p, int) for p in parts):

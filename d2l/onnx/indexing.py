@@ -1,4 +1,4 @@
-"""Converters of the operators that choose, order and move values: see operators.py."""
+"""Converters for operators that select, sort and move values (see operators.py)."""
 import numpy as np
 
 from .graph import Value
@@ -19,7 +19,7 @@ def where(g, condition, a, b):
 
 @operator('where')
 def older_where(g, condition, a, b):
-    if len(condition.shape) < len(a.shape):         # one for each row
+    if len(condition.shape) < len(a.shape):         # one condition per row
         rows = g.node('Unsqueeze', condition, range(1, len(a.shape)))
         condition = Value(rows, [1] * len(a.shape), condition.dtype)
     return _where(g, condition, a, b)
@@ -42,7 +42,8 @@ def where_scalars(g, condition, *, x=0.0, y=0.0):
 
 # ------------------------------------------------------------------ parts
 def cut(g, X, axis, begin, end, step=1):
-    """X[begin:end:step] along an axis; end: END, or -END, for what is left."""
+    """Return X[begin:end:step] along an axis. end: END for the end of the axis, or -END for its
+    beginning if step is negative"""
     return g.node('Slice', X, [begin], [end], [axis], [step])
 
 
@@ -75,7 +76,8 @@ def split(g, X, *, indices=(), axis=1, squeeze_axis=False, sections=0):
 def slice_channel(g, X, *, num_outputs, axis=1, squeeze_axis=False):
     if num_outputs == 1:
         return [g.node('Squeeze', X, [axis]) if squeeze_axis else X]
-    n = X.shape[axis]                               # said, for ONNX Runtime goes by inputs alone
+    # the sizes are given, as ONNX Runtime does not take the number of parts from the outputs
+    n = X.shape[axis]
     sizes = [n // num_outputs] * num_outputs if isinstance(n, int) else g.node(
         'Expand', g.node('Div', g.lengths((X, axis % len(X.shape))), num_outputs), [num_outputs])
     parts = g.node('Split', X, sizes, axis=axis, outputs=num_outputs)
@@ -135,7 +137,10 @@ def rot90(g, X, *, k=1, axes=(0, 1)):
 
 
 def _joined(g, arrays, axis, shape):
-    """Arrays, each with what a stack makes of its shape first, along an axis."""
+    """Concatenate arrays along an axis, each with new axes first.
+
+    shape: function from the number of axes of an array to the list of its new axes, or None
+    """
     return g.node('Concat', *(X if shape(len(X.shape)) is None else g.node(
         'Unsqueeze', X, shape(len(X.shape))) for X in arrays), axis=axis)
 
@@ -166,7 +171,7 @@ def trace(g, X, *, offset=0, axis1=0, axis2=1):
 
 
 def _diagonal(g, X, offset, axis1, axis2, keep):
-    """The diagonal of two axes as the last one, or its sum."""
+    """Return the diagonal of two axes of X as the last axis, or if `keep` is False, its sum."""
     ndim = len(X.shape)
     axis1, axis2 = axis1 % ndim, axis2 % ndim
     rows, columns = (X, -offset) if offset < 0 else (X, 0), (X, offset) if offset > 0 else (X, 0)
@@ -184,7 +189,7 @@ def _diagonal(g, X, offset, axis1, axis2, keep):
 
 @operator('_np_diag')
 def diag(g, X, *, k=0):
-    """The diagonal of a matrix, or a matrix with this diagonal."""
+    """Return the diagonal of a matrix, or a matrix with the vector X as its diagonal."""
     if len(X.shape) == 2:
         return _diagonal(g, X, k, 0, 1, True)
     if isinstance(X.shape[0], str):
@@ -222,7 +227,7 @@ def ediff1d(g, X, *more, to_begin_arr_given=False, to_end_arr_given=False, to_be
 
 @operator('_npi_percentile')
 def percentile(g, X, q=None, *, axis=None, interpolation='linear', keepdims=False, q_scalar=None):
-    """Between the two places in order that are nearest, as interpolation says."""
+    """Sort the values, and interpolate between the two that are nearest to the percentile."""
     n = len(X.shape)
     axes = [*range(n)] if axis is None else [a % n for a in (
         [axis] if isinstance(axis, int) else axis)]
@@ -275,7 +280,7 @@ def space_to_depth(g, X, *, block_size):
 
 # ------------------------------------------------------------------ indices
 def _flat(g, X, axis):
-    """X and an axis; None: of X as a vector."""
+    """Return X and the index of an axis; for axis=None, X as a vector and 0."""
     if axis is not None:
         return X, axis % len(X.shape)
     n = 'all' if any(isinstance(n, str) for n in X.shape) else int(np.prod(X.shape))
@@ -293,7 +298,7 @@ def pick(g, X, index, *, axis=-1, keepdims=False, mode='clip'):
 
 
 def _places(g, indices):
-    """Indices, a row for each axis, as ONNX has them: in the last axis."""
+    """Return indices, of which MXNet has one row per axis, in ONNX's form: along the last axis."""
     n = len(indices.shape)
     return g.node('Transpose', g.cast(indices, 'int64'), perm=[*range(1, n), 0])
 
@@ -347,7 +352,8 @@ for _name, _op in {'_npi_argmax': 'ArgMax', 'argmax': 'ArgMax', '_npi_argmin': '
 
 
 def _ordered(g, X, axis, k, ascending):
-    """The largest k values along an axis in order, or the smallest, and their indices."""
+    """Return the k largest values along an axis in order, or the smallest if `ascending`, and their
+    indices. k = 0 returns all values."""
     n = g.lengths((X, axis))
     return g.node('TopK', X, [k] if k else n, axis=axis, largest=int(not ascending), outputs=2)
 

@@ -1,26 +1,27 @@
-"""Converters of the operators of linear algebra: see operators.py. ONNX solves no equations, so the
-steps of an elimination are in the file, one after another."""
+"""Converters for operators of linear algebra (see operators.py). ONNX has no operator that solves
+equations, so the file has all steps of an elimination, one after another."""
 import numpy as np
 
 from .graph import Value
 from .indexing import cut
 from .operators import NoConverter, operator
 
-LARGEST = 32                        # rows of a matrix whose elimination is written out
+MAX_ROWS = 32                       # largest matrix for which an elimination is written to a file
 
 
 def _rows(g, A):
     n = A.shape[-1]
-    if isinstance(n, str) or n > LARGEST:
-        raise NoConverter(f'an elimination of more than {LARGEST} rows, or of a free number')
+    if isinstance(n, str) or n > MAX_ROWS:
+        raise NoConverter(f'an elimination of more than {MAX_ROWS} rows, or of a free number')
     return n
 
 
 def _eliminated(g, A, *right):
-    """X of A X = right, for matrices in the last two axes, and what the pivots are: Gauss and
-    Jordan, with the rows exchanged so that the largest pivot comes next.
+    """Solve A X = right by Gauss-Jordan elimination with partial pivoting, for matrices in the last
+    two axes.
 
-    Returns (X, pivots, whether rows were exchanged), of each step; X is None without a right side.
+    Return (X, the pivots of all steps, whether each step has exchanged rows). X is None without a
+    right-hand side.
     """
     n, dtype, pivots, exchanged = _rows(g, A), A.dtype, [], []
     zero, places = g.constant(0, dtype), np.arange(n)[:, None]
@@ -43,14 +44,14 @@ def _eliminated(g, A, *right):
 
 
 def _identity(g, A):
-    """The identity, for each matrix of A."""
+    """Return an identity matrix for each matrix in A."""
     n = _rows(g, A)
     shape = g.lengths(*((A, i) for i in range(len(A.shape))))
     return g.node('Expand', g.constant(np.eye(n), A.dtype), shape)
 
 
 def _square(g, A, rows):
-    """An array as a matrix with as many rows, which are as many as its columns."""
+    """Return an array as a square matrix with this number of rows."""
     return Value(g.node('Reshape', A, [rows, rows]), [rows, rows], A.dtype)
 
 
@@ -83,7 +84,8 @@ def tensorsolve(g, A, b, *, a_axes=()):
 
 
 def _sign(g, A, pivots, exchanged):
-    """Of the determinant: the signs of the pivots, and another for each exchange of rows."""
+    """Return the sign of the determinant: the product of the signs of the pivots, with a change of
+    sign for each exchange of rows."""
     one = g.constant(1, A.dtype)
     signs = g.node('Mul', g.node('Sign', pivots),
                    g.node('Where', exchanged, g.node('Neg', one), one))

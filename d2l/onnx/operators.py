@@ -1,10 +1,10 @@
-"""A converter for each operator of MXNet in predict mode: element by element, sums, shapes, layers;
-`indexing.py` and `detection.py` have those that choose among values.
+"""Converters for operators of MXNet in predict mode: elementwise operators, sums, shapes, layers.
+`indexing.py`, `linalg.py`, `detection.py` and `draws.py` have the others.
 
-Each is a function of the graph, of the operator's inputs (Values) and of its attributes, by name;
-it adds nodes of ONNX and returns the name of the result. An attribute that it does not take must be
-switched off, or be among IGNORED. What MXNet inferred of the results is in `g.out`: so a reshape
-needs none of its codes.
+A converter is a function of the graph, the operator's inputs (Values), and its attributes as
+keyword arguments. It adds nodes of ONNX and returns the name of the result. An attribute that it
+does not take must be switched off, or be in IGNORED. `g.out` has the shapes and dtypes of the
+results, as MXNet infers them, so that the converter of reshape needs no special sizes such as -2.
 """
 import ast
 import functools
@@ -16,16 +16,16 @@ from ..hybrid import tape
 from .graph import Value
 
 OPERATORS = {}                      # name in MXNet's graph -> function(g, *inputs, **attributes)
-# attributes that change no prediction, or say again what the inputs say
+# attributes that do not change predictions, or that follow from the inputs
 IGNORED = {'cudnn_off', 'cudnn_tune', 'input_dim', 'momentum', 'num_args', 'num_filter',
            'num_hidden', 'output_dim', 'p', 'sparse_grad', 'state_outputs', 'use_global_stats',
            'workspace'}
-END = np.iinfo('int64').max         # of an axis, however long it is
+END = np.iinfo('int64').max         # as the end of a slice: the end of the axis
 
 
 class NoConverter(NotImplementedError):
-    """Operators, or attributes of theirs, that are not converted to ONNX: `operators` has their
-    names, the message also where `forward` calls them."""
+    """An error: operators, or attributes of theirs, have no converter to ONNX. `operators` has
+    their names; the message also says where `forward` calls them."""
 
     def __init__(self, message, operators=()):
         super().__init__(message)
@@ -41,8 +41,10 @@ def operator(*names):
 
 
 def convert(g, op, attrs, inputs):
-    """Add one operator to the graph; attrs are text, as MXNet writes them. Returns the names of its
-    results."""
+    """Add one operator to the graph. Return the list of the names of its results.
+
+    attrs: {name: text}, as MXNet writes them
+    """
     if op not in OPERATORS:
         raise NoConverter(op)
     if not g.draws and tape.draws(op, attrs) == tape.ALWAYS:
@@ -59,7 +61,7 @@ def convert(g, op, attrs, inputs):
 
 
 def _literal(text):
-    for read in ast.literal_eval, float:            # float: of 'inf'
+    for read in ast.literal_eval, float:            # float reads 'inf'
         try:
             return read(text)
         except (ValueError, SyntaxError):
@@ -69,7 +71,7 @@ def _literal(text):
 
 # ------------------------------------------------------------------ element by element
 def _cast(g, x, dtype):
-    """A Value, or a number, as a value of this dtype."""
+    """Return a Value, or a number, as a value of this dtype."""
     return g.cast(x, dtype) if isinstance(x, str) else g.constant(x, dtype)
 
 
@@ -82,7 +84,7 @@ def _binary(op, g, a, b):
 
 
 def _remainder(g, a, b):
-    """With the sign of b, as in Python; 0 where b is 0."""
+    """Return the remainder with the sign of b, as in Python; 0 where b is 0."""
     a, b = (_cast(g, x, g.out[0].dtype) for x in (a, b))
     zero = g.constant(0, g.out[0].dtype)
     none = g.node('Equal', b, zero)
@@ -111,7 +113,8 @@ def _arctan2(g, y, x):
     y, x = (_cast(g, v, g.out[0].dtype) for v in (y, x))
     number = functools.partial(g.constant, dtype=g.out[0].dtype)
     up = g.node('Where', g.node('Less', y, number(0)), number(-np.pi), number(np.pi))
-    angle = g.node('Atan', g.node('Div', y, x))     # where x is 0, y / x is infinite, or 0 / 0
+    # where x is 0, y / x is infinite, whose arctangent is right, or 0 / 0, which is replaced below
+    angle = g.node('Atan', g.node('Div', y, x))
     angle = g.node('Where', g.node('Less', x, number(0)), g.node('Add', angle, up), angle)
     origin = g.node('And', *(g.node('Equal', v, number(0)) for v in (x, y)))
     return g.node('Where', origin, number(0), angle)
@@ -123,11 +126,12 @@ def _ldexp(g, a, b):
 
 
 def _of_two(op):
-    """A function of the graph and of two values, or numbers, for an operator of ONNX."""
+    """Return a function of the graph and two values or numbers. op: such a function, or the name of
+    an operator of ONNX"""
     return op if callable(op) else functools.partial(_binary, op)
 
 
-# names of an operator, and with what begins the name of its form with a number
+# names of an operator; prefixes of the names of the operator with a scalar; its conversion
 for _names, _scalars, _op in [
         ('_npi_add broadcast_add elemwise_add', '_npi_add _plus', 'Add'),
         ('_npi_subtract broadcast_sub elemwise_sub', '_npi_subtract _minus', 'Sub'),
@@ -138,20 +142,21 @@ for _names, _scalars, _op in [
         ('broadcast_minimum _minimum', '_minimum', 'Min'),
         ('_npi_mod broadcast_mod _mod', '_npi_mod _mod', _remainder),
         ('_npi_hypot broadcast_hypot _hypot', '_hypot', _hypot),
-        ('_npi_copysign', '', _copysign),       # MXNet cannot record the others
+        ('_npi_copysign', '', _copysign),       # MXNet cannot record copysign with a scalar
         ('_npi_arctan2', '_npi_arctan2', _arctan2), ('_npi_ldexp', '_npi_ldexp', _ldexp)]:
     operator(*_names.split())(lambda g, a, b, op=_of_two(_op): op(g, a, b))
     for _name in _scalars.split():
         operator(f'{_name}_scalar')(
             lambda g, a, op=_of_two(_op), *, scalar: op(g, a, scalar))
-        if _op not in ('Add', 'Mul', 'Max', 'Min', _hypot):         # the number comes first
+        # operators whose first argument is the scalar
+        if _op not in ('Add', 'Mul', 'Max', 'Min', _hypot):
             _name = f'_npi_r{_name[5:]}' if _name.startswith('_npi_') else f'_r{_name[1:]}'
             operator(f'{_name}_scalar')(
                 lambda g, a, op=_of_two(_op), *, scalar: op(g, scalar, a))
 
 
 def _compare(op, g, a, b):
-    """As numbers of the dtype of a and b; MXNet makes a scalar one of the array's dtype."""
+    """Compare a and b in their common dtype. As in MXNet, a scalar gets the dtype of the array."""
     dtype = np.result_type(*(x.dtype for x in (a, b) if isinstance(x, str)))
     dtype = np.dtype('int32') if dtype == bool else dtype
     a, b = (_cast(g, x, dtype) for x in (a, b))
@@ -198,7 +203,8 @@ for _name, _factor in {'degrees': 180 / np.pi, 'radians': np.pi / 180}.items():
 
 @operator('_npi_log1p', 'log1p')
 def log1p(g, X):
-    """log(u) x / (u - 1), where u = 1 + x as it is rounded: exact for a small x, too."""
+    """Compute log(u) x / (u - 1), where u is 1 + x after rounding, which is also exact for a small
+    x."""
     one = g.constant(1, X.dtype)
     u = g.node('Add', X, one)
     exact = g.node('Div', g.node('Mul', g.node('Log', u), X), g.node('Sub', u, one))
@@ -209,7 +215,8 @@ def log1p(g, X):
 
 @operator('_npi_expm1', 'expm1')
 def expm1(g, X):
-    """2 t / (1 - t), where t = tanh(x / 2), for a small x."""
+    """Compute 2 t / (1 - t), where t = tanh(x / 2), for a small x, for which exp(x) - 1 would be
+    inexact."""
     one, two = g.constant(1, X.dtype), g.constant(2, X.dtype)
     t = g.node('Tanh', g.node('Div', X, two))
     exact = g.node('Div', g.node('Mul', two, t), g.node('Sub', one, t))
@@ -243,14 +250,14 @@ def fix(g, X):
 
 @operator('round')
 def round_(g, X):
-    """A half away from 0."""
+    """Round to the nearest integer, a half away from 0."""
     half = g.constant(0.5, X.dtype)
     return _signed(g, X, g.node('Floor', g.node('Add', g.node('Abs', X), half)))
 
 
 @operator('_npi_rint', 'rint')
 def rint(g, X):
-    """A half down."""
+    """Round to the nearest integer, a half down."""
     return g.node('Ceil', g.node('Sub', X, g.constant(0.5, X.dtype)))
 
 
@@ -291,11 +298,11 @@ def nan_to_num(g, X, *, copy=True, nan=0.0, posinf=None, neginf=None):
 
 @operator('gammaln')
 def gammaln(g, X):
-    """The logarithm of |gamma(x)|, by Lanczos's sum, in float64."""
+    """Compute the logarithm of |gamma(x)| by Lanczos's sum, in float64."""
     return g.cast(_gammaln(g, g.cast(X, 'float64')), X.dtype)
 
 
-# of Lanczos's sum for g = 7
+# coefficients of Lanczos's sum for g = 7
 _LANCZOS = [676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
             12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7]
 
@@ -311,7 +318,7 @@ def _gammaln(g, x):
     t = g.node('Add', z, number(7.5))
     log = g.node('Sub', g.node('Mul', g.node('Add', z, half), g.node('Log', t)), t)
     log = g.node('Add', g.node('Add', log, g.node('Log', total)), number(np.log(2 * np.pi) / 2))
-    # of x - round(x), since pi x is not exact
+    # the sine of pi (x - round(x)) has the same size as that of pi x, which is not exact
     rest = g.node('Sub', x, g.node('Round', x))
     sine = g.node('Abs', g.node('Sin', g.node('Mul', pi, rest)))
     return g.node('Where', mirrored, g.node('Sub', g.node('Log', g.node('Div', pi, sine)), log),
@@ -327,8 +334,8 @@ def gamma(g, X):
     return g.cast(g.node('Where', negative, g.node('Neg', size), size), X.dtype)
 
 
-# polynomials in w = -log(1 - x x), for small w and for large ones: M. Giles, Approximating the
-# erfinv function, 2012
+# coefficients of polynomials in w = -log(1 - x x), for small w and for large ones, from M. Giles,
+# Approximating the erfinv function, 2012
 _ERFINV = [(2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
             -0.00125372503, -0.00417768164, 0.246640727, 1.50140941),
            (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
@@ -351,7 +358,7 @@ def erfinv(g, X):
 
 
 def _horner(g, factors, x):
-    """A polynomial of x, the factor of the highest power first."""
+    """Compute a polynomial of x. factors: its coefficients, from the highest power on"""
     total = factors[0]
     for factor in factors[1:]:
         total = g.node('Add', g.node('Mul', total, x), factor)
@@ -368,7 +375,7 @@ def polyval(g, p, X):
 
 
 def _bitwise(op, g, a, b):
-    """Bit by bit, for ONNX has no such operators before its opset 18."""
+    """Compute a bitwise operator bit by bit, as ONNX has none before opset 18."""
     dtype = g.out[0].dtype
     if dtype == bool:
         return g.node(op, *(_cast(g, x, bool) for x in (a, b)))
@@ -381,7 +388,7 @@ def _bitwise(op, g, a, b):
         _cast(g, x, dtype), wide), [-1]), g.constant(np.arange(size), wide), direction='RIGHT'),
         g.constant(2, wide)), bool) for x in (a, b)]
     terms = g.node('Mul', g.cast(g.node(op, *bits), 'int64'), factors)
-    # ONNX Runtime 1.32 adds integers up in double precision: so 32 bits at a time
+    # 32 bits at a time, as ONNX Runtime 1.32 adds up integers in double precision
     low, *high = [g.node('ReduceSum', g.node('Slice', terms, [i], [i + 32], [-1]), [-1], keepdims=0)
                   for i in range(0, size, 32)]
     return g.cast(g.node('Add', low, g.node('Mul', *high, [2 ** 32])) if high else low, dtype)
@@ -402,7 +409,8 @@ def bitwise_not(g, X):
 
 
 def _lcm(g, a, b):
-    """By Euclid's algorithm, as many steps as the largest numbers need."""
+    """Compute the least common multiple by Euclid's algorithm, with as many steps as the largest
+    numbers need."""
     dtype = g.out[0].dtype
     zero, one = g.constant(0, dtype), g.constant(1, dtype)
     a, b = [g.node('Abs', _cast(g, x, dtype)) for x in (a, b)]
@@ -450,7 +458,7 @@ def div_sqrt_dim(g, X):
 
 
 def filled(g, X, number):
-    """As long as X, and full of a number."""
+    """Return an array with the shape of X in which each element is this number."""
     number = g.constant(number, g.out[0].dtype)
     return g.node('Expand', number, g.lengths(*((X, axis) for axis in range(len(X.shape)))))
 
@@ -485,13 +493,13 @@ def leaky_relu(g, X, gamma=None, *, act_type='leaky', slope=0.25, lower_bound=No
                upper_bound=None):
     if act_type == 'leaky':
         return g.node('LeakyRelu', X, alpha=slope)
-    if act_type == 'rrelu':                         # MXNet hands out two arrays
+    if act_type == 'rrelu':                         # MXNet's operator has two results
         raise NoConverter('LeakyReLU with act_type=rrelu')
     if act_type == 'elu':
         return g.node('Elu', X, alpha=slope)
     if act_type == 'selu':
         return g.node('Selu', X)
-    if act_type == 'prelu':                         # a slope for each channel
+    if act_type == 'prelu':                         # one slope per channel
         return g.node('PRelu', X, along(g, gamma, 1, len(X.shape)))
     half, one = g.constant(0.5, X.dtype), g.constant(1, X.dtype)    # gelu
     erf = g.node('Erf', g.node('Mul', X, g.constant(0.5 ** 0.5, X.dtype)))
@@ -499,7 +507,7 @@ def leaky_relu(g, X, gamma=None, *, act_type='leaky', slope=0.25, lower_bound=No
 
 
 def along(g, vector, axis, ndim):
-    """A vector as an array of ndim axes, along one of them."""
+    """Return a vector as an array with ndim axes, along one of them."""
     after = ndim - axis - 1
     if len(vector.shape) != 1 or after <= 0:
         return vector
@@ -528,13 +536,13 @@ for _name, _op, _sign in [('softmax', 'Softmax', 1), ('log_softmax', 'LogSoftmax
 @operator('_np_reshape', '_npx_reshape', 'Reshape', 'Flatten', 'expand_dims', '_np_squeeze',
           'squeeze', '_np_atleast_1d', '_np_atleast_2d', '_np_atleast_3d')
 def reshape(g, X, **codes):
-    """However it is written, the shape of the result tells it."""
+    """Reshape to the shape of the result, however the attributes describe it."""
     shape = list(g.out[0].shape)
     for i in [i for i, n in enumerate(shape) if isinstance(n, str)]:
         if X.shape[:i + 1] == g.out[0].shape[:i + 1]:
-            shape[i] = 0                            # as long as in X
+            shape[i] = 0                            # the dimension of X
         elif -1 not in shape and g.out[0].shape[i] not in X.shape:
-            shape[i] = -1                           # what is left
+            shape[i] = -1                           # inferred from all others
         elif g.out[0].shape[i] in X.shape:
             shape[i] = X, X.shape.index(g.out[0].shape[i])
         else:
@@ -571,7 +579,7 @@ def repeat(g, X, *, repeats, axis=None):
     times = [1] * (len(X.shape) + 1)
     times[after.start] = repeats
     tiled = g.node('Tile', g.node('Unsqueeze', X, [after.start]), times)
-    before = [0] * (after.start - 1)                # as long as in X
+    before = [0] * (after.start - 1)                # 0: the dimension of X
     return g.node('Reshape', tiled, g.lengths(*before, -1, *((X, i) for i in after)))
 
 
@@ -606,13 +614,14 @@ def stack(g, *arrays, axis=0):
 
 
 def _nearest(g, indices, X, axis):
-    """Indices of X, int64; those that it does not have moved to the nearest that it has."""
+    """Return indices of X as int64, with those out of range replaced by the nearest valid index."""
     last = g.node('Sub', g.lengths((X, axis % len(X.shape))), [1])
     return g.node('Min', g.node('Max', g.cast(indices, 'int64'), [0]), last)
 
 
 def chosen(g, indices, X, axis, mode):
-    """Indices of X, int64: those that it does not have, as mode says, clip, wrap or raise."""
+    """Return indices of X as int64, with those out of range treated as `mode` says: clip, wrap or
+    raise."""
     if mode == 'clip':
         return _nearest(g, indices, X, axis)
     indices = g.cast(indices, 'int64')
@@ -642,7 +651,7 @@ def one_hot(g, X, *, depth, on_value=1.0, off_value=0.0, dtype='float32'):
 
 @operator('_npi_broadcast_to', 'broadcast_to', 'broadcast_axis')
 def broadcast_to(g, X, **shape):
-    """To the shape of the result; what stays as long as it is need not be known."""
+    """Broadcast X to the shape of the result. A dimension that does not change may be free."""
     given = [None] * (len(g.out[0].shape) - len(X.shape)) + [*X.shape]
     shape = [1 if m == n else n for m, n in zip(given, g.out[0].shape)]
     if any(isinstance(n, str) for n in shape):
@@ -661,17 +670,19 @@ def broadcast_like(g, X, like, *, lhs_axes=None, rhs_axes=None):
 
 # ------------------------------------------------------------------ sums and products
 def _reduce(op, g, X, axis, keepdims, exclude=False):
-    axes = (axis,) if isinstance(axis, int) else axis or None       # (): all, in older operators
+    # in older operators, () means all axes
+    axes = (axis,) if isinstance(axis, int) else axis or None
     if exclude:
         axes = [i for i in range(len(X.shape)) if i not in {a % len(X.shape) for a in axes}]
     X = g.cast(X, g.out[0].dtype)
-    if op == 'ReduceSum':                           # since opset 13 its axes are an input
+    if op == 'ReduceSum':                           # its axes are an input since opset 13
         return _one_number(g, g.node(op, X, axes, keepdims=int(keepdims)), axes, keepdims)
     return _one_number(g, g.node(op, X, axes=axes, keepdims=int(keepdims)), axes, keepdims)
 
 
 def _one_number(g, x, axes, keepdims):
-    """What all of an array comes to, which in older operators has an axis."""
+    """Return the result x of reducing all axes in MXNet's shape: older operators return shape (1,)
+    in place of ()."""
     return x if axes or keepdims else g.node('Reshape', x, [1] * len(g.out[0].shape))
 
 
@@ -722,7 +733,8 @@ def norm(g, X, *, ord=2, axis=None, keepdims=False, out_dtype=None):
 
 @operator('_npi_norm')
 def norm_of_squares(g, X, *, ord=2, axis=None, keepdims=False, flag=None):
-    """flag: -2 of all, 1 of squares, -1 of a vector; else of a matrix."""
+    """Compute a norm that is a vector's. flag: -2 for the norm of all elements, 1 for a norm of
+    squares, -1 for a norm of a vector; others are norms of matrices, which are not converted."""
     if flag not in (-2, 1) and not (flag == -1 and ord in (1, 2)):
         raise NoConverter(f'_npi_norm with ord={ord}')
     return norm(g, X, ord=ord if flag == -1 else 2, axis=axis, keepdims=keepdims)
@@ -745,7 +757,7 @@ def _letters(n, begin=0):
 
 
 def _contract(g, a, b, a_axes, b_axes):
-    """The sum of products over pairs of axes."""
+    """Compute a sum of products over pairs of axes, one of a and one of b."""
     left, right = (list(_letters(len(x.shape), begin)) for x, begin in ((a, 0), (b, len(a.shape))))
     for i, j in zip(a_axes, b_axes):
         right[j] = left[i]
@@ -803,7 +815,7 @@ def fully_connected(g, X, weight, bias=None, *, flatten=True, no_bias=False):
 
 
 def _windows(kernel, stride, pad, layout):
-    """The attributes of a moving window that ONNX names otherwise."""
+    """Return the attributes of a moving window as ONNX names them."""
     if layout[:2] != 'NC':
         raise NoConverter(f'layout={layout}')
     n = len(kernel)
@@ -825,7 +837,8 @@ def upsampling(g, X, weight=None, *, scale, sample_type, num_filter=0, multi_inp
                       nearest_mode='floor')
     if sample_type == 'nearest':
         raise NoConverter('UpSampling of several inputs')
-    pad = -(-(scale - 1) // 2)                      # bilinear: a convolution of each channel
+    # bilinear upsampling is a transposed convolution of each channel
+    pad = -(-(scale - 1) // 2)
     return g.node('ConvTranspose', X, weight, group=X.shape[1], strides=[scale] * 2,
                   kernel_shape=[2 * scale - scale % 2] * 2, pads=[pad] * 4)
 
@@ -842,7 +855,7 @@ def bilinear_resize(g, X, like=None, *, align_corners=True, **sizes):
 
 @operator('_contrib_AdaptiveAvgPooling2D')
 def adaptive_average(g, X, *, output_size=()):
-    """A product with a matrix of averages on either side."""
+    """Multiply X by matrices that average, from the left and from the right."""
     sizes = [output_size] if isinstance(output_size, int) else list(output_size) or [1]
     sizes = sizes * 2 if len(sizes) == 1 else sizes
     if sizes == [1, 1]:
@@ -888,8 +901,9 @@ def pooling(g, X, *, kernel=(), stride=(), pad=(), pool_type='max', global_pool=
 
 
 def _average_rounded_up(g, X, kernel, strides, pad, count_include_pad):
-    """Average pooling whose last window may leave the picture: ONNX Runtime divides there by
-    another number than MXNet, so the picture gets zeros enough, and MXNet's number is put in."""
+    """Compute an average pooling whose last windows may go beyond the picture. ONNX Runtime divides
+    their sums by another number than MXNet. So the picture is padded with zeros, and the result is
+    corrected by MXNet's numbers."""
     if any(isinstance(n, str) for n in X.shape[2:]):
         raise NoConverter('Pooling with avg and full over a free length')
     counts, more = np.ones(()), []
@@ -907,7 +921,8 @@ def _average_rounded_up(g, X, kernel, strides, pad, count_include_pad):
 
 @operator('_contrib_MultiBoxPrior')
 def multibox_prior(g, X, *, sizes, ratios, clip=False, steps=(-1, -1), offsets=(0.5, 0.5)):
-    """Anchor boxes of 13.4: they depend on the size of X, not on what is in it."""
+    """Compute the anchor boxes of section 13.4, which depend on the shape of X, not on its values.
+    """
     height, width = X.shape[2:]
     if isinstance(height, str) or isinstance(width, str) or min(steps) > 0:
         raise NoConverter('_contrib_MultiBoxPrior for images of any size, or with steps')
@@ -925,7 +940,7 @@ def multibox_prior(g, X, *, sizes, ratios, clip=False, steps=(-1, -1), offsets=(
 
 # ------------------------------------------------------------------ normalization, sequences
 def _with_axis(g, X, axis, to, function):
-    """function of X, which has an axis moved to another place; the result has it where X has it."""
+    """Move an axis of X to index `to`, apply a function, and move the axis back in the result."""
     if axis % len(X.shape) == to % len(X.shape):
         return function(X)
     perm = [i for i in range(len(X.shape)) if i != axis % len(X.shape)]
@@ -952,12 +967,13 @@ def layer_norm(g, X, gamma, beta, *, axis=-1, eps=1e-5):
 def instance_norm(g, X, gamma, beta, *, eps=1e-3):
     if len(X.shape) > 2:
         return g.node('InstanceNormalization', X, gamma, beta, epsilon=eps)
-    return g.node('Add', g.node('Mul', g.node('Sub', X, X), gamma), beta)       # of one value each
+    # a mean over one value is the value itself, so that X - X, which keeps NaN, is normalized
+    return g.node('Add', g.node('Mul', g.node('Sub', X, X), gamma), beta)
 
 
 @operator('GroupNorm')
 def group_norm(g, X, gamma, beta, *, num_groups=1, eps=1e-5):
-    """gamma, beta: a number for each group."""
+    """Compute GroupNorm. gamma, beta: one number per group"""
     groups = g.node('Reshape', X, [0, num_groups, -1])
     out = g.node('InstanceNormalization', groups, gamma, beta, epsilon=eps)
     return g.node('Reshape', out, g.lengths(*((X, i) for i in range(len(X.shape)))))
@@ -988,23 +1004,27 @@ def sequence_mask(g, X, length=None, *, use_sequence_length=False, value=0.0, ax
     return g.node('Where', keep, X, g.constant(value, X.dtype))
 
 
-# mode -> (operator of ONNX, the order in which that has MXNet's gates, attributes)
+# mode -> (operator of ONNX, indices of MXNet's gates in the order of ONNX, attributes)
 _CELLS = {'rnn_relu': ('RNN', [0], {'activations': ['Relu']}),
           'rnn_tanh': ('RNN', [0], {'activations': ['Tanh']}),
-          'lstm': ('LSTM', [0, 3, 1, 2], {}),       # MXNet: input, forget, cell, output
-          'gru': ('GRU', [1, 0, 2], {'linear_before_reset': 1})}        # reset, update, new
+          'lstm': ('LSTM', [0, 3, 1, 2], {}),       # MXNet's order: input, forget, cell, output
+          'gru': ('GRU', [1, 0, 2], {'linear_before_reset': 1})}    # MXNet's: reset, update, new
 
 
 @operator('RNN')
 def rnn(g, X, packed, state, *cell, mode, state_size, num_layers, bidirectional=False):
-    """X (T, B, C); states (layers * directions, B, H); all weights, then all biases, packed."""
+    """Convert a recurrent layer of any number of sublayers.
+
+    X: (T, B, C); state, cell: (layers * directions, B, H); packed: a constant vector with all
+    weights and then all biases
+    """
     op, order, attrs = _CELLS[mode]
     directions, at = 1 + bidirectional, 0
     if 'activations' in attrs:
         attrs = {'activations': attrs['activations'] * directions}
 
     def read(*columns):
-        """The next weights or biases, with the gates in ONNX's order."""
+        """Return the next weights or biases from `packed`, with the gates in ONNX's order."""
         nonlocal at
         shape = len(order), state_size, *columns
         start, at = at, at + int(np.prod(shape))

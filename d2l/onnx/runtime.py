@@ -1,9 +1,9 @@
 """Prediction by ONNX Runtime: `d2l.compile(net, X, runtime='onnx')`.
 
-The graph that `export_onnx` writes, run in this process. MXNet's arrays are read and written where
-they lie, without a copy. The file holds the Parameters as constants, which ONNX Runtime folds and
-packs; each call compares them with those of the net, and writes the file anew if one has changed.
-The first call of each signature compares the results with MXNet's.
+ONNX Runtime runs in this process, with the graph that `export_onnx` writes. It reads and writes the
+memory of MXNet's arrays without a copy. The file has the Parameters as constants, which ONNX
+Runtime can fold and pack. Each call compares them with those of the net, and writes a new file if
+one has changed. The first call of each signature compares the results with MXNet's.
 """
 import ctypes
 import inspect
@@ -18,10 +18,10 @@ from ..hybrid.block import MAX_PROGRAMS, CompiledBlock, _signature
 from ..hybrid.tree import Tree, unflatten
 from .export import export_onnx, signature
 
-FATAL = 4                           # errors are raised, and not logged, too
-# of the largest number, and at all: no order of summation does that
-WRONG = 1e-3, 1e-5
-NOTHING = ctypes.create_string_buffer(1)    # where an array without numbers lies
+FATAL = 4                           # log level: errors are raised, so they need not be logged, too
+# (relative to the largest value, absolute): other orders of summation differ by less
+TOLERANCES = 1e-3, 1e-5
+EMPTY_BUFFER = ctypes.create_string_buffer(1)    # its address stands in for that of an empty array
 _same = ctypes.CDLL(None).memcmp
 _same.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
 
@@ -37,48 +37,49 @@ def _onnxruntime():
 
 
 def _address(array):
-    """Where an array's values lie in memory, once they are computed."""
+    """Wait until an array is computed, and return the address of its values in memory."""
     array.wait_to_read()
     pointer = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-    return pointer.value or ctypes.addressof(NOTHING)
+    return pointer.value or ctypes.addressof(EMPTY_BUFFER)
 
 
 def flat(result):
-    """The arrays in a result, as NumPy arrays."""
+    """Return the arrays in a nested result as a list of NumPy arrays."""
     tree = Tree(apart=True)
     tree.flatten(result)
     return [array.asnumpy() for array in tree.arrays]
 
 
 def close(a, b):
-    """Whether two arrays differ by what another order of summation makes of float32; integers may
-    be those of the other of two numbers that are about as large."""
+    """Return whether two arrays differ by no more than another order of summation in float32 can
+    explain. Integers are not compared: an index such as argmax's may change if two values are
+    almost equal."""
     if a.dtype.kind != 'f':
         return True
     finite = numpy.isfinite(b)
-    relative, absolute = WRONG
+    relative, absolute = TOLERANCES
     return (finite == numpy.isfinite(a)).all() and (
         abs(a[finite] - b[finite]) <= relative * abs(b[finite]).max(initial=0) + absolute).all()
 
 
 class Prediction:
-    """A net, a Block or a function of arrays, that ONNX Runtime computes in predict mode: called
-    with arrays as the net is, it returns what the net does. A session for each signature."""
+    """A callable that computes a net, a Block or a function of arrays, by ONNX Runtime in predict
+    mode. It takes and returns what the net does, and keeps a Session for each signature."""
 
     def __init__(self, net):
         self._runtime, self._sessions = _onnxruntime(), {}
-        # static_alloc is for running it, and here it is but traced
+        # flags such as static_alloc would not matter, as the net is traced and not run
         self._net = net if isinstance(net, CompiledBlock) else CompiledBlock(net, False, {})
 
     def __repr__(self):
         return f'{type(self).__name__}({self._net._net!r})'
 
     def prepare(self, *args):
-        """The session for these arguments, ready to run, and the arrays among them."""
+        """Return the session for these arguments, and the arrays among them."""
         key, tree = _signature(args, {}, apart=True)
         session = self._sessions.get(key)
-        if session is None or not session.current():
+        if session is None or not session.guards_hold():
             if session is None and len(self._sessions) == MAX_PROGRAMS:
                 del self._sessions[next(iter(self._sessions))]
             session = self._sessions[key] = Session(self._runtime, self._net, args, tree)
@@ -93,7 +94,7 @@ class Prediction:
         return session(leaves)
 
     def _in_order(self, args, kwargs):
-        """All arguments without their names, as a file of ONNX has them."""
+        """Return all arguments in order without their names, as an ONNX file takes them."""
         of_net = signature(self._net)
         bound = of_net.bind(*args, **kwargs)
         named = [name for name in kwargs if name not in of_net.parameters
@@ -106,7 +107,7 @@ class Prediction:
 
 
 class Session:
-    """A net's graph for arguments of one signature, in ONNX Runtime."""
+    """A session of ONNX Runtime with a net's graph for arguments of one signature."""
 
     def __init__(self, runtime, net, args, tree):
         self._program, _ = net.program(*args, apart=True)
@@ -123,14 +124,14 @@ class Session:
             options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))    # 0: all
             options.log_severity_level = FATAL
             self._session = runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
-        # sources of all that the file holds as a constant, and what they held
+        # the sources of the arrays that are constants in the file, and copies of these arrays
         self._held = [s for s in self._program.sources.values() if s[0] != 'input']
         self._copies = [self._program.value(source).copy().asnumpy() for source in self._held]
         self._inputs = [put.name for put in self._session.get_inputs()]
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
                          for out in self._session.get_outputs()]
 
-        right = self._program(tree, self._program.current())
+        right = self._program(tree, self._program.valid_state())
         for ours, expected in zip(flat(self(tree.arrays)), flat(right)):
             if not close(ours, expected):
                 raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
@@ -138,14 +139,14 @@ class Session:
 
     @staticmethod
     def _dtype(text):
-        """NumPy's dtype for ONNX Runtime's 'tensor(float)'."""
+        """Return NumPy's dtype for a type of ONNX Runtime such as 'tensor(float)'."""
         name = text[len('tensor('):-1]
         return numpy.dtype({'float': 'float32', 'double': 'float64'}.get(name, name))
 
-    def current(self):
-        """Whether the net is still what the file says: its attributes and its Parameters'
-        values."""
-        state = self._program.current()
+    def guards_hold(self):
+        """Return whether the file is still valid: the attributes that the net reads and the values
+        of its Parameters are unchanged."""
+        state = self._program.valid_state()
         if state is None:
             return False
         arrays = [self._program.value(source, (), state) for source in self._held]

@@ -2,14 +2,16 @@
 
     net = d2l.hybridize(net, optimize=True)
 
-loops.py looks for what loops over steps leave, rules.py has all other rules: functions from a node
-to what takes its place, or None. Sums are added up in another order: last digits differ.
+A rule is a function from a node to the value that replaces the node's, or None. loops.py has rules
+for loops over time steps, channels.py for convolutions with few filters, rules.py all others. The
+last digits of the results differ, as sums are added up in another order.
 """
 from . import channels, loops, rules
 from .graph import Graph
 
-PASSES = 50         # walks over the graph for each table of rules: far fewer are needed
-ROOM = 20           # new operators that the rules may add per operator of the graph: far fewer, too
+# Limits that stop rules which go on for ever; rules that end stay far below them
+PASSES = 50         # walks over the graph for each table of rules
+ROOM = 20           # new operators per operator of the graph
 TABLES = loops.RULES, rules.RULES, channels.RULES
 
 
@@ -20,13 +22,13 @@ def names():
 
 
 def rewrite(content, kinds, training, without=()):
-    """Apply all rules until none finds anything; return the graph as JSON has it, and the names of
-    the rules that found something.
+    """Apply all rules until none finds anything. Return the new graph, in the form of `content`,
+    and the names of the rules that found something.
 
-    content: the graph as `Symbol.tojson` writes it, parsed; kinds: name of a variable -> (shape,
-    dtype); training: whether it is to run in training mode; without: names of rules to leave out
+    content: the graph, as parsed JSON of `Symbol.tojson`; kinds: name of a variable -> (shape,
+    dtype); training: whether it will run in training mode; without: names of rules to leave out
 
-    It ends, with a RuntimeError where the rules make a cycle or operators without end.
+    Raises RuntimeError if the rules make a cycle, or operators without end.
     """
     graph = Graph(content, kinds, training, ROOM * (10 + len(content['nodes'])))
     used = set() if loops.fuse_recurrences.__name__ in without else loops.fuse_recurrences(graph)

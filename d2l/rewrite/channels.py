@@ -1,37 +1,38 @@
-"""Convolutions with a slow number of filters. oneDNN 2.4 is fast with multiples of 8, in gradients
-of 16; with others, as LeNet's 6, it goes picture by picture through a matrix copied number by
-number.
+"""A rule for convolutions with a number of filters that is slow. oneDNN 2.4 is fast if it is a
+multiple of 8, for gradients a multiple of 16. Otherwise, as for LeNet's 6 filters, it computes one
+picture at a time, from a matrix that it copies value by value.
 """
 from .graph import shape
 from .rules import rule_table
 
 RULES, rule = rule_table()
-# oneDNN 2.4 computes convolutions in blocks where the channels are a multiple of these
+# oneDNN 2.4 uses a blocked layout if the number of channels is a multiple of these
 CHANNEL_BLOCK = 8
-CHANNEL_BLOCK_IN_TRAINING = 16      # and of these it computes the gradients so
+CHANNEL_BLOCK_IN_TRAINING = 16      # the same for gradients
 
 
-def plain(node):
-    """Return whether a node is a convolution of pictures without groups and without dilation."""
+def is_plain_convolution(node):
+    """Return whether a node is a 2D convolution with the channels first and without groups or
+    dilation."""
     return (node.op == 'Convolution' and len(node.shapes[0]) == 4 and channels_first(node)
             and node.attr('num_group', 1) == 1 and {*(node.attr('dilate') or [1])} == {1})
 
 
 def channels_first(node):
-    """Return whether the channels are the axis after the examples."""
+    """Return whether the channels are the axis after the batch axis."""
     return node.attr('layout') in (None, 'NCHW')
 
 
 def feeding(graph, node):
-    """Return (convolution, [activations and poolings between it and this node]), or (None, None):
-    where there is none, or another node or the user sees one of their results."""
+    """Return (the convolution before this node, [the activations and poolings between the two]), or
+    (None, None) if there is none, or if one of their results is also used elsewhere."""
     chain, value = [], node.inputs[0]
     while graph.users.get(value) == [chain[0] if chain else node] and value not in graph.heads:
         source = value[0]
-        if plain(source):
+        if is_plain_convolution(source):
             return source, chain
         if source.op not in ('Activation', 'Pooling') or not channels_first(source):
-            break                       # any other may mix channels
+            break                       # another operator may mix channels
         chain.insert(0, source)
         value = source.inputs[0]
     return None, None
@@ -45,18 +46,19 @@ def part(graph, value, axis, begin, end):
 
 
 def repeated(graph, value, axis, count):
-    """Return a value repeated along an axis to the length `count`, the last time cut off."""
+    """Return a value repeated along an axis up to the dimension `count`. The last repetition is cut
+    off if it does not fit."""
     times, rest = divmod(count, shape(value)[axis])
     return graph.concat([value] * times + [part(graph, value, axis, 0, rest)] * (rest > 0), axis)
 
 
 @rule('Convolution')
 def few_filters(graph, node):
-    """Convolution with few filters, activations and poolings, convolution -> the same with the
-    filters of the first one repeated up to a multiple of CHANNEL_BLOCK. The second one shares out
-    the weights of a channel among its copies. (Filters of zeros instead would make NaN of infinite
-    values.)"""
-    if not plain(node):
+    """Convolution with few filters, activations and poolings, convolution -> the same, with the
+    filters of the first convolution repeated up to a multiple of CHANNEL_BLOCK. In the second one,
+    the weights of a channel are divided among its copies. (Adding filters of zeros instead would
+    turn infinite values into NaN.)"""
+    if not is_plain_convolution(node):
         return None
     first, chain = feeding(graph, node)
     if not chain or first.shapes[0][1] % CHANNEL_BLOCK == 0:

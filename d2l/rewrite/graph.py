@@ -10,15 +10,16 @@ import mxnet
 import numpy
 
 VARIABLE = 'null'
-# numbers in the names of new nodes, which MXNet tells apart by name
+# for the names of new nodes: MXNet identifies nodes by name
 NUMBERS = itertools.count()
 
 
 class Node:
     """An operator, or a variable, of a graph.
 
-    op, name; attrs: name -> text, as MXNet writes it; inputs: values; shapes, dtypes: of its
-    results; waits: nodes that run before it, for they draw random numbers, and so does it
+    attrs: name -> text, as MXNet writes it; inputs: the values that it takes
+    shapes, dtypes: those of its results
+    waits: nodes that must run before it, as they and it draw random numbers
     """
 
     waits = ()
@@ -28,7 +29,7 @@ class Node:
         self.shapes, self.dtypes = shapes, dtypes
 
     def attr(self, name, default=None):
-        """Return an attribute as Python has it: '(0, 2, 1)' is a tuple."""
+        """Return an attribute as a Python value: a tuple for the text '(0, 2, 1)'."""
         text = self.attrs.get(name)
         if text is None:
             return default
@@ -44,7 +45,7 @@ def shape(value):
 
 
 def inferred(symbol, kinds):
-    """Return {node: [(shape, dtype) of each of its results]} by name, as MXNet infers them.
+    """Return {name of a node: [(shape, dtype) of each of its results]}, as MXNet infers them.
 
     kinds: name of a variable -> (shape, dtype)
     """
@@ -57,10 +58,12 @@ def inferred(symbol, kinds):
 
 
 class Graph:
-    """What `Symbol.tojson` wrote, parsed: `nodes` in an order in which they can run, and `heads`.
+    """A graph for rewriting: `nodes` in an order in which they can run, and `heads`, the values
+    that are its outputs.
 
-    kinds: name of a variable -> (shape, dtype); training: whether it is to run in training mode;
-    room: how many operators the rules may make, before RuntimeError
+    content: the parsed JSON of `Symbol.tojson`; kinds: name of a variable -> (shape, dtype)
+    training: whether the graph will run in training mode
+    room: the number of operators that the rules may make before RuntimeError is raised
     """
 
     def __init__(self, content, kinds, training, room):
@@ -73,17 +76,21 @@ class Graph:
         for node, given in zip(self.nodes, content['nodes']):
             node.waits = [self.nodes[i] for i in given.get('control_deps', ())]
         self.heads = [(self.nodes[i], k) for i, k, *_ in content['heads']]
-        self.users = {}                     # value -> the nodes that take it
+        self.users = {}                     # value -> list of the nodes that take it
         for node in self.nodes:
             for value in node.inputs:
                 self.users.setdefault(value, []).append(node)
-        self._constants, self._made = set(), {}     # values; what they are -> value
-        self.replaced = {}                  # value -> the value that takes its place
+        # values that depend on no variable; (op, inputs and attributes) -> value made once
+        self._constants, self._made = set(), {}
+        self.replaced = {}                  # value -> the value that replaces it
 
     def new(self, op, inputs, shape, /, dtype='float32', once=False, **attrs):
-        """Add an operator with one result; return the result. once: whether the same operator with
-        the same inputs is to be made one time only. That is so for constants, but not in training,
-        where it does not make a Transformer faster."""
+        """Add an operator with one result, and return the result.
+
+        once: if the same operator with the same inputs was made before, return that one's result.
+        This is always done for constants in predict mode. In training it would not make a
+        Transformer faster.
+        """
         self.room -= 1
         if self.room < 0:
             raise RuntimeError('the rules make too many operators')
@@ -99,7 +106,7 @@ class Graph:
         return value
 
     def ones(self, *lengths, value=1):
-        """Return a new array full of a number."""
+        """Return a new array of this shape in which each element is `value`."""
         return self.new('_full', [], lengths, shape=lengths, value=value)
 
     def reshape(self, value, *lengths):
@@ -108,8 +115,8 @@ class Graph:
             '_np_reshape', [value], lengths, newshape=lengths)
 
     def concat(self, values, axis):
-        """Values one behind another along an axis, but those of pictures not by oneDNN's operator,
-        which ends the process where it meets a convolution of few channels."""
+        """Concatenate values along an axis. For pictures, oneDNN's operator is not used, as it ends
+        the process if it meets a convolution with few channels."""
         if len(values) == 1:
             return values[0]
         lengths = list(shape(values[0]))
@@ -118,11 +125,14 @@ class Graph:
         return self.new(op, values, lengths, num_args=len(values), **{name: axis})
 
     def replace(self, rules, without):
-        """Let rules, op -> functions, replace what they find, in one walk, but for those named in
-        `without`; returns the names of those that found anything."""
+        """Apply rules in one walk over the graph. Return the names of the rules that replaced a
+        value.
+
+        rules: op -> list of rules; without: names of rules to leave out
+        """
         found = set()
         for node in self.nodes:
-            node.inputs = [self.current(value) for value in node.inputs]
+            node.inputs = [self.resolved(value) for value in node.inputs]
             for rule in rules.get(node.op, ()):
                 if (node, 0) in self.replaced:
                     break
@@ -130,15 +140,15 @@ class Graph:
                 if value is not None:
                     self.replaced[node, 0] = value
                     found.add(rule.__name__)
-        self.heads = [self.current(value) for value in self.heads]
+        self.heads = [self.resolved(value) for value in self.heads]
         return found
 
-    def current(self, value):
-        """Return what has taken the place of a value, or itself."""
+    def resolved(self, value):
+        """Return the value that has replaced this one, or this one itself."""
         return self.replaced.get(value, value)
 
     def depends(self, values, nodes):
-        """Return whether any of the values depends on one of the nodes, as the graph is now."""
+        """Return whether any of the values depends on one of the nodes, after all replacements."""
         stack, seen = [node for node, _ in values], set()
         while stack:
             node = stack.pop()
@@ -146,11 +156,11 @@ class Graph:
                 return True
             if node not in seen:
                 seen.add(node)
-                stack += [self.current(value)[0] for value in node.inputs] + [*node.waits]
+                stack += [self.resolved(value)[0] for value in node.inputs] + [*node.waits]
         return False
 
     def content(self):
-        """Return the graph as JSON has it, without what no head needs."""
+        """Return the graph in the form of parsed JSON, without the nodes that no head needs."""
         nodes, places, entered = [], {}, set()
         for head, _ in self.heads:
             stack = [head]

@@ -1,14 +1,14 @@
-"""Rules for what a Python loop over time steps leaves in the graph: the same operators per step.
+"""Rules for Python loops over time steps, which put the same operators into the graph at each step.
 
-A recurrent layer, `for X in inputs`, leaves its cells one after another. They are found by what
-they compute, whatever the code was:
+A recurrent layer, `for X in inputs`, puts one cell per step into the graph. The cells are found by
+what they compute, whatever the code looks like:
 
     RNN     H' = tanh(X W_x + H W_h + b)
     LSTM    I, F, O = sigmoid(X W_x. + H W_h. + b_.), G = tanh(the same), C' = F C + I G,
             H' = O tanh(C')
 
-and a chain of at least two with the same parameters becomes MXNet's operator RNN. (The book's GRU
-stays: MXNet's is another, its reset gate comes after the product with W_h.)
+A chain of at least two cells with the same parameters becomes MXNet's operator RNN. (The book's GRU
+is not replaced, as MXNet's GRU differs: it applies the reset gate after the product with W_h.)
 """
 import dataclasses
 
@@ -20,8 +20,12 @@ RULES, rule = rule_table()
 
 @dataclasses.dataclass(eq=False)
 class Cell:
-    """A step. hidden, memory: its results (values), before: the memory that it takes; both None for
-    an RNN. gates: for each ({source: weight}, bias)"""
+    """One step of a recurrent layer.
+
+    hidden: its hidden state, a value
+    memory, before: its cell state, and the cell state that it takes; both None for an RNN
+    gates: ({source: weight}, bias) for each gate
+    """
     hidden: tuple
     memory: tuple
     before: tuple
@@ -35,8 +39,8 @@ class Cell:
 
 
 def terms(value):
-    """Return the values that a tree of additions adds up, where they are three at most, else more
-    than three of its values."""
+    """Return the values that a tree of additions adds up, if there are at most three. Otherwise
+    return four of its values, some of which may be sums themselves."""
     found = [value]
     while len(found) <= 3:
         sums = [i for i, (node, _) in enumerate(found) if node.op == '_npi_add']
@@ -47,7 +51,8 @@ def terms(value):
 
 
 def gate(value, op):
-    """Return ({source: weight}, bias) of op(X W + H V + b), of a whole number of rows, or None."""
+    """Return ({source: weight}, bias) if a value is op(X W + H V + b) for matrices X and H, else
+    None."""
     if value[0].op != op or value[0].dtypes[0] != FLOAT:
         return None
     rows, size = shape(value) if len(shape(value)) == 2 else (None, None)
@@ -61,7 +66,7 @@ def gate(value, op):
 
 
 def factors(value, op):
-    """Both orders of the two arguments of an operator; none where a value comes from another."""
+    """Return both orders of the two arguments of a value's operator; [] if it is not `op`."""
     inputs = value[0].inputs
     return [tuple(inputs), tuple(inputs[::-1])] if value[0].op == op else []
 
@@ -75,7 +80,7 @@ def lstm_cell(value):
         for forget_term, input_term in factors(memory, '_npi_add'):
             for forget, before in factors(forget_term, '_npi_multiply'):
                 for input_gate, new in factors(input_term, '_npi_multiply'):
-                    # in the order of MXNet's parameters
+                    # in the order of the parameters of MXNet's RNN
                     gates = [gate(input_gate, '_npx_sigmoid'), gate(forget, '_npx_sigmoid'),
                              gate(new, '_npi_tanh'), gate(output, '_npx_sigmoid')]
                     if all(gates):
@@ -89,8 +94,8 @@ def rnn_cell(value):
 
 
 def fuse_recurrences(graph):
-    """Replace chains of cells by the operator RNN, in the whole graph at once; returns the names of
-    the rules that found anything."""
+    """Replace all chains of cells in the graph by the operator RNN. Return the set of the names of
+    the rules that replaced a value: this one's, or none."""
     cells = [cell for node in graph.nodes for cell in [rnn_cell((node, 0)) or lstm_cell((node, 0))]
              if cell]
     next_of, used = {}, set()           # source -> the cells that take it
@@ -109,8 +114,9 @@ def fuse_recurrences(graph):
 
 
 def fuse(graph, chain):
-    """Replace the results of a chain of cells, unless their steps take different arguments, or what
-    one takes is computed from another's result; returns whether it did."""
+    """Replace the results of a chain of cells by those of an operator RNN. Return False, and
+    replace nothing, if the cells take different kinds of arguments, or if the input of one depends
+    on the result of another."""
     first, second = chain[:2]
     into_hidden = [weights[first.hidden] for weights, _ in second.gates]
     inputs, states = [], []
@@ -130,9 +136,9 @@ def fuse(graph, chain):
         return False
     into_input = [weights[inputs[0]] for weights, _ in first.gates]
     biases, steps = [bias for _, bias in first.gates], len(chain)
-    # of a layer below that was replaced
+    # these values may be results of a lower layer that is replaced already
     inputs, starts, into_input, into_hidden, biases = taken = [
-        [*map(graph.current, values)]
+        [*map(graph.resolved, values)]
         for values in (inputs, starts, into_input, into_hidden, biases)]
     if graph.depends(sum(taken, []), {cell.hidden[0] for cell in chain}):
         return False
@@ -172,8 +178,8 @@ def step_of(value):
 
 
 def stacked(graph, values):
-    """Return arrays of one shape stacked along a new first axis: the array whose steps they all
-    are, where there is one."""
+    """Return arrays of one shape stacked along a new first axis. If they are all the steps of one
+    array, return that array."""
     steps = [step_of(value) for value in values]
     array, _ = steps[0]
     if array and steps == [(array, t) for t in range(shape(array)[0])]:
@@ -183,8 +189,9 @@ def stacked(graph, values):
 
 @rule('_npi_concatenate', 'Concat')
 def hoist_matmul_over_concat(graph, node):
-    """Concatenate products with the same matrix, or sums with the same bias -> one product or sum
-    of what is concatenated first. The steps of one array, concatenated -> that array."""
+    """A concatenation of products with the same matrix, or of sums with the same bias -> one
+    product or sum of the concatenated arguments. A concatenation of all steps of an array -> that
+    array."""
     if node.attr('axis', node.attr('dim', 1)) != 0 or len(node.inputs) < 2:
         return None
     array, _ = step_of(node.inputs[0])

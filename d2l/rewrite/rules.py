@@ -1,11 +1,13 @@
-"""The rules: what computes the same, faster, with MXNet 1.9.1's CPU kernels.
+"""The rules: each replaces an operator by others that compute the same faster with the CPU kernels
+of MXNet 1.9.1.
 
-A rule takes (graph, node) and gives the value that is to take the place of the node's, or None. Its
-docstring says what it replaces by what, and why; the conditions under which the two are equal are
-in its code. All are for float32. tests/test_rewrite.py compares outputs and gradients.
+A rule takes (graph, node) and returns the value that replaces the node's, or None. Its docstring
+says `old -> new`, and why; its code has the conditions under which the two are equal. All rules are
+for float32. tests/test_rewrite.py compares outputs and gradients.
 
-What each is worth: the time without it through that with all, where it is worth most. CPU seconds
-of one thread, for other processes were running; medians of three rounds, within some 5 %.
+The table has the speedup of each rule: the time without it divided by the time with all rules, for
+the network where that is largest. Times are CPU seconds of one thread, as other processes were
+running; medians of three rounds, to within some 5 %.
 
     rule                    training                    prediction
     square                  2.75 deepfm                 3.70 deepfm
@@ -22,11 +24,11 @@ of one thread, for other processes were running; medians of three rounds, within
     sequence_mask           1.06 transformer            1.05 transformer
     copy                    1.00 transformer            1.05 transformer
 
-activation is for nets with np.tanh and npx.sigmoid, which those networks have in loops only;
-elementwise was 1.05 for the transformer when it did more. No more: numbers times products, or
-tables (1.02 in training; in prediction, 1.13 and 1.06 for the transformer, for which ONNX Runtime
-is faster); products as grouped convolutions (0.79, and errors of oneDNN); sums of equal shapes by
-oneDNN (the proof found a gradient of a ResNet wrong).
+Two rules are not in the table: activation is for nets with np.tanh and npx.sigmoid, which these
+networks use in loops only; elementwise was 1.05 for the transformer when it did more. Rules that
+were removed: scalars times products or embeddings (1.02 in training; in prediction 1.13 and 1.06
+for the transformer, for which ONNX Runtime is faster); products as grouped convolutions (0.79, and
+errors of oneDNN); sums of equal shapes by oneDNN (the proof found a wrong gradient in a ResNet).
 """
 import functools
 import math
@@ -38,12 +40,13 @@ from .graph import shape
 FLOAT = numpy.dtype('float32')
 ELEMENTWISE = '_npi_add', '_npi_subtract', '_npi_multiply'
 RESHAPES = '_np_reshape', '_npx_reshape', 'Reshape', 'expand_dims', '_np_squeeze', 'Flatten'
-MIN_ROW_FLOATS = 16         # of the rows of `concatenate`: copying shorter ones whole does not pay
+MIN_ROW_FLOATS = 16         # `concatenate` makes no rows that are shorter: they are not faster
 
 
 def rule_table():
-    """Return ({op: its rules, in the order in which they are tried}, a decorator that adds a rule
-    for some operators, to be tried where all is float32 and no array is empty)."""
+    """Return ({op: list of its rules in the order in which they are tried}, a decorator that adds a
+    rule for some operators). The rule is tried only if all inputs and results are float32 and none
+    is empty."""
     rules = {}
 
     def rule(*ops):
@@ -68,21 +71,22 @@ RULES, rule = rule_table()
 
 @rule('_npi_power_scalar')
 def square(graph, node):
-    """x ** 2 -> square(x): no powf."""
+    """x ** 2 -> square(x), because it does not call powf."""
     if node.attr('scalar') == 2:
         return graph.new('square', node.inputs, node.shapes[0])
 
 
 @rule('_npi_tanh', '_npx_sigmoid')
 def activation(graph, node):
-    """tanh, sigmoid -> Activation: oneDNN's kernels. (Its relu makes 0 of NaN.)"""
+    """tanh, sigmoid -> Activation, because it has kernels of oneDNN. (relu is not replaced, as
+    oneDNN's turns NaN into 0.)"""
     return graph.new('Activation', node.inputs, node.shapes[0], act_type=node.op.split('_')[-1])
 
 
 @rule(*ELEMENTWISE)
 def elementwise(graph, node):
-    """In training, an argument that is broadcast along neighbouring axes -> its product with ones:
-    the gradient of broadcasting is a slow sum, that of a product is a product."""
+    """In training, an argument that is broadcast along neighbouring axes -> its product with ones,
+    because the gradient of broadcasting is a slow sum, and that of a product is a product."""
     whole = node.shapes[0]
     if graph.training and any(shape(value) != whole for value in node.inputs):
         inputs = [repeated(graph, value, whole) for value in node.inputs]
@@ -92,8 +96,8 @@ def elementwise(graph, node):
 
 @rule('SequenceMask')
 def sequence_mask(graph, node):
-    """SequenceMask of rows -> where, with a mask that is computed one time for all that have the
-    same lengths. MXNet's operator writes value by value, in its gradient too."""
+    """SequenceMask of rows -> where, with a mask that is computed once for all uses of the same
+    lengths. MXNet's operator writes one value at a time, also in its gradient."""
     whole = node.shapes[0]
     if len(whole) != 2 or node.attr('axis', 0) != 1 or not node.attr('use_sequence_length', False):
         return None
@@ -111,8 +115,8 @@ def sequence_mask(graph, node):
 # ---- sums and repetitions are products with ones: BLAS does them
 
 def split(lengths, axes):
-    """Return (product of the dimensions before neighbouring axes, that of the axes, that of those
-    after), or None where the axes are not neighbours."""
+    """Return the products of three groups of dimensions: before these axes, of these axes, after
+    them; or None if the axes are not neighbours."""
     if not axes or axes[-1] - axes[0] >= len(axes):
         return None
     parts = slice(axes[0]), slice(axes[0], axes[-1] + 1), slice(axes[-1] + 1, None)
@@ -120,10 +124,10 @@ def split(lengths, axes):
 
 
 def times_ones(graph, value, sizes, length):
-    """Map a value of shape (before, n, after) to (before, length, after): its sum over the middle
-    axis, `length` times. Dimensions of 1 may be missing in the result. Each result depends on the
-    values of its own position alone: others are not even multiplied by 0, for they may be
-    infinite."""
+    """Sum a value of shape (before, n, after) over the middle axis, and return the sum `length`
+    times: (before, length, after). Dimensions of 1 may be missing in the result. Each element
+    depends only on the values of its own sum. The others are not even multiplied by 0, as they may
+    be infinite."""
     before, n, after = sizes
     if after == 1:
         return graph.new('dot', [graph.reshape(value, before, n), graph.ones(n, length)],
@@ -155,8 +159,8 @@ def repeated(graph, value, whole):
 
 @rule('_np_sum', '_npi_mean')
 def reduction(graph, node):
-    """A sum or mean over neighbouring axes -> a product with ones. (Of infinite numbers and others,
-    MXNet's own sum is NaN: it is compensated.)"""
+    """A sum or mean over neighbouring axes -> a product with ones. (MXNet's own sum is compensated,
+    so it is NaN if an infinite value is among finite ones.)"""
     source, = node.inputs
     lengths, axes = shape(source), node.attr('axis')
     axes = range(len(lengths)) if axes is None else [axes] if isinstance(axes, int) else axes
@@ -170,11 +174,12 @@ def reduction(graph, node):
 
 @rule('LayerNorm')
 def layer_norm(graph, node):
-    """LayerNorm over the last axis -> products and L2Normalization, in training: its gradients are
-    slow sums. x / sqrt(mean(x ** 2) + eps) = sqrt(n) x / sqrt(sum(x ** 2) + n eps)."""
+    """In training, LayerNorm over the last axis -> products and L2Normalization, because the
+    gradients of LayerNorm are slow sums. With x already centered,
+    x / sqrt(mean(x ** 2) + eps) = sqrt(n) x / sqrt(sum(x ** 2) + n eps)."""
     whole = node.shapes[0]
     if not graph.training or node.attr('axis', -1) not in (-1, len(whole) - 1) or any(
-            # its mean or its deviation is used
+            # a use of its second or third result, the mean or the deviation
             value[1] for value in graph.users if value[0] is node):
         return None
     n = whole[-1]
@@ -194,14 +199,14 @@ def layer_norm(graph, node):
 
 @rule('_np_copy', '_copy')
 def copy(graph, node):
-    """copy(x) -> x, unless the graph results in it: MXNet allows no variable there."""
+    """copy(x) -> x, unless it is an output of the graph, as MXNet allows no variable there."""
     if (node, 0) not in graph.heads:
         return node.inputs[0]
 
 
 @rule(*RESHAPES)
 def reshape(graph, node):
-    """Any reshape of any reshape -> one np.reshape, or none: the others copy."""
+    """Any reshapes one after another -> one np.reshape, or none, because the others copy."""
     source, = node.inputs
     while source[0].op in RESHAPES:
         source = source[0].inputs[0]
@@ -213,9 +218,9 @@ def reshape(graph, node):
 
 @rule('_rnn_param_concat', '_npi_concatenate', 'Concat')
 def concatenate(graph, node):
-    """Vectors one after another -> matrices of a common width; np.concatenate of rows side by side
-    -> Concat: oneDNN's kernel, which knows neither vectors nor sequences, and of pictures of few
-    channels ends the process."""
+    """Concatenation of vectors -> of matrices with a common number of columns; np.concatenate along
+    the last axis -> Concat of matrices. Both use oneDNN's kernel, which takes neither vectors nor
+    sequences. (Pictures are not changed, as it ends the process if they have few channels.)"""
     whole = node.shapes[0]
     sizes = [math.prod(shape(value)) for value in node.inputs]
     width = math.gcd(*sizes)
@@ -232,7 +237,7 @@ def concatenate(graph, node):
 
 
 def permutation(node):
-    """Return the order of axes that a transposing operator makes; None for others."""
+    """Return the order of the axes in the result of a transposing operator; None for others."""
     ndim = len(node.shapes[0])
     if node.op == 'SwapAxis':
         order, (i, j) = list(range(ndim)), (node.attr('dim1', 0), node.attr('dim2', 0))
@@ -245,7 +250,8 @@ def permutation(node):
 
 @rule('_np_transpose', 'SwapAxis', 'transpose')
 def transpose(graph, node):
-    """Any transpose of any transpose -> one; where only axes of length 1 move -> a reshape."""
+    """A transpose of a transpose -> one transpose. If only axes of dimension 1 move -> a reshape.
+    """
     order, (source,) = permutation(node), node.inputs
     inner = permutation(source[0])
     if inner:
@@ -261,8 +267,9 @@ def transpose(graph, node):
 
 @rule('batch_dot')
 def batch_dot(graph, node):
-    """A product of transposes -> one that reads its arguments the other way. A row times each of
-    some rows, x Y^T -> (Y x^T)^T: BLAS begins by copying the second argument."""
+    """A product of transposed arguments -> a product that reads them transposed. A product of one
+    row with several rows, x Y^T -> (Y x^T)^T, because BLAS starts by copying the second argument.
+    """
     if len(node.shapes[0]) != 3:
         return None
     flags, inputs = {}, list(node.inputs)

@@ -1,10 +1,10 @@
-"""Makers of synthetic stand-ins, a module a family.
+"""Makers of synthetic stand-ins, one module per family of data sets.
 
-Each module has `make(name, size)`, which returns the bytes of the file whose URL ends with name,
-or, for a file of mostly zeros, a list of pieces: bytes, and whole numbers that stand for so many
-zero bytes. size is the number of training examples, or None for the family's own; some families
-ignore it. The same bytes on every machine: see `pack`. A new family needs its module and its files
-in FAMILIES.
+Each module has `make(name, size)`, which returns the bytes of the file whose URL ends with name.
+For a file of mostly zeros it returns a list of pieces, which are bytes, or whole numbers for that
+many zero bytes. size is the number of training examples, or None for the family's default; some
+families ignore it. A maker returns the same bytes on every machine (see `pack`). A new family needs
+a module, and entries for its files in FAMILIES.
 """
 import functools
 import hashlib
@@ -12,7 +12,7 @@ import importlib
 import os
 import pathlib
 
-# How the URL ends, with as much of the path as tells a file apart -> module.
+# End of the URL, with as much of the path as identifies the file -> module
 FAMILIES = {
     'kaggle_house_pred_train.csv': 'house_prices',
     'kaggle_house_pred_test.csv': 'house_prices',
@@ -48,7 +48,7 @@ FAMILIES = {
     'kaggle_dog_tiny.zip': 'dogs',
     'models/resnet34_v2-9d6b80bb.zip': 'models',
 }
-MIN_SIZE = 60                            # so that each of ten classes is in the test sixth
+MIN_SIZE = 60           # smallest D2L_SAMPLE_SIZE: a sixth, for testing, has all ten classes
 
 
 def find(url):
@@ -69,7 +69,8 @@ def size():
 
 @functools.lru_cache(maxsize=None)
 def recipe():
-    """Return 8 hex digits that change with any byte of the makers: no stale stand-in is used."""
+    """Return 8 hex digits that change with any byte of the makers' code, so that no stale stand-in
+    is used."""
     digest, here = hashlib.sha1(), pathlib.Path(__file__).parent
     for path in sorted([*here.glob('*.py'), *here.glob('*.npz')]):
         digest.update(path.read_bytes())
@@ -77,13 +78,14 @@ def recipe():
 
 
 def folder():
-    """Return the folder, below that of the real file, in which stand-ins lie."""
+    """Return the folder of the stand-ins, relative to the folder of the real file."""
     n = size()
     return os.path.join('sample', recipe() if n is None else f'{recipe()}-{n}')
 
 
 def pieces(name):
-    """Return the stand-in for a key of FAMILIES as a list of pieces, see above."""
+    """Return the stand-in for a key of FAMILIES as a list of pieces (see the module's docstring).
+    """
     made = importlib.import_module(f'{__name__}.{FAMILIES[name]}').make(name, size())
     return [made] if isinstance(made, bytes) else made
 

@@ -10,7 +10,7 @@ import random
 
 from . import pack
 
-SEED, ROWS, SWEEP = 115, 1503, 14        # rows in all and in one sweep
+SEED, ROWS, SWEEP = 115, 1503, 14        # ROWS: rows in the file; SWEEP: rows in one sweep
 FREQUENCIES = (200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600, 2000, 2500, 3150, 4000, 5000,
                6300, 8000, 10000, 12500, 16000, 20000)   # thirds of an octave
 CHORDS = (.0254, .0508, .1016, .1524, .2286, .3048)
@@ -22,7 +22,7 @@ NOISE = 33                               # dB between the least and the greatest
 
 
 def sweep(rng):
-    """One wing in one wind: yields (frequency, angle, chord, speed, thickness, pressure)."""
+    """Yield rows (frequency, angle, chord, speed, thickness, pressure) for one wing in one wind."""
     chord, speed = pack.pick(rng, CHORDS), pack.pick(rng, SPEEDS)
     angle = round(rng.random() * rng.random() * STEEPEST, 1)
     thickness = chord * (.01 + .0003 * angle * angle) * (1.3 - speed / 180)
@@ -38,7 +38,7 @@ def sweep(rng):
 
 
 def make(name, size=None):
-    """Return the bytes of the file; size does not matter here."""
+    """Return the bytes of the file; size is ignored."""
     rng, rows = random.Random(SEED), []
     while len(rows) < ROWS:
         rows += sweep(rng)

@@ -12,7 +12,8 @@ TRAIN_SIZE, TEST_SHARE = 1500, 5         # training images; the test set is a fi
 KAGGLE_SIZE, KAGGLE_TEST = 1000, 5
 SIDE, SEED, TEST_SEED, KAGGLE_SEED = 32, 131, 132, 133
 SKY, SEA, LAND = (150, 190, 230), (60, 110, 160), (110, 150, 80)
-# class -> how it is drawn, colours above and below it, its own colours from and to
+# class -> function that draws it, colours of the background at the top and at the bottom, range of
+# its own colours
 CLASSES = {
     'airplane': (painter.aeroplane, SKY, (190, 210, 235), (150, 150, 160), (245, 245, 250)),
     'automobile': (painter.car, SKY, (110, 110, 112), (120, 20, 20), (240, 120, 200)),
@@ -28,7 +29,7 @@ CLASSES = {
 
 
 def picture(dice, name):
-    """A picture of a class, (32, 32, 3)."""
+    """Return a picture of a class, (32, 32, 3)."""
     draw, top, bottom, low, high = CLASSES[name]
     light = dice.between(70, 120)
     c = painter.Canvas(SIDE, SIDE, painter.shade(top, light), painter.shade(bottom, light))
@@ -41,7 +42,7 @@ def picture(dice, name):
 
 
 def pictures(seed, n):
-    """n labels, equally often and in random order, and their pictures, (n, 32, 32, 3)."""
+    """Return n labels in random order, each class equally often, and pictures (n, 32, 32, 3)."""
     dice, names = painter.Dice(seed), list(CLASSES)
     labels = [i % len(names) for i in range(n)]
     labels.sort(key=lambda _: dice.random())
@@ -49,13 +50,13 @@ def pictures(seed, n):
 
 
 def records(labels, images):
-    """The bytes of a batch."""
+    """Return the bytes of a batch file."""
     planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
     return np.concatenate([np.uint8(labels)[:, None], planes], axis=1).tobytes()
 
 
 def kaggle(size):
-    """The bytes of the zip file."""
+    """Return the bytes of Kaggle's zip file."""
     folder, names = 'kaggle_cifar10_tiny/', list(CLASSES)
     labels, images = pictures(KAGGLE_SEED, (size or KAGGLE_SIZE) + KAGGLE_TEST)
     files = {f'{folder}train/{i}.png': painter.png(img)

@@ -11,7 +11,7 @@ FOLDER = 'kaggle_dog_tiny/'
 
 
 def picture(dice, breed):
-    """The bytes of a JPEG file. breed: a number below 120."""
+    """Return the bytes of a JPEG file. breed: the index of a breed, below 120"""
     coat = (60 + 37 * (breed % 5), 45 + 28 * (breed // 5 % 4), 40 + 60 * (breed // 20 % 2))
     ears, stout = breed % 3, breed // 40
     height, width = dice.between(240, 320), dice.between(240, 360)

@@ -1,9 +1,10 @@
 """A stand-in for the word vectors of GloVe and fastText (14.7): meanings are features, added up.
 
-Archives of text files in the real format, a word and its numbers a line; fastText's begin with a
-line that counts words and numbers. Each feature (female, plural, capital, praise) is a random
-direction; a word is the sum of its features and a direction of its own. So words with the same
-features are near to each other, and what parts `man` from `woman` parts `son` from `daughter`.
+Archives of text files in the real format, with a word and its numbers on each line; fastText's
+files begin with a line that counts words and numbers. Each feature (female, plural, capital,
+praise) is a random direction; a word is the sum of its features and a direction of its own. So
+words with the same features are near to each other, and the difference between `man` and `woman`
+is the same as between `son` and `daughter`.
 The synonyms and analogies that section 14.7 asks for have the answers printed there; words of the
 other samples get the features that their grammars give them; the rest are made-up names.
 """
@@ -17,15 +18,15 @@ SEED = 147
 LENGTHS = {'glove/glove.6B.zip': (50, 100, 200, 300), 'glove/glove.42B.300d.zip': (300,),
            'glove/glove.840B.300d.zip': (300,), 'glove/glove.twitter.27B.zip': (25, 50, 100, 200),
            'fasttext/wiki.simple.zip': (300,)}
-SIZE, BEAUTIFUL = 3500, 3367             # words in a file; the place of 'beautiful' in 14.7
-OWN, SAME = 2, 8                         # weights: a word's own direction, what a class shares
+SIZE, BEAUTIFUL = 3500, 3367             # words in a file; the index of 'beautiful' in 14.7
+OWN, SAME = 2, 8                         # weights of a word's own direction, of a class's direction
 
 FUNCTION = '''the , . of to and in a " 's for - that on is was said with he as it by at ( ) from his
     an be has are have but were not this who they had i which will their : or its one after ; been
     also we more would first about up when out all no so what if she her you my some then every
     very really quite truly rather simply too here there this'''.split()
 
-# Words with their features by hand; what none of them names has weight 0.
+# Words with features and their weights, written by hand; all other features have weight 0
 PLANTED = {
     'chip': {'chip': 10}, 'chips': {'chip': 10, 'plural': 3},
     'intel': {'chip': 10, 'company': 5}, 'electronics': {'chip': 10, 'industry': 6},
@@ -35,7 +36,7 @@ PLANTED = {
     'gorgeous': {'praise': 6, 'beauty': 10, 'strong': 5},
     'wonderful': {'praise': 6, 'beauty': 10, 'miracle': 8},
 }
-# Two words a pair; the second has what the first has, but one feature for another.
+# Pairs of words; the second word has the features of the first, with one replaced by another
 PAIRS = {
     ('male', 'female'): '''man woman son daughter king queen brother sister father mother uncle
         aunt husband wife nephew niece grandfather grandmother actor actress prince princess''',
@@ -47,11 +48,11 @@ PAIRS = {
     ('present', 'past'): '''do did go went see saw take took eat ate run ran come came give gave
         write wrote speak spoke buy bought sell sold know knew find found''',
 }
-PAIR_WEIGHT = 7                          # of the feature that parts a pair
+PAIR_WEIGHT = 7                          # weight of the feature that distinguishes a pair
 
 
 def classes():
-    """Feature -> words that share it, out of the grammars of the other samples."""
+    """Return {feature: words that share it}, from the grammars of the other samples."""
     found = {'praise': imdb.GOOD, 'blame': imdb.BAD, 'praise done': imdb.LIKED,
              'blame done': imdb.LOATHED, 'film': imdb.ASPECT, 'profession': imdb.PEOPLE,
              'deed': imdb.DEED, 'place': imdb.PLACE, 'look': snli.LOOKS}
@@ -74,7 +75,8 @@ def classes():
 
 
 def features():
-    """Word -> {feature: weight}, function words first. The first to name a word has it."""
+    """Return {word: {feature: weight}}, function words first. If a word occurs again, its first
+    entry counts."""
     table = {word: {'function': SAME} for word in FUNCTION}
     for word in 'bad', 'good', 'first', 'he', 'she', 'it', 'his', 'her':
         table.pop(word, None)
@@ -93,7 +95,7 @@ def features():
 
 
 def names(taken):
-    """Yield made-up names that are not among `taken`, none twice."""
+    """Yield different made-up names that are not in `taken`."""
     rng, seen = random.Random(SEED), set(taken)
     while True:
         name = ''.join(pack.pick(rng, parts) for parts in (ptb.STEM, ptb.MIDDLE, ptb.ENDING)) \
@@ -111,7 +113,7 @@ def vectors(length):
     table['beautiful'] = PLANTED['beautiful']
     table.update((next(made_up), {}) for _ in range(SIZE - len(table)))
     found = sorted({feature for weights in table.values() for feature in weights})
-    # one row per component of all vectors: a shorter vector is the beginning of a longer one
+    # one row per component, so that a shorter vector is the beginning of a longer one
     draw = np.random.RandomState(SEED).randint(-9, 10, (length, len(found) + SIZE), dtype=np.int32)
     weights = np.zeros((SIZE, len(found)), np.int32)
     for i, word in enumerate(table):
@@ -132,7 +134,8 @@ def text(length, counted):
 
 
 def make(name, size=None):
-    """Return the bytes of an archive, a file for each length of its vectors; size is ignored."""
+    """Return the bytes of an archive with a file for each length of its vectors; size is ignored.
+    """
     family, stem = name[:-len('.zip')].split('/')
     if family == 'fasttext':
         return pack.zip_stored({f'{stem}.vec': text(*LENGTHS[name], counted=True)})

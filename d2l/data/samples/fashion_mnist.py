@@ -1,4 +1,4 @@
-"""A stand-in for Fashion-MNIST (3.5): ten garments drawn from a few random lengths each.
+"""A stand-in for Fashion-MNIST (3.5): ten garments, each drawn from a few random lengths.
 
 The four gzipped IDX files that `gluon.data.vision.FashionMNIST` reads: images (n, 28, 28) uint8 on
 black, labels (n,) uint8, all ten classes equally often. Garments are drawn with integers only, in
@@ -11,21 +11,21 @@ import numpy as np
 
 from . import pack
 
-# the test set is as large as the real one: 17.1 counts on it
+# the test set is as large as the real one, as section 17.1 needs it
 TRAIN_SIZE, TEST_SIZE = 24000, 10000
-TEST_SHARE = 6                           # of another number of training images, a sixth
-SIDE, U = 28, 16                         # pixels a side; units a pixel
+TEST_SHARE = 6                           # with D2L_SAMPLE_SIZE, the test set is a sixth of it
+SIDE, U = 28, 16                         # pixels per side; units per pixel
 CENTRES = U * np.arange(SIDE, dtype=np.int32) + U // 2
-SHIFT = 2                                # pixels that a garment is off the middle, at most
-CHUNK = 500                              # images drawn at a time: what fits a cache
+SHIFT = 2                                # largest distance of a garment from the middle, in pixels
+CHUNK = 500                              # images drawn at a time, so that they fit into a cache
 TRAIN_SEED, TEST_SEED = 28, 29
 
 
 class Pen:
-    """Random numbers and strokes for n images at once.
+    """Random numbers and distances for n images at once.
 
-    Lengths are in pixels where a caller writes them and in units of 1/U pixel in arrays. Masks
-    are (n, 28, 28) int32 from 0 (outside) to U (inside).
+    Arguments are lengths in pixels. Arrays of lengths are in units of 1/U pixel. Masks are
+    (n, 28, 28) int32, from 0 (outside) to U (inside).
     """
 
     def __init__(self, rng, n):
@@ -35,22 +35,23 @@ class Pen:
         self.dx = np.abs(CENTRES - axis[:, :, None])                   # distance to it
 
     def integer(self, low, high):
-        """Random integers from low up to, not including, high: (n, 1)."""
+        """Return random integers from low to high - 1, (n, 1)."""
         return self.rng.randint(low, high, (self.n, 1), dtype=np.int32)
 
     def length(self, low, high):
-        """Random lengths from low to high pixels: (n, 1), in units."""
+        """Return random lengths from low to high pixels, (n, 1), in units."""
         return self.integer(int(low * U), int(high * U) + 1)
 
     def chance(self, percent):
-        """1 in percent of the images, else 0: (n, 1)."""
+        """Return 1 for this percentage of the images, and 0 for the others, (n, 1)."""
         return (self.integer(0, 100) < percent).astype(np.int32)
 
 
 def line(*points):
-    """Values at the 28 pixel centres of the line through points (at, value), level outside.
+    """Interpolate linearly between points (at, value), and return the values at the 28 pixel
+    centres, (n, 28). Before the first and after the last point the value is constant.
 
-    Each is an (n, 1) array or a number, in units, `at` rising. Returns (n, 28).
+    at, value: numbers or (n, 1) arrays, in units; `at` must increase
     """
     value = points[0][1] + np.zeros_like(CENTRES)
     for (at, v), (next_at, next_v) in zip(points, points[1:]):
@@ -60,22 +61,24 @@ def line(*points):
 
 
 def cover(depth):
-    """Share of a pixel, 0 to U, that lies inside, from the centre's depth below the edge."""
+    """Return the share of a pixel that is inside a shape, 0 to U. depth: the distance of the
+    pixel's centre from the edge, positive inside"""
     return np.clip(depth + U // 2, 0, U)
 
 
 def rows(f):
-    """A function of the row, (n, 28), over the image: (n, 28, 1)."""
+    """Return values per row, (n, 28), as (n, 28, 1)."""
     return f[:, :, None]
 
 
 def between(top, bottom):
-    """Mask of the rows from top to bottom, (n, 1) each: (n, 28, 1)."""
+    """Return the mask of the rows from top to bottom, (n, 28, 1). top, bottom: (n, 1)"""
     return rows(np.minimum(cover(CENTRES - top), cover(bottom - CENTRES)))
 
 
 def torso(pen, top, hem, shoulder, waist, hip, neck, neck_depth):
-    """A body: half widths at the shoulder, the waist and the hem, less the neckline."""
+    """Return the mask of a body from half its width at shoulder, waist and hip, without the
+    neckline."""
     edge = line((top, neck), (top + 2 * U, shoulder), (top + 6 * U, waist), (hem, hip))
     hole = line((top - U, neck), (top + neck_depth, 0 * neck - U))
     body = np.minimum(cover(rows(edge) - pen.dx), between(top, hem))
@@ -83,7 +86,8 @@ def torso(pen, top, hem, shoulder, waist, hip, neck, neck_depth):
 
 
 def sleeves(pen, top, end, shoulder, armpit, reach, width):
-    """Two sleeves from the shoulder down to row end, reaching that far out there."""
+    """Return the mask of two sleeves from the shoulder to the row `end`, where they are `reach`
+    away from the axis."""
     outer = line((top + U, shoulder), (end, reach))
     inner = line((top + 6 * U, armpit), (np.maximum(end, top + 7 * U), reach - width))
     arm = np.minimum(cover(rows(outer) - pen.dx), cover(pen.dx - rows(inner)))
@@ -91,9 +95,9 @@ def sleeves(pen, top, end, shoulder, armpit, reach, width):
 
 
 def shoe(pen, height, toe_height, opening):
-    """A shoe that points left: the masks of its upper and its sole.
+    """Return the masks of the upper and of the sole of a shoe that points left.
 
-    height and toe_height, (n, 1), are above the ground; opening is the foot's, that long.
+    height, toe_height: (n, 1), above the ground; opening: the length of the opening for the foot
     """
     ground, toe, heel = pen.length(20, 23.5), pen.length(1.5, 3.5), pen.length(24.5, 26.5)
     tongue = heel - opening
@@ -121,7 +125,7 @@ def tshirt(pen):
 
 
 def long_sleeved(pen, hem, waist, flare, neck, neck_depth, arm):
-    """What pullover, coat and shirt share. Returns the mask and the top row."""
+    """Return the mask and the top row of a garment with long sleeves: pullover, coat, shirt."""
     top, shoulder = pen.length(.5, 2.5), pen.length(7, 8.5)
     body = torso(pen, top, hem, shoulder, waist, waist + flare, neck, neck_depth)
     arms = sleeves(pen, top, hem - pen.length(0, 4), shoulder, waist, pen.length(11.5, 14), arm)
@@ -235,7 +239,8 @@ GARMENTS = (tshirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag,
 
 
 def cloth(pen):
-    """Brightness of the cloth, (n, 28, 28): a level, stripes on some, shade to the sides."""
+    """Return the brightness of the cloth, (n, 28, 28): a level, stripes in some images, and darker
+    sides."""
     level = pen.integer(150, 256)[:, :, None]
     period, phase = pen.integer(3, 7)[:, :, None], pen.integer(0, 7)[:, :, None]
     at = np.arange(SIDE, dtype=np.int32)
@@ -260,7 +265,7 @@ def draw(garment, rng, n):
 
 
 def labels(seed, n):
-    """Return n labels, (n,) uint8, each of the ten equally often (as far as n allows)."""
+    """Return n labels, (n,) uint8, with each class equally often, as far as n allows."""
     keys = np.random.RandomState(seed).randint(0, 2**31 - 1, n, dtype=np.int32)
     return (np.argsort(keys, kind='stable') % len(GARMENTS)).astype(np.uint8)
 

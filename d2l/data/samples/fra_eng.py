@@ -8,7 +8,7 @@ import random
 
 from . import pack
 
-SEED, BECAUSE = 95, .4                   # share of the long sentences that give a reason
+SEED, BECAUSE = 95, .4                   # BECAUSE: share of the long sentences that give a reason
 THIN_SPACE = '\u202f'
 PEOPLE = ('I', 'you', 'he', 'she', 'we', 'they')
 BE = ("I'm", "you're", "he's", "she's", "we're", "they're")
@@ -23,7 +23,7 @@ GREETINGS = (('wow', 'ça alors'), ('hi', 'salut'), ('yes', 'oui'), ('no', 'non'
              ('thanks', 'merci'), ('sorry', 'pardon'), ('of course', 'bien sûr'))
 CALLED = ('Tom', 'Mary', 'Paul', 'Anna')
 
-# English, then the French imperative.
+# (English imperative, French imperative)
 ORDERS = (('go', 'va'), ('run', 'cours'), ('wait', 'attends'), ('stop', 'arrête'),
           ('come', 'viens'), ('look', 'regarde'), ('listen', 'écoute'),
           ('try', 'essaie'), ('sing', 'chante'), ('eat', 'mange'), ('work', 'travaille'),
@@ -32,7 +32,7 @@ ORDERS = (('go', 'va'), ('run', 'cours'), ('wait', 'attends'), ('stop', 'arrête
 HOW = (('now', 'maintenant'), ('here', 'ici'), ('again', 'encore'), ('with me', 'avec moi'),
        ('quickly', 'vite'))
 
-# English, then French: a man, a woman, several.
+# (English adjective, French: masculine, feminine, plural)
 STATES = (('sad', 'triste', 'triste', 'tristes'), ('shy', 'timide', 'timide', 'timides'),
           ('tired', 'fatigué', 'fatiguée', 'fatigués'),
           ('busy', 'occupé', 'occupée', 'occupés'),
@@ -47,13 +47,14 @@ STATES = (('sad', 'triste', 'triste', 'tristes'), ('shy', 'timide', 'timide', 't
 FEELINGS = (('hungry', 'faim'), ('cold', 'froid'), ('hot', 'chaud'), ('thirsty', 'soif'),
             ('right', 'raison'), ('wrong', 'tort'), ('afraid', 'peur'), ('sleepy', 'sommeil'))
 
-# What needs no object: English past, French participle.
+# verbs without an object: (English past tense, French participle)
 DEEDS = (('won', 'gagné'), ('lost', 'perdu'), ('ran', 'couru'), ('ate', 'mangé'),
          ('slept', 'dormi'), ('cried', 'pleuré'), ('lied', 'menti'), ('tried', 'essayé'),
          ('sang', 'chanté'), ('danced', 'dansé'), ('smiled', 'souri'), ('waited', 'attendu'),
          ('worked', 'travaillé'), ('drank', 'bu'), ('read', 'lu'), ('forgot', 'oublié'))
 
-# English present, third person, past; French present of six persons, participle.
+# verbs with an object: (English present, third person, past; French present in six persons,
+# participle)
 VERBS = (
     ('see', 'sees', 'saw', ('vois', 'vois', 'voit', 'voit', 'voyons', 'voient'), 'vu'),
     ('want', 'wants', 'wanted', ('veux', 'veux', 'veut', 'veut', 'voulons', 'veulent'), 'voulu'),
@@ -97,14 +98,15 @@ def elide(word, following):
 
 
 def say(english, french, mark='.'):
-    """A pair as the file writes it: capitals first, a mark last."""
+    """Return a pair of sentences with a capital at the beginning and a mark at the end."""
     def capital(text):
         return text[0].upper() + text[1:]
     return capital(english) + mark, capital(french) + (THIN_SPACE if mark in '!?' else '') + mark
 
 
 def states():
-    """(person, English, French) of how somebody is, without mark: "I'm sad", 'je suis triste'."""
+    """Yield (person, English, French) for sentences on how somebody is, without a mark: "I'm sad",
+    'je suis triste'."""
     for i, (be, je) in enumerate(zip(BE, JE)):
         form = (1, 1, 1, 2, 3, 3)[i]
         for words in STATES:
@@ -115,7 +117,7 @@ def states():
 
 
 def short():
-    """Sentences of a few words."""
+    """Yield pairs of sentences of a few words."""
     for english, french in GREETINGS:
         yield from (say(english, french, mark) for mark in '!.')
         yield from (say(f'{english}, {name}', f'{french}, {name}') for name in CALLED)
@@ -139,7 +141,7 @@ def short():
 
 
 def clauses():
-    """(English, French, times) of who does what to which thing, without mark."""
+    """Yield (English, French, times) for clauses on who does what with what, without a mark."""
     for i, (who, je) in enumerate(zip(PEOPLE, JE)):
         third, have = who in ('he', 'she'), elide(je, AVOIR[i])
         for base, sees, saw, present, participle in VERBS:
@@ -155,7 +157,8 @@ def clauses():
 
 
 def long():
-    """Sentences of up to fifteen words: each clause alone, and with a time or place."""
+    """Yield pairs of sentences of up to fifteen words: each clause alone, and with a time or place.
+    """
     rng, reasons = random.Random(SEED), list(states())
     for english, french, times in clauses():
         yield say(english, french)
@@ -169,7 +172,7 @@ def long():
 
 
 def make(name, size=None):
-    """Return the bytes of fra-eng.zip with fra-eng/fra.txt; size does not matter here."""
+    """Return the bytes of fra-eng.zip with fra-eng/fra.txt; size is ignored."""
     pairs = {}
     for english, french in [*short(), *long()]:
         pairs.setdefault(english, french)

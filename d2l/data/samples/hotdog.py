@@ -1,11 +1,12 @@
 """A stand-in for the hot dog pictures (13.2): hot dogs, and other food of the same colours.
 
 PNG files of different sizes in hotdog/train and hotdog/test, each with the folders hotdog and
-not-hotdog, as many in one as in the other.
+not-hotdog, which have equally many files.
 """
 from . import pack, painter
 
-TRAIN_SIZE, TEST_SHARE = 640, 4          # 13.2 plots five times an epoch: five batches of 128
+# section 13.2 plots five times per epoch, for which 640 pictures, five batches of 128, are enough
+TRAIN_SIZE, TEST_SHARE = 640, 4
 SEED = 713
 SIDES = (110, 170)                       # pixels
 SAUSAGE, BREAD, MUSTARD = ((150, 50, 30), (200, 90, 60)), ((190, 130, 70), (235, 190, 130)), \
@@ -65,7 +66,7 @@ OTHERS = burger, baguette, sausages, pizza, banana
 
 
 def picture(dice, hot):
-    """The bytes of a PNG file."""
+    """Return the bytes of a PNG file, a hot dog or other food."""
     table = dice.colour((70, 60, 50), (220, 215, 210))
     c = painter.Canvas(dice.between(*SIDES), dice.between(*SIDES), table, painter.shade(table, 85))
     c.blots(dice, 5, [painter.shade(table, 80), dice.colour(*BREAD), dice.colour(*SAUSAGE)])

@@ -3,7 +3,7 @@
 The two files have the real ones' columns in their order, their categories (each occurs, so that
 one-hot encoding gives the book's 331 features), their types, and about as many missing values. A
 house has a hidden quality from which neighborhood, year, areas and grades follow with some noise;
-the price is a sum over what the row shows, off by up to a tenth. No row is a real house.
+the price is a sum over columns, with an error of up to a tenth. No row is a real house.
 """
 import numpy as np
 
@@ -12,15 +12,15 @@ SEED = 410
 NA = 'NA'
 GRADES = ('Po', 'Fa', 'TA', 'Gd', 'Ex')
 
-# Neighborhoods from cheap to dear; with each the premium rises by the next step.
+# neighborhoods from cheap to expensive; the price rises by PREMIUM from one to the next
 NEIGHBORHOODS = (
     'MeadowV', 'IDOTRR', 'BrDale', 'BrkSide', 'Edwards', 'OldTown', 'Sawyer', 'Blueste', 'SWISU',
     'NPkVill', 'NAmes', 'Mitchel', 'SawyerW', 'NWAmes', 'Gilbert', 'Blmngtn', 'CollgCr',
     'Crawfor', 'ClearCr', 'Somerst', 'Veenker', 'Timber', 'StoneBr', 'NridgHt', 'NoRidge')
 PREMIUM = 2500                           # dollars from one neighborhood to the next
 
-# Categories drawn whatever the house is like: how often in 1,000 houses. What occurs less is
-# placed by hand, one house each.
+# Categories that do not depend on the house, with their frequency in 1,000 houses. Those that are
+# less frequent are placed by hand, one house each
 DRAWN = {
     'MSZoning': {'RL': 790, 'RM': 150, 'FV': 45, 'RH': 10, 'C (all)': 5},
     'Street': {'Pave': 996, 'Grvl': 4},
@@ -62,7 +62,7 @@ DRAWN = {
                       'AdjLand': 4},
 }
 
-# Values missing for no reason: (in the priced houses, in the others), as often as really missing.
+# column -> numbers of missing values (in houses with a price, in the others), as in the real data
 MISSING = {
     'MSZoning': (0, 4), 'LotFrontage': (259, 227), 'Utilities': (0, 2), 'Exterior1st': (0, 1),
     'Exterior2nd': (0, 1), 'MasVnrArea': (8, 15), 'MasVnrType': (8, 16), 'BsmtExposure': (1, 2),
@@ -85,24 +85,25 @@ SalePrice'''.split()
 
 
 class Houses:
-    """The table under construction: a dict from column to an array of n values."""
+    """The table while it is made: {column: array of n values}."""
 
     def __init__(self, n):
         self.n, self.rng, self.table = n, np.random.RandomState(SEED), {}
 
     def integer(self, low, high):
-        """n random integers from low up to and including high."""
+        """Return n random integers from low to high, both included."""
         return self.rng.randint(low, high + 1, self.n, dtype=np.int32)
 
     def chosen(self, counts):
-        """A mask with counts[0] of the first TRAIN houses and counts[1] of the rest."""
+        """Return a random mask with counts[0] of the first TRAIN houses and counts[1] of the rest.
+        """
         keys, mask = self.integer(0, 2**30), np.zeros(self.n, bool)
         mask[np.argsort(keys[:TRAIN], kind='stable')[:counts[0]]] = True
         mask[TRAIN + np.argsort(keys[TRAIN:], kind='stable')[:counts[1]]] = True
         return mask
 
     def spread(self, values, levels):
-        """Make sure that each level occurs: one that does not gets a random house."""
+        """Make sure that each level occurs in `values`: give a missing one to a random house."""
         for level in levels:
             if level not in values:
                 common = max(levels, key=lambda other: np.sum(values == other))
@@ -111,23 +112,23 @@ class Houses:
         return values
 
     def draw(self, shares):
-        """n categories, each as often as its share says."""
+        """Return n random categories. shares: {category: its frequency}"""
         levels, weights = list(shares), np.cumsum(list(shares.values()))
         index = np.searchsorted(weights, self.integer(0, int(weights[-1]) - 1), side='right')
         return self.spread(np.array(levels, object)[index], [v for v in levels if v != NA])
 
     def grade(self, levels, score, noise=12):
-        """n categories from worst to best, by a score from 0 to 100 and some noise."""
+        """Return n categories by a score from 0 to 100 with some noise. levels: worst to best"""
         score = np.clip(score + self.integer(-noise, noise), 0, 99)
         return self.spread(np.array(levels, object)[score * len(levels) // 100], levels)
 
     def where_area(self, percent, low, high):
-        """Areas from low to high in percent of the houses, 0 in the others."""
+        """Return random areas from low to high for this percentage of the houses, else 0."""
         return self.integer(low, high) * (self.integer(0, 99) < percent)
 
 
 def build():
-    """Return the whole table, all values as Python objects, NA where missing."""
+    """Return the whole table, with all values as Python objects and NA for missing ones."""
     h = Houses(TRAIN + TEST)
     t = h.table
     quality = sum(h.integer(0, 25) for _ in range(4))                  # hidden, 0 to 100
@@ -220,7 +221,8 @@ def build():
 
 
 def price(t, rank, h):
-    """Dollars, rounded to 500: a sum over what the row shows, off by up to a tenth."""
+    """Return the prices in dollars, rounded to 500: a sum over columns of the table, with an error
+    of up to a tenth."""
     grade = {level: i for i, level in enumerate(GRADES)}
     dollars = (
         -92000 + 48 * t['GrLivArea'] + 24 * t['TotalBsmtSF'] + 14 * t['BsmtFinSF1']
@@ -238,7 +240,8 @@ def price(t, rank, h):
 
 
 def make(name, size=None):
-    """Return the bytes of the priced houses (train) or the others; size does not matter here."""
+    """Return the bytes of the file of the houses with a price (train), or of the others; size is
+    ignored."""
     table = build()
     columns, rows = (COLUMNS, slice(0, TRAIN)) if 'train' in name else (COLUMNS[:-1],
                                                                         slice(TRAIN, None))

@@ -1,9 +1,9 @@
 """A stand-in for Stanford's film reviews (14.8): invented films, praised or panned.
 
 aclImdb_v1.tar.gz with `aclImdb/<train|test>/<pos|neg>/<number>_<stars>.txt`: reviews of one to
-five paragraphs, parted by `<br /><br />`, four stars or fewer for neg, seven or more for pos. What
-a review says about its film depends on its stars: most of the words that judge are of its kind,
-some of the other, some turned round by `not`. What it tells of the plot says nothing.
+five paragraphs, separated by `<br /><br />`, with four stars or fewer for neg, seven or more for
+pos. A review's opinions depend on its stars: most of the words that judge fit them, some do not,
+and some are negated by `not`. Its sentences about the plot do not depend on the stars.
 """
 import io
 import random
@@ -13,8 +13,8 @@ import tarfile
 from . import pack
 
 SEED, TRAIN_SIZE = 148, 2000             # the test set is half as large
-SINCERE = .9                             # share of judging words that are of the review's kind
-NEGATED = .12                            # share of those that are said as `not <the opposite>`
+SINCERE = .9                             # share of judging words that fit the review's stars
+NEGATED = .12                            # share of those that are written as `not <the opposite>`
 
 GOOD = '''great good wonderful brilliant beautiful lovely gorgeous superb funny charming moving
     clever excellent amazing fantastic perfect touching gripping delightful hilarious fresh warm
@@ -35,7 +35,7 @@ PLACE = '''village castle train hospital desert city island school harbor forest
 NAME = 'Anna Marco Helen Victor Laura Peter Nadia Oscar Julia Simon'.split()
 DEGREE = 'so very really quite truly rather simply'.split()
 
-# <judge> is a word that judges, <judged> what somebody did; all others say nothing of the stars.
+# <judge> is a word that judges, <judged> a verb that does; all other words do not depend on stars
 OPINIONS = '''
 This movie is <degree> <judge>
 I thought that the <aspect> was <judge>
@@ -71,7 +71,7 @@ class Reviewer:
         self.rng = random.Random(seed)
 
     def judge(self, good, verb):
-        """Return a word that judges, a verb or an adjective, for a good or a bad film."""
+        """Return a word that judges a good or a bad film: a verb or an adjective."""
         if self.rng.random() > SINCERE:
             good = not good
         if not verb and self.rng.random() < NEGATED:
@@ -79,7 +79,7 @@ class Reviewer:
         return pack.pick(self.rng, (LIKED if good else LOATHED) if verb else GOOD if good else BAD)
 
     def sentence(self, good, patterns):
-        """Return a sentence after one of the patterns."""
+        """Return a sentence made from one of the patterns."""
         words = []
         for word in pack.pick(self.rng, patterns).split():
             if word in ('<judge>', '<judged>'):
@@ -93,7 +93,7 @@ class Reviewer:
     def review(self, good):
         """Return a review of one to five paragraphs of two to six sentences.
 
-        It begins with an opinion; what follows are opinions and facts, as likely.
+        It begins with an opinion; each further sentence is an opinion or a fact with equal chance.
         """
         def count(low, high):
             return range(low + int(self.rng.random() * (high + 1 - low)))

@@ -1,4 +1,4 @@
-"""A stand-in for MNIST (17.8): ten digits, each a few strokes with shaking hands.
+"""A stand-in for MNIST (17.8): ten digits, each drawn by a few strokes with a shaky hand.
 
 The four gzipped IDX files that `gluon.data.vision.MNIST` reads: images (n, 28, 28) uint8 on black,
 labels (n,) uint8, all ten equally often. Drawn with integers only, in sixteenths of a pixel, so
@@ -10,11 +10,12 @@ from . import fashion_mnist
 
 TRAIN_SIZE, TEST_SHARE = 12000, 6        # training images; the test set is a sixth of that
 TRAIN_SEED, TEST_SEED = 178, 179
-SIDE, U = 28, 16                         # pixels a side; units a pixel
+SIDE, U = 28, 16                         # pixels per side; units per pixel
 CENTRES = U * np.arange(SIDE, dtype=np.int32) + U // 2
-CHUNK = 500                              # images drawn at a time: what fits a cache
-SHAKE, SLANT, SHIFT = 18, 7, 24          # units a corner moves; sixteenths; units the whole moves
-STEPS = 64                               # places along a stroke
+CHUNK = 500                              # images drawn at a time, so that they fit into a cache
+# largest move of a corner in units; slant in sixteenths; largest move of the digit in units
+SHAKE, SLANT, SHIFT = 18, 7, 24
+STEPS = 64                               # number of points along a stroke
 # Strokes of a digit: corners (x, y) in a box of 12 by 20 pixels, y downwards.
 STROKES = (
     [[(6, 0), (10, 3), (12, 10), (10, 17), (6, 20), (2, 17), (0, 10), (2, 3), (6, 0)]],
@@ -32,9 +33,10 @@ STROKES = (
 
 
 def ink(start, end, reach):
-    """Brightness, (n, 28, 28), of strokes from start to end, both (n, 2), drawn that wide.
+    """Return the brightness, (n, 28, 28), of strokes from start to end, both (n, 2).
 
-    Full within a third of the reach, (n, 1, 1), and falling with the squared distance beyond.
+    reach: the width, (n, 1, 1). The brightness is full within a third of it, and falls with the
+    squared distance beyond.
     """
     run = end - start
     x, y = CENTRES - start[:, 0, None, None], CENTRES[:, None] - start[:, 1, None, None]

@@ -1,13 +1,13 @@
 """Stand-ins for the model zoo's pretrained parameters (13.2, 13.11, 13.12, 13.14).
 
 Nothing here was learned from ImageNet. The files have the names, shapes and format of the real
-ones. resnet18_v2 holds in the first channels of its layers, and in the outputs of some classes,
-what this project trained on drawn pictures (`ci.pretrain`), and zeros in the others.
+ones. resnet18_v2 has parameters that this project has trained on drawn pictures (`ci.pretrain`), in
+the first channels of its layers and in the outputs of some classes. Its other parameters are zeros.
 
-The other networks are random numbers, drawn so that what goes through a network keeps its size;
-their first layer's filters, of edges and colours at several angles, are such as trained networks
-have. To keep the files small on disk, three quarters of the filters of the layers with 256 channels
-and more, and VGG's dense layers but the last, are zeros.
+The other networks have random parameters, scaled so that activations keep their magnitude from
+layer to layer. The filters of their first layers find edges and colours at several angles, as those
+of trained networks do. To keep the files small on disk, three quarters of the filters in layers
+with 256 channels and more are zeros, and so are VGG's dense layers except the last.
 """
 import pathlib
 import struct
@@ -17,13 +17,14 @@ import mxnet as mx
 import numpy as np
 
 TRAINED = pathlib.Path(__file__).with_name('resnet18_v2.npz')
-LIST_MAGIC, ARRAY_MAGIC, CPU, FLOAT = 0x112, 0xf993fac9, 1, 0      # of MXNet's ndarray.cc
-MANY_FILTERS, ALIVE = 256, 4        # layers with so many filters have one in ALIVE that is not zero
-BRANCH = 0.25                       # size of what a residual block adds
+LIST_MAGIC, ARRAY_MAGIC, CPU, FLOAT = 0x112, 0xf993fac9, 1, 0      # numbers in MXNet's ndarray.cc
+MANY_FILTERS, ALIVE = 256, 4        # in layers with so many filters, one in ALIVE is not zero
+BRANCH = 0.25                       # magnitude of what a residual block adds to its input
 
 
 def shapes(name):
-    """Structural name -> shape of each parameter of a network of the zoo, in the file's order."""
+    """Return {structural name: shape} for each parameter of a network of the model zoo, in the
+    order of the file."""
     with mx.util.np_array(False), mx.util.np_shape(False):
         net = mx.gluon.model_zoo.vision.get_model(name)
         symbol = net(mx.sym.var('data'))
@@ -34,7 +35,7 @@ def shapes(name):
 
 
 def first_layer(shape, draw):
-    """Filters of edges, lines and blots: (out, 3, k, k)."""
+    """Return filters that find edges, lines and blots, (out, 3, k, k)."""
     n, k = shape[0], shape[-1]
     y, x = np.mgrid[:k, :k] - (k - 1) / 2
     angle, width = np.pi * (np.arange(n) % 8) / 8, k / (2.5 + np.arange(n) // 8 % 4)
@@ -43,15 +44,15 @@ def first_layer(shape, draw):
     wave = np.cos(2 * np.pi * along / (2 * width[:, None, None]) + phase)
     wave *= np.exp(-(x * x + y * y) / (k / 2) ** 2)
     colour = draw((n, 3))
-    colour[::2] = 1                                     # half of them see no colour
+    colour[::2] = 1                                     # half of them ignore colour
     weight = wave[:, None] * colour[:, :, None, None]
     weight *= np.sqrt(2 / (weight ** 2).sum(axis=(1, 2, 3), keepdims=True))
-    # to fewer digits than the sines and cosines of machines may differ in, and no -0.0
+    # rounded, as sines and cosines may differ between machines in the last digits; without -0.0
     return np.round(weight * 2 ** 12) / 2 ** 12 + 0.0
 
 
 def parameter(name, shape, inputs_alive):
-    """A parameter as pieces: bytes, and whole numbers that stand for so many zeros."""
+    """Return a parameter as pieces: bytes, and whole numbers for that many zero bytes."""
     rng = np.random.RandomState(zlib.crc32(name.encode()))
 
     def draw(shape):
@@ -71,7 +72,7 @@ def parameter(name, shape, inputs_alive):
 
 
 def drawn(known, residual):
-    """Yield each parameter's pieces: random numbers."""
+    """Yield the pieces of each parameter, made of random numbers."""
     before = 1
     for key, shape in known.items():
         wide = len(shape) == 4 and shape[0] >= MANY_FILTERS
@@ -85,8 +86,9 @@ def drawn(known, residual):
 
 
 def learned(known):
-    """Yield each parameter's pieces: what ci.pretrain stored, in the first entries of each axis, or
-    in the rows of its classes; around it what leaves zeros zero."""
+    """Yield the pieces of each parameter. The values that ci.pretrain has stored are at the first
+    indices of each axis, or in the rows of its classes. The values around them keep activations of
+    0 at 0."""
     with np.load(TRAINED) as stored:
         for key, shape in known.items():
             part = stored[key]
@@ -99,7 +101,7 @@ def learned(known):
 
 
 def make(name, size=None):
-    """Return the pieces of a .params file: bytes, and numbers of zeros; size does not matter."""
+    """Return the pieces of a .params file: bytes, and numbers of zero bytes; size is ignored."""
     net = name.split('/')[-1].split('-')[0]
     known = shapes(net)
     pieces = [struct.pack('<QQQ', LIST_MAGIC, 0, len(known))]

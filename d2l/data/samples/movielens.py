@@ -1,19 +1,20 @@
 """A stand-in for MovieLens 100K (15.2): invented users rate invented films they chose for a reason.
 
 ml-100k.zip with u.data and its neighbours in the real formats. A film has a genre, a quality and
-a fame, a user has a mood and a taste for each genre. A rating is the sum of all that, and noise,
-in stars. What a user sees next is mostly of the genre of the film before, else of a genre after
-his taste, the famous films first: so matrix factorization, ranking and sequences have each
-something to find. There are as many films as users, since 15.6 ranks only as many as users.
+a fame, a user has a mood and a taste for each genre. A rating, in stars, is the sum of these and
+some noise. The next film of a user mostly has the genre of the film before, otherwise a genre that
+the user likes, famous films first. So there is something to learn for matrix factorization, for
+ranking and for sequences. There are as many films as users, since section 15.6 ranks only that many
+films.
 """
 import numpy as np
 
 from . import pack
 
-SEED, USERS = 152, 400                   # and as many films
-FEWEST, MOST = 20, 80                    # ratings of a user, at most of half the films
-STAY = 70                                # percent of choices of the same genre as the one before
-FIRST_SECOND, DAY = 874724710, 86400     # as in the real file: from September 1997 on
+SEED, USERS = 152, 400                   # USERS: number of users, and of films
+FEWEST, MOST = 20, 80                    # ratings per user, of at most half the films
+STAY = 70                                # percentage of choices with the genre of the one before
+FIRST_SECOND, DAY = 874724710, 86400     # times start in September 1997, as in the real file
 GENRES = '''unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy
     Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western'''.split()
 USED = (1, 4, 5, 8, 11, 14, 15, 16)      # genres that films have
@@ -40,7 +41,7 @@ def ratings(rng, n):
     for user in range(n):
         weights, seen, at = (taste[user] + 13) ** 2, np.zeros(n, bool), None
         second = FIRST_SECOND + int(draw(0, 200 * DAY, ()))
-        seen[user] = True                # its first film: so each film is rated once at least
+        seen[user] = True                # film `user` comes first, so that each film has a rating
         film = user
         for _ in range(min(int(draw(FEWEST, MOST, ())), n // 2)):
             score = 34 + quality[film] + taste[user, genre[film]] + mood[user] + draw(-6, 7, ())

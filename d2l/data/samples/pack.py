@@ -1,6 +1,6 @@
-"""Containers with the same bytes on every machine.
+"""Archives with the same bytes on every machine.
 
-Compressed bytes differ between builds of zlib, so what is packed here is stored, not compressed.
+Compressed bytes differ between builds of zlib, so files are stored here without compression.
 The random numbers of the sample makers come from `numpy.random.RandomState.randint` with a dtype
 and from `random.Random.random`: both streams are frozen by their projects.
 """
@@ -11,12 +11,15 @@ import zipfile
 import zlib
 
 MAX_STORED = 0xffff                      # bytes in one stored block (RFC 1951, 3.2.4)
-ZIP_DATE = (1980, 1, 1, 0, 0, 0)         # the earliest a zip file can hold
-UNIX, PLAIN_FILE = 3, 0o100644 << 16     # else a zip tells on which system it was made
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)         # the earliest date that a zip file can hold
+UNIX, PLAIN_FILE = 3, 0o100644 << 16     # without these a zip names the system that made it
 
 
 def gzip_stored(data):
-    """Return data (bytes) as a gzip file of stored blocks, without name or time (RFC 1952)."""
+    """Return the bytes of a gzip file of uncompressed blocks, without a name or time (RFC 1952).
+
+    data: bytes
+    """
     parts = [b'\x1f\x8b\x08\0\0\0\0\0\0\xff']
     for start in range(0, max(len(data), 1), MAX_STORED):
         block = data[start:start + MAX_STORED]
@@ -27,7 +30,7 @@ def gzip_stored(data):
 
 
 def zip_stored(files):
-    """Return a zip file (bytes) of files, a dict from path to bytes."""
+    """Return the bytes of a zip file. files: {path: bytes}"""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
         for path, data in files.items():
@@ -38,7 +41,7 @@ def zip_stored(files):
 
 
 def tar(files):
-    """Return a tar file (bytes) of files, a dict from path to text or bytes."""
+    """Return the bytes of a tar file. files: {path: text or bytes}"""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode='w', format=tarfile.USTAR_FORMAT) as archive:
         for path, data in files.items():
@@ -50,5 +53,5 @@ def tar(files):
 
 
 def pick(rng, items):
-    """Return one of items, drawn evenly with rng, a random.Random."""
+    """Return a random item, each with equal chance. rng: a random.Random"""
     return items[int(rng.random() * len(items))]

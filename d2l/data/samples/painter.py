@@ -1,4 +1,4 @@
-"""Pictures for the image sets of chapter 13: things drawn from ellipses, polygons and thick lines.
+"""Drawings for the image sets of chapter 13, made of ellipses, polygons and thick lines.
 
 OpenCV draws in fixed point and encodes with the libjpeg that it brings, so that one version of it
 gives the same bytes on every machine. Colours are (red, green, blue), 0 to 255.
@@ -10,7 +10,7 @@ import zlib
 import cv2
 import numpy as np
 
-BITS = 4                                 # of a pixel's fraction in OpenCV's coordinates
+BITS = 4                                 # fractional bits of OpenCV's coordinates
 WHITE, BLACK, GREY, NOSE = (240, 240, 235), (25, 22, 22), (120, 120, 125), (60, 35, 35)
 
 
@@ -18,32 +18,32 @@ class Dice(random.Random):
     """Random numbers by `random.random` alone, whose stream is frozen."""
 
     def between(self, low, high):
-        """A whole number from low to high, both included."""
+        """Return a random whole number from low to high, both included."""
         return low + int(self.random() * (high - low + 1))
 
     def one(self, items):
-        """One of the items."""
+        """Return a random item."""
         return items[self.between(0, len(items) - 1)]
 
     def colour(self, low, high):
-        """A colour, channel by channel between two colours."""
+        """Return a random colour, with each channel between those of two colours."""
         return tuple(self.between(*ends) for ends in zip(low, high))
 
 
 def shade(colour, percent):
-    """A colour made darker (below 100) or lighter."""
+    """Return a colour made darker (percent below 100) or lighter."""
     return tuple(min(channel * percent // 100, 255) for channel in colour)
 
 
 class Canvas:
     """A picture and its mask: img (height, width, 3) and mask (height, width), both uint8.
 
-    Things are drawn in hundredths of a box, x from its left, or from its right where it is
-    flipped, y from its top. Where `kind` is not 0 it is written into the mask.
+    Coordinates are hundredths of a box, x from its left side, or from its right side if it is
+    flipped, y from its top. A `kind` other than 0 is written into the mask.
     """
 
     def __init__(self, height, width, top, bottom):
-        """A background that runs from the colour at the top to that at the bottom."""
+        """Make a background that changes from the colour at the top to that at the bottom."""
         down = np.arange(height)[:, None]
         rows = (np.array(top) * (height - 1 - down) + np.array(bottom) * down) // max(height - 1, 1)
         self.img = np.repeat(rows[:, None, :].astype(np.uint8), width, axis=1)
@@ -51,12 +51,12 @@ class Canvas:
         self.place((0, 0, width, height))
 
     def place(self, box, flip=False, kind=0):
-        """Draw into a box (left, top, width, height), in pixels, from now on."""
+        """Set the box (left, top, width, height), in pixels, into which things are drawn."""
         self.box, self.flip, self.kind = box, flip, kind
         return self
 
     def point(self, x, y):
-        """A point of the box in OpenCV's coordinates."""
+        """Return a point of the box in OpenCV's coordinates."""
         left, top, width, height = self.box
         x = 100 - x if self.flip else x
         return [((left * 100 + x * width) << BITS) // 100,
@@ -82,14 +82,15 @@ class Canvas:
                                                     BITS), colour)
 
     def line(self, colour, thick, *points):
-        """Draw through points, with round ends; thick in hundredths of the box's smaller side."""
+        """Draw a line through points, with round ends. thick: its width in hundredths of the box's
+        smaller side"""
         wide = max(min(self.box[2:]) * thick // 100, 1)
         path = np.array([self.point(*point) for point in points], np.int32)
         self._both(lambda img, c, line: cv2.polylines(img, [path], False, c, wide, line, BITS),
                    colour)
 
     def blots(self, dice, count, colours):
-        """Spread blurred blots of these colours: a background that is not smooth."""
+        """Draw blurred blots of these colours, for a background that is not smooth."""
         height, width = self.mask.shape
         for _ in range(count):
             side = dice.between(height // 12 + 1, height // 4 + 1)
@@ -99,17 +100,17 @@ class Canvas:
         return self
 
     def noise(self, dice, most):
-        """Add to each value a whole number from -most to most."""
+        """Add a random whole number from -most to most to each value."""
         draw = np.random.RandomState(dice.between(0, 2**30)).randint
         noise = draw(-most, most + 1, self.img.shape, dtype=np.int16)
         self.img = np.clip(self.img + noise, 0, 255).astype(np.uint8)
         return self
 
 
-# Things. Each fills its box, on a canvas c, in a colour.
+# Functions that draw a thing on a canvas c, so that it fills its box, in a colour
 
 def sitting(c, colour):
-    """The body of a cat or a dog that sits and looks at us."""
+    """Draw the body of a cat or a dog that sits and looks at us."""
     c.line(colour, 9, (66, 90), (84, 84), (90, 66))
     c.ellipse(colour, 48, 70, 25, 29)
     c.ellipse(shade(colour, 115), 48, 76, 13, 20)
@@ -119,7 +120,7 @@ def sitting(c, colour):
 
 
 def face(c, colour, eye):
-    """Head, eyes and nose."""
+    """Draw a head, eyes and a nose."""
     c.ellipse(colour, 48, 30, 25, 20)
     for x in (38, 58):
         c.ellipse(eye, x, 27, 4, 4)
@@ -160,7 +161,7 @@ def dog(c, colour, ears=0):
 
 
 def standing(c, colour):
-    """Body and legs of a horse or a deer, seen from its side."""
+    """Draw the body and the legs of a horse or a deer, seen from its side."""
     for x in (22, 32, 60, 69):
         c.line(shade(colour, 85), 6, (x, 60), (x, 97))
     c.ellipse(colour, 46, 56, 31, 16)
@@ -254,7 +255,7 @@ def boat(c, colour):
 
 
 def pikachu(c, colour=(250, 210, 50)):
-    """A yellow mouse with long ears, red cheeks and a bent tail."""
+    """Draw a yellow mouse with long ears, red cheeks and a bent tail."""
     c.polygon(shade(colour, 80), (66, 82), (84, 66), (76, 58), (97, 36), (99, 52), (90, 62),
               (96, 70))
     for x, tip in ((32, 14), (62, 80)):
@@ -275,19 +276,19 @@ def pikachu(c, colour=(250, 210, 50)):
 
 
 def jpeg(img, quality=90):
-    """The bytes of a JPEG file for img (height, width, 3)."""
+    """Return the bytes of a JPEG file for img (height, width, 3)."""
     return cv2.imencode('.jpg', img[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def png(pixels, palette=None):
-    """The bytes of a PNG file.
+    """Return the bytes of a PNG file.
 
     pixels: (height, width, 3), or indices (height, width) into palette, 256 colours.
     """
     data = cv2.imencode('.png', pixels if palette else pixels[:, :, ::-1])[1].tobytes()
     if palette is None:
         return data
-    # OpenCV wrote grey values (colour type 0): call them indices (3) and put the palette in
+    # OpenCV has written grey values (colour type 0): make them indices (3) and insert the palette
 
     def chunk(name, content):
         return (struct.pack('>I', len(content)) + name + content

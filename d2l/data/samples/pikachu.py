@@ -1,4 +1,4 @@
-"""A stand-in for the pikachu set (13.6): one yellow mouse a picture, somewhere in a landscape.
+"""A stand-in for the pikachu set (13.6): one yellow mouse per picture, somewhere in a landscape.
 
 RecordIO files as MXNet's im2rec writes them, with their index files. A record's label is [4, 5,
 height, width, class, left, top, right, bottom]: the length of its own header, that of an object's
@@ -10,18 +10,18 @@ from . import pack, painter
 
 TRAIN_SIZE, VAL_SHARE = 320, 5           # ten batches of 32; the validation set is a fifth
 SIDE, SEED = 256, 136
-MAGIC = 0xced7230a                       # of a record; its length follows
+MAGIC = 0xced7230a                       # the first number of a record; its length follows
 
 
 def record(label, index, content):
-    """A record with its header (flag, label, id, id2), padded to four bytes."""
+    """Return the bytes of a record with its header (flag, label, id, id2), padded to four bytes."""
     data = (struct.pack('<IfQQ', len(label), 0, index, 0) + struct.pack(f'<{len(label)}f', *label)
             + content)
     return struct.pack('<II', MAGIC, len(data)) + data + bytes(-len(data) % 4)
 
 
 def picture(dice):
-    """A canvas and the box (left, top, width, height) of what is on it, in pixels."""
+    """Return a canvas, and the box (left, top, width, height) of the mouse on it, in pixels."""
     c = painter.Canvas(SIDE, SIDE, dice.colour((90, 120, 140), (200, 220, 250)),
                        dice.colour((50, 60, 40), (150, 160, 120)))
     c.blots(dice, 14, [dice.colour((30, 40, 30), (230, 220, 210)) for _ in range(5)])

@@ -19,12 +19,12 @@ WHITE, OUTLINE, SKIN, SHADE, BELLY, MARK, EYE = range(7)
 
 
 def ellipse(x, y, a, b):
-    """Where the pixels of an ellipse with its centre at (x, y) and half axes a, b are."""
+    """Return the mask of an ellipse with its centre at (x, y) and the half axes a, b."""
     return ((COLUMNS - x) * b) ** 2 + ((ROWS - y) * a) ** 2 <= (a * b) ** 2
 
 
 class Monster:
-    """One kind of monster: its measures and colours are drawn once, its poses again and again."""
+    """One kind of monster, whose measures and colours are drawn once, and its poses each time."""
 
     def __init__(self, seed):
         self.rng = Dice(seed)

@@ -1,9 +1,9 @@
 """A stand-in for Penn Tree Bank (14.3): short business news, written by a small grammar.
 
-Three text files, a sentence a line, in the real ones' spelling: lower case, no marks, `N` for
-numbers, `<unk>` for rare words, a space at both ends of a line. Each sentence has one topic. The
-four things of a topic stand in the same places beside the same words, and nowhere else, so that
-word2vec should find three of them nearest to the fourth: TOPICS is the answer.
+Three text files with one sentence per line, in the spelling of the real ones: lower case, no marks,
+`N` for numbers, `<unk>` for rare words, a space at both ends of a line. Each sentence has one
+topic. The four things of a topic occur in the same contexts, and in no others. So word2vec should
+find three of them nearest to the fourth, which TOPICS allows to check.
 """
 import random
 import re
@@ -12,10 +12,10 @@ from . import pack
 
 SEED = 143
 SENTENCES = {'ptb.train.txt': 20000, 'ptb.valid.txt': 700, 'ptb.test.txt': 800}
-JOIN = 750                               # every so many sentences somebody joins a board
+JOIN = 750                               # in one of so many sentences, somebody joins a board
 COMPANIES = 300
 
-# A topic a line: its four things, what they are like, and who or what is beside them.
+# One topic per line: its four things, adjectives for them, and people or places for their contexts
 TOPICS = [line.split('|') for line in '''
 chip intel microprocessor desktop|faster silicon digital|computers software
 crude gasoline kerosene diesel|sulfur offshore arabian|barrels pipelines
@@ -52,8 +52,9 @@ MIDDLE = ('a', 'en', 'er', 'i', 'o', 'u')
 ENDING = ('tech', 'corp', 'ton', 'co', 'tron', 'field', 'gate', 'more', 'well', 'ley', 'star',
           'line')
 
-# <thing>, <adj> and <place> are the topic's. No sentence has both of the latter: they would be
-# neighbours of each other, and so as near to the things as the things are.
+# <thing>, <adj> and <place> are words of the topic. No sentence has both an <adj> and a <place>:
+# they would then occur in contexts like those of the things, and word2vec would put them as near to
+# the things as the things are to one another
 SENTENCES_OF = '''
 <company> said it <verb> one <adj> <thing> at a time in the third quarter
 the <adj> <thing> that <company> <verb> is not for sale
@@ -69,7 +70,7 @@ BOARD = ('mr. <person> N years old will join the board of <company> as a nonexec
 
 
 def companies():
-    """A list of COMPANIES names, none twice; they belong to no topic."""
+    """Return a list of COMPANIES different names of companies, which belong to no topic."""
     rng, names = random.Random(SEED), {}
     while len(names) < COMPANIES:
         names[''.join(pack.pick(rng, parts) for parts in (STEM, MIDDLE, ENDING))] = None
@@ -77,7 +78,7 @@ def companies():
 
 
 def sentences(rng, count):
-    """Yield `count` sentences as the files write them."""
+    """Yield `count` sentences in the form of the files."""
     words = {'company': companies(), 'verb': VERBS, 'person': ['<unk>']}
     for i in range(count):
         words.update(zip(('thing', 'adj', 'place'), map(str.split, pack.pick(rng, TOPICS))))

@@ -2,22 +2,22 @@
 
 snli_1.0.zip with three tab-separated files of 14 columns and a header line, their sentences once
 as text, once as a binary parse and once as a labelled one. A scene is somebody who does something
-somewhere, perhaps for a reason. What follows is said with a wider word or with less; what
-contradicts names another deed, place or kind of person; what is neutral gives a reason that the
-scene does not. So neither sentence tells the answer alone. A few pairs are judged `-`, as in the
-real files, and must be left out.
+somewhere, perhaps for a reason. A hypothesis that is entailed uses a more general word, or says
+less. One that contradicts names another deed, place or kind of person. One that is neutral gives a
+reason that the scene does not give. So neither sentence alone tells the label. A few pairs have the
+label `-`, as in the real files, and must be left out.
 """
 import random
 
 from . import pack
 
-SEED, UNDECIDED, SIMPLE = 1411, .02, .25  # shares: no verdict, pairs about he, she or it
+SEED, UNDECIDED, SIMPLE = 1411, .02, .25  # shares of pairs without a verdict, about he, she or it
 SIZES = {'train': 18000, 'dev': 450, 'test': 900}
 HEADER = ['gold_label', 'sentence1_binary_parse', 'sentence2_binary_parse', 'sentence1_parse',
           'sentence2_parse', 'sentence1', 'sentence2', 'captionID', 'pairID'] + [
           f'label{i}' for i in range(1, 6)]
 
-# A kind of somebody, then who is one; likewise for what is done, with things it is done to or in.
+# A kind of person, then words for such persons; likewise a kind of deed, then deeds with objects
 WHO = [line.split() for line in '''
 man guy fellow father grandfather gentleman
 woman lady mother grandmother bride nun
@@ -60,14 +60,14 @@ def article(word):
 
 
 def noun_phrase(look, who):
-    """A tree: 'a tall man' as ('NP', ...)."""
+    """Return a tree for a noun phrase: ('NP', ...) for 'a tall man'."""
     words = [look, who] if look else [who]
     return ('NP', ('DT', article(words[0]).capitalize()),
             *([('JJ', look)] if look else []), ('NN', who))
 
 
 def clause(subject, deed, place=None, more=None):
-    """A tree for: subject is deed place more ."""
+    """Return a tree for the sentence `subject is deed place more .`"""
     parts = [('VBG', deed[0])] + [('NN', word) for word in deed[1:]]
     for phrase in place, more:
         if phrase:
@@ -77,18 +77,18 @@ def clause(subject, deed, place=None, more=None):
 
 
 def words(tree):
-    """The words of a tree, in order."""
+    """Return the words of a tree in order."""
     return [tree[1]] if isinstance(tree[1], str) else [w for sub in tree[1:] for w in words(sub)]
 
 
 def labelled(tree):
-    """A tree as the files write it: (ROOT (S (NP (DT A) (NN man)) ...))."""
+    """Return a tree as text with labels: (ROOT (S (NP (DT A) (NN man)) ...))."""
     inside = tree[1] if isinstance(tree[1], str) else ' '.join(map(labelled, tree[1:]))
     return f'({tree[0]} {inside})'
 
 
 def binary(tree):
-    """A tree with two branches a node and no labels: ( ( A man ) ( is ... ) )."""
+    """Return a tree as text with two branches per node and no labels: ( ( A man ) ( is ... ) )."""
     if isinstance(tree[1], str):
         return tree[1]
     text = binary(tree[-1])
@@ -107,14 +107,14 @@ class Author:
         return pack.pick(self.rng, items)
 
     def other(self, items, item):
-        """One of the items, but not this one."""
+        """Return a random item other than this one."""
         return self.pick([i for i in items if i != item])
 
     def chance(self, share):
         return self.rng.random() < share
 
     def simple(self, label):
-        """A pair about he, she or it, and one word of how they are."""
+        """Return a pair of sentences about he, she or it, with one adjective each."""
         who, pair = self.pick(PRONOUNS), self.pick(OPPOSITE)
         first = self.pick(pair)
         second = {'entailment': first, 'contradiction': self.other(pair, first),
@@ -123,7 +123,7 @@ class Author:
                           ('.', '.'))) for word in (first, second)]
 
     def scene(self, label):
-        """A scene and a hypothesis that stands to it as the label says."""
+        """Return a scene, and a hypothesis whose relation to it is the label."""
         kinds, deeds, places = self.pick(WHO), self.pick(DEEDS), self.pick(PLACES)
         kind, who, look = kinds[0], self.pick(kinds), self.pick([None] + LOOKS)
         deed, place = self.pick(deeds[1]), self.pick(places[1])

@@ -11,7 +11,7 @@ import textwrap
 
 from . import pack
 
-SEED, WIDTH, LINES = 82, 70, 3200        # lines: about, the text ends with a whole paragraph
+SEED, WIDTH, LINES = 82, 70, 3200        # LINES: about, as the text ends with a whole paragraph
 TITLE = 'The Time Traveller and the Lamp, a synthetic text of the d2l project'
 CHAPTERS = ('I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII', 'IX', 'X', 'XI', 'XII', 'XIII',
             'XIV', 'XV', 'XVI')
@@ -22,7 +22,8 @@ MIDDLE = ('', 'a', 'en', 'er', 'i', 'ing', 'o', 'u')
 ENDING = ('ton', 'ham', 'by', 'wick', 'ford', 'mere', 'ley', 'worth', 'dale', 'stead', 'more',
           'bury', 'well', 'gate', 'field', 'moor', 'combe', 'hurst', 'ness', 'beck')
 
-# A symbol in <> stands for one of its lines. Where the lines are long the first are the likelier.
+# A symbol in <> is replaced by one of its lines, or of its words if it has words. The first words
+# of a symbol are more likely than the last
 GRAMMAR = {
     'sentence': '''
         <np> was <adj>, and <clause>.
@@ -162,7 +163,7 @@ class Writer:
         self.rng = random.Random(seed)
 
     def expand(self, symbol):
-        """Return the text of a symbol; the earlier a choice stands, the likelier it is."""
+        """Return a random text for a symbol. Of words, the first are more likely than the last."""
         if symbol == 'name':
             return ''.join(pack.pick(self.rng, parts) for parts in (STEM, MIDDLE, ENDING))
         if symbol == 'things':
@@ -185,7 +186,7 @@ class Writer:
 
 
 def make(name, size=None):
-    """Return the bytes of timemachine.txt; size does not matter here."""
+    """Return the bytes of timemachine.txt; size is ignored."""
     writer, lines = Writer(SEED), [TITLE, '']
     for i, chapter in enumerate(CHAPTERS, start=1):
         lines += ['', '', chapter, '', '']

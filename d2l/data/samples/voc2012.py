@@ -9,11 +9,12 @@ import numpy as np
 
 from . import pack, painter
 
-TRAIN_SIZE, VAL_SHARE = 224, 2           # 13.11 plots five times an epoch: five batches of 32
-SIZES = (375, 500), (333, 500), (375, 500), (500, 375)  # in turn; 13.9 leaves the last out
+# section 13.11 plots five times per epoch, for which 224 pictures, in batches of 32, are enough
+TRAIN_SIZE, VAL_SHARE = 224, 2
+SIZES = (375, 500), (333, 500), (375, 500), (500, 375)  # in turn; the last is too small for 13.9
 SEED, VOID = 139, 255
 ROOT = 'VOCdevkit/VOC2012/'
-# class -> number, how it is drawn, its colours from and to, height in percent of its width
+# class -> number, function that draws it, range of its colours, height in percent of its width
 CLASSES = {
     'aeroplane': (1, painter.aeroplane, (200, 200, 205), (250, 250, 255), 60),
     'bird': (3, painter.bird, (190, 40, 40), (240, 90, 80), 80),
@@ -26,14 +27,15 @@ CLASSES = {
 
 
 def palette():
-    """VOC's colours: the bits of a number, by three, from the highest bit of red, green, blue."""
+    """Return VOC's palette. Each group of three bits in a class's number sets one bit of red, green
+    and blue, from the highest bit on."""
     def bits(number, first):
         return sum((number >> (3 * k + first) & 1) << (7 - k) for k in range(8))
     return [(bits(i, 0), bits(i, 1), bits(i, 2)) for i in range(256)]
 
 
 def picture(dice, first, height, width):
-    """A picture and its mask; the class of the first thing is given."""
+    """Return a picture and its mask. first: the class of the first thing in it"""
     c = painter.Canvas(height, width, dice.colour((120, 150, 170), (190, 210, 220)),
                        dice.colour((90, 120, 60), (150, 170, 110)))
     c.blots(dice, 12, [dice.colour((100, 130, 80), (190, 200, 190)) for _ in range(4)])
