@@ -20,9 +20,12 @@ import fractions
 import functools
 import gc
 import io
+import os
 import pathlib
+import pkgutil
 import random
 import sys
+import sysconfig
 import threading
 import types
 import uuid
@@ -51,9 +54,18 @@ _OPENED = (types.SimpleNamespace, argparse.Namespace, collections.ChainMap, coll
 _GENERATORS = (random.Random, numpy.random.Generator, numpy.random.RandomState,
                numpy.random.BitGenerator, numpy.random.SeedSequence)
 _C = ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Union
-_LIBRARIES = {'mxnet', 'numpy', 'builtins', *getattr(sys, 'stdlib_module_names', (
-    'logging', 'threading', 'concurrent', 'multiprocessing', 'queue', 'ctypes', 'unittest', 'abc',
-    'contextlib', 're', 'warnings', 'string', 'socket', 'subprocess', 'io', 'os', 'typing'))}
+
+
+def _standard_library():
+    """Return the names of the modules of Python's standard library."""
+    if sys.version_info >= (3, 10):
+        return sys.stdlib_module_names
+    folder = sysconfig.get_path('stdlib')
+    return {*sys.builtin_module_names, *(module.name for module in pkgutil.iter_modules(
+        [folder, os.path.join(folder, 'lib-dynload')]))}
+
+
+_LIBRARIES = {'mxnet', 'numpy', *_standard_library()}
 
 
 class CannotHold(TypeError):
@@ -491,6 +503,9 @@ def _find_how(kind):
 
     def parts(of):
         return functools.partial(_call_parts, of)
+    # Python 3.9 does not initialize the class of lru_cache's entries, and issubclass crashes on it
+    if kind.__mro__ is None:
+        return Tree._identity
     if issubclass(kind, NDArray):
         return Tree._array
     if issubclass(kind, (gluon.Block, Parameter, type, enum.Enum, types.ModuleType)):
