@@ -21,9 +21,11 @@ from d2l import patches as _patches
 def _only_the_launcher():
     """Return whether Python imports d2l for `python -m d2l.launch`. The launcher needs no MXNet,
     and without it the processes of the group start three seconds earlier."""
-    args = getattr(_sys, 'orig_argv', [])       # there since Python 3.10
-    return (_sys.argv[:1] == ['-m'] and ('-m', 'd2l.launch') in zip(args, args[1:])
-            and '--role' not in args)
+    if _sys.argv[:1] != ['-m']:
+        return False
+    with open('/proc/self/cmdline') as file:        # sys.orig_argv, which Python 3.9 lacks
+        args = file.read().split('\0')
+    return ('-m', 'd2l.launch') in zip(args, args[1:]) and '--role' not in args
 
 
 if not _only_the_launcher():

@@ -117,7 +117,7 @@ def handlers():
 @pytest.mark.parametrize('setup', ['import os; os._exit(1)', 'import os; os.kill(os.getpid(), 9)'])
 def test_a_process_that_dies_while_it_starts_is_said(setup, section, tmp_path, monkeypatch):
     (tmp_path / 'sitecustomize.py').write_text(
-        "import sys\nif 'ipykernel_launcher' in ' '.join(getattr(sys, 'orig_argv', [])):\n"
+        "if 'ipykernel_launcher' in open('/proc/self/cmdline').read():\n"
         f"    {setup}\n")
     monkeypatch.setenv('PYTHONPATH', f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     before = handlers()

@@ -163,7 +163,6 @@ def test_a_bad_call_names_the_cure(args, says, capsys, monkeypatch):
     assert status == 2 and says in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason='sys.orig_argv')
 def test_the_launcher_itself_does_not_wait_for_mxnet(python):
     done = python('-X', 'importtime', '-m', 'd2l.launch', '-h')
     assert done.returncode == 0 and not re.search(r'\| +mxnet$', done.stderr, re.M)
