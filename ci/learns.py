@@ -21,7 +21,7 @@ from ci.outputs import printed_text
 LANGUAGE_MODELS = ('8.5', '8.6', '9.1', '9.2', '9.3')
 TRANSLATORS = ('9.7', '10.2', '10.3')
 PERPLEXITY = 2          # each perplexity has to be below this
-CONTINUED = 0.5         # least share of the next 20 characters that come before the first error
+CONTINUED = 0.5         # least share of the next 20 characters right before the first error
 TRANSLATED = 0.8        # least share of the training sentences that are translated word for word
 
 # Code that runs at the end of a cell that trains, with 20 pieces of the text as prefixes

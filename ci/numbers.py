@@ -27,7 +27,7 @@ ZERO = 5e-6     # a gradient below this share of the largest is stored as 0, if 
 
 
 def seeded(name):
-    """Return NumPy's frozen generator, seeded by a name."""
+    """Return a RandomState, whose numbers no version of NumPy changes, seeded by a name."""
     return onp.random.RandomState(zlib.crc32(name.encode()))
 
 

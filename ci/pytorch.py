@@ -491,8 +491,9 @@ class Twin:
         """Return the largest error of a prediction, relative to the largest value of each output.
         Raises Disagreement if it exceeds TOLERANCE.
 
-        wanted: the outputs of the Gluon net, a list of NumPy arrays. States at its end may be
-        missing in this network; compiled: whether to use torch.compile
+        wanted: the outputs of the Gluon net, a list of NumPy arrays. It may end with states that
+        this network does not return
+        compiled: whether to use torch.compile
         """
         found = [x.numpy() for x in self.outputs(compiled)]
         wanted = wanted[:len(found)]

@@ -37,7 +37,7 @@ MEASURED = ('eager', 'compiled', 'training', 'compiled training', 'optimized',
 # changed by 1 % must not pass
 GPU_LIMIT = 1e-3
 LIMIT = 2.5e-3      # largest allowed spread on the CPU, half of ci.stored.CEILING
-SEEDS = range(len(VARIATIONS))      # seeds for moving Parameters
+SEEDS = range(len(VARIATIONS))      # seeds for the small random changes of Parameters
 
 
 def moved(network, ctx, seed):

@@ -268,7 +268,7 @@ def watch(group):
         time.sleep(POLL)
         bad = [process for process in group if process.popen.poll()]
         if bad:
-            # the last one, as the scheduler, which is the first, may have ended because of it
+            # Of several the last: the scheduler, the first of all, may have ended because of it
             return report_failure(bad[-1])
     # a script may not have used scheduler and servers at all, so they may not end by themselves
     limit = time.monotonic() + LEAVE

@@ -75,7 +75,7 @@ def remembered(cached):
     functools.lru_cache. Only the garbage collector's interface gives access to them."""
     _, _, bound, size = cached.cache_info()
     found = [r for r in gc.get_referents(cached)
-             # without the classes of the cache and of its entries
+             # the classes of the cache and of its entries are referents, too, and are left out
              if not isinstance(r, type) or r.__module__ != 'functools']
     # A bounded cache has a linked list in C, whose keys and results are the first referents
     listed = 0 if bound is None else 2 * size
