@@ -23,6 +23,8 @@ ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use run
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # dimensions of a kernel -> the default layout
 TURN_TIMEOUT_SECONDS = 10.0     # how long a thread waits for its turn
+# Objects that Python 3.12 freezes as it starts; of any other version, somebody else has frozen some
+FROZEN_BY_PYTHON = gc.get_freeze_count() if sys.version_info[:2] == (3, 12) else 0
 COLLECT_SHARE = 10          # MXNet's DataLoaders collect garbage for at most a tenth of the time
 
 
@@ -953,7 +955,8 @@ def _collect_less():
     @functools.wraps(original)
     def init(self, *args, **kwargs):
         start = time.monotonic()
-        frozen = start - collected[0] < COLLECT_SHARE * collected[1] and not gc.get_freeze_count()
+        frozen = (start - collected[0] < COLLECT_SHARE * collected[1]
+                  and gc.get_freeze_count() <= FROZEN_BY_PYTHON)
         if frozen:
             gc.freeze()
         try:
