@@ -7,6 +7,7 @@ import ctypes
 import gc
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,11 @@ from mxnet.base import _LIB, OpHandle, check_call
 from mxnet.gluon import nn
 from mxnet.ndarray._internal import _imperative_invoke
 
+import d2l_arm
+import d2l_compat
+import d2l_cuda
+import d2l_finder
+import d2l_standin
 from d2l_group import messages
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
@@ -33,6 +39,34 @@ def alive(kind):
     """The objects of a class that exist. isinstance would raise at a weakref.proxy of one that is
     gone, which any library may have left."""
     return [x for x in gc.get_objects() if issubclass(type(x), kind)]
+
+
+# A site-packages that tests make, with libraries by a C compiler
+
+CC = shutil.which('cc')
+
+
+def compiled(path, source='', *options):
+    """Compile C to a shared object whose SONAME is the file's name; return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([CC, '-shared', '-fPIC', '-xc', '-', '-xnone', '-o', path,
+                    f'-Wl,-soname,{path.name}', *map(str, options)],
+                   input=source, text=True, check=True)
+    return path
+
+
+def add_hook(site):
+    """Install the hook of d2l_finder into a folder of packages, with what it imports."""
+    (site / 'd2l_finder.pth').write_text(d2l_finder.HOOK + '\n')
+    for module in d2l_arm, d2l_compat, d2l_cuda, d2l_finder, d2l_standin:
+        shutil.copy(module.__file__, site)
+
+
+def run_alone(python, site, code, env=None):
+    """Run code in a Python that has nothing but a folder of packages, without d2l's repairs."""
+    return python('-S', '-c', f'import site; site.addsitedir({str(site)!r})\n{code}',
+                  env={'LD_LIBRARY_PATH': '', 'PYTHONPATH': '', 'D2L_PATCH': '0', **(env or {})},
+                  cwd=site)
 
 
 # Small nets

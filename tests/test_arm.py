@@ -2,18 +2,13 @@
 machine for one with arm64."""
 import pathlib
 import shutil
-import subprocess
 import types
 
 import pytest
 
 import d2l_arm
-import d2l_compat
-import d2l_cuda
-import d2l_finder
-import d2l_standin
+from tests.support import CC, add_hook, compiled, run_alone
 
-CC = shutil.which('cc')
 pytestmark = pytest.mark.skipif(not CC, reason='needs a C compiler')
 # libmxnet.so asks the first function, which says whose it is
 IMPORT = 'import mxnet; print(mxnet.lib.ask())'
@@ -22,15 +17,6 @@ MXNET = '''\
 import ctypes, os
 lib = ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'libmxnet.so'))
 '''
-
-
-def compiled(path, source='', *options):
-    """A shared object, its SONAME the file's name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([CC, '-shared', '-fPIC', '-xc', '-', '-xnone', '-o', path,
-                    f'-Wl,-soname,{path.name}', *map(str, options)],
-                   input=source, text=True, check=True)
-    return path
 
 
 # of a library: what OPENBLAS_CORETYPE is while it is loaded
@@ -67,9 +53,7 @@ def made(tmp_path_factory):
              '-Wl,--no-as-needed', '-Wl,--disable-new-dtags', '-Wl,-rpath,$ORIGIN', *libraries)
     (site / 'mxnet' / '__init__.py').write_text(MXNET)
     openblas(site)
-    (site / 'd2l_finder.pth').write_text(d2l_finder.HOOK + '\n')
-    for module in d2l_arm, d2l_compat, d2l_cuda, d2l_finder, d2l_standin:
-        shutil.copy(module.__file__, site)
+    add_hook(site)
     return site
 
 
@@ -84,12 +68,9 @@ def run(site, python):
     """Run code in a Python that has nothing but this site-packages."""
     def run_there(code, libraries='', arm=True, before='', env=None):
         machine = 'platform.machine()' if arm else '"another"'
-        return python('-S', '-c', f'import site; site.addsitedir({str(site)!r})\n'
-                                  f'import platform, d2l_arm\n'
-                                  f'd2l_arm.MACHINE = {machine}\n{before}{code}',
-                      env={'LD_LIBRARY_PATH': str(libraries), 'PYTHONPATH': '', 'D2L_PATCH': '0',
-                           **(env or {})},
-                      cwd=site)
+        return run_alone(
+            python, site, f'import platform, d2l_arm\nd2l_arm.MACHINE = {machine}\n{before}{code}',
+            {'LD_LIBRARY_PATH': str(libraries), **(env or {})})
     return run_there
 
 

@@ -4,7 +4,6 @@ import mmap
 import pathlib
 import shutil
 import struct
-import subprocess
 import sysconfig
 import warnings
 
@@ -12,30 +11,19 @@ import pytest
 from mxnet import npx
 
 import d2l
-import d2l_arm
-import d2l_compat
 import d2l_cuda
 import d2l_finder
 import d2l_standin
 from d2l import device
 from d2l.device import __main__ as report
+from tests.support import CC, add_hook, compiled, run_alone
 
-CC = shutil.which('cc')
 needs_cc = pytest.mark.skipif(not CC, reason='needs a C compiler')
 needs_wheel = pytest.mark.skipif(not device.WHEEL, reason='needs mxnet-cu112: make test-cu112')
 PROBLEM = d2l_cuda.problem or d2l_cuda.driver_problem()
 needs_no_driver = pytest.mark.skipif(PROBLEM != d2l_cuda.NO_DRIVER, reason='there is a driver here')
 MOST_GPUS = 16          # of the fake driver
 H100, A100 = device.GPU('NVIDIA H100', (9, 0)), device.GPU('NVIDIA A100', (8, 0))
-
-
-def compiled(path, source='', *options):
-    """A shared object, its SONAME the file's name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([CC, '-shared', '-fPIC', '-xc', '-', '-xnone', '-o', path,
-                    f'-Wl,-soname,{path.name}', *map(str, options)],
-                   input=source, text=True, check=True)
-    return path
 
 
 def driver(folder, version=12020, error=0, init=0, without=(), gpus=(H100, A100)):
@@ -95,9 +83,7 @@ def made(tmp_path_factory):
     (site / 'mxnet' / '__init__.py').write_text(MXNET)
     (site / 'mxnet' / 'base.py').write_text(BASE)
     (site / 'mxnet_cu112-1.9.1.dist-info').mkdir()
-    (site / 'd2l_finder.pth').write_text(d2l_finder.HOOK + '\n')
-    for module in d2l_arm, d2l_compat, d2l_cuda, d2l_finder, d2l_standin:
-        shutil.copy(module.__file__, site)
+    add_hook(site)
     return site
 
 
@@ -111,9 +97,7 @@ def site(made, tmp_path):
 def run(site, python):
     """Run code in a Python that has nothing but this site-packages; env: the driver's."""
     def run_there(code, env=None):
-        return python('-S', '-c', f'import site; site.addsitedir({str(site)!r})\n{code}',
-                      env={'LD_LIBRARY_PATH': '', 'PYTHONPATH': '', 'D2L_PATCH': '0',
-                           **(env or {})}, cwd=site)
+        return run_alone(python, site, code, env)
     return run_there
 
 

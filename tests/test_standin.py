@@ -2,15 +2,13 @@
 import ctypes
 import math
 import platform
-import shutil
 import struct
-import subprocess
 
 import pytest
 
 import d2l_standin
+from tests.support import CC, compiled
 
-CC = shutil.which('cc')
 LOAD, DYNAMIC, HASH, STRINGS, SYMBOLS, SONAME = 1, 2, 4, 5, 6, 14      # as elf.h numbers them
 
 
@@ -100,8 +98,7 @@ def test_what_is_linked_with_it_finds_its_functions(python, tmp_path):
             ('libgone.so', 'double gone(double x) { return 0; }', ()),
             ('libuser.so', 'double gone(double); double ask(double x) { return gone(x); }',
              ('-L', tmp_path, '-lgone'))):
-        subprocess.run([CC, '-shared', '-fPIC', '-xc', '-', '-xnone', '-o', tmp_path / name,
-                        f'-Wl,-soname,{name}', *options], input=source, text=True, check=True)
+        compiled(tmp_path / name, source, *options)
     (tmp_path / 'libgone.so').unlink()
     code = (f'import ctypes\nuser = {str(tmp_path / "libuser.so")!r}\n'
             'try:\n    ctypes.CDLL(user)\nexcept OSError as err:\n    print(err)\n'

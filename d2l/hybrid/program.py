@@ -401,11 +401,13 @@ class Program:
     def refuse_shared_memory(self, leaves, state):
         """Raise TraceError if the function writes into an array that shares memory with another one
         that it uses: in eager mode that one would change, too."""
+        memory = {source: tape.memory(self.value(source, leaves, state, True))
+                  for source in self._used}
         for i in self._overwritten:
-            written = tape.memory(state.arrays[i])
-            for source in self._used - {('state', i)}:
-                other = tape.memory(self.value(source, leaves, state, True))
-                if written.start < other.stop and other.start < written.stop:
+            written = memory['state', i]
+            for source, other in memory.items():
+                if source != ('state', i) and (
+                        written.start < other.stop and other.start < written.stop):
                     raise error_at(
                         self._write, 'writes into an array that shares its memory with another '
                         'that it uses, and in eager mode both change',
