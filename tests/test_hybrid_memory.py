@@ -260,7 +260,10 @@ STEPS = [
     'self.b = self.a', 'self.a[:] = self.a + 1', 'self.b[0] = Y.sum()', 'Y = Y + self.a.sum()',
     'Y = Y + self.b.mean()', 'Z = X[0]', 'Z = X.detach()', 'Z = self.w.data()[1:]',
     'Z = self.a.detach()', 'Z = self.b[0]', 'Z = X', 'kept = [Y[0], Z]', 'Y = kept[0] + Y',
-    'Z = kept[1]', 'Z = Y.as_nd_ndarray()[1].as_np_ndarray()', 'Z = np.tanh(Y)[1:]']
+    'Z = kept[1]', 'Z = Y.as_nd_ndarray()[1].as_np_ndarray()', 'Z = np.tanh(Y)[1:]',
+    # questions, at which the graph is cut
+    'if Y.sum() > 60: Y = Y * 0.5', 'if Z.sum() > 30: Z = Z[:1]', 'Z = Y[int(X[0].sum()) % 2]',
+    'while Y.sum() > 90: Y = Y * 0.5']
 RETURNS = ['[Y, Z]', '[Z]', '[Z, self.a]', '[Z, Z[:1]]', '[Y[0], Y[:2], Y]', '[Y[0], Y[:2]]',
            '[kept, Y]', '(self.b, {1: Y.detach(), 2: Y})']
 CHANGES = ['fill(R[0], 7)', 'fill(R[-1], 1)', 'X[:] = 3', 'net.a[:] = 2', 'net.b[:] = 4',
