@@ -1,4 +1,5 @@
-"""Repairs of MXNet 1.9.1, Gluon-CV 0.10.5 and the book's listings for later Pythons and libraries.
+"""Repairs of MXNet 1.9.1, Gluon-CV 0.10.5 and the book's listings for later Pythons, libraries and
+CPUs.
 
 The finder of `d2l_finder` calls these functions when a module is imported. (`import d2l` installs
 the finder if Python has not read its .pth file.) The docstring of each function says what it
@@ -6,6 +7,8 @@ repairs; it does nothing if there is nothing to repair. Names that only MXNet ne
 imported are removed after that. Repairs that are not removed are in LASTING, and `D2L_PATCH=0`
 turns them off.
 """
+import _ctypes
+import ctypes
 import functools
 import importlib
 import inspect
@@ -21,9 +24,9 @@ from d2l_finder import after, before
 LASTING = {}            # name of a repair that is not removed -> (modules that it changes, why)
 
 
-def lasting(*names):
+def lasting(*names, when=after):
     """Decorator for a hook that changes modules for good. It adds the hook to LASTING, and makes it
-    do nothing with D2L_PATCH=0."""
+    do nothing with D2L_PATCH=0. when: `before` or `after` the modules are executed"""
     def decorate(repair):
         LASTING[repair.__name__] = names, ' '.join(repair.__doc__.split())
 
@@ -31,7 +34,7 @@ def lasting(*names):
         def hook(module):
             if os.environ.get('D2L_PATCH') != '0':
                 repair(module)
-        return after(*names)(hook)
+        return when(*names)(hook)
     return decorate
 
 
@@ -214,6 +217,43 @@ def scipys_csr_matrix(module):
         if isinstance(sparse, types.ModuleType):
             setattr(module, name, view(sparse, csr=types.SimpleNamespace(
                 csr_matrix=sparse.csr_matrix)))
+
+
+CORE = 'OPENBLAS_CORETYPE'      # the CPU whose kernels OpenBLAS uses, read when it is loaded
+OLDEST_CORE, AVX2_CORE = 'Prescott', 'Haswell'
+
+
+def cpu_flags():
+    """Return the names of what the CPU can do, as Linux has them; an empty set on arm64."""
+    try:
+        with open('/proc/cpuinfo') as lines:
+            return set(next((line for line in lines if line.startswith('flags')), '').split())
+    except OSError:
+        return set()
+
+
+@lasting('mxnet', when=before)
+def products_suit_the_cpu(mxnet):
+    """MXNet's OpenBLAS is of 2020. On a CPU that it does not know it uses kernels without AVX. If
+    the CPU has AVX2 and FMA, it is loaded with its kernels for these, which are more than twice as
+    fast. Where OPENBLAS_CORETYPE is set, that counts."""
+    path = os.path.join(os.path.dirname(mxnet.__spec__.origin), 'libopenblas.so.0')
+    if CORE in os.environ or not {'avx2', 'fma'} <= cpu_flags() or not os.path.exists(path):
+        return
+    try:
+        library = ctypes.CDLL(path)
+        library.openblas_get_corename.restype = ctypes.c_char_p
+        found = library.openblas_get_corename().decode()
+    except (OSError, AttributeError):
+        return                      # MXNet will raise the error, or this is another OpenBLAS
+    if found != OLDEST_CORE:
+        return
+    _ctypes.dlclose(library._handle)
+    os.environ[CORE] = AVX2_CORE
+    try:
+        ctypes.CDLL(path)           # stays loaded, and libmxnet.so finds it by its name
+    finally:
+        del os.environ[CORE]
 
 
 @lasting('mxnet')

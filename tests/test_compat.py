@@ -14,10 +14,17 @@ import pytest
 import d2l_compat
 from chapters.execute import QUICK_SAMPLE_SIZE, quick_constants, shrink
 from chapters.sections import find, python_only
-from tests.support import REPO
+from tests.support import CC, REPO, compiled
 
 # Repair -> what a reader's code says, and where it is needed: in a process of its own, typed.
 CASES = {
+    'products_suit_the_cpu': '''
+        import ctypes, mxnet, os
+        library = ctypes.CDLL(os.path.join(os.path.dirname(mxnet.__file__), 'libopenblas.so.0'))
+        library.openblas_get_corename.restype = ctypes.c_char_p
+        assert library.openblas_get_corename() != b'Prescott'
+        assert 'OPENBLAS_CORETYPE' not in os.environ
+    ''',
     'numbers_print_as_before': '''
         import mxnet, threading
         assert repr((numpy.float32(1.5), numpy.int64(2))) == '(1.5, 2)'
@@ -167,6 +174,18 @@ ORDER = ['word_vectors_come_through_the_hub', *sorted(
     'words_are_objects', 'np_semantics_are_on']
 
 
+def unknown_to_openblas():
+    """Whether MXNet's OpenBLAS does not know this CPU."""
+    path = pathlib.Path(mxnet.__file__).with_name('libopenblas.so.0')
+    code = (f'import ctypes\nlibrary = ctypes.CDLL({str(path)!r})\n'
+            'library.openblas_get_corename.restype = ctypes.c_char_p\n'
+            'print(library.openblas_get_corename().decode())')
+    env = {name: value for name, value in os.environ.items() if name != d2l_compat.CORE}
+    return path.exists() and subprocess.run(
+        [sys.executable, '-S', '-c', code], env=env, text=True, capture_output=True,
+        check=True).stdout == 'Prescott\n'
+
+
 def needed(repair):
     """Whether the libraries here need a repair."""
     import IPython
@@ -175,6 +194,7 @@ def needed(repair):
 
     release = d2l_compat.release
     return {
+        'products_suit_the_cpu': unknown_to_openblas(),
         'numbers_print_as_before': release(numpy) >= (2, 0),
         'eigenvalues_are_real': release(numpy) >= (2, 0),
         'pandas_reads_as_before': release(pandas) >= (2, 0),
@@ -194,7 +214,8 @@ def results():
         done = subprocess.run(
             [sys.executable, '-W', 'ignore', '-c', RUN,
              json.dumps({name: CASES[name] for name in ORDER})], cwd=REPO,
-            env={**os.environ, 'D2L_PATCH': switch}, text=True, capture_output=True, timeout=300)
+            env={**{name: value for name, value in os.environ.items() if name != d2l_compat.CORE},
+                 'D2L_PATCH': switch}, text=True, capture_output=True, timeout=300)
         assert done.returncode == 0, done.stderr
         for name, result in json.loads(done.stdout.splitlines()[-1]).items():
             found[name, switch] = result
@@ -213,6 +234,47 @@ def test_without_the_repair_it_fails(results, repair):
     if not needed(repair):
         pytest.skip('the libraries here do without it')
     assert results[repair, '0']
+
+
+CORE_C = '''
+#include <stdlib.h>
+static const char *core = "KNOWN";
+__attribute__((constructor)) static void start(void) {
+    const char *said = getenv("OPENBLAS_CORETYPE");
+    if (said) core = said;
+}
+const char *openblas_get_corename(void) { return core; }
+'''
+
+
+@pytest.mark.skipif(not CC, reason='no C compiler')
+@pytest.mark.parametrize('known, flags, said, core', [
+    ('Prescott', 'sse2 avx2 fma', None, 'Haswell'), ('Zen', 'sse2 avx2 fma', None, 'Zen'),
+    ('Prescott', 'sse2', None, 'Prescott'), ('Prescott', 'avx2', None, 'Prescott'),
+    ('Prescott', '', None, 'Prescott'), ('Prescott', 'avx2 fma', 'Nehalem', 'Nehalem')])
+def test_which_kernels_openblas_gets(known, flags, said, core, tmp_path, python):
+    """On a CPU that it knows, on those that it does not know, and where the user has said it."""
+    path = compiled(tmp_path / 'libopenblas.so.0', CORE_C.replace('KNOWN', known))
+    done = python('-c', f"""
+import ctypes, os, types, d2l_compat
+d2l_compat.cpu_flags = lambda: set({flags!r}.split())
+before = dict(os.environ)
+module = types.SimpleNamespace(__spec__=types.SimpleNamespace(origin={str(tmp_path / 'a.py')!r}))
+d2l_compat.products_suit_the_cpu(module)
+assert dict(os.environ) == before
+library = ctypes.CDLL({str(path)!r})
+library.openblas_get_corename.restype = ctypes.c_char_p
+print(library.openblas_get_corename().decode())
+""", env={d2l_compat.CORE: said} if said else {})
+    assert (done.stdout, done.stderr) == (f'{core}\n', '')
+
+
+@pytest.mark.parametrize('contents', [None, b'no library'], ids=['missing', 'broken'])
+def test_without_an_openblas_beside_mxnet_nothing_is_done(contents, tmp_path):
+    if contents:
+        (tmp_path / 'libopenblas.so.0').write_bytes(contents)
+    module = types.SimpleNamespace(__spec__=types.SimpleNamespace(origin=str(tmp_path / 'a.py')))
+    assert d2l_compat.products_suit_the_cpu(module) is None
 
 
 def test_every_lasting_repair_has_a_case():
