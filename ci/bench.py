@@ -6,6 +6,9 @@ in PyTorch (ci/pytorch.py, in a process of its own) is timed eager and by torch.
 computes the same; if not, a line says why. The modes take turns, A B A B, for several rounds. A
 ratio is the median of the rounds' ratios, so that a slow phase of the machine affects all modes.
 
+`--keep` also stores the times of the networks in ci/golden/speed.json, with the day and the
+machine: the README's table and the gallery's page on speed are made from them.
+
 Other values of NAME: `call` times one call; `import` times imports; `memory` measures the memory of
 a training step of ResNet-18; `loader` times an epoch of Fashion-MNIST; `scratch` compares the LSTM
 from scratch with Gluon's; `scaling` trains LeNet on 1, 2 and 4 workers of a parameter server.
@@ -15,6 +18,7 @@ import collections
 import contextlib
 import copy
 import dataclasses
+import datetime
 import functools
 import importlib.util
 import json
@@ -27,6 +31,7 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib import metadata
 from unittest import mock
 
 # The same number of threads for each framework; MXNet reads the variable when it is imported
@@ -39,11 +44,12 @@ from mxnet.gluon import nn  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import d2l  # noqa: E402
-from ci import build_lib, regress  # noqa: E402
+from ci import build_lib, regress, reproduce  # noqa: E402
 from ci.networks import Array, floats, fresh, leaves, tokens, values  # noqa: E402
 
 REPO = pathlib.Path(__file__).parent.parent
 BUILD = REPO / 'build'
+KEPT = REPO / 'ci' / 'golden' / 'speed.json'
 LEAST = 0.2                 # seconds for which a mode is timed in each round
 ROUNDS = 9
 LEARNING_RATE = 1e-4        # small, since the same minibatch is used thousands of times
@@ -495,6 +501,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog='python -m ci.bench', description=__doc__)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'of {", ".join(known)}')
     parser.add_argument('--rounds', type=int, default=ROUNDS)
+    parser.add_argument('--keep', action='store_true',
+                        help='store the times of the networks in ci/golden/speed.json')
     args = parser.parse_args(argv)
     if set(args.names) - set(known):
         parser.error(f'{set(args.names) - set(known)}: choose from {", ".join(known)}')
@@ -513,11 +521,60 @@ def main(argv=None):
         found = in_a_process(measure, workload, args.rounds)
         results.append((workload.network, workload.batch, found))
         write(head, results, others)                # so that they are there if this run is stopped
+    if args.keep:
+        keep(results)
     for name in OTHERS:
         if name in wanted:
             others[name] = OTHERS[name](args.rounds)
             write(head, results, others)
     print((BUILD / 'bench.md').read_text())
+
+
+def kept():
+    """Return the stored times: {network: {'batch', 'when', 'where', 'training': {mode: [seconds]},
+    'inference': ...}}."""
+    return json.loads(KEPT.read_text()) if KEPT.exists() else {}
+
+
+def keep(results):
+    """Store times, those of other networks stay. results: [(network, batch, what `measure`
+    returns)]"""
+    libraries = [f'{name} {metadata.version(name)}' for name in ('torch', 'onnxruntime')
+                 if importlib.util.find_spec(name)]
+    about = {'when': datetime.date.today().isoformat(),
+             'where': ', '.join([reproduce.machine(), *libraries])}
+    found = kept()
+    for network, batch, timed in results:
+        found[network] = {'batch': batch, **about, **{
+            key: value if key == 'inductor' else {
+                way: [float(f'{t:.4g}') for t in times] for way, times in value.items()}
+            for key, value in timed.items()}}
+    order = [workload.network for workload in WORKLOADS]
+    rows = [f'{json.dumps(name)}: {json.dumps(found[name])}'
+            for name in sorted(found, key=order.index)]
+    KEPT.write_text('{' + ',\n'.join(rows) + '}\n')
+
+
+def best(found, *ways):
+    """Return {'fastest': for each round the time of the fastest of some modes}; {} if none of them
+    was timed."""
+    times = [found[way] for way in ways if way in found]
+    return {'fastest': [min(turn) for turn in zip(*times)]} if times else {}
+
+
+def summary(found, what):
+    """Return the ratios of one network that the README shows: compiled to eager, optimized to
+    eager, and the fastest of ours to the faster of PyTorch eager and torch.compile. A ratio that
+    was not measured is None.
+
+    found: what `kept` has of it; what: 'training' or 'inference'. For training, the last is
+    optimized to PyTorch's; for inference, ONNX Runtime is one of ours
+    """
+    times = found[what]
+    theirs = best(times, PYTORCH, INDUCTOR).get('fastest')
+    ours = best(times, OPTIMIZED, ONNX) if what == INFERENCE else best(times, OPTIMIZED)
+    return (ratio(times, COMPILED, EAGER), ratio(times, OPTIMIZED, EAGER),
+            ratio({**ours, PYTORCH: theirs}, 'fastest', PYTORCH) if theirs else None)
 
 
 def write(head, results, others):

@@ -4,11 +4,12 @@
 """
 import argparse
 import difflib
+import statistics
 import sys
 
 import d2l_compat
 from chapters.sections import ROOT, all_sections
-from ci import modes, outputs, regress, reproduce, stored, verbatim
+from ci import bench, modes, outputs, regress, reproduce, stored, verbatim
 from d2l import patches
 
 README = ROOT.parent / 'README.md'
@@ -91,8 +92,33 @@ def regression_list():
            'the curves end on its axis (`ci/golden/REPRODUCED.md`)')
 
 
+def speed_table():
+    """Yield the table of the speed of FAST, with the geometric means of all networks that have a
+    twin in PyTorch, and a sentence that says where and when they were timed."""
+    found = {name: row for name, row in bench.kept().items() if name in bench.TWINS}
+    places = sorted({(row['when'], row['where']) for row in found.values()})
+    rows = {name: [*bench.summary(row, bench.TRAINING), *bench.summary(row, bench.INFERENCE)]
+            for name, row in found.items()}
+    yield '| time of | a step: compiled / eager | optimized / eager | optimized / PyTorch '\
+          '| a prediction: compiled / eager | optimized / eager | fastest / PyTorch |'
+    yield '|---|' + '---:|' * 6
+    for name, title in FAST.items():
+        yield f'| {title} | ' + ' | '.join(f'{value:.2f}' for value in rows[name]) + ' |'
+    means = [statistics.geometric_mean(column) for column in zip(*rows.values())]
+    yield f'| geometric mean of {len(rows)} | ' + ' | '.join(f'{v:.2f}' for v in means) + ' |'
+    yield ''
+    yield ('PyTorch is the faster of eager and `torch.compile` there; fastest is the faster of '
+           "`optimize=True` and `runtime='onnx'`. Measured on "
+           + '; '.join(f'{where}, {when}' for when, where in places)
+           + '; the gallery has all of them.')
+
+
+# network -> how the README's table calls it
+FAST = {'lenet': 'LeNet, 6.6', 'resnet18': 'ResNet-18, 7.6', 'transformer': 'Transformer, 10.3',
+        'skip_gram': 'skip-gram, 14.4'}
 BLOCKS = {'chapters': chapters_sentence, 'repairs': repairs_table, 'deviations': deviations_list,
-          'outputs': outputs_sentence, 'regression': regression_list, 'effects': patches.table}
+          'outputs': outputs_sentence, 'regression': regression_list, 'speed': speed_table,
+          'effects': patches.table}
 
 
 def build(text):
