@@ -31,7 +31,7 @@ setup(
     package_dir={'d2l_chapters': 'chapters'},       # `chapters` would be anybody's name
     package_data={'d2l': ['py.typed'],
                   'd2l.data.samples': ['*.npz'],
-                  'd2l_chapters': ['quick.toml', 'ch*/s*.py', 'img/*.jpg']},
+                  'd2l_chapters': ['quick.toml', 'times.json', 'ch*/s*.py', 'img/*.jpg']},
     py_modules=['d2l_arm', 'd2l_compat', 'd2l_cuda', 'd2l_finder', 'd2l_mxnet', 'd2l_standin'],
     cmdclass={'build_py': BuildPy},
     # and MXNet, which `python -m d2l_mxnet` installs: pip finds no NumPy >= 2 for it

@@ -26,12 +26,13 @@ def devices(text):
 
 
 def list_sections(args):
-    """Print number, title, data sets and whether a GPU helps."""
+    """Print number, title, data sets, whether a GPU helps, and how long a CPU takes."""
     for section in all_sections():
         gpu = [f'needs {section.gpus} GPUs'] if section.gpus else \
             ['a GPU helps'] if section.gpu else []
-        notes = ', '.join([*section.data, *gpu, *['ours, not the book\'s'] * section.own])
-        print(f'{section.number:6}{section.title}' + (f'  [{notes}]' if notes else ''))
+        said = ', '.join(filter(None, [*section.data, *gpu, notes.duration(section),
+                                       "ours, not the book's" * section.own]))
+        print(f'{section.number:6}{section.title}' + (f'  [{said}]' if said else ''))
 
 
 def write_pages(section, nb):
@@ -93,6 +94,7 @@ def write_plain(section, folder, spec=None, data=None):
     """
     nb = notes.introduced(section.notebook,
                           notes.before(section, lambda earlier: notes.beside(earlier, '.ipynb')),
+                          notes.lasts(section),
                           lab_module.DATA[data] if data and section.data else '')
     if spec:
         nb.cells.insert(0, nbformat.v4.new_code_cell(INSTALL.format(spec=spec)))
@@ -182,7 +184,7 @@ def main(argv=None, prog='python -m chapters', others=()):
     parser = argparse.ArgumentParser(prog=prog,
                                      description=__doc__.replace('python -m chapters', prog))
     commands = parser.add_subparsers(dest='command', required=True)
-    commands.add_parser('list', help='number, title, data sets, whether a GPU helps')
+    commands.add_parser('list', help='number, title, data sets, GPU, how long a CPU takes')
     for name, text in (('run', 'run sections and show what they print'),
                        ('notebook', 'executed notebooks and HTML pages')):
         command = commands.add_parser(name, help=text)

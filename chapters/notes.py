@@ -1,13 +1,16 @@
 """What a page says besides its section: what comes before it, and how it ran."""
 import datetime
 import difflib
+import functools
+import json
 import os
 import re
 
 import nbformat
 
-from .sections import Section, find
+from .sections import ROOT, Section, find
 
+TIMES = ROOT / 'times.json'             # made by `python -m ci.times`
 QUICK = 'd2l: quick, with shrunken constants'       # below each figure of a run with --quick
 
 
@@ -61,6 +64,42 @@ def before(section, address):
         links.append(f'[{text}]({to})' if to else text)
     listed = ' and '.join([', '.join(links[:-1]), links[-1]] if len(links) > 1 else links)
     return f'Builds on {listed}.' if links else ''
+
+
+@functools.lru_cache(maxsize=None)
+def _times():
+    return json.loads(TIMES.read_text()) if TIMES.exists() else {}
+
+
+def _minutes(seconds):
+    minutes = round(seconds / 60)
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"
+
+
+def duration(section):
+    """Return how long a Section takes with the book's settings, in a few words; '' if that was not
+    measured."""
+    found = _times().get(section.number)
+    if found is None:
+        return ''
+    if found['seconds'] is None:
+        return f"more than {_minutes(found['limit'])}"
+    if found['seconds'] < 10:
+        return 'a few seconds'
+    if found['seconds'] < 55:
+        return f"about {round(found['seconds'], -1):.0f} seconds"
+    return f"about {_minutes(found['seconds'])}"
+
+
+def lasts(section):
+    """Return a sentence on how long a Section takes, and where that was measured, or ''."""
+    words, found = duration(section), _times().get(section.number)
+    if not words:
+        return ''
+    return (f"With the book's settings it takes {words}"
+            + (' on sample data' if section.data else '')
+            + f", on {found['where'].partition(',')[0]}"
+            + ('; `--quick` shrinks it to seconds.' if found['seconds'] is None else '.'))
 
 
 def beside(section, suffix):

@@ -10,7 +10,7 @@ import nbformat
 import d2l
 from chapters import notes
 from chapters.execute import SAMPLE_LINE
-from ci import build_lib, converters, report, stored, verbatim
+from ci import bench, build_lib, converters, report, stored, verbatim
 from ci.networks import NETWORKS
 from ci.readme import CHAPTERS
 from gallery import cache
@@ -76,7 +76,7 @@ def section_page(section, nb, sections=()):
     numbers = {other.number for other in sections}
     nb = notes.for_pages(notes.introduced(notes.figures_marked(nb), notes.before(
         section, lambda earlier: notes.beside(earlier, '.ipynb')
-        if earlier.number in numbers else None),
+        if earlier.number in numbers else None), notes.lasts(section),
         f'{{download}}`This page as a notebook <{section.path.stem}.ipynb>`'))
     for cell in filter(notes.has_figure, nb.cells):
         if all(drawn(out) for out in cell.outputs):
@@ -276,16 +276,25 @@ def regression_page(sections, rows):
 
 
 def speed_page():
-    """Return what `python -m ci.bench` last measured on this machine."""
-    table = cache.REPO / 'build' / 'bench.md'
-    return '# Speed\n\n' + ((
-        'A training step and a prediction of the book\'s networks at the book\'s sizes, as '
-        '`python -m ci.bench` last timed them on the machine that built these pages: eager, '
-        'compiled (`d2l.hybridize(net)`), optimized (with `optimize=True`), in PyTorch, by ONNX '
-        'Runtime.\n\n'
-        + table.read_text()) if table.exists() else
-        'Nothing was measured on the machine that built these pages: `python -m ci.bench` '
-        'does.\n')
+    """Return what `python -m ci.bench --keep` stored, and what it last measured on this machine."""
+    here, rows = cache.REPO / 'build' / 'bench.md', bench.kept()
+    lines = ['# Speed', '',
+             "A training step and a prediction of the book's networks at the book's sizes: eager, "
+             'compiled (`d2l.hybridize(net)`), optimized (with `optimize=True`), in PyTorch, by '
+             'ONNX Runtime. Times are medians, in ms; a ratio is the median of the ratios of '
+             'rounds.']
+    for when, where in sorted({(row['when'], row['where']) for row in rows.values()}):
+        timed = [(name, row['batch'], row) for name, row in rows.items()
+                 if (row['when'], row['where']) == (when, where)]
+        lines += ['', f'## {when}, {where}']
+        for what in bench.TRAINING, bench.INFERENCE:
+            lines += ['', *bench.table(timed, what)]
+        for name, _, row in timed:
+            if 'inductor' in row:
+                lines += ['', f'torch.compile cannot run {name}: {row["inductor"]}']
+    if here.exists():
+        lines += ['', '## On the machine that built these pages', '', here.read_text().rstrip()]
+    return '\n'.join(lines) + '\n'
 
 
 def how_page(sections, notebooks, quick):

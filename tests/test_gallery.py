@@ -18,7 +18,7 @@ from chapters import __main__ as cli
 from chapters import execute
 from chapters.sections import Section, all_sections, find
 from chapters.toml import tomllib
-from ci import report, verbatim
+from ci import bench, report, verbatim
 from gallery import cache, conf, pages
 
 RESNET, = find('7.6')
@@ -243,9 +243,11 @@ def test_without_sphinx_one_line_says_what_to_install(monkeypatch, capsys):
     assert 'gallery' in capsys.readouterr().err
 
 
-def test_the_page_on_speed_shows_what_was_measured_here(tmp_path, monkeypatch):
+def test_the_page_on_speed_shows_what_was_stored_and_measured_here(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, 'REPO', tmp_path)
-    assert 'python -m ci.bench' in pages.speed_page()
+    stored = pages.speed_page()
+    for name, row in bench.kept().items():
+        assert f'| {name} | {row["batch"]} |' in stored and row['where'] in stored
     (tmp_path / 'build').mkdir()
     (tmp_path / 'build' / 'bench.md').write_text('| training | 7 |\n')
     assert pages.speed_page().endswith('| training | 7 |\n')

@@ -256,8 +256,8 @@ def test_what_is_no_module_is_installed_too(monkeypatch):
     assert set(said['py_modules']) == {path.stem for path in REPO.glob('d2l_*.py')}
     assert set.union(*named.values()) == {path for path in (REPO / 'd2l').rglob('*.*')
                                           if path.suffix not in ('.py', '.pyc')}
-    assert {section.path for section in all_sections()} | {ROOT / 'quick.toml'} \
-        | set((ROOT / 'img').glob('*.jpg')) == chapters
+    assert chapters == {*(section.path for section in all_sections()), ROOT / 'quick.toml',
+                        ROOT / 'times.json', *(ROOT / 'img').glob('*.jpg')}
 
 
 def built(source, folder):

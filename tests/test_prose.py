@@ -63,6 +63,23 @@ def test_a_sentence_links_to_what_comes_before():
         'Classification Dataset (Fashion-MNIST).')
 
 
+@pytest.mark.parametrize('section', [s for s in SECTIONS if notes.duration(s)],
+                         ids=lambda section: section.number)
+def test_a_section_says_how_long_it_takes(section):
+    assert re.fullmatch(r"With the book's settings it takes (a few seconds|about \d+ (seconds|"
+                        r'minutes?)|more than \d minutes?)( on sample data)?, on \d cores of .*\.',
+                        notes.lasts(section))
+
+
+@pytest.mark.parametrize('seconds, words', [
+    (3.2, 'a few seconds'), (10.4, 'about 10 seconds'), (54.9, 'about 50 seconds'),
+    (58, 'about 1 minute'), (91, 'about 2 minutes'), (None, 'more than 3 minutes')])
+def test_durations_are_rounded(seconds, words, monkeypatch):
+    section, = find('3.6')
+    monkeypatch.setattr(notes, '_times', lambda: {'3.6': {'seconds': seconds, 'limit': 180}})
+    assert notes.duration(section) == words
+
+
 def test_bare_headings_are_found(tmp_path):
     from chapters.sections import Section
 
