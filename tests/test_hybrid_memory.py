@@ -330,3 +330,48 @@ def test_random_programs(steps, result, changes, train):
     except TraceError:
         return
     assert found == wanted
+
+
+class Remembers(nn.Block):
+    """An RNN whose state is written over, or replaced, and asked about or not."""
+
+    def __init__(self, over, asks):
+        super().__init__()
+        self.over, self.asks, self.state = over, asks, np.zeros((2, 3))
+        self.x, self.h = nn.Dense(3, in_units=3), nn.Dense(3, in_units=3)
+        self.initialize(mx.init.Uniform(1))
+
+    def forward(self, X):
+        value = np.tanh(self.x(X) + self.h(self.state.detach()))
+        if self.asks and value.sum() > 100:
+            return value
+        if self.over:
+            self.state[:] = value
+        else:
+            self.state = value
+        return value * self.h(value)
+
+
+@pytest.mark.parametrize('asks', [False, True])
+def test_a_state_that_is_written_over_while_autograd_records(asks):
+    """What shares its memory sees it, and the backward pass has the values of before."""
+    mx.random.seed(3)
+    replaced, over = Remembers(False, asks), Remembers(True, asks)
+    for a, b in zip(replaced.collect_params().values(), over.collect_params().values()):
+        b.set_data(a.data())
+    views, state = [over.state[1], over.state[:1], over.state.reshape_view(6)], over.state
+    d2l.hybridize(over)
+    for step in range(3):
+        X, found = np.full((2, 3), step + .5), []
+        for net in replaced, over:
+            X.attach_grad()
+            with autograd.record():
+                loss = (net(X) ** 2).sum()
+            loss.backward()
+            found.append([X.grad.asnumpy(), net.state.asnumpy(),
+                          *(p.grad().asnumpy() for p in net.collect_params().values())])
+        for a, b in zip(*found):
+            assert (a == b).all() and abs(a).max() > 0
+        assert over.state is state
+        for view, now in zip(views, [state[1], state[:1], state.reshape(6)]):
+            assert (view == now).all()

@@ -153,7 +153,7 @@ class Part:
         if program.recorded:
             flags.pop('static_shape', None)
         taped = passes.inputs_of(graph, graph['heads'], constants=False)
-        flows = taped & passes.inputs_of(graph, graph['heads'][:self._flowing])
+        flows = passes.inputs_of(graph, graph['heads'][:self._flowing], constants=False)
         # indices: the inputs that are Parameters with gradients (True), and the others. If an input
         # without a gradient were among the first, MXNet would set up the backward pass anew at
         # each call, as a gradient that nobody wants is a new array each time
@@ -230,6 +230,11 @@ class Part:
             # An array from an earlier call whose tape is freed must be detached, as it has no graph
             if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
                 values[at] = tape.detach(what)
+            # The backward pass needs the values that `_change`, here or in a later program, writes
+            # over
+            if source[0] == 'state' and autograd.is_recording() and (
+                    self._program.question or source[1] in self._program.overwritten):
+                values[at] = values[at].copy()
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
         # In eager mode, such a result is on the tape only if an input is on which it depends
@@ -271,19 +276,19 @@ class Program:
         self.graph, self.sources, places = extract_graph(trace, piece)
         self.outputs = [None if isinstance(place, int) else place for place in places]
         options = exact, optimize, flags, trace.name
+        self.overwritten = trace.overwritten if self.question is None else ()
         if self.question is None:
             self.result, self.size, self._nodes = trace.result, trace.size, trace.nodes
             self._writes, self._fills = trace.writes, trace.fills
-            self._overwritten = trace.overwritten
             self.changes = bool(trace.writes or trace.fills or trace.overwritten)
             self._views, self._write = trace.views, trace.write
             # index of an output that is written into an array of the state -> index of that array
             self._kept = {len(self.outputs) - trace.hidden - n: i for n, i in zip(
                 range(len(trace.overwritten), 0, -1), trace.overwritten)}
-            if self._overwritten:
+            if self.overwritten:
                 self._used = {source for each in trace.pieces for source in _used(trace, each)}
-                self._used |= {('state', i) for i in self._overwritten}
-        self.writes = self.question is None and bool(self._overwritten)
+                self._used |= {('state', i) for i in self.overwritten}
+        self.writes = bool(self.overwritten)
         self.trace_fingerprint = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
         self._parts, self._only = [], None      # _only: the one part of a net without questions
@@ -403,7 +408,7 @@ class Program:
         that it uses: in eager mode that one would change, too."""
         memory = {source: tape.memory(self.value(source, leaves, state, True))
                   for source in self._used}
-        for i in self._overwritten:
+        for i in self.overwritten:
             written = memory['state', i]
             for source, other in memory.items():
                 if source != ('state', i) and (
@@ -420,13 +425,13 @@ class Program:
                   for slot, structure in self._writes]
         fills = [(nodes[i], kind, meta, [build(part) for part in parts])
                  for i, (kind, _, meta, *parts) in self._fills]
-        for i, new in zip(self._overwritten, results):
+        for i, new in zip(self.overwritten, results):
             old = state.arrays[i]
-            if autograd.is_recording():     # as in eager mode, `old` is the result on the tape
-                new = tape.alias(new)       # an alias, as `new` may be returned, too
-                old.handle, new.handle = new.handle, old.handle
-            else:
-                new.copyto(old)
+            if autograd.is_recording():
+                # Its entry on the tape is dropped, with which eager mode would raise an error
+                free = tape.detach(old)
+                old.handle, free.handle = free.handle, old.handle
+            new.copyto(old)             # while autograd records, `old` is the result on the tape
         for slot, value in writes:
             slot.set(value)
         for node, kind, meta, parts in fills:
