@@ -7,7 +7,6 @@ in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in e
 """
 import ast
 import collections
-import ctypes
 import functools
 import gc
 import json
@@ -193,13 +192,14 @@ def _repair_slopes():
     import mxnet
     from mxnet import ndarray, symbol
 
-    records = _boolean_getter('MXAutogradIsRecording')
+    from d2l.c_api import is_recording
+
     for namespace in ndarray, symbol:
         of, internal = namespace.numpy, namespace.numpy._internal
         for name, repaired in _SLOPES.items():
             original = getattr(internal, name)
             setattr(internal, name, _sloped(
-                original, repaired, namespace, records if namespace is ndarray else None))
+                original, repaired, namespace, is_recording if namespace is ndarray else None))
         for name in 'atleast_1d', 'atleast_2d', 'atleast_3d':
             setattr(of, name, _reshaped(getattr(of, name), namespace))
             if namespace is ndarray:
@@ -535,10 +535,10 @@ class Turn:
 def _take_turns():
     """Let threads take turns in backward passes and in batch normalization: they write into
     gradients of Parameters and running statistics, which threads share."""
-    from mxnet.base import _LIB
+    from d2l.c_api import LIBRARY, operator
 
-    _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
-    _route_calls([_handle_of('BatchNorm')], TURN.take)
+    LIBRARY.MXAutogradBackwardEx = functools.partial(TURN.take, LIBRARY.MXAutogradBackwardEx)
+    _route_calls([operator('BatchNorm')], TURN.take)
 
     def with_turns(original):
         class CachedOp(original):
@@ -554,29 +554,6 @@ def _take_turns():
                 return super().__call__(*args, **kwargs)
         return CachedOp
     _replace_cached_op(with_turns)
-
-
-def _handle_of(op):
-    """Return the handle of an operator, a number that MXNet's functions take."""
-    from mxnet.base import _LIB, OpHandle, check_call
-
-    found = OpHandle()
-    check_call(_LIB.NNGetOpHandle(op.encode(), ctypes.byref(found)))
-    return found.value
-
-
-def _boolean_getter(name):
-    """Return a function that calls the C function `name` of MXNet's library and returns its bool.
-    It calls the original even during a trace, which replaces the C function."""
-    from mxnet.base import _LIB
-
-    ask = getattr(_LIB, name)
-
-    def asked():
-        answer = ctypes.c_bool()
-        ask(ctypes.byref(answer))
-        return answer.value
-    return asked
 
 
 def _tracing():
@@ -631,14 +608,12 @@ def _repair_predict_mode():
     Batch normalization in predict mode uses the running statistics, but its gradient is computed as
     if they were those of the minibatch, unless the attribute use_global_stats is set.
     """
-    from mxnet.base import _LIB, check_call
+    from d2l.c_api import is_recording, is_training, operator, set_training
 
-    pooling, norm = map(_handle_of, ('Pooling', 'BatchNorm'))
-    records, trains = map(_boolean_getter, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
-    train = _LIB.MXAutogradSetIsTraining
+    pooling, norm = map(operator, ('Pooling', 'BatchNorm'))
 
     def predicts():
-        return records() and not trains()
+        return is_recording() and not is_training()
 
     def invoked(invoke, handle, *args):
         if not predicts():
@@ -649,12 +624,11 @@ def _repair_predict_mode():
             arrays, keys, values, *rest = args
             attrs = {**dict(zip(keys, values)), **ALWAYS}
             return invoke(handle, arrays, list(attrs), list(attrs.values()), *rest)
-        before = ctypes.c_int()
-        check_call(train(1, ctypes.byref(before)))
+        set_training(True)
         try:
             return invoke(handle, *args)
         finally:
-            check_call(train(0, ctypes.byref(before)))
+            set_training(False)
     _route_calls((pooling, norm), invoked)
     _replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
 
@@ -731,10 +705,11 @@ def _note_marks():
     cumsum, MXNet overwrites the earlier gradient. So MXNet gets 'write', and d2l adds the earlier
     gradient afterwards."""
     from mxnet import autograd, np
-    from mxnet.base import _LIB
+
+    from d2l.c_api import LIBRARY
 
     mark, attach = autograd.mark_variables, np.ndarray.attach_grad
-    backward = _LIB.MXAutogradBackwardEx
+    backward = LIBRARY.MXAutogradBackwardEx
 
     @functools.wraps(mark)
     def mark_variables(variables, gradients, grad_reqs='write'):
@@ -761,7 +736,7 @@ def _note_marks():
         if not _SUMMED_BY_D2L or variables:
             return backward(count, heads, gradients, variables, *rest)
         return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
-    _LIB.MXAutogradBackwardEx = added
+    LIBRARY.MXAutogradBackwardEx = added
 
 
 _MARKED = {}                # id of an array that needs a gradient -> weak reference to it
@@ -816,17 +791,18 @@ def _repair_bias():
     MXNet leaves that of the bias uninitialized. In this case the bias is added by an operator of
     its own. So it is if the weight is the result of another operator, as it is not known then
     whether it needs a gradient."""
-    full, add = map(_handle_of, ('FullyConnected', '_npi_add'))
-    records = _boolean_getter('MXAutogradIsRecording')
+    from d2l.c_api import is_recording, operator
+
+    full, add = map(operator, ('FullyConnected', '_npi_add'))
 
     def invoked(invoke, handle, arrays, keys, values, out, *kinds):
-        if len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
+        if len(arrays) != 3 or _learns(arrays[1]) or not is_recording() or _tracing():
             return invoke(handle, arrays, keys, values, out, *kinds)
         attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
         x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
         return invoke(add, [x, arrays[2]], [], [], out, *kinds)
     _route_calls([full], invoked)
-    _replace_cached_op(functools.partial(_unbiased_cached_op, records=records))
+    _replace_cached_op(functools.partial(_unbiased_cached_op, records=is_recording))
     _ask_for_weights()
 
 
@@ -848,10 +824,11 @@ def _ask_for_weights():
 def _weights_beside(heads, wanted):
     """Return the weights of fully connected layers whose bias depends on an array in `wanted`, if
     they are not in `wanted` themselves."""
+    from d2l import c_api
     from d2l.hybrid import tape
 
     names, found = {tape.entry(array)[0] for array in wanted}, set()
-    for symbol in map(tape.symbol, heads):
+    for symbol in map(c_api.graph_of, heads):
         nodes = [] if symbol is None else json.loads(symbol.tojson())['nodes']
         needs = set()                       # indices of the nodes that depend on a wanted array
         for i, node in enumerate(nodes):

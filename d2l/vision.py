@@ -5,7 +5,6 @@ graphs can be traced. `from_gluoncv` runs such a graph operator by operator on t
 `mx.np`.
 """
 import concurrent.futures
-import ctypes
 import difflib
 import functools
 import importlib
@@ -19,11 +18,11 @@ import weakref
 
 import mxnet
 from mxnet import autograd, gluon
-from mxnet.base import _LIB, OpHandle, c_str, check_call
 from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.ndarray import register
 from mxnet.util import np_array, np_shape
 
+from . import c_api
 from .hybrid.trace import tracing
 
 INPUT = 'data'
@@ -225,7 +224,7 @@ class OlderBlock(gluon.Block):
             attrs = {key: value for key, value in node.get('attrs', {}).items()
                      if not key.startswith('__')}
             out = register._imperative_invoke(
-                operator(node['op']), [results[i][k] for i, k, *_ in node['inputs']],
+                c_api.operator(node['op']), [results[i][k] for i, k, *_ in node['inputs']],
                 list(attrs), list(attrs.values()), None, True, False)
             results.append(out if isinstance(out, list) else [out])
         heads = [results[i][k] for i, k, *_ in graph['heads']]
@@ -233,11 +232,3 @@ class OlderBlock(gluon.Block):
         def fill(part):
             return heads[part] if isinstance(part, int) else tuple(map(fill, part))
         return fill(structure)
-
-
-@functools.lru_cache(maxsize=None)
-def operator(name):
-    """Return MXNet's handle of the operator with this name."""
-    handle = OpHandle()
-    check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
-    return handle.value

@@ -1,6 +1,7 @@
 """The house itself: which package imports which, and what ruff says of the code."""
 import ast
 import collections
+import re
 
 from tests.support import REPO
 
@@ -50,6 +51,15 @@ def test_no_package_imports_one_that_lies_above_it():
     assert ('ci', 'chapters') in found and ('gallery', 'ci') in found      # it does look
     assert {edge: lines for edge, lines in found.items()
             if LAYERS.index(edge[1]) > LAYERS.index(edge[0])} == {}
+
+
+def test_one_module_calls_mxnets_library():
+    """d2l/c_api.py does. The modules below d2l repair MXNet before d2l can be imported; tests may
+    look behind it."""
+    private = re.compile(r'\b(_LIB|check_call|mxnet\._ctypes)\b')
+    assert private.search((REPO / 'd2l/c_api.py').read_text())              # it does look
+    assert [str(path) for path in sources() if layer_of(path) not in ('d2l_*', 'tests')
+            and path != REPO / 'd2l/c_api.py' and private.search(path.read_text())] == []
 
 
 def test_every_package_has_its_layer():

@@ -8,6 +8,7 @@ from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 from mxnet.symbol import Symbol
 
+from .. import c_api
 from . import passes, proof, tape
 from .guards import MISSING, Guard
 from .trace import EAGER, LOCK, Raised, error_at
@@ -228,7 +229,7 @@ class Part:
         for at, source in self._late_bound:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
             # An array from an earlier call whose tape is freed must be detached, as it has no graph
-            if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
+            if source[0] == 'state' and (at not in self._flows or c_api.graph_of(what) is None):
                 values[at] = tape.detach(what)
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
@@ -423,7 +424,7 @@ class Program:
         for i, new in zip(self._overwritten, results):
             old = state.arrays[i]
             if autograd.is_recording():     # as in eager mode, `old` is the result on the tape
-                new = tape.alias(new)       # an alias, as `new` may be returned, too
+                new = c_api.alias(new)       # an alias, as `new` may be returned, too
                 old.handle, new.handle = new.handle, old.handle
             else:
                 new.copyto(old)

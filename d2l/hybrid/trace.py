@@ -24,13 +24,12 @@ import types
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np
-from mxnet._ctypes.symbol import _symbol_creator
-from mxnet.base import _LIB, check_call
 from mxnet.context import Context
 from mxnet.gluon.parameter import DeferredInitializationError, Parameter
 from mxnet.ndarray import NDArray, register
 from mxnet.ndarray._internal import NDArrayBase
 
+from .. import c_api
 from . import tape
 from .guards import MISSING, Slot, namespace
 from .reads import BEFORE, Reads, forget, is_users, line_of
@@ -123,7 +122,7 @@ class Piece:
     """
 
     def __init__(self, trace, arrays, question=None):
-        symbols = [None if isinstance(a, tuple) else tape.symbol(a) for a in arrays]
+        symbols = [None if isinstance(a, tuple) else c_api.graph_of(a) for a in arrays]
         self.outputs = [a if symbol is None else symbol for a, symbol in zip(arrays, symbols)]
         self.question = question
         self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
@@ -302,7 +301,7 @@ class Trace:
         self.draws, self.spare = {}, None
         self.stops = set()          # names of BlockGrad nodes that `forward` called as operators
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
-        self.used = {}              # index of an array of the state -> its kind (see tape.kind)
+        self.used = {}              # index of an array of the state -> its kind (see c_api.kind)
         self.pieces, self.answers = [], [*answers]
         self.stopped = False        # whether the run has ended at a question
         self.crossed = 0            # number of arrays that the pieces pass on to later pieces
@@ -789,7 +788,7 @@ class Trace:
             try:
                 here = tape.detach(array)
                 if source[0] == 'state':
-                    here, self.used[source[1]] = here.as_in_ctx(self.ctx), tape.kind(array.handle)
+                    here, self.used[source[1]] = here.as_in_ctx(self.ctx), c_api.kind(array.handle)
                 self._inside[id(array)] = array, self._stand_in(here, *source)
             finally:
                 del self._made[id(array)]
@@ -843,9 +842,9 @@ class Trace:
     def _detach(self, original, array):
         new = original(array)
         if self._traced(array):
-            new = mxnet.nd.BlockGrad(tape.alias(array, NDArray))
+            new = mxnet.nd.BlockGrad(c_api.alias(array, NDArray))
             if isinstance(array, np.ndarray):
-                new = tape.alias(new)
+                new = c_api.alias(new)
         self._detached.add(id(new))
         self.stops.discard(tape.entry(new)[0])
         return self._note_view(array, new, 0, lambda a: a.detach())
@@ -956,7 +955,7 @@ class Trace:
         """Replace the function through which MXNet calls every operator in eager mode."""
         self._signals.check()
         self._refuse_stale(inputs)
-        op, traced = tape.op_name(handle), any(map(self._traced, inputs))
+        op, traced = c_api.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
         if self._training and (draws or op == 'BatchNorm'):
@@ -964,7 +963,7 @@ class Trace:
         if draws == tape.ALWAYS:
             self._values_are_exact = False
             draw = self._shuffle if op == '_shuffle' else self._draw
-            results = draw(op, attrs, handle, inputs, kinds[0])
+            results = draw(op, attrs, inputs, kinds[0])
             if out is None:
                 return results if len(results) > 1 or kinds[1] else results[0]
             if [(out.shape, out.dtype)] != [(r.shape, r.dtype) for r in results]:
@@ -1005,16 +1004,15 @@ class Trace:
                 raise self._error(f'moves an array from {inputs[0].ctx} to {result.ctx}, and one '
                                   'graph runs on one device')
         if draws and name:
-            self.random.append(tape.symbol(results[0]))
+            self.random.append(c_api.graph_of(results[0]))
         return result
 
-    def _draw(self, op, attrs, handle, inputs, is_np_op):
+    def _draw(self, op, attrs, inputs, is_np_op):
         """Return stand-ins for the results of an operator that draws random numbers. The operator
         does not run, so that a trace takes no number from the generator. `passes.draw_in_graph`
         puts it in place of the stand-ins."""
         names = [f'x{i}' for i in range(len(inputs))]
-        symbol = _symbol_creator(handle, [*map(mxnet.sym.var, names)], None, [*attrs],
-                                 [*attrs.values()], 'draw', False)
+        symbol = c_api.applied(op, 'draw', [*map(c_api.variable, names)], attrs)
         _, shapes, _ = symbol.infer_shape_partial(**{n: a.shape for n, a in zip(names, inputs)})
         _, dtypes, _ = symbol.infer_type_partial(**{n: a.dtype for n, a in zip(names, inputs)})
         if None in [*shapes, *dtypes] or any(-1 in shape for shape in shapes):
@@ -1024,7 +1022,7 @@ class Trace:
         if ctx != self.ctx:
             raise self._error(f'draws on {ctx}, and one graph runs on one device, here {self.ctx}',
                               'Say ctx=X.ctx. ' + EAGER)
-        graphs, results = [tape.symbol(self._on_tape(array)) for array in inputs], []
+        graphs, results = [c_api.graph_of(self._on_tape(array)) for array in inputs], []
         for i, (shape, dtype) in enumerate(zip(shapes, dtypes)):
             # values that are valid as indices, as probabilities, and in a matrix to be inverted
             values = (numpy.arange(1, math.prod(shape) + 1) * 0.6180339887 % 1).astype(dtype)
@@ -1034,10 +1032,10 @@ class Trace:
             results.append(result.as_np_ndarray() if is_np_op else result)
             first, name = [tape.entry(r)[0] for r in (results[0], result)]
             self.draws[name] = first, i, op, attrs, graphs
-        self.random.append(tape.symbol(results[0]))
+        self.random.append(c_api.graph_of(results[0]))
         return results
 
-    def _shuffle(self, op, attrs, handle, inputs, is_np_op):
+    def _shuffle(self, op, attrs, inputs, is_np_op):
         """Shuffle the indices of an array's rows with `_shuffle`, and take the rows in this order.
         `_shuffle` itself has no gradient. It makes the same random moves for the indices as for the
         rows."""
@@ -1045,7 +1043,7 @@ class Trace:
         # The moves of `_shuffle` depend on the size of the elements, so the indices are as large
         wide = numpy.dtype(array.dtype).itemsize == 8
         order = np.arange(len(array), dtype='int64' if wide else 'int32', ctx=array.ctx)
-        order, = self._draw(op, attrs, handle, [order.reshape(-1, *[1] * (array.ndim - 1))], True)
+        order, = self._draw(op, attrs, [order.reshape(-1, *[1] * (array.ndim - 1))], True)
         result = np.take(array.as_np_ndarray(), order.detach().reshape(-1), axis=0)
         return [result if is_np_op else result.as_nd_ndarray()]
 
@@ -1213,7 +1211,7 @@ class Trace:
                 else:
                     made[id(array)] = array         # a new array that is being unpickled
             raw.__set__(array, handle)
-        NDArrayBase.__del__ = lambda array: check_call(_LIB.MXNDArrayFree(raw.__get__(array)))
+        NDArrayBase.__del__ = lambda array: c_api.free(raw.__get__(array))
         self._undo.append(lambda: setattr(NDArrayBase, '__del__', free))
         NDArrayBase.handle = property(get, set)
         self._undo.append(lambda: setattr(NDArrayBase, 'handle', raw))
@@ -1237,8 +1235,9 @@ class Trace:
                 (register, '_imperative_invoke', self._invoke),
                 (gluon.Block, '__getattribute__', self._get_attribute),
                 (gluon.Block, '__setattr__', self._set_attribute),
-                (_LIB, 'MXAutogradIsTraining', self._is_training),
-                *((_LIB, name, self._forbid(what)) for name, what in _FORBIDDEN.items())):
+                (c_api.LIBRARY, 'MXAutogradIsTraining', self._is_training),
+                *((c_api.LIBRARY, name, self._forbid(what))
+                  for name, what in _FORBIDDEN.items())):
             self._patch(owner, name, hook)
         repeats = self._forbid(
             'draws from the generator of Python or NumPy, and a graph would repeat '

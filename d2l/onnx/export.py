@@ -14,7 +14,7 @@ from mxnet.ndarray._internal import CachedOp
 
 import d2l_compat
 
-from .. import files
+from .. import c_api, files
 from ..data import fetch
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
@@ -233,7 +233,7 @@ def _calls(net, example, ops):
     invoke, found = Trace._invoke, {}
 
     def watched(trace, original, handle, *args):
-        op, frame = tape.op_name(handle), users_line()
+        op, frame = c_api.op_name(handle), users_line()
         if op in ops:
             found.setdefault(op, f'\n  {op}: File "{frame.f_code.co_filename}", line '
                                  f'{frame.f_lineno}, in {frame.f_code.co_name}')

@@ -12,8 +12,8 @@ import tempfile
 
 import numpy
 from mxnet import autograd, np
-from mxnet.base import _LIB, check_call
 
+from ..c_api import address
 from ..hybrid.block import MAX_PROGRAMS, CompiledBlock, _signature
 from ..hybrid.tree import Tree, unflatten
 from .export import export_onnx, signature
@@ -39,9 +39,7 @@ def _onnxruntime():
 def _address(array):
     """Wait until an array is computed, and return the address of its values in memory."""
     array.wait_to_read()
-    pointer = ctypes.c_void_p()
-    check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-    return pointer.value or ctypes.addressof(EMPTY_BUFFER)
+    return address(array) or ctypes.addressof(EMPTY_BUFFER)
 
 
 def flat(result):
