@@ -18,6 +18,7 @@ from mxnet.symbol import Symbol
 LIBRARY = _LIB          # for modules that replace functions in it
 DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
           if isinstance(kind, type)}
+DTYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 # MXNet's own functions, stored before a trace replaces them
 _mark_variables, _set_is_training = _LIB.MXAutogradMarkVariables, _LIB.MXAutogradSetIsTraining
 _ONE = ctypes.byref(ctypes.c_int(1))

@@ -10,7 +10,6 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import json
 import sys
 import types
 import warnings
@@ -22,7 +21,7 @@ from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.ndarray import register
 from mxnet.util import np_array, np_shape
 
-from . import c_api
+from . import c_api, graphs
 from .hybrid.trace import tracing
 
 INPUT = 'data'
@@ -175,7 +174,7 @@ class OlderBlock(gluon.Block):
                     autograd.mark_variables(param._data, param._grad, param.grad_req)
 
     def _trace(self, training):
-        """Return (symbol, its graph as parsed JSON, the structure of its outputs), or the exception
+        """Return (symbol, its graph, the structure of its outputs), or the exception
         that the network raises."""
         heads = []
 
@@ -190,7 +189,7 @@ class OlderBlock(gluon.Block):
             except Exception as error:              # it needs targets, or has no graph
                 return error
         symbol = mxnet.sym.Group(heads)
-        return symbol, json.loads(symbol.tojson()), structure
+        return symbol, graphs.from_symbol(symbol), structure
 
     def _finish_initialization(self, symbol, X):
         """Tell the parameters their shapes, as Gluon does at the first call."""

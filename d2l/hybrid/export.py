@@ -1,5 +1,4 @@
 """Saves a compiled net as a graph that needs none of its Python code, and loads it again."""
-import ast
 import collections
 import copy
 import itertools
@@ -11,10 +10,8 @@ from typing import Callable, Optional, Union
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np, npx
-from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
-from .. import files
-from ..rewrite.graph import inferred
+from .. import c_api, files, graphs
 from . import saved
 from .block import CompiledBlock
 from .trace import Graph
@@ -58,7 +55,7 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
         shapes = [[m if m == n else ANY_LENGTH for m, n in zip(a.shape, b.shape)]
                   for a, b in zip(leaves, leaves2)]
     sources = _materialize_passthrough_outputs(graph, program, sources)
-    symbol = mxnet.sym.load_json(json.dumps(graph))
+    symbol = graphs.to_symbol(graph)
     taken = {f'data{i}' for i in range(len(leaves))}
     names, save, constants = {}, {}, []
     for name in symbol.list_inputs():
@@ -74,13 +71,13 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     used = [f'data{i}' for i in range(len(leaves)) if f'data{i}' in names.values()]
     if not used:
         raise ValueError('no result depends on an input')
-    graph = json.loads(symbol.tojson())
+    graph = graphs.from_symbol(symbol)
     count = collections.Counter()
     for node in graph['nodes']:
         op = node['op']
         if op == 'null':
             dtype = program.value(sources[node['name']], leaves).dtype
-            node['attrs'] = {'__dtype__': str(_DTYPE_NP_TO_MX[dtype.type])}
+            node['attrs'] = {'__dtype__': str(c_api.DTYPE_NUMBERS[dtype])}
         node['name'] = names.get(node['name']) or unique(f'{op.lstrip("_")}{count[op]}', taken)
         count[op] += 1
     outputs = iter([Output(i) for i in range(program.size)])
@@ -214,11 +211,10 @@ def _materialize_passthrough_outputs(graph, program, sources):
             continue
         if not any(s is source for s in sources.values()):
             sources[f'handed back {k}'] = source
-            nodes.append({'op': 'null', 'name': f'handed back {k}', 'inputs': []})
+            nodes.append(graphs.node('null', f'handed back {k}'))
         at = [sources.get(node['name']) is source for node in nodes].index(True)
         graph['heads'].append([len(nodes), 0, 0])
-        nodes.append({'op': '_copy', 'name': f'copy {k}', 'inputs': [[at, 0, 0]]})
-    graph['arg_nodes'] = [i for i, node in enumerate(nodes) if node['op'] == 'null']
+        nodes.append(graphs.node('_copy', f'copy {k}', [[at, 0, 0]]))
     return sources
 
 
@@ -241,9 +237,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
 
     def add(op, what, *inputs, **attrs):
         """Add a node. inputs: indices of nodes. Return its index."""
-        nodes.append({'op': op, 'name': f'{what} {len(nodes)}', 'attrs': {
-            key: str(value) for key, value in attrs.items()},
-            'inputs': [[i, 0, 0] for i in inputs]})
+        nodes.append(graphs.node(op, f'{what} {len(nodes)}', [[i, 0, 0] for i in inputs], **attrs))
         return len(nodes) - 1
 
     def replace(i, new, users):
@@ -350,8 +344,7 @@ def _generalize_reshape(node, node2, given, pairs):
 
 
 def _generalize_slice(node, node2, given, pairs):
-    ends, ends2 = ([*x] if isinstance(x, (tuple, list)) else [x] for x in (
-        ast.literal_eval(n['attrs']['end']) for n in (node, node2)))
+    ends, ends2 = (graphs.numbers(n['attrs']['end']) for n in (node, node2))
     rest, rest2 = ({**n['attrs'], 'end': None} for n in (node, node2))
     if not given or rest != rest2 or any(
             m != n and (m, n) != pair for m, n, pair in zip(ends, ends2, given)):
@@ -362,10 +355,9 @@ def _generalize_slice(node, node2, given, pairs):
 def _generalize_split(node, node2, given, pairs):
     axis = int(node['attrs'].get('axis', 1))
     for n, side in (node, 0), (node2, 1):
-        starts = ast.literal_eval(n['attrs']['indices'])
-        starts = [*starts] if isinstance(starts, (tuple, list)) else [starts]
+        starts = graphs.numbers(n['attrs']['indices'])
         length = given[axis][side] if given else 0
-        if not length or starts != [*range(0, length, max(length // len(starts), 1))]:
+        if not length or starts != (*range(0, length, max(length // len(starts), 1)),):
             return None
     return {'attrs': {'indices': '()', 'sections': str(len(starts))}}
 
@@ -392,8 +384,8 @@ def _shapes(program, leaves):
     """Return {name of a node: the shape of its first output} for the graph of a program."""
     if not program.graph['nodes']:      # each result is an input, or depends on no input
         return {}
-    found = inferred(mxnet.sym.load_json(json.dumps(program.graph)),
-                     program.kinds(program.sources, leaves))
+    found = graphs.inferred(graphs.to_symbol(program.graph),
+                            program.kinds(program.sources, leaves))
     return {name: first[0] for name, (first, *_) in found.items()}
 
 

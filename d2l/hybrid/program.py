@@ -8,14 +8,12 @@ from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 from mxnet.symbol import Symbol
 
-from .. import c_api
+from .. import c_api, graphs
 from . import passes, proof, tape
 from .guards import MISSING, Guard
 from .trace import EAGER, LOCK, Raised, error_at
 from .tree import ARRAY, builder
 
-# The version that a graph names; without it, MXNet warns that the graph is an old one
-VERSION = {'mxnet_version': ['int', 10901]}
 UNCHECKED = 'unchecked'     # optimize=UNCHECKED: use rewritten graphs without a proof
 
 
@@ -43,10 +41,10 @@ def extract_graph(trace, piece):
             places.append(known.setdefault(entry, len(heads)))
             heads += [found] * (known[entry] == len(heads))
     places = [*places[-turn:], *places[:-turn]] if turn else places
-    graph = {'nodes': [], 'heads': [], 'attrs': VERSION}
+    graph = {'nodes': [], 'heads': [], 'attrs': graphs.VERSION}
     if heads or piece.random:
         inputs = [s for *_, symbols in piece.draws.values() for s in symbols]
-        graph = json.loads(mxnet.sym.Group([*heads, *piece.random, *inputs]).tojson())
+        graph = graphs.from_symbol(mxnet.sym.Group([*heads, *piece.random, *inputs]))
         for node in graph['nodes']:
             if node['name'] in trace.stops:
                 node['attrs'] = {passes.TAPED: '1'}
@@ -54,8 +52,7 @@ def extract_graph(trace, piece):
             graph = passes.draw_in_graph(graph, piece.draws, len(heads), len(piece.random))
         graph = passes.keep_random_order(passes.reshape_to_scalar(
             passes.copyto_to_cast(graph, trace.dtypes)))
-    return graph, trace.find(
-        [node['name'] for node in graph['nodes'] if node['op'] == 'null']), places
+    return graph, trace.find(graphs.variables(graph)), places
 
 
 def _used(trace, piece):
@@ -145,8 +142,7 @@ class Part:
             graph = passes.no_common_subexpressions(graph)
         graph = passes.with_an_input(
             passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
-        self.executed_graph, text = graph, json.dumps(graph)
-        symbol = mxnet.sym.load_json(text)
+        self.executed_graph, symbol = graph, graphs.to_symbol(graph)
         statistics = symbol.list_auxiliary_states()
         flags = passes.valid_flags(dict(flags), graph, statistics)
         # If several parts use a Parameter, its gradient is written into the Parameter's own array
@@ -205,7 +201,7 @@ class Part:
         self._learns = bool(indices[True]) and 'static_shape' in flags
         recorded = dict(flags, param_indices=[], data_indices=[*range(len(values))])
         self._thread = _Thread(lambda is_recorded: CachedOp(
-            mxnet.sym.load_json(text).as_np_ndarray(),
+            graphs.to_symbol(graph).as_np_ndarray(),
             [*(recorded if is_recorded else flags).items()]), values, constants)
         self._op()                      # raises now if MXNet cannot run the graph
 
@@ -308,9 +304,8 @@ class Program:
             {name for name, source in self.sources.items()
              if source[0] in ('input', 'state', 'cut')})
         for graph, made in parts:
-            sources = {node['name']: ('cut', self._first + made[node['name']])
-                       if node['name'] in made else self.sources[node['name']]
-                       for node in graph['nodes'] if node['op'] == 'null'}
+            sources = {name: ('cut', self._first + made[name]) if name in made else
+                       self.sources[name] for name in graphs.variables(graph)}
             self._parts.append(Part(self, graph, sources or trace.find([trace.spare]), options,
                                     spare=trace.spare))
         heads = [(i, k) for i, k, *_ in self.graph['heads']]
@@ -435,8 +430,7 @@ class Program:
 
     def kinds(self, sources, leaves):
         """Return {name of an input of the graph: (shape, dtype)}."""
-        arrays = {name: self.value(source, leaves) for name, source in sources.items()}
-        return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        return graphs.kinds({name: self.value(source, leaves) for name, source in sources.items()})
 
     def value(self, source, leaves=(), state=None, as_result=False, cut=()):
         """Return the array that a source names, to be fed to the graph.

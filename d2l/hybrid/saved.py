@@ -20,7 +20,7 @@ import struct
 import mxnet
 import numpy
 
-from .. import c_api, files
+from .. import c_api, files, graphs
 from ..c_api import DTYPES
 
 ENDS = 'symbol.json', 'signature.json'
@@ -333,7 +333,7 @@ def _operator(op, name, inputs, attrs, where):
     require(not INTERNAL.fullmatch(op), f'{where} is none that a network calls')
     for key, text in attrs.items():
         require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
-    require('sections' not in kinds or _numbers(attrs.get('indices', '()'))
+    require('sections' not in kinds or graphs.numbers(attrs.get('indices', '()'))
             or int(attrs.get('sections', 0)) > 0, f'{where} splits into no parts: {attrs}')
     return c_api.applied(op, name, inputs, attrs)
 
@@ -372,12 +372,6 @@ def _fits(key, kind, text):
         for n in numbers if type(n) is not str))
 
 
-def _numbers(text):
-    """Return the numbers in an attribute, a tuple or one number, that has passed `_fits`."""
-    value = ast.literal_eval(text)
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
-
-
 def check_fragile(fragile, shapes, name):
     """Check the operators that may end the process as soon as MXNet infers their shapes. Raises
     Damaged.
@@ -408,7 +402,7 @@ def _can_sum(attrs, a, b):
             return False
         axes = range(len(a) - count, len(a)), range(count)
     else:
-        axes = [_numbers(attrs[f'{side}_axes_summed']) for side in 'ab']
+        axes = [graphs.numbers(attrs[f'{side}_axes_summed']) for side in 'ab']
         if len(axes[0]) != len(axes[1]) or any(
                 not -len(shape) <= axis < len(shape) for some, shape in zip(axes, (a, b))
                 for axis in some):
@@ -421,7 +415,7 @@ def _can_sum(attrs, a, b):
 def _can_solve(attrs, a, b):
     """Return whether tensorsolve can solve a x = b for these shapes: with the axes in `a_axes`
     moved to the end, a must begin with the shape of b, and its rest must have the same product."""
-    axes = _numbers(attrs.get('a_axes', '()'))
+    axes = graphs.numbers(attrs.get('a_axes', '()'))
     if not all(-len(a) <= axis < len(a) for axis in axes) or len(b) > len(a):
         return False
     axes = [axis % len(a) for axis in axes]
