@@ -14,6 +14,7 @@ from mxnet import autograd, gluon, np, npx
 from .. import c_api, files, graphs
 from . import saved
 from .block import CompiledBlock
+from .sources import Source
 from .trace import Graph
 from .tree import Tree, unflatten
 
@@ -59,14 +60,14 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     taken = {f'data{i}' for i in range(len(leaves))}
     names, save, constants = {}, {}, []
     for name in symbol.list_inputs():
-        kind, what, *_ = sources[name]
-        names[name] = f'data{what}' if kind == 'input' else unique(
-            what.name if kind == 'param' else f'const{len(constants)}', taken)
-        if kind != 'input':
+        source, parameter = sources[name], sources[name].parameter
+        names[name] = f'data{source.index}' if source.kind == 'input' else unique(
+            parameter.name if parameter else f'const{len(constants)}', taken)
+        if source.kind != 'input':
             prefix = 'aux:' if name in symbol.list_auxiliary_states() else 'arg:'
-            save[prefix + names[name]] = what._reduce() if kind == 'param' else program.value(
-                sources[name], leaves)
-            if kind != 'param' or what.grad_req == 'null':
+            save[prefix + names[name]] = parameter._reduce() if parameter else program.value(
+                source, leaves)
+            if not source.learns:
                 constants.append(names[name])
     used = [f'data{i}' for i in range(len(leaves)) if f'data{i}' in names.values()]
     if not used:
@@ -232,8 +233,9 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
     shapes, shapes2 = _shapes(program, leaves), _shapes(program2, leaves2)
     inputs = [tuple(node['inputs']) for node in nodes]      # a copy, as `replace` changes them
     # (size in program, in program2) of a dimension -> (an input that has it, the axis)
-    like = {(m, k): (n, axis) for n, (kind, i, *_) in reversed(sources.items()) if kind == 'input'
-            for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k}
+    like = {(m, k): (n, axis) for n, s in reversed(sources.items()) if s.kind == 'input'
+            for axis, (m, k) in enumerate(zip(leaves[s.index].shape, leaves2[s.index].shape))
+            if m != k}
 
     def add(op, what, *inputs, **attrs):
         """Add a node. inputs: indices of nodes. Return its index."""
@@ -246,7 +248,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
         for entries in [n['inputs'] for n in users] + [graph['heads']]:
             entries[:] = [[new, *e[1:]] if e[0] == i and e[1] == 0 else e for e in entries]
     for i, (node, node2) in enumerate(zip(tuple(nodes), nodes2)):
-        name, source = node['name'], sources.get(node['name'], ('',))
+        name, source = node['name'], sources.get(node['name'])
         pairs = [*zip(shapes[name], shapes2[node2['name']])]
         axes, users = [x for x, (m, n) in enumerate(pairs) if m != n], tuple(nodes)
         at = {x: _place(nodes, like, pairs[x]) for x in axes}
@@ -268,7 +270,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
             for x in free.get('inserted', ()):
                 last = add('expand_dims', 'axis', last, axis=x)
             replace(i, last, users)
-        elif axes and source[0] in ('const', 'state'):
+        elif axes and source and source.kind in ('const', 'state'):
             values = [program.value(source, leaves).asnumpy(),
                       program2.value(program2.sources[node2['name']], leaves2).asnumpy()]
             one = values[0][tuple(slice(0, 1) if x in axes else slice(None)
@@ -280,7 +282,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
                                                    leaves).dtype in _FEW_DIGITS):
                 raise ValueError(f'forward makes a constant that depends on the size, of shape '
                                  f'{values[0].shape} or {values[1].shape}: export each')
-            sources[name], new = ('const', np.array(one, dtype=one.dtype)), i
+            sources[name], new = Source('const', array=np.array(one, dtype=one.dtype)), i
             for x, (as_long, axis) in at.items():
                 new = add('broadcast_like', 'spread', new, as_long, lhs_axes=(x,), rhs_axes=(axis,))
             if not repeats:
@@ -292,10 +294,10 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
                 new = add('_npi_add', 'sum', new, i)
             replace(i, new, users)
     for source, source2 in zip(program.outputs[:program.size], program2.outputs):
-        if source and source[0] == 'const' and not numpy.array_equal(
-                *(value.asnumpy() for _, value in (source, source2))):
+        if source and source.kind == 'const' and not numpy.array_equal(
+                *(each.array.asnumpy() for each in (source, source2))):
             raise ValueError('forward returns a constant that depends on the size, of shape '
-                             f'{source[1].shape} or {source2[1].shape}: export each')
+                             f'{source.array.shape} or {source2.array.shape}: export each')
     return sources
 
 

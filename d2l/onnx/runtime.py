@@ -123,7 +123,7 @@ class Session:
             options.log_severity_level = FATAL
             self._session = runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
         # the sources of the arrays that are constants in the file, and copies of these arrays
-        self._held = [s for s in self._program.sources.values() if s[0] != 'input']
+        self._held = [s for s in self._program.sources.values() if s.kind != 'input']
         self._copies = [self._program.value(source).copy().asnumpy() for source in self._held]
         self._inputs = [put.name for put in self._session.get_inputs()]
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
