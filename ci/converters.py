@@ -7,19 +7,17 @@ and if a compiled graph can hold it. All facts are taken from code: MXNet's regi
 sources, the table of converters, and the examples of the tests, which are converted.
 """
 import collections
-import ctypes
 import importlib
 import pathlib
 import re
 import tempfile
 
 import mxnet
-from mxnet.base import _LIB, check_call, mx_uint, py_str
 
 import d2l
 from ci.regress import GOLDEN
+from d2l import c_api
 from d2l.hybrid import tape, trace
-from d2l.hybrid.saved import _arguments, _handle
 from d2l.onnx import export
 from d2l.onnx.operators import OPERATORS
 
@@ -47,23 +45,16 @@ HELD_BY_NONE = {
     'Python asks for its value': ('_npi_share_memory',)}
 
 
-def _names():
-    """Return the names of all operators of MXNet."""
-    size, found = mx_uint(), ctypes.POINTER(ctypes.c_char_p)()
-    check_call(_LIB.MXListAllOpNames(ctypes.byref(size), ctypes.byref(found)))
-    return {py_str(found[i]) for i in range(size.value)}
-
-
 def reachable():
     """Return {operator as graphs name it: the first name by which Python can call it}."""
-    names = _names()
+    names = c_api.operator_names()
     text = '\n'.join(path.read_text() for folder in SOURCES
                      for path in sorted((PYTHON / folder).glob('*.py')))
     found = {name for name in names if name.startswith(('_np_', '_npx_'))}
     found |= names & {f'_npi_{name}' for name in re.findall(r'\b_npi\.(\w+)', text)}
     by_name = {}
     for name in sorted(found):
-        by_name.setdefault(tape.op_name(_handle(name).value), name)
+        by_name.setdefault(c_api.op_name(c_api.operator(name)), name)
     return by_name
 
 
@@ -78,7 +69,7 @@ def status(op):
         return SHAPELESS
     if tape.draws(op, {}) == tape.ALWAYS:
         return DRAWS
-    return NONE if any('NDArray' in kind for kind in _arguments(op).values()) else CONSTANT
+    return NONE if any('NDArray' in kind for kind in c_api.arguments(op).values()) else CONSTANT
 
 
 def counted():

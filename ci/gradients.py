@@ -96,8 +96,8 @@ def loss_of(net, inputs, smooth):
     values = {name: program.value(source, arrays).asnumpy() for name, source in sources.items()}
     read = {}                       # id of a Parameter, or index of an input -> its variables
     for name, source in sources.items():
-        if source[0] in ('param', 'input'):
-            key = id(source[1]) if source[0] == 'param' else source[1]
+        if source.kind in ('param', 'input'):
+            key = id(source.parameter) if source.parameter else source.index
             read.setdefault(key, []).append(name)
     trained = {name: read.get(id(param), []) for name, param in params.items()
                if param.grad_req != 'null'}

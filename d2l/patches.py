@@ -5,12 +5,9 @@ data if D2L_DATA=sample asks for it.
 Most of them repair functions that MXNet 1.9.1 computes wrong without an error. Each repair is valid
 in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in exports.
 """
-import ast
 import collections
-import ctypes
 import functools
 import gc
-import json
 import math
 import os
 import sys
@@ -18,6 +15,8 @@ import threading
 import time
 import typing
 import weakref
+
+from d2l import graphs
 
 ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
@@ -193,13 +192,14 @@ def _repair_slopes():
     import mxnet
     from mxnet import ndarray, symbol
 
-    records = _boolean_getter('MXAutogradIsRecording')
+    from d2l.c_api import is_recording
+
     for namespace in ndarray, symbol:
         of, internal = namespace.numpy, namespace.numpy._internal
         for name, repaired in _SLOPES.items():
             original = getattr(internal, name)
             setattr(internal, name, _sloped(
-                original, repaired, namespace, records if namespace is ndarray else None))
+                original, repaired, namespace, is_recording if namespace is ndarray else None))
         for name in 'atleast_1d', 'atleast_2d', 'atleast_3d':
             setattr(of, name, _reshaped(getattr(of, name), namespace))
             if namespace is ndarray:
@@ -535,10 +535,10 @@ class Turn:
 def _take_turns():
     """Let threads take turns in backward passes and in batch normalization: they write into
     gradients of Parameters and running statistics, which threads share."""
-    from mxnet.base import _LIB
+    from d2l.c_api import LIBRARY, operator
 
-    _LIB.MXAutogradBackwardEx = functools.partial(TURN.take, _LIB.MXAutogradBackwardEx)
-    _route_calls([_handle_of('BatchNorm')], TURN.take)
+    LIBRARY.MXAutogradBackwardEx = functools.partial(TURN.take, LIBRARY.MXAutogradBackwardEx)
+    _route_calls([operator('BatchNorm')], TURN.take)
 
     def with_turns(original):
         class CachedOp(original):
@@ -554,29 +554,6 @@ def _take_turns():
                 return super().__call__(*args, **kwargs)
         return CachedOp
     _replace_cached_op(with_turns)
-
-
-def _handle_of(op):
-    """Return the handle of an operator, a number that MXNet's functions take."""
-    from mxnet.base import _LIB, OpHandle, check_call
-
-    found = OpHandle()
-    check_call(_LIB.NNGetOpHandle(op.encode(), ctypes.byref(found)))
-    return found.value
-
-
-def _boolean_getter(name):
-    """Return a function that calls the C function `name` of MXNet's library and returns its bool.
-    It calls the original even during a trace, which replaces the C function."""
-    from mxnet.base import _LIB
-
-    ask = getattr(_LIB, name)
-
-    def asked():
-        answer = ctypes.c_bool()
-        ask(ctypes.byref(answer))
-        return answer.value
-    return asked
 
 
 def _tracing():
@@ -631,14 +608,12 @@ def _repair_predict_mode():
     Batch normalization in predict mode uses the running statistics, but its gradient is computed as
     if they were those of the minibatch, unless the attribute use_global_stats is set.
     """
-    from mxnet.base import _LIB, check_call
+    from d2l.c_api import is_recording, is_training, operator, set_training
 
-    pooling, norm = map(_handle_of, ('Pooling', 'BatchNorm'))
-    records, trains = map(_boolean_getter, ('MXAutogradIsRecording', 'MXAutogradIsTraining'))
-    train = _LIB.MXAutogradSetIsTraining
+    pooling, norm = map(operator, ('Pooling', 'BatchNorm'))
 
     def predicts():
-        return records() and not trains()
+        return is_recording() and not is_training()
 
     def invoked(invoke, handle, *args):
         if not predicts():
@@ -649,12 +624,11 @@ def _repair_predict_mode():
             arrays, keys, values, *rest = args
             attrs = {**dict(zip(keys, values)), **ALWAYS}
             return invoke(handle, arrays, list(attrs), list(attrs.values()), *rest)
-        before = ctypes.c_int()
-        check_call(train(1, ctypes.byref(before)))
+        set_training(True)
         try:
             return invoke(handle, *args)
         finally:
-            check_call(train(0, ctypes.byref(before)))
+            set_training(False)
     _route_calls((pooling, norm), invoked)
     _replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
 
@@ -662,8 +636,6 @@ def _repair_predict_mode():
 def _predicting_cached_op(original, predicts):
     """Return a class derived from CachedOp that runs a second graph under
     record(train_mode=False), if its graph has max pooling or batch normalization."""
-    import mxnet
-
     class CachedOp(original):
         __slots__ = ('_made_of', '_other')
 
@@ -676,52 +648,49 @@ def _predicting_cached_op(original, predicts):
                 return super().__call__(*args, **kwargs)
             if self._other is None:
                 (sym, flags), self._other = self._made_of, False
-                graph = predicting(json.loads(sym.tojson()))
+                graph = predicting(graphs.from_symbol(sym))
                 if graph:
-                    other = mxnet.sym.load_json(json.dumps(graph))
-                    self._other = original(other.as_np_ndarray() if self.is_np_sym else other,
-                                           flags)
+                    self._other = original(_symbol(graph, self.is_np_sym), flags)
             return (self._other or super().__call__)(*args, **kwargs)
     return CachedOp
 
 
+def _symbol(graph, is_np):
+    """Return the Symbol of a graph, for `mx.np` or for `mx.nd`."""
+    symbol = graphs.to_symbol(graph)
+    return symbol.as_np_ndarray() if is_np else symbol
+
+
 def predicting(graph):
-    """Return a graph, as parsed JSON of `Symbol.tojson`, with the channels last in each max pooling
-    that oneDNN would compute, and with running statistics in each batch normalization. Return None
-    if it has neither."""
-    nodes, places, norms = [], [], 0    # places: index of each old node in the new graph
-    for node in graph['nodes']:
-        node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
+    """Return a graph with the channels last in each max pooling that oneDNN would compute, and with
+    running statistics in each batch normalization. Return None if it has neither."""
+    def changed(i, inputs, add):
+        node = dict(graph['nodes'][i], inputs=inputs)
+        attrs, layout = node.get('attrs', {}), _pooling_layout(node)
+
+        def move(name, source, destination, inputs):
+            return add(graphs.node('_np_moveaxis', f'{node["name"]} {name}', inputs,
+                                   source=source, destination=destination))
         if node['op'] == 'BatchNorm':
-            node['attrs'] = {**node.get('attrs', {}), **ALWAYS}
-            norms += 1
-        layout = _pooling_layout(node['op'], node.get('attrs', {}))
-        if layout:
-            nodes.append(_move_axis(node, 'last', '(1,)', '(-1,)', node['inputs']))
-            node['inputs'] = [[len(nodes) - 1, 0, 0]]
-            node['attrs'] = dict(node['attrs'], layout=LAST_AXIS[layout])
-        nodes.append(node)
-        if layout:
-            nodes.append(_move_axis(node, 'back', '(-1,)', '(1,)', [[len(nodes) - 1, 0, 0]]))
-        places.append(len(nodes) - 1)
-    return None if len(nodes) == len(places) and not norms else dict(
-        nodes=nodes, heads=[[places[i], *rest] for i, *rest in graph['heads']],
-        arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'],
-        attrs=graph['attrs'])
+            node['attrs'] = {**attrs, **ALWAYS}
+        if not layout:
+            return add(node)
+        node.update(inputs=[[move('last', (1,), (-1,), inputs), 0, 0]],
+                    attrs={**attrs, 'layout': LAST_AXIS[layout]})
+        return move('back', (-1,), (1,), [[add(node), 0, 0]])
+    if any(node['op'] == 'BatchNorm' or _pooling_layout(node) for node in graph['nodes']):
+        return graphs.rebuilt(graph, changed)
 
 
-def _pooling_layout(op, attrs):
+def _pooling_layout(node):
     """Return the layout of a max pooling that oneDNN computes; None for any other operator."""
-    if op != 'Pooling' or attrs.get('pool_type', 'max') != 'max':
+    attrs = node.get('attrs', {})
+    if node['op'] != 'Pooling' or attrs.get('pool_type', 'max') != 'max':
         return None
-    layout, kernel = attrs.get('layout', 'None'), attrs.get('kernel', '()')
-    layout = CHANNELS.get(len(ast.literal_eval(kernel))) if layout == 'None' else layout
+    layout = attrs.get('layout', 'None')
+    if layout == 'None':
+        layout = CHANNELS.get(len(graphs.numbers(attrs.get('kernel', '()'))))
     return layout if layout in LAST_AXIS else None
-
-
-def _move_axis(node, name, source, destination, inputs):
-    return {'op': '_np_moveaxis', 'name': f'{node["name"]} {name}', 'inputs': inputs,
-            'attrs': {'source': source, 'destination': destination}}
 
 
 # ---- which arrays want a gradient
@@ -731,10 +700,11 @@ def _note_marks():
     cumsum, MXNet overwrites the earlier gradient. So MXNet gets 'write', and d2l adds the earlier
     gradient afterwards."""
     from mxnet import autograd, np
-    from mxnet.base import _LIB
+
+    from d2l.c_api import LIBRARY
 
     mark, attach = autograd.mark_variables, np.ndarray.attach_grad
-    backward = _LIB.MXAutogradBackwardEx
+    backward = LIBRARY.MXAutogradBackwardEx
 
     @functools.wraps(mark)
     def mark_variables(variables, gradients, grad_reqs='write'):
@@ -761,7 +731,7 @@ def _note_marks():
         if not _SUMMED_BY_D2L or variables:
             return backward(count, heads, gradients, variables, *rest)
         return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
-    _LIB.MXAutogradBackwardEx = added
+    LIBRARY.MXAutogradBackwardEx = added
 
 
 _MARKED = {}                # id of an array that needs a gradient -> weak reference to it
@@ -816,17 +786,18 @@ def _repair_bias():
     MXNet leaves that of the bias uninitialized. In this case the bias is added by an operator of
     its own. So it is if the weight is the result of another operator, as it is not known then
     whether it needs a gradient."""
-    full, add = map(_handle_of, ('FullyConnected', '_npi_add'))
-    records = _boolean_getter('MXAutogradIsRecording')
+    from d2l.c_api import is_recording, operator
+
+    full, add = map(operator, ('FullyConnected', '_npi_add'))
 
     def invoked(invoke, handle, arrays, keys, values, out, *kinds):
-        if len(arrays) != 3 or _learns(arrays[1]) or not records() or _tracing():
+        if len(arrays) != 3 or _learns(arrays[1]) or not is_recording() or _tracing():
             return invoke(handle, arrays, keys, values, out, *kinds)
         attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
         x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
         return invoke(add, [x, arrays[2]], [], [], out, *kinds)
     _route_calls([full], invoked)
-    _replace_cached_op(functools.partial(_unbiased_cached_op, records=records))
+    _replace_cached_op(_unbiased_cached_op)
     _ask_for_weights()
 
 
@@ -848,11 +819,12 @@ def _ask_for_weights():
 def _weights_beside(heads, wanted):
     """Return the weights of fully connected layers whose bias depends on an array in `wanted`, if
     they are not in `wanted` themselves."""
+    from d2l import c_api
     from d2l.hybrid import tape
 
     names, found = {tape.entry(array)[0] for array in wanted}, set()
-    for symbol in map(tape.symbol, heads):
-        nodes = [] if symbol is None else json.loads(symbol.tojson())['nodes']
+    for symbol in map(c_api.graph_of, heads):
+        nodes = [] if symbol is None else graphs.from_symbol(symbol)['nodes']
         needs = set()                       # indices of the nodes that depend on a wanted array
         for i, node in enumerate(nodes):
             inputs = [j for j, *_ in node['inputs']]
@@ -869,10 +841,10 @@ def _weights_beside(heads, wanted):
             if found and array.ndim == 2 and tape.entry(array)[0] in found]
 
 
-def _unbiased_cached_op(original, records):
+def _unbiased_cached_op(original):
     """Return a class derived from CachedOp that runs another graph for each set of weights that
     need no gradient."""
-    import mxnet
+    from d2l.c_api import is_recording
 
     class CachedOp(original):
         __slots__ = ('_made', '_weights', '_others')
@@ -882,33 +854,28 @@ def _unbiased_cached_op(original, records):
             self._made, self._weights, self._others = (sym, flags), None, {}
 
         def __call__(self, *args, **kwargs):
-            if self._weights == () or not records():
+            if self._weights == () or not is_recording():
                 return super().__call__(*args, **kwargs)
             sym, flags = self._made
             # indices of the weights among args; -1 for a weight that is the result of an operator
             if self._weights is None:
                 at = {name: i for i, name in enumerate(sym.list_inputs())}
                 self._weights = (*{at.get(name, -1) for name in weights_with_bias(
-                    json.loads(sym.tojson())).values()},)
+                    graphs.from_symbol(sym)).values()},)
             frozen = tuple([i for i in self._weights if i < 0 or not _learns(args[i])])
             if not frozen:
                 return super().__call__(*args, **kwargs)
             if frozen not in self._others:
                 names = sym.list_inputs()
-                other = mxnet.sym.load_json(json.dumps(bias_apart(
-                    json.loads(sym.tojson()), {names[i] for i in frozen if i >= 0})))
-                self._others[frozen] = original(
-                    other.as_np_ndarray() if self.is_np_sym else other, flags)
+                other = bias_apart(graphs.from_symbol(sym), {names[i] for i in frozen if i >= 0})
+                self._others[frozen] = original(_symbol(other, self.is_np_sym), flags)
             return self._others[frozen](*args, **kwargs)
     return CachedOp
 
 
 def weights_with_bias(graph):
     """Return {index of a node, a fully connected layer with a bias: name of the input that is its
-    weight, or None if its weight is the result of an operator}.
-
-    graph: parsed JSON of `Symbol.tojson`
-    """
+    weight, or None if its weight is the result of an operator}."""
     nodes, found = graph['nodes'], {}
     for i, node in enumerate(nodes):
         if node['op'] == 'FullyConnected' and len(node['inputs']) == 3:
@@ -921,25 +888,18 @@ def bias_apart(graph, frozen):
     """Return a graph in which the bias of a fully connected layer is added by an operator of its
     own, if its weight is frozen or the result of an operator.
 
-    graph: parsed JSON of `Symbol.tojson`; frozen: names of the inputs that are frozen weights
+    frozen: names of the inputs that are frozen weights
     """
     apart = {i for i, name in weights_with_bias(graph).items() if name is None or name in frozen}
-    nodes, places = [], []              # places: index of each old node in the new graph
-    for at, node in enumerate(graph['nodes']):
-        node = dict(node, inputs=[[places[i], *rest] for i, *rest in node['inputs']])
-        if at in apart:
-            *taken, bias = node['inputs']
-            nodes.append(dict(node, inputs=taken, attrs={**node['attrs'], 'no_bias': 'True'}))
-            node = {'op': '_npi_add', 'name': f'{node["name"]} with bias',
-                    'inputs': [[len(nodes) - 1, 0, 0], bias]}
-        nodes.append(node)
-        places.append(len(nodes) - 1)
-    for node in nodes:
-        if 'control_deps' in node:
-            node['control_deps'] = [places[i] for i in node['control_deps']]
-    return dict(nodes=nodes, heads=[[places[i], *rest] for i, *rest in graph['heads']],
-                arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'],
-                attrs=graph['attrs'])
+
+    def changed(i, inputs, add):
+        node = graph['nodes'][i]
+        if i not in apart:
+            return add(dict(node, inputs=inputs))
+        *taken, bias = inputs
+        product = add(dict(node, inputs=taken, attrs={**node['attrs'], 'no_bias': 'True'}))
+        return add(graphs.node('_npi_add', f'{node["name"]} with bias', [[product, 0, 0], bias]))
+    return graphs.rebuilt(graph, changed)
 
 
 # ---- garbage

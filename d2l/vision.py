@@ -5,13 +5,11 @@ graphs can be traced. `from_gluoncv` runs such a graph operator by operator on t
 `mx.np`.
 """
 import concurrent.futures
-import ctypes
 import difflib
 import functools
 import importlib
 import importlib.util
 import inspect
-import json
 import sys
 import types
 import warnings
@@ -19,11 +17,11 @@ import weakref
 
 import mxnet
 from mxnet import autograd, gluon
-from mxnet.base import _LIB, OpHandle, c_str, check_call
 from mxnet.gluon.parameter import DeferredInitializationError
 from mxnet.ndarray import register
 from mxnet.util import np_array, np_shape
 
+from . import c_api, graphs
 from .hybrid.trace import tracing
 
 INPUT = 'data'
@@ -176,7 +174,7 @@ class OlderBlock(gluon.Block):
                     autograd.mark_variables(param._data, param._grad, param.grad_req)
 
     def _trace(self, training):
-        """Return (symbol, its graph as parsed JSON, the structure of its outputs), or the exception
+        """Return (symbol, its graph, the structure of its outputs), or the exception
         that the network raises."""
         heads = []
 
@@ -191,7 +189,7 @@ class OlderBlock(gluon.Block):
             except Exception as error:              # it needs targets, or has no graph
                 return error
         symbol = mxnet.sym.Group(heads)
-        return symbol, json.loads(symbol.tojson()), structure
+        return symbol, graphs.from_symbol(symbol), structure
 
     def _finish_initialization(self, symbol, X):
         """Tell the parameters their shapes, as Gluon does at the first call."""
@@ -225,7 +223,7 @@ class OlderBlock(gluon.Block):
             attrs = {key: value for key, value in node.get('attrs', {}).items()
                      if not key.startswith('__')}
             out = register._imperative_invoke(
-                operator(node['op']), [results[i][k] for i, k, *_ in node['inputs']],
+                c_api.operator(node['op']), [results[i][k] for i, k, *_ in node['inputs']],
                 list(attrs), list(attrs.values()), None, True, False)
             results.append(out if isinstance(out, list) else [out])
         heads = [results[i][k] for i, k, *_ in graph['heads']]
@@ -233,11 +231,3 @@ class OlderBlock(gluon.Block):
         def fill(part):
             return heads[part] if isinstance(part, int) else tuple(map(fill, part))
         return fill(structure)
-
-
-@functools.lru_cache(maxsize=None)
-def operator(name):
-    """Return MXNet's handle of the operator with this name."""
-    handle = OpHandle()
-    check_call(_LIB.NNGetOpHandle(c_str(name), ctypes.byref(handle)))
-    return handle.value

@@ -78,10 +78,10 @@ def case(op, kinds, draw):
 
 def operators():
     """{operator: {its arguments: what they may be}} of all that load_exported lets in."""
-    from ci.converters import _names
+    from d2l import c_api
     from d2l.hybrid import saved
 
-    found = {op: saved._arguments(op) for op in sorted(_names())}
+    found = {op: c_api.arguments(op) for op in sorted(c_api.operator_names())}
     return {op: kinds for op, kinds in found.items()
             if kinds is not None and not saved.INTERNAL.fullmatch(op)
             and 'ptr' not in kinds.values()}

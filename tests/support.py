@@ -3,7 +3,6 @@
 No test imports from another file of tests. d2l is imported where it is needed, since conftest.py
 imports this.
 """
-import ctypes
 import gc
 import os
 import pathlib
@@ -16,7 +15,6 @@ import threading
 import mxnet as mx
 import numpy as onp
 from mxnet import autograd, np, npx
-from mxnet.base import _LIB, OpHandle, check_call
 from mxnet.gluon import nn
 from mxnet.ndarray._internal import _imperative_invoke
 
@@ -216,9 +214,9 @@ def agree(found, wanted):
 
 def older(op, *arrays, **attrs):
     """An operator of `mx.nd` on arrays of `mx.np`, as a Block written for both calls it."""
-    handle = OpHandle()
-    check_call(_LIB.NNGetOpHandle(op.encode(), ctypes.byref(handle)))
-    return _imperative_invoke(handle.value, arrays, [*attrs], [str(v) for v in attrs.values()],
+    from d2l.c_api import operator
+
+    return _imperative_invoke(operator(op), arrays, [*attrs], [str(v) for v in attrs.values()],
                               None, True, False)
 
 

@@ -2,7 +2,6 @@
 import collections
 import functools
 import gc
-import json
 import time
 import weakref
 
@@ -13,7 +12,7 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 import d2l
-from d2l import patches
+from d2l import c_api, graphs, patches
 from tests.support import Plain, alive, randn
 
 npx.set_np()
@@ -256,7 +255,16 @@ def test_gradient_of_batch_normalization_in_predict_mode(form, shape, tmp_path):
 def test_a_graph_without_max_pooling_stays():
     x = mxnet.sym.var('x')
     average = mxnet.sym.Pooling(x, kernel=(2, 2), pool_type='avg')
-    assert patches.predicting(json.loads(average.tojson())) is None
+    assert patches.predicting(graphs.from_symbol(average)) is None
+
+
+def test_what_waits_for_a_node_waits_for_it_in_the_other_graph():
+    nodes = [graphs.node('null', 'x'), graphs.node('Pooling', 'pool', [[0, 0, 0]], kernel=(2, 2)),
+             graphs.node('sin', 'first', [[1, 0, 0]]), graphs.node('cos', 'second', [[1, 0, 0]])]
+    nodes[3]['control_deps'] = [2]
+    changed = patches.predicting(dict(nodes=nodes, heads=[[3, 0, 0]], attrs=graphs.VERSION))
+    second = changed['nodes'][-1]
+    assert [changed['nodes'][i]['name'] for i in second['control_deps']] == ['first']
 
 
 # ------------------------------------------------------------------ drawing
@@ -652,16 +660,14 @@ def test_grad_of_a_bias_alone(form, depth, tmp_path):
 
 def test_a_layer_that_learns_has_its_bias_inside():
     """It costs nothing where nothing is frozen."""
-    from d2l.hybrid import tape
-
     net = nn.Dense(4, in_units=3)
     net.initialize()
     for grad_req, wanted in ('write', False), ('add', False), ('null', True):
         net.weight.grad_req = grad_req
         with autograd.record():
             y = net(randn(2, 3))
-        assert ('_npi_add' in tape.symbol(y).tojson()) is wanted
-    assert patches.weights_with_bias(json.loads(tape.symbol(y).tojson())) == {}
+        assert ('_npi_add' in c_api.graph_of(y).tojson()) is wanted
+    assert patches.weights_with_bias(graphs.from_symbol(c_api.graph_of(y))) == {}
 
 
 # ------------------------------------------------------------------ gradients that are added up

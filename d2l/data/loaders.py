@@ -8,8 +8,9 @@ import ctypes
 
 import numpy as onp
 from mxnet import gluon, nd, np, util
-from mxnet.base import _LIB, check_call
 from mxnet.gluon.data.dataloader import default_batchify_fn
+
+from ..c_api import address
 
 __all__ = ['load_array', 'load_data_fashion_mnist']
 
@@ -26,10 +27,8 @@ def _new(shape, dtype):
     """Return a new MXNet array on the CPU, and a NumPy view of its memory, which must be filled at
     once. For 256 integers this takes 8 us, and a copy by `np.array` 115 us."""
     array = (np if util.is_np_array() else nd).empty(shape, dtype=dtype)
-    address = ctypes.c_void_p()
-    check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(address)))
     size = array.size * onp.dtype(dtype).itemsize
-    memory = (ctypes.c_byte * size).from_address(address.value or 0)
+    memory = (ctypes.c_byte * size).from_address(address(array))
     return array, onp.ndarray(shape, dtype, memory)
 
 

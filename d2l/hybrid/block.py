@@ -11,7 +11,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
 import d2l_compat
 
-from . import tape
+from .. import c_api
 from .program import UNCHECKED, Program, extract_graph, fingerprint
 from .reads import BEFORE
 from .trace import (
@@ -298,7 +298,7 @@ def _signature(args, kwargs, apart=False):
         except CannotHold as error:
             raise ValueError(f'an argument holds {error}, which is too much to be compared at each '
                              'call: pass arrays of MXNet, or keep it in an attribute') from None
-    kinds = tuple([tape.kind(a.handle) for a in tree.arrays])
+    kinds = tuple([c_api.kind(a.handle) for a in tree.arrays])
     return (structure, kinds, *['apart'] * apart), tree
 
 

@@ -1,5 +1,4 @@
 """Saves a compiled net as a graph that needs none of its Python code, and loads it again."""
-import ast
 import collections
 import copy
 import itertools
@@ -11,12 +10,11 @@ from typing import Callable, Optional, Union
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np, npx
-from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
 
-from .. import files
-from ..rewrite.graph import inferred
+from .. import c_api, files, graphs
 from . import saved
 from .block import CompiledBlock
+from .sources import Source
 from .trace import Graph
 from .tree import Tree, unflatten
 
@@ -58,29 +56,29 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
         shapes = [[m if m == n else ANY_LENGTH for m, n in zip(a.shape, b.shape)]
                   for a, b in zip(leaves, leaves2)]
     sources = _materialize_passthrough_outputs(graph, program, sources)
-    symbol = mxnet.sym.load_json(json.dumps(graph))
+    symbol = graphs.to_symbol(graph)
     taken = {f'data{i}' for i in range(len(leaves))}
     names, save, constants = {}, {}, []
     for name in symbol.list_inputs():
-        kind, what, *_ = sources[name]
-        names[name] = f'data{what}' if kind == 'input' else unique(
-            what.name if kind == 'param' else f'const{len(constants)}', taken)
-        if kind != 'input':
+        source, parameter = sources[name], sources[name].parameter
+        names[name] = f'data{source.index}' if source.kind == 'input' else unique(
+            parameter.name if parameter else f'const{len(constants)}', taken)
+        if source.kind != 'input':
             prefix = 'aux:' if name in symbol.list_auxiliary_states() else 'arg:'
-            save[prefix + names[name]] = what._reduce() if kind == 'param' else program.value(
-                sources[name], leaves)
-            if kind != 'param' or what.grad_req == 'null':
+            save[prefix + names[name]] = parameter._reduce() if parameter else program.value(
+                source, leaves)
+            if not source.learns:
                 constants.append(names[name])
     used = [f'data{i}' for i in range(len(leaves)) if f'data{i}' in names.values()]
     if not used:
         raise ValueError('no result depends on an input')
-    graph = json.loads(symbol.tojson())
+    graph = graphs.from_symbol(symbol)
     count = collections.Counter()
     for node in graph['nodes']:
         op = node['op']
         if op == 'null':
             dtype = program.value(sources[node['name']], leaves).dtype
-            node['attrs'] = {'__dtype__': str(_DTYPE_NP_TO_MX[dtype.type])}
+            node['attrs'] = {'__dtype__': str(c_api.DTYPE_NUMBERS[dtype])}
         node['name'] = names.get(node['name']) or unique(f'{op.lstrip("_")}{count[op]}', taken)
         count[op] += 1
     outputs = iter([Output(i) for i in range(program.size)])
@@ -214,11 +212,10 @@ def _materialize_passthrough_outputs(graph, program, sources):
             continue
         if not any(s is source for s in sources.values()):
             sources[f'handed back {k}'] = source
-            nodes.append({'op': 'null', 'name': f'handed back {k}', 'inputs': []})
+            nodes.append(graphs.node('null', f'handed back {k}'))
         at = [sources.get(node['name']) is source for node in nodes].index(True)
         graph['heads'].append([len(nodes), 0, 0])
-        nodes.append({'op': '_copy', 'name': f'copy {k}', 'inputs': [[at, 0, 0]]})
-    graph['arg_nodes'] = [i for i, node in enumerate(nodes) if node['op'] == 'null']
+        nodes.append(graphs.node('_copy', f'copy {k}', [[at, 0, 0]]))
     return sources
 
 
@@ -236,14 +233,13 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
     shapes, shapes2 = _shapes(program, leaves), _shapes(program2, leaves2)
     inputs = [tuple(node['inputs']) for node in nodes]      # a copy, as `replace` changes them
     # (size in program, in program2) of a dimension -> (an input that has it, the axis)
-    like = {(m, k): (n, axis) for n, (kind, i, *_) in reversed(sources.items()) if kind == 'input'
-            for axis, (m, k) in enumerate(zip(leaves[i].shape, leaves2[i].shape)) if m != k}
+    like = {(m, k): (n, axis) for n, s in reversed(sources.items()) if s.kind == 'input'
+            for axis, (m, k) in enumerate(zip(leaves[s.index].shape, leaves2[s.index].shape))
+            if m != k}
 
     def add(op, what, *inputs, **attrs):
         """Add a node. inputs: indices of nodes. Return its index."""
-        nodes.append({'op': op, 'name': f'{what} {len(nodes)}', 'attrs': {
-            key: str(value) for key, value in attrs.items()},
-            'inputs': [[i, 0, 0] for i in inputs]})
+        nodes.append(graphs.node(op, f'{what} {len(nodes)}', [[i, 0, 0] for i in inputs], **attrs))
         return len(nodes) - 1
 
     def replace(i, new, users):
@@ -252,7 +248,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
         for entries in [n['inputs'] for n in users] + [graph['heads']]:
             entries[:] = [[new, *e[1:]] if e[0] == i and e[1] == 0 else e for e in entries]
     for i, (node, node2) in enumerate(zip(tuple(nodes), nodes2)):
-        name, source = node['name'], sources.get(node['name'], ('',))
+        name, source = node['name'], sources.get(node['name'])
         pairs = [*zip(shapes[name], shapes2[node2['name']])]
         axes, users = [x for x, (m, n) in enumerate(pairs) if m != n], tuple(nodes)
         at = {x: _place(nodes, like, pairs[x]) for x in axes}
@@ -274,7 +270,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
             for x in free.get('inserted', ()):
                 last = add('expand_dims', 'axis', last, axis=x)
             replace(i, last, users)
-        elif axes and source[0] in ('const', 'state'):
+        elif axes and source and source.kind in ('const', 'state'):
             values = [program.value(source, leaves).asnumpy(),
                       program2.value(program2.sources[node2['name']], leaves2).asnumpy()]
             one = values[0][tuple(slice(0, 1) if x in axes else slice(None)
@@ -286,7 +282,7 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
                                                    leaves).dtype in _FEW_DIGITS):
                 raise ValueError(f'forward makes a constant that depends on the size, of shape '
                                  f'{values[0].shape} or {values[1].shape}: export each')
-            sources[name], new = ('const', np.array(one, dtype=one.dtype)), i
+            sources[name], new = Source('const', array=np.array(one, dtype=one.dtype)), i
             for x, (as_long, axis) in at.items():
                 new = add('broadcast_like', 'spread', new, as_long, lhs_axes=(x,), rhs_axes=(axis,))
             if not repeats:
@@ -298,10 +294,10 @@ def _generalize_sizes(graph, program, leaves, program2, leaves2):
                 new = add('_npi_add', 'sum', new, i)
             replace(i, new, users)
     for source, source2 in zip(program.outputs[:program.size], program2.outputs):
-        if source and source[0] == 'const' and not numpy.array_equal(
-                *(value.asnumpy() for _, value in (source, source2))):
+        if source and source.kind == 'const' and not numpy.array_equal(
+                *(each.array.asnumpy() for each in (source, source2))):
             raise ValueError('forward returns a constant that depends on the size, of shape '
-                             f'{source[1].shape} or {source2[1].shape}: export each')
+                             f'{source.array.shape} or {source2.array.shape}: export each')
     return sources
 
 
@@ -350,8 +346,7 @@ def _generalize_reshape(node, node2, given, pairs):
 
 
 def _generalize_slice(node, node2, given, pairs):
-    ends, ends2 = ([*x] if isinstance(x, (tuple, list)) else [x] for x in (
-        ast.literal_eval(n['attrs']['end']) for n in (node, node2)))
+    ends, ends2 = (graphs.numbers(n['attrs']['end']) for n in (node, node2))
     rest, rest2 = ({**n['attrs'], 'end': None} for n in (node, node2))
     if not given or rest != rest2 or any(
             m != n and (m, n) != pair for m, n, pair in zip(ends, ends2, given)):
@@ -362,10 +357,9 @@ def _generalize_slice(node, node2, given, pairs):
 def _generalize_split(node, node2, given, pairs):
     axis = int(node['attrs'].get('axis', 1))
     for n, side in (node, 0), (node2, 1):
-        starts = ast.literal_eval(n['attrs']['indices'])
-        starts = [*starts] if isinstance(starts, (tuple, list)) else [starts]
+        starts = graphs.numbers(n['attrs']['indices'])
         length = given[axis][side] if given else 0
-        if not length or starts != [*range(0, length, max(length // len(starts), 1))]:
+        if not length or starts != (*range(0, length, max(length // len(starts), 1)),):
             return None
     return {'attrs': {'indices': '()', 'sections': str(len(starts))}}
 
@@ -392,8 +386,8 @@ def _shapes(program, leaves):
     """Return {name of a node: the shape of its first output} for the graph of a program."""
     if not program.graph['nodes']:      # each result is an input, or depends on no input
         return {}
-    found = inferred(mxnet.sym.load_json(json.dumps(program.graph)),
-                     program.kinds(program.sources, leaves))
+    found = graphs.inferred(graphs.to_symbol(program.graph),
+                            program.kinds(program.sources, leaves))
     return {name: first[0] for name, (first, *_) in found.items()}
 
 

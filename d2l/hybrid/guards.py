@@ -15,7 +15,7 @@ import operator
 import sys
 import types
 
-from . import tape
+from .. import c_api
 from .tree import CannotHold, Tree, is_module, has_no_nodes, slots
 
 MISSING = object()
@@ -238,7 +238,7 @@ class Guard:
             value = slot.get()
             if value is MISSING or tree.flatten(value) != slot.structure:
                 return None
-        if any(tape.kind(tree.arrays[i].handle) != was for i, was in self._used.items()):
+        if any(c_api.kind(tree.arrays[i].handle) != was for i, was in self._used.items()):
             return None
         for group in self.groups:
             group.note_version()

@@ -1,15 +1,7 @@
-"""Passes over a traced graph, each a function from graph to graph.
-
-A graph is the parsed JSON of `Symbol.tojson`: a dict with `nodes`, where a variable has the op
-'null', and `heads`, the outputs. A head is [index of a node, index of its output, version], and so
-is each of the `inputs` of a node.
-"""
-import ast
+"""Passes over a traced graph, each a function from graph to graph (see d2l/graphs.py)."""
 import collections
-import json
 
-import mxnet
-
+from .. import graphs
 from . import tape
 
 TAPED = '__taped__'     # attribute of a BlockGrad that `forward` called as an operator
@@ -49,14 +41,14 @@ def draw_in_graph(graph, draws, size, random):
         return [at[draws[name][0]], draws[name][1], 0] if name in draws else entry
     for node in nodes:
         node['inputs'] = [moved(entry) for entry in node['inputs']]
-    for name, (first, _, op, attrs, graphs) in draws.items():
-        taken = [moved(next(inputs)) for _ in graphs]
+    for name, (first, _, op, attrs, symbols) in draws.items():
+        taken = [moved(next(inputs)) for _ in symbols]
         if name == first:
             nodes[at[name]].update(op=op, attrs=attrs, inputs=taken)
     results, unused = [moved(head) for head in heads[:size]], set()
 
     def without_gradient(entry):
-        nodes.append({'op': 'BlockGrad', 'name': f'unused_{len(nodes)}', 'inputs': [entry]})
+        nodes.append(graphs.node('BlockGrad', f'unused_{len(nodes)}', [entry]))
         return [len(nodes) - 1, 0, 0]
     needed = _reached(nodes, results, set())
     for head in heads[size:size + random][::-1]:        # a later operator may need an earlier one
@@ -148,7 +140,7 @@ def parts(graph, flowing, with_past):
                         name = f'{name} {k}'
                         inputs[name] = entries.index((j, k))
                     places[j, k] = len(new), 0
-                    new.append({'op': 'null', 'name': name, 'inputs': []})
+                    new.append(graphs.node('null', name))
             new.append({'op': nodes[i]['op'], 'name': nodes[i]['name'],
                         'attrs': nodes[i].get('attrs', {}), 'inputs': [
                             [*places.get((j, k), (places.get(j), k)), 0] for j, k in taken]})
@@ -156,8 +148,7 @@ def parts(graph, flowing, with_past):
         outputs = [(j, k) for j, k in sorted(crossing) if home.get(j) == at]
         entries += outputs
         made.append((keep_random_order(dict(
-            graph, nodes=new, heads=[[places[j], k, 0] for j, k in outputs],
-            arg_nodes=[i for i, node in enumerate(new) if node['op'] == 'null'])), inputs))
+            graph, nodes=new, heads=[[places[j], k, 0] for j, k in outputs])), inputs))
     return made, entries
 
 
@@ -206,7 +197,7 @@ def each_use_an_input(graph, names, ctx):
         for count, (i, at) in enumerate(found):
             if count:
                 order.append(len(nodes))
-                nodes.append({'op': 'null', 'name': f'{name} use {count}', 'inputs': []})
+                nodes.append(graphs.node('null', f'{name} use {count}'))
                 old[nodes[-1]['name']] = name
                 inputs = [*nodes[i]['inputs']]
                 inputs[at] = [order[-1], 0, 0]
@@ -215,15 +206,14 @@ def each_use_an_input(graph, names, ctx):
     # MXNet orders inputs as it visits them: this new first output makes it visit them in `order`
     if old:
         heads = [[len(nodes), 0, 0], *heads]
-        nodes.append({'op': '_npi_zeros', 'name': 'inputs', 'inputs': [], 'control_deps': order,
-                      'attrs': {'shape': '(1,)', 'dtype': 'float32', 'ctx': str(ctx)}})
-    return _sorted(dict(graph, nodes=nodes, heads=heads, arg_nodes=[
-        i for i, node in enumerate(nodes) if node['op'] == 'null'])), old
+        nodes.append(dict(graphs.node('_npi_zeros', 'inputs', shape='(1,)', dtype='float32',
+                                      ctx=ctx), control_deps=order))
+    return _sorted(dict(graph, nodes=nodes, heads=heads)), old
 
 
 def _sorted(graph):
     """Return a graph sorted by MXNet, without the nodes that no output needs."""
-    return json.loads(mxnet.sym.load_json(json.dumps(graph)).tojson())
+    return graphs.from_symbol(graphs.to_symbol(graph))
 
 
 def _time(nodes, i):
@@ -240,12 +230,11 @@ def _time(nodes, i):
 def with_an_input(graph, name):
     """If a graph has no input, add one of this name, which no operator reads, because a CachedOp
     runs on the device of its first input."""
-    nodes = graph['nodes']
-    if any(node['op'] == 'null' for node in nodes):
+    if graphs.variables(graph):
         return graph
-    first = dict(nodes[0], control_deps=[len(nodes)])
-    return dict(graph, nodes=[first, *nodes[1:], {'op': 'null', 'name': name, 'inputs': []}],
-                arg_nodes=[len(nodes)])
+    first, *others = graph['nodes']
+    first = dict(first, control_deps=[1 + len(others)])
+    return dict(graph, nodes=[first, *others, graphs.node('null', name)])
 
 
 def keep_random_order(graph):
@@ -278,14 +267,18 @@ def results_used_inside(graph):
     first. A CachedOp would begin with the gradients that come to its outputs. What follows the net
     is taken to use the results in their order.
     """
-    nodes, heads = list(graph['nodes']), [list(head) for head in graph['heads']]
-    uses = collections.Counter((i, k) for node in nodes for i, k, *_ in node['inputs'])
-    uses.update((i, k) for i, k, *_ in heads)
+    nodes, heads, uses = [*graph['nodes']], [*graph['heads']], _uses(graph)
     for at, (i, k, *_) in enumerate(heads):
         if uses[i, k] > 2:              # a sum of two does not depend on their order
-            nodes.append({'op': '_copy', 'name': f'result_{at}', 'inputs': [[i, k, 0]]})
+            nodes.append(graphs.node('_copy', f'result_{at}', [[i, k, 0]]))
             heads[at] = [len(nodes) - 1, 0, 0]
     return dict(graph, nodes=nodes, heads=heads)
+
+
+def _uses(graph):
+    """Return {(index of a node, of its output): how many nodes and outputs of the graph use it}."""
+    return collections.Counter((i, k) for entries in (
+        graph['heads'], *[node['inputs'] for node in graph['nodes']]) for i, k, *_ in entries)
 
 
 def copyto_to_cast(graph, dtypes):
@@ -324,8 +317,7 @@ def reshape_by_copy(graph):
     nodes = [dict(node) for node in graph['nodes']]
     near = _may_be_blocked(nodes)
     for node in [nodes[i] for i in near if nodes[i]['op'] in RESHAPES]:
-        lengths = ast.literal_eval(node['attrs']['newshape'])
-        lengths = lengths if isinstance(lengths, tuple) else (lengths,)
+        lengths = graphs.numbers(node['attrs']['newshape'])
         if lengths and not {0, -3} & {*lengths}:    # Reshape has no code for these two
             shape = str(tuple(LEGACY_RESHAPE_CODES.get(length, length) for length in lengths))
             reverse = node['attrs'].get('reverse', 'False')
@@ -336,26 +328,18 @@ def reshape_by_copy(graph):
 def add_up_by_copy(graph):
     """If a value has IN_PLACE_SUM_USES uses or more, pass a copy of it to each operator that is not
     in IN_PLACE_SUM_SAFE. Otherwise its gradient would be wrong."""
-    uses = collections.Counter((i, k) for node in graph['nodes'] for i, k, *_ in node['inputs'])
-    uses.update((i, k) for i, k, *_ in graph['heads'])
-    nodes, places = [], []              # places: index of each old node in the new graph
-    for node in graph['nodes']:
-        inputs = [[places[i], k, 0] for i, k, *_ in node['inputs']]
+    uses = _uses(graph)
+
+    def copied(number, inputs, add):
+        node = graph['nodes'][number]
         for at, (i, k, *_) in enumerate(node['inputs']):
             # BatchNorm writes into all but its first input, so these are not copied
             if (uses[i, k] >= IN_PLACE_SUM_USES and node['op'] not in IN_PLACE_SUM_SAFE
                     and node['op'] not in PYTHON and not (at and node['op'] == 'BatchNorm')):
-                name = f'many_{len(nodes)}'     # also an attribute, so that copies are not merged
-                nodes.append({'op': '_copy', 'name': name, 'attrs': {'__node__': name},
-                              'inputs': [inputs[at]]})
-                inputs[at] = [len(nodes) - 1, 0, 0]
-        places.append(len(nodes))
-        nodes.append(dict(node, inputs=inputs))
-    for node in nodes:
-        if 'control_deps' in node:
-            node['control_deps'] = [places[i] for i in node['control_deps']]
-    return dict(graph, nodes=nodes, heads=[[places[i], k, 0] for i, k, *_ in graph['heads']],
-                arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'])
+                name = f'many_{number}_{at}'    # also an attribute, so that copies are not merged
+                inputs[at] = [add(graphs.node('_copy', name, [inputs[at]], __node__=name)), 0, 0]
+        return add(dict(node, inputs=inputs))
+    return graphs.rebuilt(graph, copied)
 
 
 def is_detached(node):
@@ -369,26 +353,25 @@ def inputs_of(graph, heads, constants=True):
 
     constants: whether to include those on which they depend only through `detach`
     """
-    nodes, todo, found = graph['nodes'], [i for i, *_ in heads], set()
-    while todo:
-        i = todo.pop()
-        if i not in found and (constants or not is_detached(nodes[i])):
-            found.add(i)
-            todo += [j for j, *_ in nodes[i]['inputs']]
+    nodes = graph['nodes']
+    found = _reached(nodes, heads, set() if constants else _detaching(nodes))
     return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
 
 
 def detached(graph):
     """Return [(index of an output that depends on a detached array, {names of the inputs on which
     it depends by a path without `detach`})]."""
-    blocks = {i for i, node in enumerate(graph['nodes']) if is_detached(node)}
-    found = []
+    nodes, found = graph['nodes'], []
+    blocks = _detaching(nodes)
     for k, head in enumerate(graph['heads']) if blocks else ():
-        reached = _reached(graph['nodes'], [head], blocks)
-        if not reached or blocks & {j for i in reached for j, *_ in graph['nodes'][i]['inputs']}:
-            found.append((k, {graph['nodes'][i]['name'] for i in reached
-                              if graph['nodes'][i]['op'] == 'null'}))
+        reached = _reached(nodes, [head], blocks)
+        if not reached or blocks & {j for i in reached for j, *_ in nodes[i]['inputs']}:
+            found.append((k, inputs_of(graph, [head], constants=False)))
     return found
+
+
+def _detaching(nodes):
+    return {i for i, node in enumerate(nodes) if is_detached(node)}
 
 
 def _may_be_blocked(nodes):

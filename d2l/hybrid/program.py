@@ -8,19 +8,14 @@ from mxnet import autograd
 from mxnet.ndarray._internal import CachedOp
 from mxnet.symbol import Symbol
 
+from .. import c_api, graphs
 from . import passes, proof, tape
 from .guards import MISSING, Guard
+from .sources import GIVEN, OUTSIDE, Source
 from .trace import EAGER, LOCK, Raised, error_at
 from .tree import ARRAY, builder
 
-# The version that a graph names; without it, MXNet warns that the graph is an old one
-VERSION = {'mxnet_version': ['int', 10901]}
 UNCHECKED = 'unchecked'     # optimize=UNCHECKED: use rewritten graphs without a proof
-
-
-def _learns(source):
-    """Return whether a source is a Parameter that has gradients."""
-    return source[0] == 'param' and source[1].grad_req != 'null'
 
 
 def extract_graph(trace, piece):
@@ -31,10 +26,10 @@ def extract_graph(trace, piece):
     # The question gets no gradient, so it comes last: MXNet's backward pass would start at it
     turn = bool(piece.question)
     for found in [*piece.outputs[turn:], *piece.outputs[:turn]]:
-        if isinstance(found, tuple):
+        if isinstance(found, Source):
             places.append(found)
         elif not isinstance(found, Symbol):
-            places.append(('const', found))
+            places.append(Source('const', array=found))
         elif found.get_children() is None:
             places += trace.find([found.name]).values()
         else:           # several arrays that a piece passes on may be the same output
@@ -42,10 +37,10 @@ def extract_graph(trace, piece):
             places.append(known.setdefault(entry, len(heads)))
             heads += [found] * (known[entry] == len(heads))
     places = [*places[-turn:], *places[:-turn]] if turn else places
-    graph = {'nodes': [], 'heads': [], 'attrs': VERSION}
+    graph = {'nodes': [], 'heads': [], 'attrs': graphs.VERSION}
     if heads or piece.random:
         inputs = [s for *_, symbols in piece.draws.values() for s in symbols]
-        graph = json.loads(mxnet.sym.Group([*heads, *piece.random, *inputs]).tojson())
+        graph = graphs.from_symbol(mxnet.sym.Group([*heads, *piece.random, *inputs]))
         for node in graph['nodes']:
             if node['name'] in trace.stops:
                 node['attrs'] = {passes.TAPED: '1'}
@@ -53,35 +48,29 @@ def extract_graph(trace, piece):
             graph = passes.draw_in_graph(graph, piece.draws, len(heads), len(piece.random))
         graph = passes.keep_random_order(passes.reshape_to_scalar(
             passes.copyto_to_cast(graph, trace.dtypes)))
-    return graph, trace.find(
-        [node['name'] for node in graph['nodes'] if node['op'] == 'null']), places
+    return graph, trace.find(graphs.variables(graph)), places
 
 
 def _used(trace, piece):
     """Return the sources of the arrays from outside that a piece of a trace uses or returns."""
     _, sources, places = extract_graph(trace, piece)
     return [source for source in [*sources.values(), *places]
-            if isinstance(source, tuple) and source[0] in ('input', 'param', 'state')]
+            if isinstance(source, Source) and source.kind in OUTSIDE]
 
 
 def fingerprint(piece, graph, sources, places):
     """Return what is equal for the pieces of two traces if they compute the same, whatever the
     names of their nodes are."""
     def key(source):
-        kind, what, *i = source
-        if kind == 'const':
-            return kind, what.shape, what.dtype, hashlib.sha256(what.asnumpy().tobytes()).digest()
-        return kind, id(what) if kind == 'param' else what, *i
+        array = source.array
+        if source.kind == 'const':
+            return array.shape, array.dtype, hashlib.sha256(array.asnumpy().tobytes()).digest()
+        return source.kind, source.index, id(source.parameter)
     return (json.dumps([{**node, 'name': ''} for node in graph['nodes']]),
             json.dumps(graph['heads']),
             [key(source) for source in sources.values()],
             [place if isinstance(place, int) else key(place) for place in places],
             piece.question and (piece.question.how, piece.question.line))
-
-
-def _moves(source):
-    """Return whether an array from this source may need a gradient."""
-    return source[0] in ('input', 'state', 'cut') or _learns(source)
 
 
 class _Thread(threading.local):
@@ -130,13 +119,12 @@ class Part:
             arrays = {name: program.value(source, leaves, state, cut=cut)
                       for name, source in sources.items() if name != self._spare}
             graph = proof.optimized(graph, arrays,
-                                    {name for name in arrays if _learns(sources[name])},
+                                    {name for name in arrays if sources[name].learns},
                                     program.mode, flags, net, check=optimize != UNCHECKED)
         elif exact and not optimize:
             if program.recorded:
                 graph, old = passes.each_use_an_input(
-                    graph, {name for name, source in sources.items() if _moves(source)},
-                    program.ctx)
+                    graph, {name for name, source in sources.items() if source.moves}, program.ctx)
                 sources, self._skip = {**sources,
                                        **{n: sources[o] for n, o in old.items()}}, bool(old)
             else:
@@ -144,8 +132,7 @@ class Part:
             graph = passes.no_common_subexpressions(graph)
         graph = passes.with_an_input(
             passes.add_up_by_copy(passes.reshape_by_copy(graph)), self._spare)
-        self.executed_graph, text = graph, json.dumps(graph)
-        symbol = mxnet.sym.load_json(text)
+        self.executed_graph, symbol = graph, graphs.to_symbol(graph)
         statistics = symbol.list_auxiliary_states()
         flags = passes.valid_flags(dict(flags), graph, statistics)
         # If several parts use a Parameter, its gradient is written into the Parameter's own array
@@ -168,16 +155,16 @@ class Part:
         self._flows, self.statistics = set(), []
         for at, name in enumerate(symbol.list_inputs()):
             source = sources[name]
-            learns = _learns(source) and name in taped
+            learns = source.learns and name in taped
             indices[learns].append(at)
             values.append(None)         # filled in at each call unless the source is fixed
             if name in flows:
                 self._flows.add(at)
-            if source[0] == 'input':
-                self._inputs.append((at, source[1]))
+            if source.kind == 'input':
+                self._inputs.append((at, source.index))
                 self._detached_inputs += [at] * (name not in taped)
                 continue
-            if source[0] in ('state', 'cut'):
+            if source.kind in ('state', 'cut'):
                 self._late_bound.append((at, source))
                 continue
             values[at] = program.value(source)
@@ -185,17 +172,17 @@ class Part:
                 constants.add(at)
             if values[at].ctx != program.ctx:
                 raise ValueError(
-                    f'{source[1]} is not on {program.ctx}, as the inputs are: ask for the '
+                    f'{source.parameter} is not on {program.ctx}, as the inputs are: ask for the '
                     'copy there, weight.data(ctx=X.ctx)')
             if name in statistics:
                 self.statistics.append(values[at])
         places = {name: at for at, name in enumerate(symbol.list_inputs())
-                  if sources[name][0] in ('input', 'state', 'cut')}
+                  if sources[name].kind in GIVEN}
         # (index of an output that depends on detached arrays, indices of the inputs on which it
         # depends without `detach`)
         self._detached_outputs = [(k, [places[name] for name in names if name in places])
                                   for k, names in passes.detached(self._graph)
-                                  if not any(_learns(sources[name]) for name in names)]
+                                  if not any(sources[name].learns for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
         # With static_shape, MXNet keeps writing the gradient of a Parameter to where it wrote the
         # first one. If several calls used the Parameter, that was a temporary array. For data
@@ -204,7 +191,7 @@ class Part:
         self._learns = bool(indices[True]) and 'static_shape' in flags
         recorded = dict(flags, param_indices=[], data_indices=[*range(len(values))])
         self._thread = _Thread(lambda is_recorded: CachedOp(
-            mxnet.sym.load_json(text).as_np_ndarray(),
+            graphs.to_symbol(graph).as_np_ndarray(),
             [*(recorded if is_recorded else flags).items()]), values, constants)
         self._op()                      # raises now if MXNet cannot run the graph
 
@@ -228,12 +215,12 @@ class Part:
         for at, source in self._late_bound:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
             # An array from an earlier call whose tape is freed must be detached, as it has no graph
-            if source[0] == 'state' and (at not in self._flows or tape.symbol(what) is None):
+            if source.kind == 'state' and (at not in self._flows or c_api.graph_of(what) is None):
                 values[at] = tape.detach(what)
             # The backward pass needs the values that `_change`, here or in a later program, writes
             # over
-            if source[0] == 'state' and autograd.is_recording() and (
-                    self._program.question or source[1] in self._program.overwritten):
+            if source.kind == 'state' and autograd.is_recording() and (
+                    self._program.question or source.index in self._program.overwritten):
                 values[at] = values[at].copy()
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
@@ -257,7 +244,7 @@ class Program:
     before have passed on.
 
     graph: the graph as it was traced (see passes.py)
-    sources: {name of an input of the graph: where its array comes from} (see `Trace.find`)
+    sources: {name of an input of the graph: the Source of its array}
     outputs: an entry for each array that the program returns, writes into Python's state, or passes
         on. It is None if the graph computes the array. Otherwise the array is an input, or depends
         on no input, and the entry is its source.
@@ -287,7 +274,7 @@ class Program:
                 range(len(trace.overwritten), 0, -1), trace.overwritten)}
             if self.overwritten:
                 self._used = {source for each in trace.pieces for source in _used(trace, each)}
-                self._used |= {('state', i) for i in self.overwritten}
+                self._used |= {Source('state', i) for i in self.overwritten}
         self.writes = bool(self.overwritten)
         self.trace_fingerprint = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
@@ -298,7 +285,7 @@ class Program:
             sources = {**self.sources, **(trace.find([trace.spare]) if piece.random else {})}
             results = self.outputs[:self.size] if not self.question else self.outputs
             flowing = None if self.question or self._views or any(
-                s and s[0] == 'state' for s in results) else sum(s is None for s in results)
+                s and s.kind == 'state' for s in results) else sum(s is None for s in results)
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not asks:
                 self._only, = self._parts
@@ -308,13 +295,11 @@ class Program:
         """Make the program of several parts, so that the backward pass runs only those parts whose
         outputs were used."""
         parts, entries = passes.parts(
-            self.graph, {name for name, source in self.sources.items() if _moves(source)},
-            {name for name, source in self.sources.items()
-             if source[0] in ('input', 'state', 'cut')})
+            self.graph, {name for name, source in self.sources.items() if source.moves},
+            {name for name, source in self.sources.items() if source.kind in GIVEN})
         for graph, made in parts:
-            sources = {node['name']: ('cut', self._first + made[node['name']])
-                       if node['name'] in made else self.sources[node['name']]
-                       for node in graph['nodes'] if node['op'] == 'null'}
+            sources = {name: Source('cut', self._first + made[name]) if name in made else
+                       self.sources[name] for name in graphs.variables(graph)}
             self._parts.append(Part(self, graph, sources or trace.find([trace.spare]), options,
                                     spare=trace.spare))
         heads = [(i, k) for i, k, *_ in self.graph['heads']]
@@ -409,9 +394,9 @@ class Program:
         memory = {source: tape.memory(self.value(source, leaves, state, True))
                   for source in self._used}
         for i in self.overwritten:
-            written = memory['state', i]
+            written = memory[Source('state', i)]
             for source, other in memory.items():
-                if source != ('state', i) and (
+                if source != Source('state', i) and (
                         written.start < other.stop and other.start < written.stop):
                     raise error_at(
                         self._write, 'writes into an array that shares its memory with another '
@@ -439,8 +424,7 @@ class Program:
 
     def kinds(self, sources, leaves):
         """Return {name of an input of the graph: (shape, dtype)}."""
-        arrays = {name: self.value(source, leaves) for name, source in sources.items()}
-        return {name: (array.shape, array.dtype) for name, array in arrays.items()}
+        return graphs.kinds({name: self.value(source, leaves) for name, source in sources.items()})
 
     def value(self, source, leaves=(), state=None, as_result=False, cut=()):
         """Return the array that a source names, to be fed to the graph.
@@ -448,16 +432,14 @@ class Program:
         as_result: the array is to be returned to the caller instead. Then an array of the state is
         itself, not a copy on the graph's device, and a constant is a copy of its own
         """
-        kind, what, *i = source
+        kind, index = source.kind, source.index
         if kind == 'input':
-            return leaves[what]
+            return leaves[index]
         if kind == 'cut':
-            return cut[what]
+            return cut[index]
         if kind == 'param':
-            return what._data[i[0]]
+            return source.parameter._data[index]
         if kind == 'state':
-            what = (state or self.guard.state_if_unchanged()).arrays[what]
-            if as_result:
-                return what
-            return what.as_in_ctx(self.ctx)
-        return tape.detach(what).copy() if as_result and kind == 'const' else what
+            array = (state or self.guard.state_if_unchanged()).arrays[index]
+            return array if as_result else array.as_in_ctx(self.ctx)
+        return tape.detach(source.array).copy() if as_result else source.array

@@ -22,7 +22,6 @@ The cost, once for each program: two more runs, with the memory for their result
 TRIES runs more if a difference exceeds the first limit, and two in double precision if it exceeds
 the second.
 """
-import json
 import math
 import warnings
 
@@ -31,8 +30,7 @@ import numpy
 from mxnet import autograd, np, npx
 from mxnet.ndarray._internal import CachedOp
 
-from .. import rewrite
-from ..rewrite.graph import inferred
+from .. import graphs, rewrite
 from . import passes, tape
 
 SPREAD = 2 ** -20       # relative to the largest value: 8 units in its last place in float32
@@ -59,10 +57,9 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
     exact = passes.no_common_subexpressions(graph)
     if any(node['op'] in passes.PYTHON for node in graph['nodes']):
         return exact                    # a proof would run the user's Python, which may have state
-    kinds = {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
     def rewritten(without=()):
-        content, used = rewrite.rewrite(graph, kinds, training, without)
+        content, used = rewrite.rewrite(graph, graphs.kinds(arrays), training, without)
         return passes.add_up_by_copy(
             passes.reshape_by_copy(passes.keep_random_order(content))), used
     if not check:
@@ -112,8 +109,7 @@ class Proof:
                             map(_max_pooling, exact['nodes'])) else set()
         self._drawn = {}                # name of a node -> arrays that replace what it would draw
         if any(map(_draws, exact['nodes'])):
-            kinds = {name: (array.shape, array.dtype) for name, array in arrays.items()}
-            found = inferred(mxnet.sym.load_json(json.dumps(exact)), kinds)
+            found = graphs.inferred(graphs.to_symbol(exact), graphs.kinds(arrays))
             rng = numpy.random.RandomState(0)
             self._drawn = {node['name']: [
                 np.array(rng.uniform(size=shape).astype(dtype), dtype=dtype)
@@ -189,9 +185,7 @@ class Proof:
             return None, _first_line(error)
 
     def _results(self, graph, arrays, double):
-        if double:
-            graph = _in_double(graph)
-        symbol = mxnet.sym.load_json(json.dumps(graph)).as_np_ndarray()
+        symbol = graphs.to_symbol(_in_double(graph) if double else graph).as_np_ndarray()
         names, statistics_ = symbol.list_inputs(), symbol.list_auxiliary_states()
         drawn = {f'{name} {k}': array for name, found in self._drawn.items()
                  for k, array in enumerate(found)}
@@ -231,29 +225,16 @@ class Proof:
     def _without_draws(self, graph):
         """Return the graph without random numbers: each result k of an operator that would draw is
         a variable `<node> <k>`, and Dropout copies its input."""
-        nodes, places = [], []          # places: a node's new index, or a list with one per result
-
-        def moved(i, k, *_):
-            at = places[i]
-            return [at[k], 0, 0] if isinstance(at, list) else [at, k, 0]
-        for node in graph['nodes']:
-            attrs, inputs = node.get('attrs', {}), [moved(*entry) for entry in node['inputs']]
-            node = {'op': node['op'], 'name': node['name'], 'attrs': attrs, 'inputs': inputs}
-            places.append(len(nodes))
-            if node['op'] == DROPOUT:
-                node.update(op='_copy', attrs={}, inputs=inputs[:1])
-            elif node['op'] == RNN and 'p' in attrs:
-                node.update(attrs={**attrs, 'p': '0'})
-            elif _draws(node):
-                count = len(self._drawn[node['name']])
-                places[-1] = [len(nodes) + k for k in range(count)]
-                nodes += [{'op': 'null', 'name': f'{node["name"]} {k}', 'inputs': []}
-                          for k in range(count)]
-                continue
-            nodes.append(node)
-        return {'nodes': nodes, 'heads': [moved(*head) for head in graph['heads']],
-                'arg_nodes': [i for i, node in enumerate(nodes) if node['op'] == 'null'],
-                'attrs': graph['attrs']}
+        def without_draws(i, inputs, add):
+            node = graph['nodes'][i]
+            op, name, attrs = node['op'], node['name'], node.get('attrs', {})
+            if op == DROPOUT:
+                return add(graphs.node('_copy', name, inputs[:1]))
+            if _draws(node):
+                return [add(graphs.node('null', f'{name} {k}'))
+                        for k in range(len(self._drawn[name]))]
+            return add(graphs.node(op, name, inputs, **{**attrs, 'p': 0} if op == RNN else attrs))
+        return graphs.rebuilt(graph, without_draws)
 
 
 def _in_double(graph):

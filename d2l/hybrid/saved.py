@@ -8,7 +8,6 @@ functions of MXNet that check their arguments.
 import ast
 import collections
 import contextlib
-import ctypes
 import errno
 import hashlib
 import json
@@ -20,10 +19,9 @@ import struct
 
 import mxnet
 import numpy
-from mxnet.base import _LIB, OpHandle, SymbolHandle, c_str, c_str_array, check_call, mx_uint
-from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 
-from .. import files
+from .. import c_api, files, graphs
+from ..c_api import DTYPES
 
 ENDS = 'symbol.json', 'signature.json'
 # keys of a signature that was written before November 2026
@@ -33,8 +31,6 @@ NEW_KEYS = KEYS | {'example', 'symbol', 'params', 'fingerprint'}
 # and the storage type of a dense array
 LIST_MAGIC, RESERVED, DENSE = 0x112, 0, 0
 VERSIONS = 0xF993FAC9, 0xF993FACA       # formats of an array: without and with np semantics
-DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
-          if isinstance(kind, type)}
 NOT_EMPTY_ERRNOS = errno.ENOTEMPTY, errno.EEXIST      # errors where a folder is not empty
 MAX_ELEMENTS = 2 ** 31 - 1              # MXNet miscounts the elements of larger arrays
 
@@ -299,7 +295,7 @@ def read_symbol(data, name):
 
 def is_loadable(op):
     """Return whether `read_symbol` accepts an operator. `export` must not write any other."""
-    return 'ptr' not in (_arguments(op) or {}).values() and not INTERNAL.fullmatch(op)
+    return 'ptr' not in (c_api.arguments(op) or {}).values() and not INTERNAL.fullmatch(op)
 
 
 def _first_line(error):
@@ -312,9 +308,7 @@ def _variable(node):
     dtype = node.get('attrs', {}).get('__dtype__', '0')
     require(isinstance(dtype, str) and dtype in map(str, DTYPES),
             f'variable {node["name"]!r} has the dtype {dtype!r}')
-    handle = SymbolHandle()
-    check_call(_LIB.MXSymbolCreateVariable(c_str(node['name']), ctypes.byref(handle)))
-    symbol = mxnet.sym.Symbol(handle)
+    symbol = c_api.variable(node['name'])
     symbol._set_attr(__dtype__=dtype)
     return symbol
 
@@ -333,23 +327,15 @@ def _value(made, entry, where):
 def _operator(op, name, inputs, attrs, where):
     """Check an operator and its attributes, and return its symbol. MXNet makes the symbol, and
     raises MXNetError if its own checks fail."""
-    kinds = _arguments(op)
+    kinds = c_api.arguments(op)
     require(kinds is not None, f'{where}: MXNet has no such operator')
     require('ptr' not in kinds.values(), f'{where} takes an address in memory')
     require(not INTERNAL.fullmatch(op), f'{where} is none that a network calls')
     for key, text in attrs.items():
         require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
-    require('sections' not in kinds or _numbers(attrs.get('indices', '()'))
+    require('sections' not in kinds or graphs.numbers(attrs.get('indices', '()'))
             or int(attrs.get('sections', 0)) > 0, f'{where} splits into no parts: {attrs}')
-    handle = SymbolHandle()
-    check_call(_LIB.MXSymbolCreateAtomicSymbol(
-        _handle(op), mx_uint(len(attrs)), c_str_array(attrs), c_str_array(attrs.values()),
-        ctypes.byref(handle)))
-    symbol = mxnet.sym.Symbol(handle)
-    handles = (SymbolHandle * len(inputs))(*[value.handle for value in inputs])
-    check_call(_LIB.MXSymbolCompose(symbol.handle, c_str(name), mx_uint(len(inputs)), None,
-                                    handles))
-    return symbol
+    return c_api.applied(op, name, inputs, attrs)
 
 
 def _fits(key, kind, text):
@@ -386,34 +372,6 @@ def _fits(key, kind, text):
         for n in numbers if type(n) is not str))
 
 
-def _numbers(text):
-    """Return the numbers in an attribute, a tuple or one number, that has passed `_fits`."""
-    value = ast.literal_eval(text)
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
-
-
-def _handle(op):
-    handle = OpHandle()
-    check_call(_LIB.NNGetOpHandle(c_str(op), ctypes.byref(handle)))
-    return handle
-
-
-def _arguments(op):
-    """Return {name of an operator's argument: its kind as MXNet documents it}, or None if there is
-    no such operator."""
-    text, count, names, kinds = ctypes.c_char_p(), mx_uint(), *(
-        ctypes.POINTER(ctypes.c_char_p)() for _ in range(2))
-    try:
-        handle = _handle(op)
-    except mxnet.MXNetError:
-        return None
-    ref, other = ctypes.byref, ctypes.POINTER(ctypes.c_char_p)()
-    check_call(_LIB.MXSymbolGetAtomicSymbolInfo(
-        handle, ref(text), ref(text), ref(count), ref(names), ref(kinds), ref(other), ref(text),
-        ref(text)))
-    return {names[i].decode(): kinds[i].decode() for i in range(count.value)}
-
-
 def check_fragile(fragile, shapes, name):
     """Check the operators that may end the process as soon as MXNet infers their shapes. Raises
     Damaged.
@@ -444,7 +402,7 @@ def _can_sum(attrs, a, b):
             return False
         axes = range(len(a) - count, len(a)), range(count)
     else:
-        axes = [_numbers(attrs[f'{side}_axes_summed']) for side in 'ab']
+        axes = [graphs.numbers(attrs[f'{side}_axes_summed']) for side in 'ab']
         if len(axes[0]) != len(axes[1]) or any(
                 not -len(shape) <= axis < len(shape) for some, shape in zip(axes, (a, b))
                 for axis in some):
@@ -457,7 +415,7 @@ def _can_sum(attrs, a, b):
 def _can_solve(attrs, a, b):
     """Return whether tensorsolve can solve a x = b for these shapes: with the axes in `a_axes`
     moved to the end, a must begin with the shape of b, and its rest must have the same product."""
-    axes = _numbers(attrs.get('a_axes', '()'))
+    axes = graphs.numbers(attrs.get('a_axes', '()'))
     if not all(-len(a) <= axis < len(a) for axis in axes) or len(b) > len(a):
         return False
     axes = [axis % len(a) for axis in axes]

@@ -24,16 +24,16 @@ import types
 import mxnet
 import numpy
 from mxnet import autograd, gluon, np
-from mxnet._ctypes.symbol import _symbol_creator
-from mxnet.base import _LIB, check_call
 from mxnet.context import Context
 from mxnet.gluon.parameter import DeferredInitializationError, Parameter
 from mxnet.ndarray import NDArray, register
 from mxnet.ndarray._internal import NDArrayBase
 
+from .. import c_api
 from . import tape
 from .guards import MISSING, Slot, namespace
 from .reads import BEFORE, Reads, forget, is_users, line_of
+from .sources import OUTSIDE, Source
 from .tree import (
     _GENERATORS, BY, IS, NODE, STATIC, CannotHold, Is, Tree, builder, is_module, pairs, set_state,
     has_no_nodes)
@@ -123,7 +123,7 @@ class Piece:
     """
 
     def __init__(self, trace, arrays, question=None):
-        symbols = [None if isinstance(a, tuple) else tape.symbol(a) for a in arrays]
+        symbols = [None if isinstance(a, Source) else c_api.graph_of(a) for a in arrays]
         self.outputs = [a if symbol is None else symbol for a, symbol in zip(arrays, symbols)]
         self.question = question
         self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
@@ -302,7 +302,7 @@ class Trace:
         self.draws, self.spare = {}, None
         self.stops = set()          # names of BlockGrad nodes that `forward` called as operators
         self.dtypes = {}            # name of a `_copyto` node -> dtype of its result
-        self.used = {}              # index of an array of the state -> its kind (see tape.kind)
+        self.used = {}              # index of an array of the state -> its kind (see c_api.kind)
         self.pieces, self.answers = [], [*answers]
         self.stopped = False        # whether the run has ended at a question
         self.crossed = 0            # number of arrays that the pieces pass on to later pieces
@@ -335,7 +335,8 @@ class Trace:
         self._reads = Reads(self._slot, self._error, self._tree.stateful,
                             self._guard_cached_results)
         self._arguments = Tree(keep=True)       # the arguments of the run, with stand-ins
-        stand_ins = iter([self._stand_in(a, 'input', i) for i, a in enumerate(self.leaves)])
+        stand_ins = iter([self._stand_in(a, Source('input', i))
+                          for i, a in enumerate(self.leaves)])
         self._given = {}                        # id -> stand-in of an argument
         try:
             build = builder(stand_ins)
@@ -362,7 +363,7 @@ class Trace:
         # `spare`: name of an input for graphs that have none
         if any(piece.random for piece in self.pieces):
             spare = np.zeros(1, ctx=ctx)
-            self.spare = tape.entry(self._stand_in(spare, 'const', spare))[0]
+            self.spare = tape.entry(self._stand_in(spare, Source('const', array=spare)))[0]
 
     def _run(self, root, args, kwargs):
         global _tracing_thread
@@ -440,19 +441,14 @@ class Trace:
         return self.stopped or len(self.pieces) > 1
 
     def find(self, names):
-        """Return {name: source} for the names of variables of the tape.
-
-        A source is one of ('input', i), the i-th array among the arguments; ('param', Parameter,
-        i), the i-th of its arrays; ('state', i), the i-th array in the slots; ('const', array), an
-        array made in the run; ('cut', i), the i-th array that earlier pieces have passed on.
-        """
+        """Return {name: Source} for the names of variables of the tape."""
         lost = set(names) - set(self._sources)
         for array in self._made.values() if lost else ():
             if array.handle:
                 name, variable = tape.entry(array)
                 if variable and name in lost:
                     lost.remove(name)
-                    self._sources[name] = 'const', array.as_in_ctx(self.ctx)
+                    self._sources[name] = Source('const', array=array.as_in_ctx(self.ctx))
         if lost:
             raise self._error('uses a number that was drawn before a value was asked for, of which '
                               'nothing was left then')
@@ -494,7 +490,7 @@ class Trace:
                               'Read a part of it before, in __init__, say. ',
                               line=slot.line) from error
         for i, array in enumerate(tree.arrays[known:], known):
-            self._arrays[id(array)] = 'state', i
+            self._arrays[id(array)] = Source('state', i)
         for node, (kind, meta, children) in zip(tree.nodes[nodes:], tree.contents[nodes:]):
             if kind.fast == 'dicts':
                 self._held[id(node)] = dict(zip(children[:meta[0]], children[meta[0]:]))
@@ -663,19 +659,19 @@ class Trace:
         self._fill(out, self._tree, self._tree.nodes, len(self._copies))
         arrays = out.arrays
         for array, stand_in in [*self._inside.values()]:
-            source, = self._sources.get(tape.entry(stand_in)[0], ('',))[:1]
-            if source in ('', 'cut'):           # no variable from outside: it was written into
-                self.overwritten.append(self._arrays[id(array)][1])
+            source = self._sources.get(tape.entry(stand_in)[0])
+            if source is None or source.kind == 'cut':  # not from outside: it was written into
+                self.overwritten.append(self._arrays[id(array)].index)
                 arrays.append(stand_in)
         # A result that is one of these arrays must be the array itself, so it gets its source
         written = [] if self._apart else self.overwritten
-        sources = [self._arrays.get(id(a), ('', 0)) for a in arrays]
+        sources = [self._arrays.get(id(a)) for a in arrays]
         arrays = [*map(self._stand_in_of, arrays)]
         self._find_views(arrays)
         self._refuse_stale(arrays)
-        self.outputs = [source if source[0] == 'state' and source[1] in written else array
-                        for array, source in itertools.zip_longest(arrays, sources,
-                                                                   fillvalue=('', 0))]
+        self.outputs = [
+            source if source and source.kind == 'state' and source.index in written else array
+            for array, source in itertools.zip_longest(arrays, sources)]
 
     def _refuse_weak_references(self, root):
         """Raise TraceError if the function reads a weak reference to an object that a guard would
@@ -773,7 +769,7 @@ class Trace:
 
     # ---- stand-ins
 
-    def _stand_in(self, array, *source):
+    def _stand_in(self, array, source):
         variable = tape.mark(tape.detach(array))
         self._sources[tape.entry(variable)[0]] = source
         self._made[id(variable)] = variable
@@ -788,9 +784,10 @@ class Trace:
             self._made[id(array)] = array           # `handle` then returns the array's own handle
             try:
                 here = tape.detach(array)
-                if source[0] == 'state':
-                    here, self.used[source[1]] = here.as_in_ctx(self.ctx), tape.kind(array.handle)
-                self._inside[id(array)] = array, self._stand_in(here, *source)
+                if source.kind == 'state':
+                    here = here.as_in_ctx(self.ctx)
+                    self.used[source.index] = c_api.kind(array.handle)
+                self._inside[id(array)] = array, self._stand_in(here, source)
             finally:
                 del self._made[id(array)]
         return self._inside[id(array)][1]
@@ -804,7 +801,7 @@ class Trace:
             for parameter in tuple(self._parameters.values()):
                 data, grad = vars(parameter)['_data'] or (), vars(parameter)['_grad'] or ()
                 if any(a is array for a in data):
-                    found = 'param', parameter, [a is array for a in data].index(True)
+                    found = Source('param', [a is array for a in data].index(True), parameter)
                     self._guard_parameter(parameter)
                 elif any(a is array for a in grad):
                     self._slot(vars(parameter), '_grad', f'the gradient of {parameter.name}', True)
@@ -843,9 +840,9 @@ class Trace:
     def _detach(self, original, array):
         new = original(array)
         if self._traced(array):
-            new = mxnet.nd.BlockGrad(tape.alias(array, NDArray))
+            new = mxnet.nd.BlockGrad(c_api.alias(array, NDArray))
             if isinstance(array, np.ndarray):
-                new = tape.alias(new)
+                new = c_api.alias(new)
         self._detached.add(id(new))
         self.stops.discard(tape.entry(new)[0])
         return self._note_view(array, new, 0, lambda a: a.detach())
@@ -899,7 +896,7 @@ class Trace:
         arrays: the arrays of the result and those that are written into Python's state
         """
         outside = {id(stand_in): self._source(array) for array, stand_in in self._inside.values()}
-        outside.update((id(a), ('input', i)) for i, a in enumerate(self._given.values()))
+        outside.update((id(a), Source('input', i)) for i, a in enumerate(self._given.values()))
         places = {id(a): i for i, a in reversed([*enumerate(arrays)])}
         # others: id of an array that is no output -> (the array, index ranges of its views)
         found, others = [], {}
@@ -956,7 +953,7 @@ class Trace:
         """Replace the function through which MXNet calls every operator in eager mode."""
         self._signals.check()
         self._refuse_stale(inputs)
-        op, traced = tape.op_name(handle), any(map(self._traced, inputs))
+        op, traced = c_api.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
         if self._training and (draws or op == 'BatchNorm'):
@@ -964,7 +961,7 @@ class Trace:
         if draws == tape.ALWAYS:
             self._values_are_exact = False
             draw = self._shuffle if op == '_shuffle' else self._draw
-            results = draw(op, attrs, handle, inputs, kinds[0])
+            results = draw(op, attrs, inputs, kinds[0])
             if out is None:
                 return results if len(results) > 1 or kinds[1] else results[0]
             if [(out.shape, out.dtype)] != [(r.shape, r.dtype) for r in results]:
@@ -1005,16 +1002,15 @@ class Trace:
                 raise self._error(f'moves an array from {inputs[0].ctx} to {result.ctx}, and one '
                                   'graph runs on one device')
         if draws and name:
-            self.random.append(tape.symbol(results[0]))
+            self.random.append(c_api.graph_of(results[0]))
         return result
 
-    def _draw(self, op, attrs, handle, inputs, is_np_op):
+    def _draw(self, op, attrs, inputs, is_np_op):
         """Return stand-ins for the results of an operator that draws random numbers. The operator
         does not run, so that a trace takes no number from the generator. `passes.draw_in_graph`
         puts it in place of the stand-ins."""
         names = [f'x{i}' for i in range(len(inputs))]
-        symbol = _symbol_creator(handle, [*map(mxnet.sym.var, names)], None, [*attrs],
-                                 [*attrs.values()], 'draw', False)
+        symbol = c_api.applied(op, 'draw', [*map(c_api.variable, names)], attrs)
         _, shapes, _ = symbol.infer_shape_partial(**{n: a.shape for n, a in zip(names, inputs)})
         _, dtypes, _ = symbol.infer_type_partial(**{n: a.dtype for n, a in zip(names, inputs)})
         if None in [*shapes, *dtypes] or any(-1 in shape for shape in shapes):
@@ -1024,7 +1020,7 @@ class Trace:
         if ctx != self.ctx:
             raise self._error(f'draws on {ctx}, and one graph runs on one device, here {self.ctx}',
                               'Say ctx=X.ctx. ' + EAGER)
-        graphs, results = [tape.symbol(self._on_tape(array)) for array in inputs], []
+        graphs, results = [c_api.graph_of(self._on_tape(array)) for array in inputs], []
         for i, (shape, dtype) in enumerate(zip(shapes, dtypes)):
             # values that are valid as indices, as probabilities, and in a matrix to be inverted
             values = (numpy.arange(1, math.prod(shape) + 1) * 0.6180339887 % 1).astype(dtype)
@@ -1034,10 +1030,10 @@ class Trace:
             results.append(result.as_np_ndarray() if is_np_op else result)
             first, name = [tape.entry(r)[0] for r in (results[0], result)]
             self.draws[name] = first, i, op, attrs, graphs
-        self.random.append(tape.symbol(results[0]))
+        self.random.append(c_api.graph_of(results[0]))
         return results
 
-    def _shuffle(self, op, attrs, handle, inputs, is_np_op):
+    def _shuffle(self, op, attrs, inputs, is_np_op):
         """Shuffle the indices of an array's rows with `_shuffle`, and take the rows in this order.
         `_shuffle` itself has no gradient. It makes the same random moves for the indices as for the
         rows."""
@@ -1045,7 +1041,7 @@ class Trace:
         # The moves of `_shuffle` depend on the size of the elements, so the indices are as large
         wide = numpy.dtype(array.dtype).itemsize == 8
         order = np.arange(len(array), dtype='int64' if wide else 'int32', ctx=array.ctx)
-        order, = self._draw(op, attrs, handle, [order.reshape(-1, *[1] * (array.ndim - 1))], True)
+        order, = self._draw(op, attrs, [order.reshape(-1, *[1] * (array.ndim - 1))], True)
         result = np.take(array.as_np_ndarray(), order.detach().reshape(-1), axis=0)
         return [result if is_np_op else result.as_nd_ndarray()]
 
@@ -1054,7 +1050,7 @@ class Trace:
         if tape.entry(array)[0]:
             return array
         array = array.copy()            # a write may change the array itself later
-        return self._stand_in(array, 'const', array)
+        return self._stand_in(array, Source('const', array=array))
 
     def _functionalize_write(self, array, compute, traced, places=None):
         """Replace a write into `array` by a new array, if the graph depends on it.
@@ -1064,8 +1060,8 @@ class Trace:
 
         places: see `_mark_stale`
         """
-        if id(array) in self._given or id(array) not in self._made and self._source(
-                array)[0] == 'param':
+        if id(array) in self._given or (
+                id(array) not in self._made and self._source(array).kind == 'param'):
             raise self._error('writes into an array that it did not make',
                               'A graph changes none of its inputs: make a new array, X = X + 1. ')
         if id(array) in self._parts:  # allowed only if it is written back, as `Y[i] += 1` does
@@ -1136,8 +1132,8 @@ class Trace:
         self.pieces.append(Piece(self, [array, *left], question))
         self.random, self.draws = [], {}
         if len(self.answers) < len(self.pieces):
-            source, *_ = self._sources.get(tape.entry(array)[0], ('',))
-            if not self._values_are_exact and source not in ('input', 'param', 'state'):
+            source = self._sources.get(tape.entry(array)[0])
+            if not (self._values_are_exact or source and source.kind in OUTSIDE):
                 self.stopped = True
                 self._errors = {of: e for of, e in self._errors.items() if of is None}
                 raise Asked
@@ -1145,7 +1141,7 @@ class Trace:
         for each in array, *left:       # each array is a variable from now on
             if not tape.entry(each)[1]:
                 new = tape.mark(tape.detach(each))
-                self._sources[tape.entry(new)[0]] = 'cut', self.crossed
+                self._sources[tape.entry(new)[0]] = Source('cut', self.crossed)
                 each.handle, new.handle = new.handle, each.handle
             self.crossed += 1
         return self.answers[len(self.pieces) - 1]
@@ -1213,7 +1209,7 @@ class Trace:
                 else:
                     made[id(array)] = array         # a new array that is being unpickled
             raw.__set__(array, handle)
-        NDArrayBase.__del__ = lambda array: check_call(_LIB.MXNDArrayFree(raw.__get__(array)))
+        NDArrayBase.__del__ = lambda array: c_api.free(raw.__get__(array))
         self._undo.append(lambda: setattr(NDArrayBase, '__del__', free))
         NDArrayBase.handle = property(get, set)
         self._undo.append(lambda: setattr(NDArrayBase, 'handle', raw))
@@ -1237,8 +1233,9 @@ class Trace:
                 (register, '_imperative_invoke', self._invoke),
                 (gluon.Block, '__getattribute__', self._get_attribute),
                 (gluon.Block, '__setattr__', self._set_attribute),
-                (_LIB, 'MXAutogradIsTraining', self._is_training),
-                *((_LIB, name, self._forbid(what)) for name, what in _FORBIDDEN.items())):
+                (c_api.LIBRARY, 'MXAutogradIsTraining', self._is_training),
+                *((c_api.LIBRARY, name, self._forbid(what))
+                  for name, what in _FORBIDDEN.items())):
             self._patch(owner, name, hook)
         repeats = self._forbid(
             'draws from the generator of Python or NumPy, and a graph would repeat '

@@ -14,14 +14,13 @@ from mxnet.ndarray._internal import CachedOp
 
 import d2l_compat
 
-from .. import files
+from .. import c_api, files, graphs
 from ..data import fetch
 from ..hybrid import compile, export, tape
 from ..hybrid.block import CompiledBlock
 from ..hybrid.export import Output, filled
 from ..hybrid.trace import LOCK, Trace, users_line
 from ..hybrid.tree import Tree
-from ..rewrite.graph import inferred
 from . import detection, indexing, linalg  # noqa: F401 (they register converters)
 from . import draws as _draws  # noqa: F401 (so does it)
 from .graph import Graph, Value
@@ -155,7 +154,7 @@ def _graph(onnx, symbol, params, arguments, outputs, draws=False):
     the array of the other batch size; outputs: their names in ONNX; draws: whether the graph may
     draw random numbers
     """
-    content, pairs = json.loads(symbol.tojson()), {}
+    content, pairs = graphs.from_symbol(symbol), {}
 
     def length(*pair):
         """Return a dimension, or a name for it if it is free because it differs between the two
@@ -220,8 +219,8 @@ def _constants(symbol, nodes, params):
 def _kinds(symbol, feeds, length):
     """Return {name of a node: Values without names for its results}, with the shapes and dtypes
     that MXNet infers."""
-    found, other = (inferred(symbol, {name: (feed[name].shape, feed[name].dtype)
-                                      for name in symbol.list_inputs()}) for feed in feeds)
+    found, other = (graphs.inferred(symbol, graphs.kinds({
+        name: feed[name] for name in symbol.list_inputs()})) for feed in feeds)
     return {name: [Value('', map(length, shape, shape2), dtype)
                    for (shape, dtype), (shape2, _) in zip(results, other[name])]
             for name, results in found.items()}
@@ -233,7 +232,7 @@ def _calls(net, example, ops):
     invoke, found = Trace._invoke, {}
 
     def watched(trace, original, handle, *args):
-        op, frame = tape.op_name(handle), users_line()
+        op, frame = c_api.op_name(handle), users_line()
         if op in ops:
             found.setdefault(op, f'\n  {op}: File "{frame.f_code.co_filename}", line '
                                  f'{frame.f_lineno}, in {frame.f_code.co_name}')

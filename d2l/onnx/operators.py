@@ -6,12 +6,12 @@ keyword arguments. It adds nodes of ONNX and returns the name of the result. An 
 does not take must be switched off, or be in IGNORED. `g.out` has the shapes and dtypes of the
 results, as MXNet infers them, so that the converter of reshape needs no special sizes such as -2.
 """
-import ast
 import functools
 import inspect
 
 import numpy as np
 
+from ..graphs import literal
 from ..hybrid import tape
 from .graph import Value
 
@@ -51,22 +51,13 @@ def convert(g, op, attrs, inputs):
         raise NoConverter(f'{op} (draws random numbers: export_onnx(draws=True) lets ONNX Runtime '
                           'draw its own)')
     spec = inspect.getfullargspec(OPERATORS[op])
-    attrs = {key: _literal(text) for key, text in attrs.items()
+    attrs = {key: literal(text) for key, text in attrs.items()
              if (text != 'None' or key == 'axis') and key[:2] != '__'}
     for key in () if spec.varkw else set(attrs) - set(spec.kwonlyargs):
         if attrs.pop(key) not in (False, None) and key not in IGNORED:
             raise NoConverter(f'{op} with {key}')
     names = OPERATORS[op](g, *inputs, **attrs)
     return names if isinstance(names, list) else [names]
-
-
-def _literal(text):
-    for read in ast.literal_eval, float:            # float reads 'inf'
-        try:
-            return read(text)
-        except (ValueError, SyntaxError):
-            pass
-    return text
 
 
 # ------------------------------------------------------------------ element by element

@@ -12,8 +12,8 @@ import tempfile
 
 import numpy
 from mxnet import autograd, np
-from mxnet.base import _LIB, check_call
 
+from ..c_api import address
 from ..hybrid.block import MAX_PROGRAMS, CompiledBlock, _signature
 from ..hybrid.tree import Tree, unflatten
 from .export import export_onnx, signature
@@ -39,9 +39,7 @@ def _onnxruntime():
 def _address(array):
     """Wait until an array is computed, and return the address of its values in memory."""
     array.wait_to_read()
-    pointer = ctypes.c_void_p()
-    check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-    return pointer.value or ctypes.addressof(EMPTY_BUFFER)
+    return address(array) or ctypes.addressof(EMPTY_BUFFER)
 
 
 def flat(result):
@@ -125,7 +123,7 @@ class Session:
             options.log_severity_level = FATAL
             self._session = runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
         # the sources of the arrays that are constants in the file, and copies of these arrays
-        self._held = [s for s in self._program.sources.values() if s[0] != 'input']
+        self._held = [s for s in self._program.sources.values() if s.kind != 'input']
         self._copies = [self._program.value(source).copy().asnumpy() for source in self._held]
         self._inputs = [put.name for put in self._session.get_inputs()]
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))

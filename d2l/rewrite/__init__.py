@@ -25,8 +25,8 @@ def rewrite(content, kinds, training, without=()):
     """Apply all rules until none finds anything. Return the new graph, in the form of `content`,
     and the names of the rules that found something.
 
-    content: the graph, as parsed JSON of `Symbol.tojson`; kinds: name of a variable -> (shape,
-    dtype); training: whether it will run in training mode; without: names of rules to leave out
+    content: the graph (see d2l/graphs.py); kinds: name of a variable -> (shape, dtype); training:
+    whether it will run in training mode; without: names of rules to leave out
 
     Raises RuntimeError if the rules make a cycle, or operators without end.
     """

@@ -2,14 +2,12 @@
 
 A value is a pair (node, i): the i-th result of a node.
 """
-import ast
 import itertools
-import json
 
-import mxnet
 import numpy
 
-VARIABLE = 'null'
+from .. import graphs
+
 # for the names of new nodes: MXNet identifies nodes by name
 NUMBERS = itertools.count()
 
@@ -30,13 +28,7 @@ class Node:
 
     def attr(self, name, default=None):
         """Return an attribute as a Python value: a tuple for the text '(0, 2, 1)'."""
-        text = self.attrs.get(name)
-        if text is None:
-            return default
-        try:
-            return ast.literal_eval(text)
-        except (SyntaxError, ValueError):
-            return text
+        return graphs.literal(self.attrs[name]) if name in self.attrs else default
 
 
 def shape(value):
@@ -44,30 +36,17 @@ def shape(value):
     return tuple(value[0].shapes[value[1]])
 
 
-def inferred(symbol, kinds):
-    """Return {name of a node: [(shape, dtype) of each of its results]}, as MXNet infers them.
-
-    kinds: name of a variable -> (shape, dtype)
-    """
-    inside, found = symbol.get_internals(), {}
-    _, shapes, _ = inside.infer_shape(**{name: shape for name, (shape, _) in kinds.items()})
-    _, dtypes, _ = inside.infer_type(**{name: dtype for name, (_, dtype) in kinds.items()})
-    for part, of_part, dtype in zip(inside, shapes, dtypes):
-        found.setdefault(part.name, []).append((tuple(of_part), numpy.dtype(dtype)))
-    return found
-
-
 class Graph:
     """A graph for rewriting: `nodes` in an order in which they can run, and `heads`, the values
     that are its outputs.
 
-    content: the parsed JSON of `Symbol.tojson`; kinds: name of a variable -> (shape, dtype)
+    content: the graph in MXNet's form (d2l/graphs.py); kinds: name of a variable -> (shape, dtype)
     training: whether the graph will run in training mode
     room: the number of operators that the rules may make before RuntimeError is raised
     """
 
     def __init__(self, content, kinds, training, room):
-        results = inferred(mxnet.sym.load_json(json.dumps(content)), kinds)
+        results = graphs.inferred(graphs.to_symbol(content), kinds)
         self.training, self.room, self._rest, self.nodes = training, room, content, []
         for node in content['nodes']:
             self.nodes.append(Node(node['op'], node['name'], node.get('attrs', {}),
@@ -160,7 +139,7 @@ class Graph:
         return False
 
     def content(self):
-        """Return the graph in the form of parsed JSON, without the nodes that no head needs."""
+        """Return the graph in MXNet's form, without the nodes that no head needs."""
         nodes, places, entered = [], {}, set()
         for head, _ in self.heads:
             stack = [head]
@@ -175,8 +154,6 @@ class Graph:
                 node = stack.pop()
                 if node not in places:
                     places[node] = len(nodes)
-                    nodes.append({'op': node.op, 'name': node.name, 'attrs': node.attrs,
-                                  'inputs': [[places[n], k, 0] for n, k in node.inputs]})
-        return dict(nodes=nodes, heads=[[places[n], k, 0] for n, k in self.heads],
-                    arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == VARIABLE],
-                    attrs=self._rest['attrs'])
+                    nodes.append(graphs.node(node.op, node.name, [
+                        [places[n], k, 0] for n, k in node.inputs], **node.attrs))
+        return dict(self._rest, nodes=nodes, heads=[[places[n], k, 0] for n, k in self.heads])
