@@ -342,19 +342,20 @@ class Remembers(nn.Block):
         self.initialize(mx.init.Uniform(1))
 
     def forward(self, X):
-        value = np.tanh(self.x(X) + self.h(self.state.detach()))
+        value = np.tanh(self.x(X) + self.h(self.state))
         if self.asks and value.sum() > 100:
             return value
         if self.over:
-            self.state[:] = value
+            self.state[:] = value.detach()
         else:
-            self.state = value
+            self.state = value.detach()
         return value * self.h(value)
 
 
 @pytest.mark.parametrize('asks', [False, True])
 def test_a_state_that_is_written_over_while_autograd_records(asks):
-    """What shares its memory sees it, and the backward pass has the values of before."""
+    """What shares its memory sees it, and the backward pass has the values of before. (Where the
+    value is on the tape, eager mode cannot write it twice.)"""
     mx.random.seed(3)
     replaced, over = Remembers(False, asks), Remembers(True, asks)
     for a, b in zip(replaced.collect_params().values(), over.collect_params().values()):
@@ -366,12 +367,13 @@ def test_a_state_that_is_written_over_while_autograd_records(asks):
         for net in replaced, over:
             X.attach_grad()
             with autograd.record():
-                loss = (net(X) ** 2).sum()
+                loss = sum((net(X * k) ** 2).sum() for k in (1, 2))
             loss.backward()
             found.append([X.grad.asnumpy(), net.state.asnumpy(),
                           *(p.grad().asnumpy() for p in net.collect_params().values())])
         for a, b in zip(*found):
-            assert (a == b).all() and abs(a).max() > 0
+            onp.testing.assert_allclose(b, a, rtol=1e-5)
+            assert abs(a).max() > 0
         assert over.state is state
         for view, now in zip(views, [state[1], state[:1], state.reshape(6)]):
             assert (view == now).all()

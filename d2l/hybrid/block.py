@@ -12,7 +12,7 @@ from mxnet.ndarray.ndarray import _DTYPE_MX_TO_NP
 import d2l_compat
 
 from .. import c_api
-from .program import UNCHECKED, Program, extract_graph, fingerprint
+from .program import UNCHECKED, extract_graph, fingerprint, made_program
 from .reads import BEFORE
 from .trace import (
     EAGER,
@@ -22,7 +22,7 @@ from .trace import (
     Graph,
     Raised,
     TooManyQuestions,
-    Trace,
+    traced,
     TraceError,
     error_at,
     tracing,
@@ -171,7 +171,7 @@ class CompiledBlock(Compiled):
             found = path[-1][0].next_program(path[-1][1]) if path else self._find(key)
             if found:
                 return found
-            run = functools.partial(Trace, self, tree, key[0], autograd.is_training(), ctx,
+            run = functools.partial(traced, self, tree, key[0], autograd.is_training(), ctx,
                                     [a for _, a in path])
             trace = run()
             if trace.entropy:
@@ -180,7 +180,7 @@ class CompiledBlock(Compiled):
                 if program.trace_fingerprint != fingerprint(piece, *extract_graph(trace, piece)):
                     raise program.question.error('computes something else up to here when it is '
                                                  'traced again', EAGER)
-            programs = [Program(trace, piece, exact, optimize, flags)
+            programs = [made_program(trace, piece, exact, optimize, flags)
                         for piece in trace.pieces[len(path):]]
             if not path:
                 others = [p for p in self._programs.get(key, ()) if not p.is_stale()]

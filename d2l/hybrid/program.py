@@ -217,11 +217,11 @@ class Part:
             # An array from an earlier call whose tape is freed must be detached, as it has no graph
             if source.kind == 'state' and (at not in self._flows or c_api.graph_of(what) is None):
                 values[at] = tape.detach(what)
-            # The backward pass needs the values that `_change`, here or in a later program, writes
-            # over
-            if source.kind == 'state' and autograd.is_recording() and (
-                    self._program.question or source.index in self._program.overwritten):
-                values[at] = values[at].copy()
+                # The backward pass needs the values that `_change`, here or in a later program,
+                # writes over
+                if autograd.is_recording() and (
+                        self._program.question or source.index in self._program.overwritten):
+                    values[at] = values[at].copy()
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
         # In eager mode, such a result is on the tape only if an input is on which it depends
@@ -231,6 +231,21 @@ class Part:
                 if not any(tape.recorded(values[at]) for at in places):
                     results[k] = tape.detach(results[k])
         return results
+
+
+def _swap_handles(a, b):
+    a.handle, b.handle = b.handle, a.handle
+
+
+def made_program(trace, piece, exact, optimize, flags):
+    """Return the Program of a piece of a Trace.
+
+    exact, optimize: see `hybridize`
+    flags: the flags of CachedOp
+    """
+    program = Program(trace, piece, optimize)
+    program.make_parts(trace, piece, (exact, optimize, flags, trace.name))
+    return program
 
 
 class Program:
@@ -250,7 +265,7 @@ class Program:
         on no input, and the entry is its source.
     """
 
-    def __init__(self, trace, piece, exact, optimize, flags):
+    def __init__(self, trace, piece, optimize):
         self.ctx, self.asks_mode, self.question = trace.ctx, piece.mode is not None, piece.question
         self.mode = autograd.is_training() if optimize else piece.mode  # None: valid in both modes
         asks = trace.asks
@@ -262,7 +277,6 @@ class Program:
         self._data = [slot for slot in piece.slots if slot.name == '_data']
         self.graph, self.sources, places = extract_graph(trace, piece)
         self.outputs = [None if isinstance(place, int) else place for place in places]
-        options = exact, optimize, flags, trace.name
         self.overwritten = trace.overwritten if self.question is None else ()
         if self.question is None:
             self.result, self.size, self._nodes = trace.result, trace.size, trace.nodes
@@ -279,6 +293,9 @@ class Program:
         self.trace_fingerprint = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
         self._parts, self._only = [], None      # _only: the one part of a net without questions
+
+    def make_parts(self, trace, piece, options):
+        """Make the Parts. That of a net without questions is bound at once: the proof runs it."""
         if self.recorded:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
@@ -287,7 +304,7 @@ class Program:
             flowing = None if self.question or self._views or any(
                 s and s.kind == 'state' for s in results) else sum(s is None for s in results)
             self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
-            if not asks:
+            if not trace.asks:
                 self._only, = self._parts
                 self._only.bind(trace.leaves, self.guard.state_if_unchanged())
 
@@ -413,10 +430,14 @@ class Program:
         for i, new in zip(self.overwritten, results):
             old = state.arrays[i]
             if autograd.is_recording():
-                # Its entry on the tape is dropped, with which eager mode would raise an error
-                free = tape.detach(old)
-                old.handle, free.handle = free.handle, old.handle
-            new.copyto(old)             # while autograd records, `old` is the result on the tape
+                if tape.recorded(new) or c_api.graph_of(old) is not None:
+                    # `old` gets the entry of `new` on the tape, and other memory, as the backward
+                    # pass may need what is in its own
+                    _swap_handles(old, c_api.alias(new))
+                    continue
+                _swap_handles(old, tape.detach(old))    # drops an entry whose tape is freed
+            with autograd.pause():      # `new` may be on the tape as a constant
+                new.copyto(old)
         for slot, value in writes:
             slot.set(value)
         for node, kind, meta, parts in fills:

@@ -268,6 +268,19 @@ class Graph(gluon.Block):
     """A Block that is a graph already, and is not compiled again."""
 
 
+def traced(root, tree, structure, training, ctx, answers=()):
+    """Run a function once, and return the Trace of the run.
+
+    root: the CompiledBlock whose function runs
+    tree, structure: the Tree of its arguments, and their structure
+    training: the value of `autograd.is_training()` in the run; ctx: the device of the graph
+    answers: the answers to its first questions
+    """
+    trace = Trace(root, tree, training, ctx, answers)
+    trace.record(root, structure)
+    return trace
+
+
 class Trace:
     """One run of a function, which records its graph, the sources of the graph's inputs, and the
     changes of Python's state.
@@ -277,13 +290,10 @@ class Trace:
     run has computed the same values as a call, it goes on with the array's own value. If it has
     not, as a trace draws no random numbers, it ends there without a result.
 
-    root: the CompiledBlock whose function runs
-    tree, structure: the Tree of its arguments, and their structure
-    training: the value of `autograd.is_training()` in the run; ctx: the device of the graph
-    answers: the answers to its first questions
+    It is made by `traced`, which has the same arguments.
     """
 
-    def __init__(self, root, tree, structure, training, ctx, answers=()):
+    def __init__(self, root, tree, training, ctx, answers):
         self.name = root._name_of_net()
         self.leaves, self.ctx, self._training, self._apart = tree.arrays, ctx, training, tree.apart
         self._filled = all(array.size for array in self.leaves)     # no argument is an empty array
@@ -335,11 +345,14 @@ class Trace:
         self._reads = Reads(self._slot, self._error, self._tree.stateful,
                             self._guard_cached_results)
         self._arguments = Tree(keep=True)       # the arguments of the run, with stand-ins
-        stand_ins = iter([self._stand_in(a, Source('input', i))
-                          for i, a in enumerate(self.leaves)])
+        self._stand_ins = iter([self._stand_in(a, Source('input', i))
+                                for i, a in enumerate(self.leaves)])
         self._given = {}                        # id -> stand-in of an argument
+
+    def record(self, root, structure):
+        """Run the function of `root`, once. structure: that of its arguments"""
         try:
-            build = builder(stand_ins)
+            build = builder(self._stand_ins)
             args, kwargs = build(structure)
             kwargs = dict(kwargs)
         except TypeError as error:
@@ -362,7 +375,7 @@ class Trace:
             self._tree = self._arguments = self._copies = self._held = None
         # `spare`: name of an input for graphs that have none
         if any(piece.random for piece in self.pieces):
-            spare = np.zeros(1, ctx=ctx)
+            spare = np.zeros(1, ctx=self.ctx)
             self.spare = tape.entry(self._stand_in(spare, Source('const', array=spare)))[0]
 
     def _run(self, root, args, kwargs):
