@@ -44,7 +44,7 @@ def linked(body, here, names, uri):
 
     here: the page; names: {name: (page, listing) of its definition}; uri: a function from a page to
     its address as seen from here. d2l.name leads to the listing that defines it, a definition to
-    the API.
+    the API. (sphinx-codeautolink links all names to the API, and knows no listings.)
     """
     def address(name):
         page, listing = names[name]

@@ -164,6 +164,8 @@ def _fetch(url, path, sha1, retries, verify_ssl):
     if os.path.exists(path):
         cure = f'The file at {path} is not used and was left as it was. {cure}'
 
+    # pooch.retrieve would compare the SHA-1 and move the file, too, but it does not say which SHA-1
+    # came, and waits for ever for a server that sends a byte now and then
     with _new_file_folder(path) as new:
         part = os.path.join(new, name)
         print(f'Downloading {path} from {source}...')
