@@ -375,7 +375,8 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
 
     Arrays that a net keeps or returns share their memory where they do in eager mode: Y and
     Y.detach(), Y and Y[i], or views of an argument or of a Parameter. The arrays that an export or
-    runtime='onnx' returns do not.
+    runtime='onnx' returns do not. If autograd records and an array of net's state is overwritten by
+    values with a gradient, it moves: views of it that are outside of net keep the old values.
 
     A net that is traced at each call, for example because a list that it reads grows, is right and
     slow; a warning names what keeps changing. With active=False, net gets back a `forward` that was
