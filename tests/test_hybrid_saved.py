@@ -245,6 +245,13 @@ HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; a
     'a split into none': add('SliceChannel', num_outputs='0'),
     'nested brackets': lambda g: g['nodes'][-1]['attrs'].update(kernel='(' * 9999),
     'a variable twice': lambda g: g['nodes'].append(g['nodes'][0]),
+    # C ends a text at a 0, and would read what stands before it
+    'an operator up to a 0': add('_copyto\0'),
+    "one of the user's up to a 0": add('Custom\0x', op_type='any'),
+    'an attribute up to a 0': with_attribute('kernel\0', '(3, 3)'),
+    'a value up to a 0': with_attribute('layout', 'NCHW\0'),
+    'a name up to a 0': lambda g: g['nodes'][-1].update(name='conv\0'),
+    'half a character': lambda g: g['nodes'][-1].update(name='\ud800'),
 }
 
 

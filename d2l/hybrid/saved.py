@@ -261,14 +261,14 @@ def read_symbol(data, name):
     made, variables, fragile = [], collections.Counter(), []
     for node in nodes:
         where = f'{name} is damaged: node {len(made)}'
-        require(isinstance(node, dict) and isinstance(node.get('op'), str)
-                and isinstance(node.get('name'), str) and isinstance(node.get('inputs'), list)
+        require(isinstance(node, dict) and _is_text(node.get('op')) and _is_text(node.get('name'))
+                and isinstance(node.get('inputs'), list)
                 and isinstance(node.get('attrs', {}), dict), f'{where} is no node')
         where += f' ({node["op"]})'
         require('subgraphs' not in node, f'{where} has a graph inside')
         attrs = {key: value for key, value in node.get('attrs', {}).items()
                  if not key.startswith('__')}
-        require(all(isinstance(value, str) for value in attrs.values()),
+        require(all(map(_is_text, (*attrs, *attrs.values()))),
                 f'{where} has the attributes {attrs!r}')
         try:
             if node['op'] == 'null':
@@ -291,6 +291,11 @@ def read_symbol(data, name):
             f'{name} is damaged: the inputs {sorted(set(inputs) - set(variables))} of its '
             'operators are missing')
     return symbol, fragile
+
+
+def _is_text(value):
+    """Return whether a value is a text of which C reads all: it ends a text at a 0."""
+    return isinstance(value, str) and '\0' not in value and not re.search('[\ud800-\udfff]', value)
 
 
 def is_loadable(op):
