@@ -14,6 +14,7 @@ from mxnet.gluon import nn, rnn
 from ci.exact import compare
 from d2l import hybrid
 from d2l.hybrid import TraceError, block, compile, hybridize
+from d2l.hybrid.sources import Source
 from tests.support import (
     Model,
     Plain,
@@ -1001,3 +1002,11 @@ def test_gradients_of_what_is_a_constant_only_are_left_alone(question, stop, lef
             found.append([grad.asnumpy().tolist() for grad in grads] + [net.h.asnumpy().tolist()])
     assert found[:2] == found[2:]
     assert found[0][2] == [left] * 3 and found[0][1][0] == [left] * 3
+
+
+def test_sources_of_other_arrays_differ():
+    """Their values are not compared."""
+    a, b = np.ones(3), np.ones(3)
+    assert Source('const', array=a) == Source('const', array=a) != Source('const', array=b)
+    assert len({Source('const', array=a), Source('const', array=b), Source('state', 1),
+                Source('state', 1), Source('input', 1)}) == 4

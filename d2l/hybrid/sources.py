@@ -5,7 +5,7 @@ GIVEN = 'input', 'state', 'cut'         # kinds of the arrays that may be others
 
 
 class Source:
-    """What an input of a traced graph stands for. Sources are compared by value.
+    """What an input of a traced graph stands for. Two are equal if they name the same array.
 
     kind: 'input', the array of this index among the arguments; 'param', the array of this index of
         a Parameter; 'state', the array of this index in the slots; 'const', an array made in the
@@ -18,7 +18,8 @@ class Source:
         self.kind, self.index, self.parameter, self.array = kind, index, parameter, array
 
     def __eq__(self, other):
-        return isinstance(other, Source) and vars(self) == vars(other)
+        return (isinstance(other, Source) and (self.kind, self.index) == (other.kind, other.index)
+                and self.parameter is other.parameter and self.array is other.array)
 
     def __hash__(self):
         return hash((self.kind, self.index))
