@@ -3,6 +3,7 @@ ran."""
 import functools
 import html
 import os
+import statistics
 import types
 
 import nbformat
@@ -275,23 +276,39 @@ def regression_page(sections, rows):
     return '\n'.join([*lines, '', '## Stored numbers', *kept])
 
 
+def milliseconds(times):
+    """Return the median of some seconds as text, in ms, with three digits before or behind the
+    point."""
+    median = 1e3 * statistics.median(times)
+    return f'{median:.{0 if median >= 100 else 1 if median >= 10 else 2}f}'
+
+
 def speed_page():
     """Return what `python -m ci.bench --keep` stored, and what it last measured on this machine."""
     here, rows = cache.REPO / 'build' / 'bench.md', bench.kept()
     lines = ['# Speed', '',
              "A training step and a prediction of the book's networks at the book's sizes: eager, "
              'compiled (`d2l.hybridize(net)`), optimized (with `optimize=True`), in PyTorch, by '
-             'ONNX Runtime. Times are medians, in ms; a ratio is the median of the ratios of '
-             'rounds.']
+             'ONNX Runtime. Times are medians, in ms. A ratio is the median of the ratios of '
+             'rounds in which all took turns; PyTorch is the faster of eager and `torch.compile`.']
     for when, where in sorted({(row['when'], row['where']) for row in rows.values()}):
-        timed = [(name, row['batch'], row) for name, row in rows.items()
-                 if (row['when'], row['where']) == (when, where)]
-        lines += ['', f'## {when}, {where}']
-        for what in bench.TRAINING, bench.INFERENCE:
-            lines += ['', *bench.table(timed, what)]
-        for name, _, row in timed:
-            if 'inductor' in row:
-                lines += ['', f'torch.compile cannot run {name}: {row["inductor"]}']
+        timed = {name: row for name, row in rows.items() if (row['when'], row['where']) == (
+            when, where)}
+        lines += ['', f'## Measured on {when}', '', f'On {where}.']
+        for what, ours in (bench.TRAINING, 'optimized'), (bench.INFERENCE, 'fastest of ours'):
+            lines += ['', f'| {what}: ratio of | compiled / eager | optimized / eager '
+                      f'| {ours} / PyTorch |', '|---|---:|---:|---:|']
+            lines += [f'| {name}, {row["batch"]} | ' + ' | '.join(
+                '–' if value is None else f'{value:.2f}' for value in bench.summary(row, what))
+                + ' |' for name, row in timed.items()]
+            ways = [way for way in (*bench.WAYS, bench.ONNX, bench.PYTORCH, bench.INDUCTOR)
+                    if any(way in row[what] for row in timed.values())]
+            lines += ['', f'| {what}, ms | {" | ".join(ways)} |', '|---|' + '---:|' * len(ways)]
+            lines += [f'| {name} | ' + ' | '.join(
+                milliseconds(row[what][way]) if way in row[what] else '–'
+                for way in ways) + ' |' for name, row in timed.items()]
+        lines += ['', *(f'torch.compile cannot run {name}: {row["inductor"]}'
+                        for name, row in timed.items() if 'inductor' in row)]
     if here.exists():
         lines += ['', '## On the machine that built these pages', '', here.read_text().rstrip()]
     return '\n'.join(lines) + '\n'

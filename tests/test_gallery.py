@@ -247,7 +247,7 @@ def test_the_page_on_speed_shows_what_was_stored_and_measured_here(tmp_path, mon
     monkeypatch.setattr(cache, 'REPO', tmp_path)
     stored = pages.speed_page()
     for name, row in bench.kept().items():
-        assert f'| {name} | {row["batch"]} |' in stored and row['where'] in stored
+        assert f'| {name}, {row["batch"]} |' in stored and row['where'] in stored
     (tmp_path / 'build').mkdir()
     (tmp_path / 'build' / 'bench.md').write_text('| training | 7 |\n')
     assert pages.speed_page().endswith('| training | 7 |\n')
