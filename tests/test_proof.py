@@ -49,6 +49,16 @@ def a_little_wrong(graph, node):
                      node.shapes[0], scalar=1 + 2 ** -17)
 
 
+def nan_in_double(graph, node):
+    """Wrong, and NaN in double precision only, where 1 + 2 ** -30 is more than 1."""
+    whole = node.shapes[0]
+    ones = graph.ones(*whole)
+    more = graph.new('_mul_scalar', [ones], whole, scalar=1 + 2 ** -30)
+    root = graph.new('sqrt', [graph.new('elemwise_sub', [ones, more], whole)], whole)
+    nothing = graph.new('_mul_scalar', [root], whole, scalar=0)
+    return graph.new('add_n', [a_little_wrong(graph, node), nothing], whole, num_args=2)
+
+
 def one_after_another(graph, node):
     """A sum in the worst order."""
     n, = node.inputs[0][0].shapes[0]
@@ -131,6 +141,13 @@ def test_a_long_sum_may_be_rounded_otherwise(rule, recwarn):
     rule(a_little_more, '_np_sum')
     with pytest.warns(UserWarning, match='a_little_more'):
         assert d2l.compile(lambda X: X.sum(), optimize=True)(X) == exact
+
+
+def test_what_is_nan_in_double_precision_proves_nothing(rule):
+    rule(nan_in_double)
+    X = np.array([[.5, 1.], [2., 3.]])
+    with pytest.warns(UserWarning, match='nan_in_double'):
+        assert (d2l.compile(np.tanh, optimize=True)(X) == np.tanh(X)).all()
 
 
 def test_a_rule_that_is_wrong_for_some_numbers(rule):

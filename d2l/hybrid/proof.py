@@ -36,8 +36,9 @@ from . import passes, tape
 SPREAD = 2 ** -20       # relative to the largest value: 8 units in its last place in float32
 MARGIN = 8              # a factor, as not only the arguments but all values on the way are rounded
 CHANGE = 2 ** -22       # relative change of each argument, up or down: 2 units in its last place
-# relative to the largest value, too. Rounding changes a sum of n values of float32 by some sqrt(n)
-# times 2 ** -24 of it: 2 ** 20 values are the activations of a convolution and a minibatch
+# Relative to the largest value, too. Rounding changes a sum of n values of float32 by about sqrt(n)
+# times 2 ** -24 of it. The gradient of a filter sums about 2 ** 20 values: one for each position in
+# each image of a minibatch
 LONG_SUMS, DOUBLE_SPREAD = 2 ** -14, 2 ** -36
 TRIES = 3               # number of runs with changed arguments; their median counts
 DROPOUT, RNN = 'Dropout', 'RNN'
@@ -143,21 +144,21 @@ class Proof:
             difference, largest = _difference(a, b), abs(a[numpy.isfinite(a)]).max(initial=0)
             if difference > MARGIN * numpy.median(spreads or [0]) and not (
                     difference <= LONG_SUMS * largest
-                    and self._differ_in_double(graph)(what) <= DOUBLE_SPREAD * largest):
+                    and self._difference_in_double(graph, what) <= DOUBLE_SPREAD * largest):
                 return f'{what} wrong by {difference:.2g}, where the largest is {largest:.2g}'
 
-    def _differ_in_double(self, graph):
-        """Return a function from a description to the difference of the exact graph and another
-        one, both run in double precision; it is infinite if one of them cannot be."""
+    def _difference_in_double(self, graph, what):
+        """Return the largest difference of the exact graph and another one if both are run in
+        double precision. It is infinite if one of them cannot be, or is not finite where it is in
+        float32. what: a description of what is compared"""
         if self._double is None or self._double[0] is not graph:
             self._double = graph, *(self._run(each, self._arrays, double=True)[0] or {}
                                     for each in (self._exact, graph))
-        _, exact, other = self._double
-
-        def difference(what):
-            return _difference(exact[what], other[what]) if what in exact and what in other \
-                else math.inf
-        return difference
+        found = [results[what] for results in self._double[1:] if what in results]
+        finite = numpy.isfinite(self.expected[what])
+        if len(found) < 2 or any((numpy.isfinite(a) != finite).any() for a in found):
+            return math.inf
+        return _difference(*found)
 
     def _changed(self, seed):
         """Return the arrays with each value changed in its last digits, up or down."""
