@@ -92,8 +92,13 @@ def regression_list():
            'the curves end on its axis (`ci/golden/REPRODUCED.md`)')
 
 
+# network -> how the README's table calls it
+TIMED = {'lenet': 'LeNet, 6.6', 'resnet18': 'ResNet-18, 7.6', 'transformer': 'Transformer, 10.3',
+         'skip_gram': 'skip-gram, 14.4'}
+
+
 def speed_table():
-    """Yield the table of the speed of FAST, with the geometric means of all networks that have a
+    """Yield the table of the speed of TIMED, with the geometric means of all networks that have a
     twin in PyTorch, and a sentence that says where and when they were timed."""
     found = {name: row for name, row in bench.kept().items() if name in bench.TWINS}
     places = sorted({(row['when'], row['where']) for row in found.values()})
@@ -102,7 +107,7 @@ def speed_table():
     yield '| time of | a step: compiled / eager | optimized / eager | optimized / PyTorch '\
           '| a prediction: compiled / eager | optimized / eager | fastest / PyTorch |'
     yield '|---|' + '---:|' * 6
-    for name, title in FAST.items():
+    for name, title in TIMED.items():
         yield f'| {title} | ' + ' | '.join(f'{value:.2f}' for value in rows[name]) + ' |'
     means = [statistics.geometric_mean(column) for column in zip(*rows.values())]
     yield f'| geometric mean of {len(rows)} | ' + ' | '.join(f'{v:.2f}' for v in means) + ' |'
@@ -113,9 +118,6 @@ def speed_table():
            + '; the gallery has all of them.')
 
 
-# network -> how the README's table calls it
-FAST = {'lenet': 'LeNet, 6.6', 'resnet18': 'ResNet-18, 7.6', 'transformer': 'Transformer, 10.3',
-        'skip_gram': 'skip-gram, 14.4'}
 BLOCKS = {'chapters': chapters_sentence, 'repairs': repairs_table, 'deviations': deviations_list,
           'outputs': outputs_sentence, 'regression': regression_list, 'speed': speed_table,
           'effects': patches.table}

@@ -4,7 +4,8 @@ import re
 import pytest
 
 from chapters import notes
-from chapters.sections import all_sections, find
+from chapters.sections import ROOT, all_sections, find
+from chapters.toml import tomllib
 
 WORDS = 60                  # of ours, in a section
 SECTIONS = all_sections()
@@ -61,6 +62,12 @@ def test_a_sentence_links_to_what_comes_before():
     assert notes.before(section, lambda earlier: None) == (
         'Builds on 3.2 Linear Regression Implementation from Scratch and 3.5 The Image '
         'Classification Dataset (Fashion-MNIST).')
+
+
+def test_what_quick_does_not_shrink_was_timed():
+    shrunken = tomllib.loads((ROOT / 'quick.toml').read_text())
+    assert {s.number for s in SECTIONS if notes.duration(s)} | set(shrunken) >= {
+        s.number for s in SECTIONS}
 
 
 @pytest.mark.parametrize('section', [s for s in SECTIONS if notes.duration(s)],
