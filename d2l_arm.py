@@ -10,6 +10,7 @@ import platform
 from importlib.machinery import PathFinder
 
 import d2l_standin
+from d2l_compat import CORE, load_openblas
 from d2l_finder import before
 
 MACHINE = 'aarch64'
@@ -29,7 +30,6 @@ PACKAGE, PREFIX = 'scipy_openblas32', 'scipy_'      # the module, and what its f
 # cblas_strsm of 0.3.31.188.0 is wrong on each CPU tried: QEMU's cortex-a72, neoverse-n1, v1, max
 REQUIREMENT = 'scipy-openblas32==0.3.34.481.3'
 AT_HWCAP2, SME = 26, 1 << 23                        # of Linux: what the CPU can do, and a bit of it
-CORE = 'OPENBLAS_CORETYPE'                          # the CPU whose kernels OpenBLAS takes
 
 
 def loads(library):
@@ -74,16 +74,12 @@ def openblas():
                           f"({ARMPL}), and there is neither: python -m d2l_mxnet")
     cure = f"pip install --force-reinstall --no-deps '{REQUIREMENT}'"
     path = os.path.join(os.path.dirname(spec.origin), 'lib', 'libscipy_openblas.so')
-    avoid = has_sme() and CORE not in os.environ
     try:
-        if avoid:
-            os.environ[CORE] = 'ARMV8'              # which every CPU is; read while it is loaded
-        lib = ctypes.CDLL(path)
+        # every CPU has the kernels of ARMV8
+        lib = load_openblas(path, 'ARMV8') if has_sme() and CORE not in os.environ \
+            else ctypes.CDLL(path)
     except OSError as err:
         raise ImportError(f'the OpenBLAS of {PACKAGE} does not load ({err}): {cure}') from err
-    finally:
-        if avoid:
-            del os.environ[CORE]
     lacking = [name for name in FUNCTIONS if not hasattr(lib, PREFIX + name)]
     if lacking:
         raise ImportError(f'{path} lacks {", ".join(lacking)}: {cure}')

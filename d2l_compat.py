@@ -223,6 +223,15 @@ CORE = 'OPENBLAS_CORETYPE'      # the CPU whose kernels OpenBLAS uses, read when
 OLDEST_CORE, AVX2_CORE = 'Prescott', 'Haswell'
 
 
+def load_openblas(path, core):
+    """Load an OpenBLAS with its kernels for a CPU. Raises OSError if it cannot be loaded."""
+    os.environ[CORE] = core
+    try:
+        return ctypes.CDLL(path)
+    finally:
+        del os.environ[CORE]
+
+
 def cpu_flags():
     """Return the names of what the CPU can do, as Linux has them; an empty set on arm64."""
     try:
@@ -249,11 +258,7 @@ def products_suit_the_cpu(mxnet):
     if found != OLDEST_CORE:
         return
     _ctypes.dlclose(library._handle)
-    os.environ[CORE] = AVX2_CORE
-    try:
-        ctypes.CDLL(path)           # stays loaded, and libmxnet.so finds it by its name
-    finally:
-        del os.environ[CORE]
+    load_openblas(path, AVX2_CORE)  # it stays loaded, and libmxnet.so finds it by its name
 
 
 @lasting('mxnet')
