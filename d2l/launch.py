@@ -294,6 +294,19 @@ def report_failure(process):
     return 128 - code if code < 0 else code
 
 
+@contextlib.contextmanager
+def _group_ends_with_this_process():
+    """Context manager in which SIGTERM, and SIGPIPE as from `| head`, end the group, too."""
+    handlers = {signal.SIGPIPE: signal.SIG_DFL,
+                signal.SIGTERM: lambda *_: sys.exit(128 + signal.SIGTERM)}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def terminate(group):
     """End all processes by SIGTERM, and after GRACE seconds by SIGKILL. Ctrl-C is ignored until
     then."""
@@ -493,10 +506,9 @@ def main(argv: typing.Optional[list] = None) -> int:
     try:
         if args.role:
             return run_role(args.role, args.script, args.exit_with_launcher, args.limit)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)       # `| head` ends the group, too
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        return launch(args.script, args.n, args.s, read_hosts(args.hosts) if args.hosts else (),
-                      args.limit)
+        with _group_ends_with_this_process():
+            return launch(args.script, args.n, args.s,
+                          read_hosts(args.hosts) if args.hosts else (), args.limit)
     except (LaunchError, messages.GroupError) as err:
         print(f'{parser.prog}: {err}', file=sys.stderr)
         return 2

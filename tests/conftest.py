@@ -41,6 +41,21 @@ def _close_figures():
         sys.modules['matplotlib.pyplot'].close('all')
 
 
+@pytest.fixture(autouse=True)
+def _signal_handlers_stay():
+    """A handler of SIGTERM that a test left behind is that of all processes forked later: the
+    workers of a DataLoader outlived their pool, which waits for them for ever."""
+    def found():
+        return {number: signal.getsignal(number) for number in (
+            signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)}
+    before = found()
+    yield
+    after = found()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert after == before
+
+
 @pytest.fixture
 def python():
     """Run this Python with arguments in a process of its own; returns the CompletedProcess."""
