@@ -377,3 +377,90 @@ def test_a_state_that_is_written_over_while_autograd_records(asks):
         assert over.state is state
         for view, now in zip(views, [state[1], state[:1], state.reshape(6)]):
             assert (view == now).all()
+
+
+class Counts(nn.Block):
+    """A net beside which a state without gradients goes on."""
+
+    def __init__(self, step, asks):
+        super().__init__()
+        self.step, self.asks, self.dense = step, asks, nn.Dense(2, in_units=3)
+        self.state = np.ones((2, 3))
+        self.initialize()
+
+    def forward(self, X):
+        if self.asks and X.sum() > 1e6:
+            return X
+        self.step(self, X)
+        return self.dense(X)
+
+
+STEPS = {
+    'plus': lambda self, X: self.state.__iadd__(1),
+    'times': lambda self, X: self.state.__imul__(2),
+    'constant': lambda self, X: self.state.__setitem__(slice(None), 3),
+    'row': lambda self, X: self.state.__setitem__(1, X[0].detach()),
+    'whole': lambda self, X: self.state.__setitem__(slice(None), (X * 2).detach()),
+    'out': lambda self, X: np.exp(X.detach(), out=self.state)}
+
+
+@pytest.mark.parametrize('asks', [False, True], ids=['no question', 'question'])
+@pytest.mark.parametrize('step', STEPS.values(), ids=STEPS)
+def test_a_state_without_gradients_keeps_its_memory_while_autograd_records(step, asks):
+    """It is no result of an operator on the tape, though others of the same net are."""
+    found = []
+    for compiled in False, True:
+        net = Counts(step, asks)
+        state, view = net.state, net.state[1:]
+        if compiled:
+            d2l.hybridize(net)
+        for k in range(3):
+            with autograd.record():
+                net(np.full((2, 3), k + 1.)).sum().backward()
+        assert net.state is state
+        found.append([state.asnumpy(), view.asnumpy()])
+        with autograd.record():
+            net(np.ones((2, 3)))
+            state[:] = 0                # eager mode may write it again
+        assert (view == 0).all()
+    for a, b in zip(*found):
+        assert (a == b).all() and a.any()
+
+
+class Statistics(nn.Block):
+    """Batch normalization whose statistics are attributes, with a question after it or before."""
+
+    def __init__(self, before, after):
+        super().__init__()
+        self.before, self.after = before, after
+        self.gamma, self.beta = np.ones(3), np.zeros(3)
+        self.mean, self.var = np.zeros(3), np.ones(3)
+
+    def forward(self, X):
+        if self.before and X.sum() > 1e6:
+            return X
+        Y = npx.batch_norm(X, self.gamma, self.beta, self.mean, self.var, momentum=.5,
+                           fix_gamma=False)
+        if self.after and Y.sum() > 1e6:
+            return X
+        return Y
+
+
+@pytest.mark.parametrize('before', [False, True])
+@pytest.mark.parametrize('after', [False, True])
+def test_statistics_that_are_attributes_move(before, after):
+    found = []
+    for compiled in False, True:
+        net, X = Statistics(before, after), np.arange(12.).reshape(4, 3)
+        X.attach_grad()
+        view = net.mean[1:]
+        if compiled:
+            d2l.hybridize(net)
+        for _ in range(3):
+            with autograd.record():
+                Y = net(X)
+            Y.backward()
+        found.append([a.asnumpy() for a in (net.mean, net.var, view, Y, X.grad, net(X))])
+    for a, b in zip(*found):
+        onp.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+    assert found[1][0].all()

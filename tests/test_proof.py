@@ -67,6 +67,18 @@ def one_after_another(graph, node):
                      (), newshape=())
 
 
+def less_precise(graph, node):
+    """Right in double precision."""
+    value = graph.new('tanh', node.inputs, node.shapes[0])
+    for op, scalar in ('_plus_scalar', 4096.), ('_minus_scalar', 4096.):
+        value = graph.new(op, [value], node.shapes[0], scalar=scalar)
+    return value
+
+
+def without_dropout(graph, node):
+    return node.inputs[0]
+
+
 def wrong_shape(graph, node):
     return graph.new('_np_reshape', node.inputs, (-1,), newshape=(-1,))
 
@@ -113,8 +125,9 @@ def results(function, X, training=True):
 
 
 @BOTH
-@pytest.mark.parametrize('function', [wrong_value, a_little_wrong, wrong_gradient, wrong_shape,
-                                      raises, unknown_operator, fails_when_run, cycle, without_end],
+@pytest.mark.parametrize('function', [wrong_value, a_little_wrong, wrong_gradient, less_precise,
+                                      wrong_shape, raises, unknown_operator, fails_when_run, cycle,
+                                      without_end],
                          ids=lambda function: function.__name__)
 def test_a_rule_that_is_wrong(rule, function, training):
     rule(function)
@@ -170,9 +183,68 @@ def test_what_is_frozen_is_not_asked_for(rule):
         fast(np.ones((5, 4)))
     X = np.ones((5, 4))
     X.attach_grad()
-    other = d2l.compile(block, optimize=True)
     with autograd.record(), pytest.warns(UserWarning, match='wrong_gradient'):
-        other(X)
+        Y = fast(X)
+    Y.backward()
+    assert (X.grad != 0).any()
+
+
+def test_gradients_are_proved_when_a_call_needs_them(rule):
+    """Though the first calls needed none, or those of another input."""
+    rule(wrong_gradient)
+    def function(X, Y):
+        return np.tanh(X) * Y
+    fast, X, Y = d2l.compile(function, optimize=True), np.ones(3), np.ones(3)
+    fast(X, Y)
+    with autograd.record(train_mode=False):
+        fast(X, Y)
+    Y.attach_grad()
+    with autograd.record(train_mode=False):
+        fast(X, Y).backward()
+    X.attach_grad()
+    expected = 1 - np.tanh(X) ** 2
+    for _ in range(2):
+        with autograd.record(train_mode=False):
+            if _:
+                Z = fast(X, Y)      # no second warning
+            else:
+                with pytest.warns(UserWarning, match='wrong_gradient'):
+                    Z = fast(X, Y)
+        Z.backward()
+        onp.testing.assert_allclose(X.grad.asnumpy(), expected.asnumpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', ['int32', 'float32'])
+@pytest.mark.parametrize('take', [
+    lambda X, table: npx.embedding(X, table, input_dim=9, output_dim=4),
+    lambda X, table: table[X.astype('int32')], lambda X, table: npx.one_hot(X, 4) * table[:1],
+    lambda X, table: npx.sequence_mask(table[:3], X[:, 0], True, axis=1),
+    lambda X, table: np.floor(X / 3) * table[0, 0]])
+def test_whole_numbers_are_not_changed(rule, take, dtype):
+    """They may be indices: of another row, all would be different, whatever is wrong."""
+    rule(wrong_value)
+    X = np.array([[3, 5], [1, 2], [7, 0]], dtype=dtype)
+    table = np.array(onp.random.RandomState(0).normal(size=(9, 4)), dtype='float32')
+    def function(X):
+        return np.tanh(take(X, table))
+    with pytest.warns(UserWarning, match='wrong_value'):
+        found = d2l.compile(function, optimize=True)(X)
+    assert (found == function(X)).all()
+
+
+@pytest.mark.parametrize('draw', [lambda X: np.random.normal(X, 1), np.random.exponential,
+                                  lambda X: np.random.uniform(0, X)])
+def test_what_operators_take_that_draw(rule, draw):
+    rule(wrong_value)
+    with pytest.warns(UserWarning, match='wrong_value .* takes wrong'):
+        d2l.compile(lambda X: draw(np.tanh(X)), optimize=True)(np.ones(3))
+
+
+def test_what_draws_stays(rule):
+    rule(without_dropout, 'Dropout')
+    fast = d2l.compile(lambda X: npx.dropout(X, .5), optimize=True)
+    with autograd.record(), pytest.warns(UserWarning, match='draws other random numbers'):
+        assert 100 < (fast(np.ones(400)) == 0).sum() < 300
 
 
 def test_the_switch(rule):

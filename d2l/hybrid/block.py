@@ -320,11 +320,11 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     - exact: keep eager's order of summation, so that results are equal bit for bit
     - optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose results
       differ in the last digits; on a GPU, it does no more than exact=False. At the first call of
-      each signature both graphs run once more, in training with a backward pass, and their results
-      are compared. If they differ by more than the last digits, the exact graph is used, with a
-      warning (see d2l.hybrid.proof). 'unchecked' skips this comparison, for measuring. If an
-      argument is infinite or NaN in later calls only, a sum may be infinite where the eager one is
-      NaN, as MXNet's sum of [inf, 1] is
+      each signature both graphs run once more, with a backward pass if the call may need gradients,
+      and their results are compared. If they differ by more than the last digits, the exact graph
+      is used, with a warning (see d2l.hybrid.proof). 'unchecked' skips this comparison, for
+      measuring. If an argument is infinite or NaN in later calls only, a sum may be infinite where
+      the eager one is NaN, as MXNet's sum of [inf, 1] is
     - fallback: if the net cannot be traced, warn once and run it eagerly, instead of raising
     - static_alloc, flags: flags of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape
       equals static_alloc unless it is given
@@ -377,6 +377,11 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     Y.detach(), Y and Y[i], or views of an argument or of a Parameter. The arrays that an export or
     runtime='onnx' returns do not. If autograd records and an array of net's state is overwritten by
     values with a gradient, it moves: views of it that are outside of net keep the old values.
+
+    A backward pass forgets how the results were computed that its loss has used; the others keep
+    their gradients for a later loss. If one result depends on all others, as the output of an RNN
+    on its states, the backward pass forgets all of them, even if its loss did not use that one:
+    `loss.backward(retain_graph=True)` keeps them.
 
     A net that is traced at each call, for example because a list that it reads grows, is right and
     slow; a warning names what keeps changing. With active=False, net gets back a `forward` that was

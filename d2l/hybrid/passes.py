@@ -152,6 +152,19 @@ def parts(graph, flowing, with_past):
     return made, entries
 
 
+def independent(graph, flowing):
+    """Return whether outputs may get gradients and none depends on all the others. A loss may leave
+    some out then, and in eager mode these keep their gradients when it has computed its own.
+
+    flowing: see `parts`
+    """
+    nodes, blocks = graph['nodes'], _detaching(graph['nodes'])
+    found = {i: _reached(nodes, [(i, 0)], blocks) for i in {i for i, *_ in graph['heads']}}
+    taped = {i for i, reached in found.items() if i not in blocks and any(
+        nodes[j]['name'] in flowing for j in reached if nodes[j]['op'] == 'null')}
+    return bool(taped) and not any(taped <= found[i] for i in taped)
+
+
 def _visited_before(nodes, heads, taped, with_past):
     """Return for each node the set of nodes that MXNet visits directly before it on its way back
     from the loss, one for each output at which it may start.
@@ -358,14 +371,15 @@ def inputs_of(graph, heads, constants=True):
     return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
 
 
-def detached(graph):
+def detached(graph, others=()):
     """Return [(index of an output that depends on a detached array, {names of the inputs on which
-    it depends by a path without `detach`})]."""
+    it depends by a path without `detach`})]. others: the indices of outputs to include anyway."""
     nodes, found = graph['nodes'], []
     blocks = _detaching(nodes)
-    for k, head in enumerate(graph['heads']) if blocks else ():
+    for k, head in enumerate(graph['heads']) if blocks or others else ():
         reached = _reached(nodes, [head], blocks)
-        if not reached or blocks & {j for i in reached for j, *_ in nodes[i]['inputs']}:
+        if k in others or not reached or blocks & {
+                j for i in reached for j, *_ in nodes[i]['inputs']}:
             found.append((k, inputs_of(graph, [head], constants=False)))
     return found
 

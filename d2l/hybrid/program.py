@@ -104,11 +104,17 @@ class Part:
     options: exact, optimize and the flags of `hybridize`, and the name of the net
     flowing: the number of outputs, from the first on, through which gradients may come; None: all
     spare: name of the input that a graph without inputs gets
+    written: the indices of the outputs that are written into Python's state
     """
 
-    def __init__(self, program, graph, sources, options, flowing=None, spare=None):
+    def __init__(self, program, graph, sources, options, flowing=None, spare=None, written=()):
+        self._arguments = program, graph, sources, options, flowing, spare, written
         self._program, self._graph, self._sources, self._spare = program, graph, sources, spare
-        self._options, self._flowing, self._thread = options, flowing, None
+        self._options, self._flowing, self._written = options, flowing, written
+        self._thread = None
+        # If the graph is checked, as it is rewritten: the inputs whose gradients were proved, None
+        # if none were; and {the same for other calls: the part for them}
+        self._checked, self._proved, self._others = False, None, {}
         self._skip = False          # whether the first output only fixes the order of the inputs
 
     def bind(self, leaves, state, cut=()):
@@ -116,11 +122,13 @@ class Part:
         exact, optimize, flags, net = self._options
         program, graph, sources = self._program, self._graph, self._sources
         if optimize and program.ctx.device_type == 'cpu':       # the rules are for CPU kernels
+            self._checked = optimize != UNCHECKED
+            self._proved = self._needed(leaves, state, cut)
             arrays = {name: program.value(source, leaves, state, cut=cut)
                       for name, source in sources.items() if name != self._spare}
             graph = proof.optimized(graph, arrays,
                                     {name for name in arrays if sources[name].learns},
-                                    program.mode, flags, net, check=optimize != UNCHECKED)
+                                    program.mode, flags, net, check=self._checked)
         elif exact and not optimize:
             if program.recorded:
                 graph, old = passes.each_use_an_input(
@@ -152,7 +160,10 @@ class Part:
         self._detached_inputs = []
         # _flows: indices of inputs to which gradients may come from the outputs. Inputs on which
         # only a write into Python's state depends are not among them
-        self._flows, self.statistics = set(), []
+        # statistics: the sources of the arrays of BatchNorm's statistics, which the graph changes
+        self._flows, self.statistics = set(), [sources[name] for name in statistics]
+        self._statistics_at = {
+            at for at, name in enumerate(symbol.list_inputs()) if name in statistics}
         for at, name in enumerate(symbol.list_inputs()):
             source = sources[name]
             learns = source.learns and name in taped
@@ -174,14 +185,12 @@ class Part:
                 raise ValueError(
                     f'{source.parameter} is not on {program.ctx}, as the inputs are: ask for the '
                     'copy there, weight.data(ctx=X.ctx)')
-            if name in statistics:
-                self.statistics.append(values[at])
         places = {name: at for at, name in enumerate(symbol.list_inputs())
                   if sources[name].kind in GIVEN}
-        # (index of an output that depends on detached arrays, indices of the inputs on which it
-        # depends without `detach`)
-        self._detached_outputs = [(k, [places[name] for name in names if name in places])
-                                  for k, names in passes.detached(self._graph)
+        # (index of an output that may be a constant: one that depends on detached arrays, or is
+        # written into Python's state; indices of the inputs on which it depends without `detach`)
+        self._constant_outputs = [(k, [places[name] for name in names if name in places])
+                                  for k, names in passes.detached(self._graph, self._written)
                                   if not any(sources[name].learns for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
         # With static_shape, MXNet keeps writing the gradient of a Parameter to where it wrote the
@@ -199,6 +208,27 @@ class Part:
         """Return this thread's CachedOp for a call in the current mode."""
         return self._thread.op(self._learns and autograd.is_recording())
 
+    def _needed(self, leaves, state, cut):
+        """Return the names of the inputs, apart from Parameters, whose gradients the call may need;
+        None if it needs no gradients at all."""
+        if autograd.is_recording() or autograd.is_training():
+            return frozenset(
+                name for name, source in self._sources.items() if source.kind in GIVEN
+                and proof.wants_gradient(self._program.value(source, leaves, state, cut=cut)))
+
+    def for_gradients(self, leaves, state, cut):
+        """Return this part if the proof of its graph has compared the gradients that the call may
+        need, else one that is proved for them."""
+        needed = self._needed(leaves, state, cut)
+        if needed is None or needed == self._proved:
+            return self
+        with LOCK:
+            if needed not in self._others:
+                part = Part(*self._arguments)
+                part.bind(leaves, state, cut)
+                self._others[needed] = part
+        return self._others[needed]
+
     def bind_once(self, leaves, state, cut):
         """Call `bind` unless the part is bound already."""
         if self._thread is None:
@@ -207,6 +237,10 @@ class Part:
                     self.bind(leaves, state, cut)
 
     def __call__(self, leaves, state, cut):
+        if self._checked:
+            part = self.for_gradients(leaves, state, cut)
+            if part is not self:
+                return part(leaves, state, cut)
         values = self._thread.values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
@@ -219,15 +253,15 @@ class Part:
                 values[at] = tape.detach(what)
                 # The backward pass needs the values that `_change`, here or in a later program,
                 # writes over
-                if autograd.is_recording() and (
+                if autograd.is_recording() and at not in self._statistics_at and (
                         self._program.question or source.index in self._program.overwritten):
                     values[at] = values[at].copy()
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
         # In eager mode, such a result is on the tape only if an input is on which it depends
         # without `detach`
-        if self._detached_outputs and autograd.is_recording():
-            for k, places in self._detached_outputs:
+        if self._constant_outputs and autograd.is_recording():
+            for k, places in self._constant_outputs:
                 if not any(tape.recorded(values[at]) for at in places):
                     results[k] = tape.detach(results[k])
         return results
@@ -269,13 +303,16 @@ class Program:
         self.ctx, self.asks_mode, self.question = trace.ctx, piece.mode is not None, piece.question
         self.mode = autograd.is_training() if optimize else piece.mode  # None: valid in both modes
         asks = trace.asks
-        self.recorded = autograd.is_recording() if asks else None       # None: valid for both
         self.guard = Guard(piece)
         if self.guard.state_if_unchanged() is None:
             raise RuntimeError(f'while {trace.name} was compiled, another thread changed what its '
                                'forward reads')
         self._data = [slot for slot in piece.slots if slot.name == '_data']
         self.graph, self.sources, places = extract_graph(trace, piece)
+        # Whether a recorded call needs several parts. If so, the program is valid either under
+        # autograd.record or without it
+        apart = asks or passes.independent(self.graph, self._flowing)
+        self.recorded = autograd.is_recording() if apart else None
         self.outputs = [None if isinstance(place, int) else place for place in places]
         self.overwritten = trace.overwritten if self.question is None else ()
         if self.question is None:
@@ -303,16 +340,23 @@ class Program:
             results = self.outputs[:self.size] if not self.question else self.outputs
             flowing = None if self.question or self._views or any(
                 s and s.kind == 'state' for s in results) else sum(s is None for s in results)
-            self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
-            if not trace.asks:
+            written = [] if self.question else [
+                self._places[i] for i in self._kept if self.outputs[i] is None]
+            self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare, written)]
+            if not self.trace_fingerprint:
                 self._only, = self._parts
                 self._only.bind(trace.leaves, self.guard.state_if_unchanged())
+
+    @property
+    def _flowing(self):
+        """The names of the inputs of the graph that may need a gradient."""
+        return {name for name, source in self.sources.items() if source.moves}
 
     def _cut_apart(self, options, trace):
         """Make the program of several parts, so that the backward pass runs only those parts whose
         outputs were used."""
         parts, entries = passes.parts(
-            self.graph, {name for name, source in self.sources.items() if source.moves},
+            self.graph, self._flowing,
             {name for name, source in self.sources.items() if source.kind in GIVEN})
         for graph, made in parts:
             sources = {name: Source('cut', self._first + made[name]) if name in made else
@@ -401,7 +445,9 @@ class Program:
             part.bind_once(leaves, state, made)
             if part.statistics and before is not None and autograd.is_training():
                 with autograd.pause():
-                    before += [(array, array.copy()) for array in part.statistics]
+                    arrays = [self.value(source, leaves, state, cut=made)
+                              for source in part.statistics]
+                    before += [(array, array.copy()) for array in arrays]
             made += part(leaves, state, made)
         return made[len(cut):]
 

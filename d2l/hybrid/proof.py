@@ -3,24 +3,27 @@ arguments of the call for which it is made.
 
 Both graphs run once on the arrays of this call. Their outputs are compared. If a gradient may be
 needed, in training or under autograd.record, so are the gradients of one backward pass, from random
-gradients of the outputs to all Parameters and inputs that have gradients now. In training, the
-statistics of BatchNorm are compared, too; they are copies, so those of the net do not change. No
-random numbers are drawn: Dropout keeps all values, and other operators that draw are replaced by
-the same arrays in both graphs.
+gradients of the outputs to all Parameters and inputs that have gradients now. A call that needs
+gradients of others makes a proof of its own. In training, the statistics of BatchNorm are compared,
+too; they are copies, so those of the net do not change. No random numbers are drawn: both graphs
+must have the same operators that draw, Dropout keeps all values, and other operators that draw are
+replaced by the same arrays in both graphs, and what they take is compared.
 
 Another order of summation changes the last digits. A difference is allowed up to SPREAD times the
-largest value of an array. If large values cancel, float32 is less precise, so a difference is also
-allowed up to MARGIN times the change that comes from changing the arguments in their last digits.
-If very many values are summed, as for the gradient of a filter, rounding changes more than that. Up
-to LONG_SUMS times the largest value it may, if both graphs agree in double precision, to
-DOUBLE_SPREAD times the largest value: they compute the same function then. The exact graph is used,
-and a warning names the net and the rule, if a difference exceeds these limits, if values are
-infinite or NaN at other indices, or if the rewritten graph raises. The rule that is named is the
-one without which the proof succeeds.
+largest value of an array. If large values cancel, or very many are summed, float32 is less precise.
+Then two questions decide. Do both graphs compute the same function? In double precision they may
+differ by DOUBLE_SPREAD times the largest value. And is the rewritten graph as precise as the exact
+one? It may differ from it by MARGIN times what rounding changes there: the difference between
+single and double precision, or the change that comes from changing the arguments in their last
+digits. Or by what rounding changes in a plain sum of n values, about sqrt(n) digits of the last
+place, where n is the size of the graph's largest array divided by that of the result: the gradient
+of a filter sums over all positions in all images of a minibatch. The exact graph is used, and a
+warning names the net and the rule, if a difference exceeds these limits, if values are infinite or
+NaN at other indices, or if the rewritten graph raises. The rule that is named is the one without
+which the proof succeeds.
 
-The cost, once for each program: two more runs, with the memory for their results and gradients,
-TRIES runs more if a difference exceeds the first limit, and two in double precision if it exceeds
-the second.
+The cost, once for each program: two more runs, with the memory for their results and gradients, and
+if a difference exceeds the first limit, two in double precision and TRIES with changed arguments.
 """
 import math
 import warnings
@@ -36,10 +39,9 @@ from . import passes, tape
 SPREAD = 2 ** -20       # relative to the largest value: 8 units in its last place in float32
 MARGIN = 8              # a factor, as not only the arguments but all values on the way are rounded
 CHANGE = 2 ** -22       # relative change of each argument, up or down: 2 units in its last place
-# Relative to the largest value, too. Rounding changes a sum of n values of float32 by about sqrt(n)
-# times 2 ** -24 of it. The gradient of a filter sums about 2 ** 20 values: one for each position in
-# each image of a minibatch
-LONG_SUMS, DOUBLE_SPREAD = 2 ** -14, 2 ** -36
+# Relative to the largest value, too. Where rounding changes float32 by much more, it may be more:
+# rounding changes float64 by the factor OF_DOUBLE less
+DOUBLE_SPREAD, OF_DOUBLE = 2 ** -36, 2 ** -29
 TRIES = 3               # number of runs with changed arguments; their median counts
 DROPOUT, RNN = 'Dropout', 'RNN'
 # operators without inputs, whose results are float32 unless they say otherwise
@@ -91,7 +93,9 @@ def optimized(graph, arrays, learned, training, flags, name, check=True):
 
 
 def _first_line(error):
-    return f'{type(error).__name__}: {error}'.splitlines()[0]
+    """Return the text of an error without MXNet's traceback, which begins it in some."""
+    lines = [line for line in str(error).splitlines() if not line.startswith(('Traceback', '  '))]
+    return f'{type(error).__name__}: {"".join(lines[:1])}'
 
 
 class Proof:
@@ -105,7 +109,7 @@ class Proof:
         self._exact, self._learned, self._training, self._flags = exact, learned, training, flags
         with autograd.pause():
             self._arrays = {name: tape.detach(array) for name, array in arrays.items()}
-        self._wanted = {name for name, array in arrays.items() if _wants_gradient(array)
+        self._wanted = {name for name, array in arrays.items() if wants_gradient(array)
                         } if training or autograd.is_recording() and not any(
                             map(_max_pooling, exact['nodes'])) else set()
         self._drawn = {}                # name of a node -> arrays that replace what it would draw
@@ -117,10 +121,11 @@ class Proof:
                 for shape, dtype in found[node['name']]]
                 for node in exact['nodes'] if _draws(node)}
         self.expected = self._run(exact, self._arrays)[0]
-        self._double = None             # (a graph, what the exact one and it give in float64)
 
     def fault(self, graph):
         """Return None if a graph computes the same, else a text that says what is wrong."""
+        if _random(graph) != _random(self._exact):
+            return 'it draws other random numbers'
         found, error = self._run(graph, self._arrays)
         if found is None:
             return error
@@ -138,36 +143,39 @@ class Proof:
         if not doubtful:
             return None
         changed = [self._run(self._exact, self._changed(seed))[0] or {} for seed in range(TRIES)]
+        size = max(math.prod(shape) for kinds in graphs.inferred(
+            graphs.to_symbol(self._exact), graphs.kinds(self._arrays)).values()
+            for shape, _ in kinds)
+        exact, other = (self._run(each, self._arrays, double=True)[0] or {}
+                        for each in (self._exact, graph))
         for what in doubtful:
             a, b = self.expected[what], found[what]
-            spreads = [_difference(a, other[what]) for other in changed if what in other]
             difference, largest = _difference(a, b), abs(a[numpy.isfinite(a)]).max(initial=0)
-            if difference > MARGIN * numpy.median(spreads or [0]) and not (
-                    difference <= LONG_SUMS * largest
-                    and self._difference_in_double(graph, what) <= DOUBLE_SPREAD * largest):
+            rounding = numpy.median(
+                [_difference(a, each[what]) for each in changed if what in each] or [0])
+            same = what in exact and what in other
+            if same:                    # else it has operators without kernels for float64
+                finite = numpy.isfinite(a)
+                rounding = max(rounding, _difference(a, exact[what]))
+                same = all((numpy.isfinite(each[what]) == finite).all() for each in (
+                    exact, other)) and _difference(exact[what], other[what]) <= max(
+                        DOUBLE_SPREAD * largest, OF_DOUBLE * MARGIN * rounding)
+            limit = max(MARGIN * rounding, CHANGE * largest * math.sqrt(size / max(a.size, 1)))
+            if difference > limit or exact and other and not same:
                 return f'{what} wrong by {difference:.2g}, where the largest is {largest:.2g}'
 
-    def _difference_in_double(self, graph, what):
-        """Return the largest difference of the exact graph and another one if both are run in
-        double precision. It is infinite if one of them cannot be, or is not finite where it is in
-        float32. what: a description of what is compared"""
-        if self._double is None or self._double[0] is not graph:
-            self._double = graph, *(self._run(each, self._arrays, double=True)[0] or {}
-                                    for each in (self._exact, graph))
-        found = [results[what] for results in self._double[1:] if what in results]
-        finite = numpy.isfinite(self.expected[what])
-        if len(found) < 2 or any((numpy.isfinite(a) != finite).any() for a in found):
-            return math.inf
-        return _difference(*found)
-
     def _changed(self, seed):
-        """Return the arrays with each value changed in its last digits, up or down."""
+        """Return the arrays with each value changed in its last digits, up or down. Arrays of
+        whole numbers stay, as these may be indices."""
         rng, changed = numpy.random.RandomState(seed), dict(self._arrays)
         for name, array in self._arrays.items():
             if array.dtype in (numpy.float32, numpy.float64):
+                values = array.copy().asnumpy()
+                if (values == numpy.round(values)).all():
+                    continue
                 factor = 1 + CHANGE * rng.choice([-1, 1], array.shape)
-                values = (array.copy().asnumpy() * factor).astype(array.dtype)
-                changed[name] = np.array(values, dtype=array.dtype, ctx=array.ctx)
+                changed[name] = np.array((values * factor).astype(array.dtype),
+                                         dtype=array.dtype, ctx=array.ctx)
         return changed
 
     def _run(self, graph, arrays, double=False):
@@ -175,7 +183,7 @@ class Proof:
         array} with the outputs and gradients, None), or (None, the error as text)."""
         try:
             with autograd.pause(train_mode=self._training):
-                return self._results(self._without_draws(graph), arrays, double), None
+                return self._results(*self._without_draws(graph), arrays, double), None
         except Exception as error:      # whatever it is, the proof is there to find it
             while True:                 # fetch MXNet's other errors, which would be raised later
                 try:
@@ -185,7 +193,7 @@ class Proof:
                     continue
             return None, _first_line(error)
 
-    def _results(self, graph, arrays, double):
+    def _results(self, graph, taken, arrays, double):
         symbol = graphs.to_symbol(_in_double(graph) if double else graph).as_np_ndarray()
         names, statistics_ = symbol.list_inputs(), symbol.list_auxiliary_states()
         drawn = {f'{name} {k}': array for name, found in self._drawn.items()
@@ -217,7 +225,9 @@ class Proof:
             autograd.backward(heads, [np.array(rng.normal(size=head.shape).astype('float32'),
                                                dtype=head.dtype, ctx=head.ctx) for head in heads],
                               train_mode=self._training)
-        found = {f'result {k}': array for k, array in enumerate(outputs)}
+        results = len(outputs) - taken
+        found = {f'result {k}' if k < results else f'what draw {k - results} takes': array
+                 for k, array in enumerate(outputs)}
         found.update((f'the gradient of {name}', array) for name, array in gradients.items())
         if self._training:
             found.update((f'the statistic {name}', feeds[name]) for name in statistics_)
@@ -225,17 +235,25 @@ class Proof:
 
     def _without_draws(self, graph):
         """Return the graph without random numbers: each result k of an operator that would draw is
-        a variable `<node> <k>`, and Dropout copies its input."""
+        a variable `<node> <k>`, and Dropout copies its input. What these operators take is added to
+        the outputs; its number is returned, too."""
+        taken = {}
+
         def without_draws(i, inputs, add):
             node = graph['nodes'][i]
             op, name, attrs = node['op'], node['name'], node.get('attrs', {})
             if op == DROPOUT:
                 return add(graphs.node('_copy', name, inputs[:1]))
             if _draws(node):
+                # MXNet allows no variable among the outputs
+                taken[name] = [[add(graphs.node('_copy', f'{name} takes {k}', [entry])), 0, 0]
+                               for k, entry in enumerate(inputs)]
                 return [add(graphs.node('null', f'{name} {k}'))
                         for k in range(len(self._drawn[name]))]
             return add(graphs.node(op, name, inputs, **{**attrs, 'p': 0} if op == RNN else attrs))
-        return graphs.rebuilt(graph, without_draws)
+        new = graphs.rebuilt(graph, without_draws)
+        heads = [entry for name in sorted(taken) for entry in taken[name]]
+        return dict(new, heads=new['heads'] + heads), len(heads)
 
 
 def _in_double(graph):
@@ -246,6 +264,15 @@ def _in_double(graph):
             return {**node, 'attrs': {**attrs, 'dtype': 'float64'}}
         return node
     return {**graph, 'nodes': [changed(node) for node in graph['nodes']]}
+
+
+def _random(graph):
+    """Return {name: (operator, attributes)} of the nodes that draw random numbers. Attributes of
+    the trace, such as __node__, are left out."""
+    return {node['name']: (node['op'], {key: text for key, text in attrs.items()
+                                        if not key.startswith('__')})
+            for node, attrs in ((node, node.get('attrs', {})) for node in graph['nodes'])
+            if tape.draws(node['op'], attrs)}
 
 
 def _draws(node):
@@ -259,7 +286,8 @@ def _max_pooling(node):
     return node['op'] == 'Pooling' and node['attrs'].get('pool_type', 'max') == 'max'
 
 
-def _wants_gradient(array):
+def wants_gradient(array):
+    """Return whether a backward pass may have to compute the gradient of an array."""
     name, variable = tape.entry(array)
     return name is not None and not (variable and array.grad is None)
 
