@@ -15,8 +15,8 @@ Then two questions decide. Do both graphs compute the same function? In double p
 differ by DOUBLE_SPREAD times the largest value. And is the rewritten graph as precise as the exact
 one? It may differ from it by MARGIN times what rounding changes there: the difference between
 single and double precision, or the change that comes from changing the arguments in their last
-digits. Or by what rounding changes in a plain sum of n values, about sqrt(n) digits of the last
-place, where n is the size of the graph's largest array divided by that of the result: the gradient
+digits. Or by what rounding changes in a plain sum of n values, about sqrt(n) times the last
+digit, where n is the size of the graph's largest array divided by that of the result: the gradient
 of a filter sums over all positions in all images of a minibatch. The exact graph is used, and a
 warning names the net and the rule, if a difference exceeds these limits, if values are infinite or
 NaN at other indices, or if the rewritten graph raises. The rule that is named is the one without
