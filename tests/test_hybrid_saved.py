@@ -386,7 +386,9 @@ IMAGES, LAYERS = (1, 1, 5, 5), [(1, 18, 3, 3), (1, 9, 3, 3), (1, 1, 3, 3), (1,)]
       for what in ('qk', 'valatt')],
     *[(op, {'mode': mode, 'axis': '0'}, [(0, 3), (3,)]) for op in ('take', 'pick')
       for mode in ('clip', 'wrap')],
-    ('_unravel_index', {'shape': '(0, 0)'}, [(3,)]),
+    *[('_unravel_index', {'shape': shape}, [at])
+      for shape, at in (('(0, 0)', (3,)), ('(-1, -1)', (3,)), ('(2, 3)', (40, 200, 6)))],
+    ('_ravel_multi_index', {'shape': '(0, 0)'}, [(2, 3)]),
     ('_sample_multinomial', {}, [(3, 0)]), ('_npi_average', {}, [(0, 4), (0, 4)]),
     ('SequenceLast', {'use_sequence_length': 'True'}, [(0, 2, 6), (2,)]),
     ('_npi_gather_nd', {}, [(4, 0), (2, 4)]),

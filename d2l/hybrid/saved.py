@@ -481,7 +481,9 @@ def _has_columns(attrs, boxes):
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
            '_npi_tensorsolve': _can_solve,
            'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0,
-           '_unravel_index': _has_lengths, '_ravel_multi_index': _has_lengths,
+           # its result is too short for an array with more axes
+           '_unravel_index': lambda attrs, at: _has_lengths(attrs) and len(at) == 1,
+           '_ravel_multi_index': _has_lengths,
            '_contrib_box_nms': _has_columns, '_np_moveaxis': lambda attrs, a: all(
                -len(a) <= axis < len(a) for key in ('source', 'destination')
                for axis in graphs.numbers(attrs[key])),
