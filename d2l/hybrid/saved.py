@@ -513,7 +513,8 @@ TAKES_EMPTY = re.compile(r"""
     |broadcast_(axis|like|to)|_npi_broadcast_to|one_hot|_npi_tril|argsort|sort
     |_np_(all|any|sum|prod|cumsum)|sum|nansum|prod|nanprod|_npi_mean
     |_np_dot|_npi_matmul|batch_dot|_npi_tensordot(_int_axes)?|FullyConnected|Convolution|LayerNorm
-    |log_softmax|softmax""", re.VERBOSE)
+    |log_softmax|softmax|Embedding|Pooling|GroupNorm|LRN|L2Normalization|LeakyReLU|norm|_npi_norm
+    """, re.VERBOSE)
 
 
 def check_shapes(symbol, operators, shapes, dtypes, name):
