@@ -42,6 +42,14 @@ def op_name(handle):
     return py_str(name.value)
 
 
+def original(name):
+    """Return the name of an operator that has this name or alias, or None if there is none."""
+    try:
+        return op_name(operator(name))
+    except MXNetError:
+        return None
+
+
 def operator_names():
     """Return the set of the names of all operators."""
     size, found = mx_uint(), ctypes.POINTER(ctypes.c_char_p)()

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import re
+import struct
 import threading
 
 import numpy as onp
@@ -21,6 +22,8 @@ from tests.support import dense_net, randn, ready
 npx.set_np()
 ALL = 'D2L_TEST_ALL' in os.environ
 FLIPS, KILLS, HOSTILE, TRIES = (360, 40, 1300, 60) if ALL else (60, 8, 130, 4)
+# operators that ended the process before their attributes or lengths were checked; none: all
+SWEPT = () if ALL else ('Reshape', '_contrib_arange_like', 'take')
 ENDS = 'symbol.json', 'signature.json', '0000.params'
 
 
@@ -245,8 +248,12 @@ HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; a
     'a split into none': add('SliceChannel', num_outputs='0'),
     'nested brackets': lambda g: g['nodes'][-1]['attrs'].update(kernel='(' * 9999),
     'a variable twice': lambda g: g['nodes'].append(g['nodes'][0]),
+    'an operator of the name of a variable': lambda g: g['nodes'][-1].update(
+        name=g['nodes'][0]['name']),
     # C ends a text at a 0, and would read what stands before it
     'an operator up to a 0': add('_copyto\0'),
+    "one of the user's by another name": add('_npi_Custom', op_type='any'),
+    'a copy by another name': add('_npi_copyto'),
     "one of the user's up to a 0": add('Custom\0x', op_type='any'),
     'an attribute up to a 0': with_attribute('kernel\0', '(3, 3)'),
     'a value up to a 0': with_attribute('layout', 'NCHW\0'),
@@ -357,16 +364,106 @@ def test_a_hostile_operator_is_refused(op, attrs, free, tmp_path):
         load_exported(str(tmp_path / 'net'))
 
 
+IMAGES, LAYERS = (1, 1, 5, 5), [(1, 18, 3, 3), (1, 9, 3, 3), (1, 1, 3, 3), (1,)]
+
+
 @pytest.mark.parametrize('op, attrs, shapes', [
+    *[('Reshape', {'shape': shape}, [(2, 3)])
+      for shape in ('(-4, 0, -1)', '(-4, -1, 0)', '(2, 2)', '(0, 2)')],
+    ('Reshape', {'target_shape': '(3, 3)'}, [(2, 3)]),
+    *[('_npx_reshape', {'newshape': shape}, [(2, 3)]) for shape in ('(-6, 0, -1)', '(-6, -1, 0)')],
+    ('_contrib_DeformableConvolution',
+     {'kernel': '(3, 3)', 'num_filter': '1', 'num_deformable_group': '0'},
+     [IMAGES, *LAYERS[:1], *LAYERS[2:]]),
+    ('_contrib_ModulatedDeformableConvolution',
+     {'kernel': '(3, 3)', 'num_filter': '1', 'num_deformable_group': '0'}, [IMAGES, *LAYERS]),
+    ('Convolution', {'kernel': '(2, 3)', 'num_filter': '1', 'dilate': '(1, 2147483647)'},
+     [(1, 4, 6, 6), (1, 4, 2, 3), (1,)]),
+    ('_contrib_arange_like', {'repeat': '0'}, [(2, 3)]),
+    *[(f'_contrib_interleaved_matmul_{what}', {'heads': '0'}, shapes) for what, shapes in (
+        ('encdec_qk', [(2, 3, 4), (2, 3, 8)]), ('selfatt_qk', [(2, 3, 12)]),
+        ('selfatt_valatt', [(2, 3, 12), (3, 2, 2)]))],
+    *[(op, {'mode': mode, 'axis': '0'}, [(0, 3), (3,)]) for op in ('take', 'pick')
+      for mode in ('clip', 'wrap')],
+    *[('_unravel_index', {'shape': shape}, [at])
+      for shape, at in (('(0, 0)', (3,)), ('(-1, -1)', (3,)), ('(2, 3)', (40, 200, 6)))],
+    ('_ravel_multi_index', {'shape': '(0, 0)'}, [(2, 3)]),
+    ('_sample_multinomial', {}, [(3, 0)]), ('_npi_average', {}, [(0, 4), (0, 4)]),
+    ('SequenceLast', {'use_sequence_length': 'True'}, [(0, 2, 6), (2,)]),
+    ('_npi_gather_nd', {}, [(4, 0), (2, 4)]),
+    ('_npi_dsplit', {'indices': '(1,)', 'sections': '4'}, [(4, 2, 6)]),
+    ('_image_resize', {'size': '(3, 3)', 'interp': '-1'}, [(4, 4, 3)]),
+    ('UpSampling', {'scale': '2', 'sample_type': 'bilinear', 'num_args': '2'},
+     [(2, 4, 4, 4), (4, 1, 4, 4)]),
+    ('_contrib_box_nms', {'coord_start': '2147483647'}, [(1, 4, 6)]),
+    ('_np_moveaxis', {'source': '(-6, 3)', 'destination': '(3, 2)'}, [(1, 2, 4, 4, 4)]),
+    ('Correlation', {'pad_size': '2147483647'}, [(1, 4, 6, 6)] * 2),
+    ('_contrib_quantize_asym', {}, [(4,)]), ('_contrib_index_copy', {}, [(1, 4), (1,), (1, 4)]),
+    # MXNet reads as many numbers of the others as the first has channels
+    ('BatchNorm', {}, [(2, 4, 3, 3), (4,), (1,), (4,), (4,)]),
     ('Softmax', {'multi_output': 'True'}, [(2, 0, 3), (2, 3)]),
     ('SoftmaxOutput', {'multi_output': 'True'}, [(2, 0, 3), (2, 3)]),
     ('UpSampling', {'scale': '2', 'sample_type': 'nearest', 'num_args': '3'}, [(1, 2, 1, 0)] * 3),
     ('_image_resize', {'size': '(3,)', 'keep_ratio': 'True'}, [(0, 1, 8)]),
     ('_npx__image_resize', {'size': '(3,)', 'keep_ratio': 'True'}, [(4, 0, 3)])])
-def test_an_operator_that_divides_by_a_length_of_0_is_refused(op, attrs, shapes, tmp_path):
-    fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, ['uint8'] * len(shapes), 0)
+def test_an_operator_that_ends_the_process_is_refused(op, attrs, shapes, tmp_path):
+    dtype = 'uint8' if 'resize' in op else 'float32'
+    fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, [dtype] * len(shapes), 0)
     with pytest.raises(ValueError, match='net-symbol.json is damaged'):
         load_exported(str(tmp_path / 'net'))
+
+
+def test_the_shapes_of_a_call_are_checked(tmp_path):
+    """Where an export takes any length, a call may give one that ends the process."""
+    path, X = str(tmp_path / 'net'), randn(4, 6)
+    export(lambda X: npx.pick(X, np.zeros(6), axis=0), path, X, other=randn(5, 6))
+    loaded = load_exported(path)
+    assert (loaded(X) == X[0]).all()
+    with pytest.raises(ValueError, match=r'net-symbol.json.*pick.*no length may be 0'):
+        loaded(np.zeros((0, 6)))
+    export(lambda X: np.tanh(X @ np.ones((6, 2))).reshape(-1, 2), path, X, other=randn(5, 6))
+    assert load_exported(path)(np.zeros((0, 6))).shape == (0, 2)
+
+
+def with_params(path, arrays):
+    """Write the parameters [(name, shape, values)] into an export, as somebody who knows the
+    format does."""
+    data = struct.pack('<QQQ', saved.LIST_MAGIC, saved.RESERVED, len(arrays))
+    for _, shape, values in arrays:
+        data += struct.pack(f'<Iii{len(shape)}qiii', saved.VERSIONS[1], saved.DENSE, len(shape),
+                            *shape, 1, 0, 0) + values
+    data += struct.pack('<Q', len(arrays))
+    for name, _, _ in arrays:
+        data += struct.pack('<Q', len(name)) + name.encode()
+    file(path, '0000.params').write_bytes(data)
+    forge(path)
+
+
+def test_one_parameter_is_there_once(path):
+    """With arg: before its name or with aux:, the last one would win."""
+    arrays = [(name, array.shape, array.tobytes()) for name, array in saved.read_params(
+        file(path, '0000.params').read_bytes(), 'net').items()]
+    with_params(path, arrays)
+    load_exported(str(path))
+    name, shape, values = arrays[0]
+    with_params(path, [*arrays, (name.replace('arg:', 'aux:'), shape, bytes(len(values)))])
+    with pytest.raises(ValueError, match='net-0000.params is damaged: .*aux.* for one parameter'):
+        load_exported(str(path))
+
+
+@pytest.mark.parametrize('shape', [(2 ** 31, 2 ** 31, 0), (2 ** 62, 2 ** 62, 2 ** 62, 0),
+                                   (2 ** 31 - 1, 0, 2 ** 31 - 1, 2 ** 31 - 1)], ids=str)
+def test_an_empty_array_is_not_huge(shape, path):
+    with_params(path, [('arg:weight', shape, b'')])
+    with pytest.raises(ValueError, match='net-0000.params is damaged'):
+        load_exported(str(path))
+
+
+def test_no_operator_that_is_let_in_ends_the_process(python, tmp_path):
+    done = python('-W', 'ignore', '-m', 'tests.sweep_operators', tmp_path, *SWEPT)
+    computed, refused = map(int, re.fullmatch(
+        r'(\d+) computed, (\d+) refused\n', done.stdout).groups())
+    assert computed > 10 and refused > 40, done.stderr
 
 
 def test_products_over_axes_are_loaded(tmp_path):

@@ -179,6 +179,8 @@ ATTRIBUTES = {      # value at first, what forward computes from self.a, what ch
                     ['net.a = numpy.ones(3) * 5', 'net.a[0] = 7', 'net.a += 1']),
     'item of a NumPy array': ('numpy.array([1., 2., 3.])', 'X * float(self.a[1])',
                               ['net.a[1] = 7']),
+    'array of mx.nd': ('mx.nd.array([1, 2, 3])', 'X * self.a.as_np_ndarray()',
+                       ['net.a[:] = 5', 'net.a = mx.nd.zeros(3)']),
     'objects in a NumPy array': ('numpy.array([1, [2]], dtype=object)', 'X * self.a[1][0]',
                                  ['net.a[1][0] = 7', 'net.a[1] = [8]']),
     'array.array': ('array.array("f", [1, 2])', 'X * self.a[1]',

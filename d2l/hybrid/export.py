@@ -1,6 +1,7 @@
 """Saves a compiled net as a graph that needs none of its Python code, and loads it again."""
 import collections
 import copy
+import functools
 import itertools
 import json
 import os
@@ -97,8 +98,8 @@ def _refuse_python(graph):
     if found:
         raise ValueError(
             f'forward calls {", ".join(sorted(found))}, and an export holds no operator '
-            'that runs Python: compute the same with functions of np and npx, or save '
-            'the numbers alone by net.save_parameters')
+            'that runs Python or may end the process: compute the same with functions of np and '
+            'npx, or save the numbers alone by net.save_parameters')
 
 
 def unique(name, taken):
@@ -393,11 +394,15 @@ def _shapes(program, leaves):
 
 class ExportedBlock(Graph):
     """A graph that `export` wrote. It takes the arguments of the net, or only the arrays in them,
-    and returns the results of the net, with lists in place of tuples."""
+    and returns the results of the net, with lists in place of tuples.
 
-    def __init__(self, graph, signature):
+    check: function that raises ValueError if the graph may not be run with inputs of some shapes.
+    It is called once for all arguments of the same shapes.
+    """
+
+    def __init__(self, graph, signature, check):
         super().__init__(prefix='')
-        self.graph, self.signature = graph, signature
+        self.graph, self.signature, self._check, self._checked = graph, signature, check, set()
 
     def forward(self, *args):
         tree, signature = Tree(apart=True), self.signature
@@ -414,7 +419,12 @@ class ExportedBlock(Graph):
                     f'({ANY_LENGTH}: any): export it for this one')
         if signature['predict_only'] and autograd.is_training():
             raise RuntimeError('exported for prediction, as its forward asked is_training()')
-        outputs = self.graph(*[leaves[int(name[len('data'):])] for name in signature['used']])
+        inputs = {name: leaves[int(name[len('data'):])] for name in signature['used']}
+        shapes = tuple(array.shape for array in inputs.values())
+        if shapes not in self._checked:
+            self._check(dict(zip(inputs, shapes)))
+            self._checked.add(shapes)
+        outputs = self.graph(*inputs.values())
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return filled(signature['result'], outputs)
 
@@ -452,10 +462,11 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
             saved.require(saved.sha256(content) == wanted,
                           f'{what} is damaged, or of another export '
                           f'than {name}: its SHA-256 is not the one that is written there')
-    arrays = {}
-    for key, array in saved.read_params(params, of_params).items():
-        arrays[key.partition(':')[2] or key] = array
-    (symbol, fragile), used = saved.read_symbol(symbol, of_symbol), signature['used']
+    found = saved.read_params(params, of_params)
+    arrays = {key.partition(':')[2] or key: array for key, array in found.items()}
+    saved.require(len(arrays) == len(found),
+                  f'{of_params} is damaged: of {list(found)} two are for one parameter')
+    (symbol, operators), used = saved.read_symbol(symbol, of_symbol), signature['used']
     of_graph = symbol.list_inputs()
     saved.require(set(of_graph) == {*used, *arrays} and not set(used) & set(arrays)
                   and set(signature['constants']) <= set(arrays),
@@ -465,10 +476,12 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
                       for what in ('shape', 'dtype'))
     examples = dict(zip(signature['inputs'], map(
         tuple, signature['example'] or signature['inputs'].values())))
-    shapes.update({key: examples[key] for key in used})
-    saved.check_fragile(fragile, shapes, of_symbol)
+    check = functools.partial(_check_shapes, symbol, operators, shapes, dtypes, of_symbol)
+    checked = {key: examples[key] for key in used}
     if signature['example']:
-        saved.check_shapes(symbol, shapes, dtypes, of_symbol)
+        check(checked)
+    else:
+        saved.check_fragile(operators, {**shapes, **checked}, of_symbol)
     _check_result(signature['result'], len(symbol.list_outputs()), name)
     if 'fingerprint' not in signature:
         warnings.warn(f'{path} was exported before exports had checksums: whether its numbers are '
@@ -481,4 +494,15 @@ def _loaded(path, epoch, ctx, signature, symbol, params):
                              dtype_source='saved')
     for key in signature['constants']:
         graph.collect_params()[key].grad_req = 'null'
-    return ExportedBlock(graph, signature)
+    return ExportedBlock(graph, signature, check)
+
+
+def _check_shapes(symbol, operators, shapes, dtypes, name, of_inputs):
+    """Raise Damaged for a graph that may not be run with inputs of these shapes.
+
+    of_inputs: {name of an input: its shape}; shapes, dtypes: the same of the parameters; name: the
+    file, for the message
+    """
+    shapes = {**shapes, **of_inputs}
+    saved.check_fragile(operators, shapes, name)
+    saved.check_shapes(symbol, operators, shapes, dtypes, name)

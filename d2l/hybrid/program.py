@@ -508,5 +508,5 @@ class Program:
             return source.parameter._data[index]
         if kind == 'state':
             array = (state or self.guard.state_if_unchanged()).arrays[index]
-            return array if as_result else array.as_in_ctx(self.ctx)
+            return array if as_result else array.as_np_ndarray().as_in_ctx(self.ctx)
         return tape.detach(source.array).copy() if as_result else source.array

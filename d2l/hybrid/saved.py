@@ -215,8 +215,10 @@ def read_params(data, name):
         require(number in DTYPES and min(shape, default=0) >= 0,
                 f'{name} is damaged: an array has the shape {shape} and the dtype {number}')
         size, dtype = math.prod(shape), DTYPES[number]
-        require(size <= MAX_ELEMENTS and size * dtype.itemsize <= len(data) - at,
-                f'{name} is damaged: it ends too early')
+        # NumPy multiplies the lengths even if one of them is 0
+        require(math.prod(n for n in shape if n) <= MAX_ELEMENTS
+                and size * dtype.itemsize <= len(data) - at,
+                f'{name} is damaged: it ends too early for an array of the shape {shape}')
         arrays.append(numpy.frombuffer(data, dtype, size, at).reshape(shape))
         at += size * dtype.itemsize
     names = []
@@ -231,34 +233,53 @@ def read_params(data, name):
 
 
 # ---- the graph
-POSITIVE = {    # attributes with which MXNet divides by 0, or loops for ever, unless they are > 0
-    'kernel', 'stride', 'dilate', 'num_group', 'num_groups', 'num_filter', 'num_hidden', 'num_args',
-    'num_layers', 'state_size', 'num_outputs', 'block_size', 'input_dim', 'output_dim', 'depth',
-    'num_arrays', 'num_weights', 'group_size', 'step_size', 'scale', 'sample_type'}
-COUNTS = {'num_outputs', 'num_args', 'num_arrays', 'num_weights', 'num_data', 'sections'}
-MAX_COUNT = 4096                        # largest allowed value of an attribute in COUNTS
+# The least and the largest value of an attribute, with which MXNet neither divides by 0, nor loops
+# for ever, nor miscounts a product of several; of all others, -MAX_ELEMENTS and MAX_ELEMENTS
+BOUNDS = {
+    **dict.fromkeys((
+        'compute_size', 'depth', 'block_size', 'feature_stride', 'group_size', 'heads',
+        'im2col_step', 'input_dim', 'kernel_size', 'ndev', 'nsize', 'num_deformable_group',
+        'num_filter', 'num_group', 'num_groups', 'num_hidden', 'num_layers',
+        'num_quantized_bins', 'out_dim', 'output_dim', 'pooled_size', 'processing_batch_size',
+        'repeat', 'sample_per_part', 'sample_type', 'scale', 'state_size', 'step_size', 'stride1',
+        'stride2'), (1, MAX_ELEMENTS)),
+    **dict.fromkeys(('num_args', 'num_arrays', 'num_outputs', 'num_weights'), (1, 4096)),
+    **dict.fromkeys(('decimals', 'num_data', 'sections'), (-4096, 4096)),
+    **dict.fromkeys(('dilate', 'kernel', 'stride'), (1, 2 ** 15)),
+    **dict.fromkeys(('adj', 'pad', 'pad_size'), (-2 ** 15, 2 ** 15)), 'interp': (0, 10)}
+SPLITS = -4, -6         # in the shape of a reshape: the next two numbers are the parts of a length
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
 NEVER_NONE = {'use_length'}             # MXNet documents None as valid for these, but reads a value
 # Operators that no forward calls, and that end the process if they are not as MXNet writes them:
-# for gradients and updates, with subgraphs or callbacks, on sparse graphs, for copies to a device
+# for gradients and updates, with subgraphs or callbacks, on sparse graphs, for copies to a device;
+# and operators that end the process for some values of their operands
 INTERNAL = re.compile(
-    '_(contrib_)?(backward|dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp|FusedOp.*|Native|'
+    '.*backward.*|_(contrib_)?(dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp.*|FusedOp.*|Native|'
     'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
-    '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update|reset_arrays')
+    '_contrib_(tvm|dgl|edge_id|getnnz).*|.*_update(_phase.)?|reset_arrays|'
+    '_contrib_(quantize_asym|index_copy)')
+
+
+Operator = collections.namedtuple('Operator', 'op attrs symbol inputs where')
+Operator.__doc__ = """An operator of a graph.
+
+    op: its name in MXNet, which is no alias; attrs: {name of an attribute: its text}; symbol: its
+    Symbol; inputs: a list with (name of the node, index of its result) for each operand; where: the
+    begin of a message about it
+    """
 
 
 def read_symbol(data, name):
     """Build the symbol of a graph anew, and check every index, operator and attribute, and that no
     operator lacks an input.
 
-    Return the symbol, and for `check_fragile` a list with (name of the operator, its attributes,
-    its symbol, its position for messages) for each operator in FRAGILE. Raises Damaged.
+    Return the symbol, and a list of Operators, for the checks of shapes. Raises Damaged.
     """
     graph = parsed(data, name)
     nodes, heads = graph.get('nodes'), graph.get('heads')
     require(isinstance(nodes, list) and isinstance(heads, list) and nodes and heads,
             f'{name} is damaged: it has no nodes, or no heads')
-    made, variables, fragile = [], collections.Counter(), []
+    made, names, operators = [], collections.Counter(), []
     for node in nodes:
         where = f'{name} is damaged: node {len(made)}'
         require(isinstance(node, dict) and _is_text(node.get('op')) and _is_text(node.get('name'))
@@ -270,27 +291,28 @@ def read_symbol(data, name):
                  if not key.startswith('__')}
         require(all(map(_is_text, (*attrs, *attrs.values()))),
                 f'{where} has the attributes {attrs!r}')
+        names[node['name']] += 1
         try:
             if node['op'] == 'null':
-                variables[node['name']] += 1
                 require(not node['inputs'] and not attrs, f'{where} is a variable with inputs')
                 made.append(_variable(node))
             else:
                 inputs = [_value(made, entry, where) for entry in node['inputs']]
-                made.append(_operator(node['op'], node['name'], inputs, attrs, where))
-                if node['op'] in FRAGILE:
-                    fragile.append((node['op'], attrs, made[-1], where))
+                op = c_api.original(node['op'])
+                require(op is not None, f'{where}: MXNet has no such operator')
+                made.append(_operator(op, node['name'], inputs, attrs, where))
+                operators.append(Operator(op, attrs, made[-1], [
+                    (nodes[i]['name'], k) for i, k, *_ in node['inputs']], where))
         except mxnet.MXNetError as error:
             raise Damaged(f'{where}: {_first_line(error)}') from None
-    require(max(variables.values(), default=0) == 1,
-            f'{name} is damaged: variables {[n for n, k in variables.items() if k > 1]} are there '
-            'twice')
+    require(max(names.values()) == 1,
+            f'{name} is damaged: nodes {[n for n, k in names.items() if k > 1]} are there twice')
     symbol = mxnet.sym.Group([_value(made, head, f'{name} is damaged: a head') for head in heads])
     inputs = symbol.list_inputs()
-    require(set(inputs) <= set(variables) and len(set(inputs)) == len(inputs),
-            f'{name} is damaged: the inputs {sorted(set(inputs) - set(variables))} of its '
+    require(set(inputs) <= set(names) and len(set(inputs)) == len(inputs),
+            f'{name} is damaged: the inputs {sorted(set(inputs) - set(names))} of its '
             'operators are missing')
-    return symbol, fragile
+    return symbol, operators
 
 
 def _is_text(value):
@@ -300,7 +322,8 @@ def _is_text(value):
 
 def is_loadable(op):
     """Return whether `read_symbol` accepts an operator. `export` must not write any other."""
-    return 'ptr' not in (c_api.arguments(op) or {}).values() and not INTERNAL.fullmatch(op)
+    return 'ptr' not in (c_api.arguments(op) or {}).values() and not INTERNAL.fullmatch(
+        c_api.original(op) or op)
 
 
 def _first_line(error):
@@ -333,13 +356,13 @@ def _operator(op, name, inputs, attrs, where):
     """Check an operator and its attributes, and return its symbol. MXNet makes the symbol, and
     raises MXNetError if its own checks fail."""
     kinds = c_api.arguments(op)
-    require(kinds is not None, f'{where}: MXNet has no such operator')
     require('ptr' not in kinds.values(), f'{where} takes an address in memory')
     require(not INTERNAL.fullmatch(op), f'{where} is none that a network calls')
     for key, text in attrs.items():
         require(_fits(key, kinds.get(key, ''), text), f'{where} has {key}={text}')
-    require('sections' not in kinds or graphs.numbers(attrs.get('indices', '()'))
-            or int(attrs.get('sections', 0)) > 0, f'{where} splits into no parts: {attrs}')
+    require('sections' not in kinds or bool(graphs.numbers(attrs.get('indices', '()')))
+            != (int(attrs.get('sections', 0)) > 0),
+            f'{where} splits neither at indices nor into sections, or at both: {attrs}')
     return c_api.applied(op, name, inputs, attrs)
 
 
@@ -369,21 +392,26 @@ def _fits(key, kind, text):
         return False
     if key in SLICES:
         numbers = [n for n in numbers if n is not None]
+    if 'shape' in key and any(first in SPLITS and 0 in numbers[i + 1:i + 3]
+                              for i, first in enumerate(numbers)):
+        return False
     real = () if kind[:1] not in ('', ',') and 'tuple of <' not in kind else (float, bool, str)
+    least, largest = BOUNDS.get(key, (-MAX_ELEMENTS, MAX_ELEMENTS))
     return (all(type(n) in (int, *real) for n in numbers) and all(
-        abs(n) <= MAX_ELEMENTS and not (
-            n < 0 and 'non-negative' in kind or n <= 0 and key in POSITIVE
-            or n == 0 and key == 'step' or n > MAX_COUNT and key in COUNTS)
+        least <= n <= largest and not (
+            n < 0 and 'non-negative' in kind or n == 0 and key == 'step')
         for n in numbers if type(n) is not str))
 
 
-def check_fragile(fragile, shapes, name):
+def check_fragile(operators, shapes, name):
     """Check the operators that may end the process as soon as MXNet infers their shapes. Raises
     Damaged.
 
-    fragile: the list that `read_symbol` returns; shapes: {name of an input: its shape}
+    operators: the list that `read_symbol` returns; shapes: {name of an input: its shape}
     """
-    for op, attrs, symbol, where in fragile:
+    for op, attrs, symbol, _, where in operators:
+        if op not in FRAGILE:
+            continue
         operands = symbol.get_children()
         known = {key: shapes[key] for key in operands.list_inputs() if key in shapes}
         try:
@@ -435,30 +463,92 @@ def _has_elements(attrs, *arrays):
     return all(0 not in shape for shape in arrays)
 
 
+def _has_lengths(attrs, *arrays):
+    """Return whether all lengths in the attribute `shape` are positive."""
+    return all(n > 0 for n in graphs.numbers(attrs.get('shape', '()')))
+
+
+def _has_columns(attrs, boxes):
+    """Return whether each box has the numbers that box_nms reads: its corners, score and class."""
+    first, *others = (int(attrs.get(key, default)) for key, default in (
+        ('coord_start', 2), ('score_index', 1), ('id_index', -1)))
+    return len(boxes) > 1 and 0 <= first <= boxes[-1] - 4 and all(
+        -1 <= n < boxes[-1] for n in others) and others[0] >= 0
+
+
 # Operator -> function that returns whether its attributes fit the shapes of its operands. MXNet
 # does not check this: it would use wrong axes as indices into memory, or divide by a dimension of 0
 FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
            '_npi_tensorsolve': _can_solve,
            'batch_take': lambda attrs, a, at: len(a) > 0 and a[-1] != 0,
-           **dict.fromkeys(('Softmax', 'SoftmaxOutput', 'UpSampling', '_image_resize',
-                            '_npx__image_resize'), _has_elements)}
+           # its result is too short for an array with more axes
+           '_unravel_index': lambda attrs, at: _has_lengths(attrs) and len(at) == 1,
+           '_ravel_multi_index': _has_lengths,
+           '_contrib_box_nms': _has_columns, '_np_moveaxis': lambda attrs, a: all(
+               -len(a) <= axis < len(a) for key in ('source', 'destination')
+               for axis in graphs.numbers(attrs[key])),
+           # an old attribute, whose numbers MXNet does not compare with those of the elements
+           'Reshape': lambda attrs, a: 'target_shape' not in attrs,
+           'UpSampling': lambda attrs, *arrays: _has_elements(attrs, *arrays) and (
+               attrs['sample_type'] == 'nearest' or 'num_filter' in attrs),
+           **dict.fromkeys(('SoftmaxOutput', '_image_resize'), _has_elements)}
+# Operators whose result has the elements of their first operand. MXNet does not check it
+RESHAPES = {'Reshape', '_np_reshape', '_npx_reshape', 'reshape_like'}
+# Operators that `python -m tests.sweep_operators` has called with empty arrays: others divide by a
+# length of 0, or read a first element that is not there
+TAKES_EMPTY = re.compile(r"""
+    (_npi_|_|broadcast_|elemwise_)?                                     # element by element
+    (absolute|abs|add|sub|subtract|minus|plus|mul|multiply|div|true_divide|mod|power|square|sqrt
+    |rsqrt|cbrt|rcbrt|reciprocal|negative|sign|ceil|floor|fix|rint|round|trunc|around|exp|expm1|log
+    |log10|log1p|log2|(arc)?(sin|cos|tan)h?|degrees|radians|hypot|maximum|minimum|(not_)?equal
+    |greater(_equal)?|less(er)?(_equal)?|logical_(and|or|xor|not)|bitwise_(and|or|xor|not)
+    |is(finite|inf|nan|neginf|posinf)|nan_to_num
+    |r(add|sub|subtract|minus|div|true_divide|mod|power))(_scalar)?
+    |erf|erfinv|gamma|gammaln|clip|smooth_l1
+    |(_npx_)?(relu|sigmoid|softsign|hard_sigmoid)|Activation|Cast|amp_cast|BlockGrad|make_loss
+    |_copy|_np_copy|(ones|zeros)_like|_npi_(ones|zeros|full_like)
+    |Reshape|_npx?_reshape|reshape_like|Flatten|expand_dims|(_np_)?squeeze|SwapAxis|transpose
+    |_np_(transpose|moveaxis|roll)|_npi_flip|reverse|slice|slice_axis|slice_like|SliceChannel
+    |_npi_slice|_split_v2|Concat|_npi_(concatenate|stack|vstack|column_stack)|stack|repeat
+    |broadcast_(axis|like|to)|_npi_broadcast_to|one_hot|_npi_tril|argsort|sort
+    |_np_(all|any|sum|prod|cumsum)|sum|nansum|prod|nanprod|_npi_mean
+    |_np_dot|_npi_matmul|batch_dot|_npi_tensordot(_int_axes)?|FullyConnected|Convolution|LayerNorm
+    |log_softmax|softmax|Embedding|Pooling|GroupNorm|LRN|L2Normalization|LeakyReLU|norm|_npi_norm
+    """, re.VERBOSE)
 
 
-def check_shapes(symbol, shapes, dtypes, name):
-    """Infer all shapes in a graph from those of its inputs. Raises Damaged if they do not fit, or
-    if an array is too large for MXNet to count its elements.
+def check_shapes(symbol, operators, shapes, dtypes, name):
+    """Infer all shapes in a graph from those of its inputs. Raises Damaged if they do not fit, if
+    an array is too large for MXNet to count its elements, or if an operator that may divide by a
+    length of 0 takes or makes an empty array.
 
-    shapes, dtypes: {name of an input: its shape or dtype}
+    operators: the list that `read_symbol` returns; shapes, dtypes: {name of an input: its shape or
+    dtype}
     """
     inside = symbol.get_internals()
     try:
-        _, found, _ = inside.infer_shape(**shapes)
+        with mxnet.util.np_shape(True):
+            _, found, _ = inside.infer_shape(**shapes)
         _, kinds, _ = inside.infer_type(**dtypes)
     # KeyError: a dtype that MXNet's Python code does not know
     except (mxnet.MXNetError, KeyError) as error:
         raise Damaged(f'{name} is damaged: {_first_line(error)}') from None
     require(found is not None and kinds is not None,
             f'{name} is damaged: its shapes do not follow from those of its inputs')
+    results = collections.defaultdict(list)
     for part, shape in zip(inside, found):
         require(min(shape, default=0) >= 0 and math.prod(shape) <= MAX_ELEMENTS,
                 f'{name} is damaged: {part.name} has the shape {shape}')
+        results[part.name].append(shape)
+    for key, shape in shapes.items():
+        require(results[key] == [shape], f'{name} is damaged: {key} has the shape {shape}, and the '
+                f'operator that takes it needs {results[key]}')
+    for op, _, made, inputs, where in operators:
+        if made.name not in results:        # it is not computed
+            continue
+        given, made = [results[key][k] for key, k in inputs], results[made.name]
+        require(op not in RESHAPES or math.prod(given[0]) == math.prod(made[0]),
+                f'{where} makes an array of the shape {made[0]} of one of the shape {given[0]}')
+        empty = [shape for shape in (*given, *made) if 0 in shape]
+        require(not empty or TAKES_EMPTY.fullmatch(op), f'{where} cannot take or make an empty '
+                f'array, and it has {empty}: no length may be 0 there')
