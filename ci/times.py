@@ -5,6 +5,7 @@ stores the seconds from start to end. A section that takes longer than LIMIT is 
 as null. What the pages and `d2l list` say of it is made from the file by chapters/notes.py.
 """
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -20,6 +21,7 @@ from chapters.sections import all_sections, find
 from ci.reproduce import machine
 
 LIMIT = 60                  # seconds
+GRACE = 10                  # seconds after which Ctrl-C is repeated
 
 
 def seconds(section):
@@ -33,8 +35,10 @@ def seconds(section):
     try:
         status = process.wait(LIMIT)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)          # it ends its kernel
-        process.wait()
+        while process.returncode is None:           # it ends its kernel, unless it still starts
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
         return None
     if status:
         raise subprocess.CalledProcessError(status, call)

@@ -6,6 +6,9 @@ import subprocess
 import sys
 import uuid
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell starts `make test &` so, and all processes that the tests start would ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ['D2L_DATA'] = 'sample'                   # before d2l and any kernel: nothing is fetched
 os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ.setdefault('D2L_FIGURES', '')             # no files of figures where tests run

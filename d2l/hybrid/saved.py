@@ -514,6 +514,7 @@ TAKES_EMPTY = re.compile(r"""
     |_np_(all|any|sum|prod|cumsum)|sum|nansum|prod|nanprod|_npi_mean
     |_np_dot|_npi_matmul|batch_dot|_npi_tensordot(_int_axes)?|FullyConnected|Convolution|LayerNorm
     |log_softmax|softmax|Embedding|Pooling|GroupNorm|LRN|L2Normalization|LeakyReLU|norm|_npi_norm
+    |Dropout
     """, re.VERBOSE)
 
 
