@@ -1062,8 +1062,8 @@ DELAYED = {
 @pytest.mark.parametrize('all_at_once', [False, True])
 @pytest.mark.parametrize('forward', DELAYED.values(), ids=DELAYED)
 def test_a_result_that_no_loss_has_used_keeps_its_gradient(forward, all_at_once, optimize):
-    """A backward pass forgets how the results that its loss has used were computed, no others.
-    Where eager mode raises, so does the compiled net."""
+    """A backward pass forgets how the results that its loss has used were computed, no others. (It
+    also forgets constants that several operators used in eager mode, which raises then.)"""
     found = []
     for compiled in False, True:
         net, h, seen = Delayed(forward), np.ones(1), []
@@ -1078,10 +1078,118 @@ def test_a_result_that_no_loss_has_used_keeps_its_gradient(forward, all_at_once,
             try:
                 loss.backward()
             except mx.MXNetError as error:
-                seen.append(str(error).split('Check failed')[1][:30])
+                assert 'The any container is empty' in str(error)
                 break
             seen += [float(a) for a in (Y, h, X.grad, net.w.grad(), net.v.grad())]
         found.append(seen)
-    assert len(found[0]) == len(found[1])
-    assert found[1] == pytest.approx(found[0], rel=1e-5) if isinstance(
-        found[0][-1], float) else found[1][-1] == found[0][-1]
+    assert 5 <= len(found[0]) <= len(found[1])
+    assert found[1][:len(found[0])] == pytest.approx(found[0], rel=1e-5)
+
+
+class SomeResults(nn.Block):
+    """Two layers, a normalization, and the results that `compute` makes of them."""
+
+    def __init__(self, compute):
+        super().__init__()
+        self.compute, self.c = compute, np.full(2, 1.5)
+        self.a, self.b = nn.Dense(2, in_units=2), nn.Dense(2, in_units=2)
+        self.bn = nn.BatchNorm(in_channels=2, momentum=.5)
+        self.initialize(mx.init.One())
+
+    def forward(self, X):
+        return self.compute(self, X)
+
+
+def _kept(self, X):
+    self.c = np.tanh(self.a(X))[0]
+    return self.b(X) * self.c, self.bn(X)
+
+
+SEVERAL = {     # 0 times infinity is NaN where a gradient of 0 comes from a result that nobody used
+    'a root of the other': lambda self, X: (lambda h: (np.sqrt(h), h))(self.a(X)),
+    'a layer on the other': lambda self, X: (lambda h: (self.b(h), h))(self.a(X)),
+    'a normalization of the other': lambda self, X: (
+        lambda h: (self.b(self.bn(h)), h))(self.a(X)),
+    'beside each other': lambda self, X: (self.a(X), self.bn(self.b(X))),
+    'a third from both': lambda self, X: (
+        lambda h, k: (h, k, self.bn(h * k)))(self.a(X), self.b(X)),
+    'numbers that are drawn': lambda self, X: (
+        lambda z: (self.b(self.bn(X + z)), z))(np.random.normal(0, 1, X.shape)),
+    'of an input without gradient': lambda self, X: (self.a(X * self.c), self.b(X + self.c)),
+    'of a constant': lambda self, X: (self.a(np.tanh(X)), np.tanh(X), self.c * 2),
+    'in a dict': lambda self, X: {'a': self.a(X), 'b': [np.log(self.b(X) * 0)]},
+    'a state': _kept}
+
+
+@pytest.mark.parametrize('optimize', [False, True], ids=['exact', 'optimized'])
+@pytest.mark.parametrize('gradient', [False, True], ids=['no gradient of X', 'gradient of X'])
+@pytest.mark.parametrize('at_once', [False, True], ids=['a call for each', 'one call'])
+@pytest.mark.parametrize('compute', SEVERAL.values(), ids=SEVERAL)
+def test_a_loss_of_some_results(compute, at_once, gradient, optimize):
+    """It has gradients, and moves statistics, through these alone, and leaves those of the others,
+    if each is used in a call of its own, or all in one, loss after loss."""
+    def run(compiled):
+        net, seen = SomeResults(compute), []
+        if compiled:
+            hybridize(net, optimize=optimize)
+        mx.random.seed(1)
+
+        def called():
+            X = np.array([[1., -1.], [2, 2]])
+            if gradient:
+                X.attach_grad()
+            found = net(X)
+            return X, [found['a'], *found['b']] if isinstance(found, dict) else [*found]
+        for p in net.collect_params().values():
+            if p.grad_req != 'null':
+                p.grad()[:] = 7             # as an earlier loss has left it
+        count = len(called()[1])
+        with autograd.record():
+            X, results = called()
+            losses = [Y.sum() * 2 for Y in results]
+        for k in range(count):
+            if not at_once and k:
+                with autograd.record():
+                    X, results = called()
+                    losses = [Y.sum() * 2 for Y in results]
+            try:
+                losses[k].backward()
+                npx.waitall()
+            except mx.MXNetError as error:  # not recorded, or forgotten
+                seen.append(type(error).__name__)
+            seen += [a.asnumpy() for a in results]
+            seen += [p.data().asnumpy() for p in net.collect_params().values()]
+            seen += [p.grad().asnumpy() for p in net.collect_params().values()
+                     if p.grad_req != 'null']
+            seen += [X.grad.asnumpy()] if gradient else []
+        return seen
+    for a, b in zip(run(False), run(True)):
+        # A compiled net may go on, if the loss before has made eager mode forget a constant that
+        # several operators used
+        if isinstance(a, str):
+            break
+        onp.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('optimize', [False, True], ids=['exact', 'optimized'])
+@pytest.mark.parametrize('recorded', [False, True])
+@pytest.mark.parametrize('forward', [
+    lambda X: (np.tanh(X), np.random.uniform(size=(3,))),
+    lambda X: (np.random.uniform(size=(3,)) * np.tanh(X), X, np.random.normal(0, 1, (3,))),
+    lambda X: (npx.dropout(X, .5, mode='always'), np.random.uniform(0, 1, (3,)),
+               npx.dropout(X * 2, .5, mode='always'))])
+def test_numbers_that_nobody_uses_are_drawn_in_their_turn(forward, recorded, optimize):
+    """Also where a graph of a net with several results has no other inputs."""
+    def function(X):
+        np.random.normal(0, 1, (3,)), np.random.uniform(size=(2,))
+        return forward(X)
+    found = []
+    for run in function, compile(function, optimize=optimize):
+        X = np.ones(3)
+        X.attach_grad()
+        with autograd.record() if recorded else autograd.pause():
+            run(X)                  # traces
+            mx.random.seed(3)
+            found.append([*run(X), np.random.uniform(size=(4,))])
+    for a, b in zip(*found):
+        onp.testing.assert_allclose(b.asnumpy(), a.asnumpy(), rtol=1e-5)

@@ -41,9 +41,9 @@ def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
 
 
 def operators(compiled):
-    """Those of the graph that computes, variables included."""
+    """Those of the graphs that compute, variables included."""
     program, = [p for programs in compiled._programs.values() for p in programs]
-    return [node['op'] for node in program.executed_graph['nodes']]
+    return [node['op'] for part in program._parts for node in part.executed_graph['nodes']]
 
 
 def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH, sums=False,

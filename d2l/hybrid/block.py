@@ -185,7 +185,7 @@ class CompiledBlock(Compiled):
             if not path:
                 others = [p for p in self._programs.get(key, ()) if not p.is_stale()]
                 self._programs[key] = [programs[0], *others]
-                if sum(map(len, self._programs.values())) > MAX_PROGRAMS:
+                if self._size() > MAX_PROGRAMS:
                     self._warn()
                     self._drop_oldest()
             chain = [*[program for program, _ in path[-1:]], *programs]
@@ -256,6 +256,12 @@ class CompiledBlock(Compiled):
                 ) if len(seen) > 1 else f'{self._changing()} keeps changing'
         warnings.warn(f'{self._name_of_net()} was compiled more than {MAX_PROGRAMS} times: {what}. '
                       'Pad arrays to a few sizes, and pass numbers as arrays', stacklevel=5)
+
+    def _size(self):
+        """Return for how many calls there are programs: a net with several results has two for each
+        signature, of which one is valid under autograd.record."""
+        recorded = [program.recorded for found in self._programs.values() for program in found]
+        return len(recorded) - min(recorded.count(True), recorded.count(False))
 
     def _changing(self):
         """Return the name of a value that differs between a signature's two newest programs."""
@@ -378,10 +384,8 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     runtime='onnx' returns do not. If autograd records and an array of net's state is overwritten by
     values with a gradient, it moves: views of it that are outside of net keep the old values.
 
-    A backward pass forgets how the results were computed that its loss has used; the others keep
-    their gradients for a later loss. If one result depends on all others, as the output of an RNN
-    on its states, the backward pass forgets all of them, even if its loss did not use that one:
-    `loss.backward(retain_graph=True)` keeps them.
+    Several results: a loss that uses some of them has gradients through these alone, and the others
+    keep theirs for a later loss. While autograd records, such a net runs as several graphs.
 
     A net that is traced at each call, for example because a list that it reads grows, is right and
     slow; a warning names what keeps changing. With active=False, net gets back a `forward` that was

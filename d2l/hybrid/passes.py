@@ -24,6 +24,11 @@ IN_PLACE_SUM_SAFE = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '
         '_npi_add_scalar',
         '_npi_multiply_scalar', '_npi_tanh', '_npx_sigmoid', '_np_sum', '_np_reshape',
         '_np_transpose', 'SwapAxis', '_copy'}
+# Operators through which a gradient of 0 is 0, whatever their arguments are, as long as these and
+# the results are finite
+FINITE_GRADIENT = IN_PLACE_SUM_SAFE | {
+    'Activation', 'slice', 'slice_axis', 'SliceChannel', 'Concat', '_npi_concatenate', '_npi_stack',
+    'stack', 'expand_dims', '_npi_rsubtract_scalar', 'Reshape', 'Flatten'}
 
 
 def draw_in_graph(graph, draws, size, random):
@@ -74,7 +79,7 @@ def _reached(nodes, entries, known):
     return found
 
 
-def parts(graph, flowing, with_past):
+def parts(graph, flowing, with_past, exact):
     """Cut a graph into parts, in the order in which Python ran its nodes, so that its gradients are
     those of eager mode.
 
@@ -87,6 +92,8 @@ def parts(graph, flowing, with_past):
 
     flowing: names of inputs that may have gradients
     with_past: names of the inputs among them that another operator on the tape may have made
+    exact: False makes as few parts as lead to the same outputs, in which gradients are added up in
+        another order
 
     Return (parts, entries). parts: for each part its graph, and {name of an input: index of the
     entry that it takes}. entries: (index of the node, of its output) in the whole graph, for each
@@ -111,6 +118,11 @@ def parts(graph, flowing, with_past):
     ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
                  key=lambda i: _time(nodes, i))
     crossing, before = {*heads}, None
+    if not exact:
+        keys = [taped[i] and leads[i][1] for i in range(len(nodes))]
+        found, home = _grouped(nodes, ran, _merged(nodes, ran, keys, flowing))
+        before = crossing = crossing | {(j, k) for i in ran for j, k, *_ in nodes[i]['inputs']
+                                        if j in home and home[j] != home[i]}
     while crossing != before:           # a cut may make other cuts necessary
         for i, _ in crossing:           # constants and nodes on the tape go into separate parts
             leads[i][1] = leads[i][1] if taped[i] else frozenset()
@@ -152,17 +164,52 @@ def parts(graph, flowing, with_past):
     return made, entries
 
 
-def independent(graph, flowing):
-    """Return whether outputs may get gradients and none depends on all the others. A loss may leave
-    some out then, and in eager mode these keep their gradients when it has computed its own.
+def _merged(nodes, ran, keys, flowing):
+    """Return other keys for `_grouped`, by which some nodes come to those that lead to more
+    outputs: the last steps of a loop over time steps, of which not all lead to the last cell state.
+    Nodes may if a gradient of 0 through them changes nothing, as it goes on to no inputs but those
+    that the others have, too, and their operators are in FINITE_GRADIENT."""
+    members, inputs = {}, {}
+    for i in ran:
+        if keys[i]:
+            members.setdefault(keys[i], []).append(i)
+            inputs.setdefault(keys[i], set()).update(
+                nodes[j]['name'] for j, *_ in nodes[i]['inputs'] if nodes[j]['name'] in flowing)
+    others = {}
+    for key in sorted(members, key=len, reverse=True):
+        if all(nodes[i]['op'] in FINITE_GRADIENT for i in members[key]):
+            more = [other for other in members if key < other and inputs[key] <= inputs[other]]
+            if more:
+                other = min(more, key=len)
+                others[key] = others.get(other, other)
+    return [others.get(key, key) for key in keys]
+
+
+def _grouped(nodes, ran, keys):
+    """Return (lists of indices of nodes with the same key, {index of a node: index of its list}).
+    Lists only use results of those before them; random numbers are drawn in the order of `ran`."""
+    found, home, at_draw = [], {}, 0
+    for i in ran:
+        draws = tape.draws(nodes[i]['op'], nodes[i].get('attrs', {}))
+        least = max((home[j] for j, *_ in nodes[i]['inputs'] if j in home), default=0)
+        least = max(least, at_draw) if draws else least
+        home[i] = next((at for at in range(least, len(found)) if keys[found[at][0]] == keys[i]),
+                       len(found))
+        if home[i] == len(found):
+            found.append([])
+        found[home[i]].append(i)
+        at_draw = home[i] if draws else at_draw
+    return found, home
+
+
+def has_several_results(graph, flowing):
+    """Return whether several operators compute the outputs, and one of them may get a gradient. A
+    loss may leave some out then, and others may be no results of recorded operators in eager mode.
 
     flowing: see `parts`
     """
-    nodes, blocks = graph['nodes'], _detaching(graph['nodes'])
-    found = {i: _reached(nodes, [(i, 0)], blocks) for i in {i for i, *_ in graph['heads']}}
-    taped = {i for i, reached in found.items() if i not in blocks and any(
-        nodes[j]['name'] in flowing for j in reached if nodes[j]['op'] == 'null')}
-    return bool(taped) and not any(taped <= found[i] for i in taped)
+    heads = {i for i, *_ in graph['heads']}
+    return len(heads) > 1 and bool(flowing & inputs_of(graph, graph['heads'], constants=False))
 
 
 def _visited_before(nodes, heads, taped, with_past):
@@ -246,7 +293,7 @@ def with_an_input(graph, name):
     if graphs.variables(graph):
         return graph
     first, *others = graph['nodes']
-    first = dict(first, control_deps=[1 + len(others)])
+    first = dict(first, control_deps=[*first.get('control_deps', ()), 1 + len(others)])
     return dict(graph, nodes=[first, *others, graphs.node('null', name)])
 
 
@@ -371,15 +418,14 @@ def inputs_of(graph, heads, constants=True):
     return {nodes[i]['name'] for i in found if nodes[i]['op'] == 'null'}
 
 
-def detached(graph, others=()):
+def detached(graph):
     """Return [(index of an output that depends on a detached array, {names of the inputs on which
-    it depends by a path without `detach`})]. others: the indices of outputs to include anyway."""
+    it depends by a path without `detach`})]."""
     nodes, found = graph['nodes'], []
     blocks = _detaching(nodes)
-    for k, head in enumerate(graph['heads']) if blocks or others else ():
+    for k, head in enumerate(graph['heads']) if blocks else ():
         reached = _reached(nodes, [head], blocks)
-        if k in others or not reached or blocks & {
-                j for i in reached for j, *_ in nodes[i]['inputs']}:
+        if not reached or blocks & {j for i in reached for j, *_ in nodes[i]['inputs']}:
             found.append((k, inputs_of(graph, [head], constants=False)))
     return found
 

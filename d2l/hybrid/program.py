@@ -104,14 +104,12 @@ class Part:
     options: exact, optimize and the flags of `hybridize`, and the name of the net
     flowing: the number of outputs, from the first on, through which gradients may come; None: all
     spare: name of the input that a graph without inputs gets
-    written: the indices of the outputs that are written into Python's state
     """
 
-    def __init__(self, program, graph, sources, options, flowing=None, spare=None, written=()):
-        self._arguments = program, graph, sources, options, flowing, spare, written
+    def __init__(self, program, graph, sources, options, flowing=None, spare=None):
+        self._arguments = program, graph, sources, options, flowing, spare
         self._program, self._graph, self._sources, self._spare = program, graph, sources, spare
-        self._options, self._flowing, self._written = options, flowing, written
-        self._thread = None
+        self._options, self._flowing, self._thread = options, flowing, None
         # If the graph is checked, as it is rewritten: the inputs whose gradients were proved, None
         # if none were; and {the same for other calls: the part for them}
         self._checked, self._proved, self._others = False, None, {}
@@ -143,10 +141,6 @@ class Part:
         self.executed_graph, symbol = graph, graphs.to_symbol(graph)
         statistics = symbol.list_auxiliary_states()
         flags = passes.valid_flags(dict(flags), graph, statistics)
-        # If several parts use a Parameter, its gradient is written into the Parameter's own array
-        # or into another one to be added to it. With static_shape, MXNet would confuse the two
-        if program.recorded:
-            flags.pop('static_shape', None)
         taped = passes.inputs_of(graph, graph['heads'], constants=False)
         flows = passes.inputs_of(graph, graph['heads'][:self._flowing], constants=False)
         # indices: the inputs that are Parameters with gradients (True), and the others. If an input
@@ -187,10 +181,10 @@ class Part:
                     'copy there, weight.data(ctx=X.ctx)')
         places = {name: at for at, name in enumerate(symbol.list_inputs())
                   if sources[name].kind in GIVEN}
-        # (index of an output that may be a constant: one that depends on detached arrays, or is
-        # written into Python's state; indices of the inputs on which it depends without `detach`)
-        self._constant_outputs = [(k, [places[name] for name in names if name in places])
-                                  for k, names in passes.detached(self._graph, self._written)
+        # (index of an output that depends on detached arrays, indices of the inputs on which it
+        # depends without `detach`)
+        self._detached_outputs = [(k, [places[name] for name in names if name in places])
+                                  for k, names in passes.detached(self._graph)
                                   if not any(sources[name].learns for name in names)]
         flags.update(param_indices=indices[True], data_indices=indices[False])
         # With static_shape, MXNet keeps writing the gradient of a Parameter to where it wrote the
@@ -249,19 +243,25 @@ class Part:
         for at, source in self._late_bound:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
             # An array from an earlier call whose tape is freed must be detached, as it has no graph
-            if source.kind == 'state' and (at not in self._flows or c_api.graph_of(what) is None):
+            if source.kind == 'state' and (at not in self._flows or not tape.recorded(what)):
                 values[at] = tape.detach(what)
                 # The backward pass needs the values that `_change`, here or in a later program,
                 # writes over
                 if autograd.is_recording() and at not in self._statistics_at and (
                         self._program.question or source.index in self._program.overwritten):
                     values[at] = values[at].copy()
+        # MXNet puts a constant on the tape as one variable, which the first backward pass forgets;
+        # other parts may need theirs later
+        if self._program.recorded:
+            for at, _ in self._inputs:
+                if not tape.recorded(values[at]):
+                    values[at] = tape.detach(values[at])
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
         # In eager mode, such a result is on the tape only if an input is on which it depends
         # without `detach`
-        if self._constant_outputs and autograd.is_recording():
-            for k, places in self._constant_outputs:
+        if self._detached_outputs and autograd.is_recording():
+            for k, places in self._detached_outputs:
                 if not any(tape.recorded(values[at]) for at in places):
                     results[k] = tape.detach(results[k])
         return results
@@ -311,7 +311,7 @@ class Program:
         self.graph, self.sources, places = extract_graph(trace, piece)
         # Whether a recorded call needs several parts. If so, the program is valid either under
         # autograd.record or without it
-        apart = asks or passes.independent(self.graph, self._flowing)
+        apart = asks or passes.has_several_results(self.graph, self._flowing)
         self.recorded = autograd.is_recording() if apart else None
         self.outputs = [None if isinstance(place, int) else place for place in places]
         self.overwritten = trace.overwritten if self.question is None else ()
@@ -340,9 +340,7 @@ class Program:
             results = self.outputs[:self.size] if not self.question else self.outputs
             flowing = None if self.question or self._views or any(
                 s and s.kind == 'state' for s in results) else sum(s is None for s in results)
-            written = [] if self.question else [
-                self._places[i] for i in self._kept if self.outputs[i] is None]
-            self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare, written)]
+            self._parts = [Part(self, self.graph, sources, options, flowing, trace.spare)]
             if not self.trace_fingerprint:
                 self._only, = self._parts
                 self._only.bind(trace.leaves, self.guard.state_if_unchanged())
@@ -355,9 +353,11 @@ class Program:
     def _cut_apart(self, options, trace):
         """Make the program of several parts, so that the backward pass runs only those parts whose
         outputs were used."""
+        exact, optimize, *_ = options
         parts, entries = passes.parts(
             self.graph, self._flowing,
-            {name for name, source in self.sources.items() if source.kind in GIVEN})
+            {name for name, source in self.sources.items() if source.kind in GIVEN},
+            exact and not optimize)
         for graph, made in parts:
             sources = {name: Source('cut', self._first + made[name]) if name in made else
                        self.sources[name] for name in graphs.variables(graph)}

@@ -549,7 +549,7 @@ def check_shapes(symbol, operators, shapes, dtypes, name):
             continue
         given, made = [results[key][k] for key, k in inputs], results[made.name]
         require(op not in RESHAPES or math.prod(given[0]) == math.prod(made[0]),
-                f'{where} makes an array of the shape {made[0]} of one of the shape {given[0]}')
+                f'{where} makes an array of the shape {made[0]} of one of {given[:1]}')
         empty = [shape for shape in (*given, *made) if 0 in shape]
         require(not empty or TAKES_EMPTY.fullmatch(op), f'{where} cannot take or make an empty '
                 f'array, and it has {empty}: no length may be 0 there')
