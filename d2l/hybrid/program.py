@@ -329,10 +329,11 @@ class Program:
         self.writes = bool(self.overwritten)
         self.trace_fingerprint = asks and fingerprint(piece, self.graph, self.sources, places)
         self._places, self._first, self._following, self.paths = places, piece.first, {}, 0
-        self._parts, self._only = [], None      # _only: the one part of a net without questions
+        self._parts, self._only = [], None      # _only: the only part, bound when it is made
 
     def make_parts(self, trace, piece, options):
-        """Make the Parts. That of a net without questions is bound at once: the proof runs it."""
+        """Make the Parts. If a net without questions has only one, it is bound at once: the proof
+        runs it."""
         if self.recorded:
             self._cut_apart(options, trace)
         elif self.graph['heads']:
@@ -369,7 +370,7 @@ class Program:
 
     @property
     def executed_graph(self):
-        """The graph that the CachedOp runs, after passes and rewriting. For a net with questions,
+        """The graph that the CachedOp runs, after passes and rewriting. If there are several,
         the graph as it was traced."""
         return self._only.executed_graph if self._only else self.graph
 
