@@ -1113,6 +1113,10 @@ SEVERAL = {     # 0 times infinity is NaN where a gradient of 0 comes from a res
     'beside each other': lambda self, X: (self.a(X), self.bn(self.b(X))),
     'a third from both': lambda self, X: (
         lambda h, k: (h, k, self.bn(h * k)))(self.a(X), self.b(X)),
+    'a product with a layer beside': lambda self, X: (
+        lambda g, k, h: (h, h * g, g, k))(*(lambda g: (g, np.tanh(g)))(self.b(X)), self.a(X)),
+    'a product with a normalization beside': lambda self, X: (
+        lambda g, k, h: (h, h * g, g, k))(*(lambda g: (g, np.tanh(g)))(self.bn(X)), self.a(X)),
     'numbers that are drawn': lambda self, X: (
         lambda z: (self.b(self.bn(X + z)), z))(np.random.normal(0, 1, X.shape)),
     'of an input without gradient': lambda self, X: (self.a(X * self.c), self.b(X + self.c)),

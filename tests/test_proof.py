@@ -203,9 +203,9 @@ def test_gradients_are_proved_when_a_call_needs_them(rule):
         fast(X, Y).backward()
     X.attach_grad()
     expected = 1 - np.tanh(X) ** 2
-    for _ in range(2):
+    for again in False, True:
         with autograd.record(train_mode=False):
-            if _:
+            if again:
                 Z = fast(X, Y)      # no second warning
             else:
                 with pytest.warns(UserWarning, match='wrong_gradient'):

@@ -47,7 +47,7 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     compiled = net if isinstance(net, CompiledBlock) else getattr(
         vars(net).get('forward'), '__self__', None) or CompiledBlock(net, False, {})
     program, leaves = compiled.program(*args, apart=True)
-    _refuse_python(program.graph)
+    _refuse_unloadable(program.graph)
     graph, sources, shapes = copy.deepcopy(program.graph), program.sources, [a.shape
                                                                              for a in leaves]
     if other is not None:
@@ -90,7 +90,7 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
         'predict_only': program.asks_mode})
 
 
-def _refuse_python(graph):
+def _refuse_unloadable(graph):
     """Raise ValueError for a graph with an operator that `load_exported` never accepts."""
     found = {f"{node['op']} ({node['attrs']['op_type']})" if node['op'] == 'Custom' else node['op']
              for node in graph['nodes'] if 'subgraphs' in node

@@ -167,21 +167,24 @@ def parts(graph, flowing, with_past, exact):
 def _merged(nodes, ran, keys, flowing):
     """Return other keys for `_grouped`, by which some nodes come to those that lead to more
     outputs: the last steps of a loop over time steps, of which not all lead to the last cell state.
-    Nodes may if a gradient of 0 through them changes nothing, as it goes on to no inputs but those
-    that the others have, too, and their operators are in FINITE_GRADIENT."""
-    members, inputs = {}, {}
+    Nodes may if a gradient of 0 through them changes nothing: their operators are in
+    FINITE_GRADIENT, and it goes on to no inputs but those that the others have, too, and to no
+    nodes but the others, or nodes that lead to all their outputs."""
+    members, inputs, others = {}, {}, {}
     for i in ran:
         if keys[i]:
             members.setdefault(keys[i], []).append(i)
             inputs.setdefault(keys[i], set()).update(
                 nodes[j]['name'] for j, *_ in nodes[i]['inputs'] if nodes[j]['name'] in flowing)
-    others = {}
     for key in sorted(members, key=len, reverse=True):
-        if all(nodes[i]['op'] in FINITE_GRADIENT for i in members[key]):
-            more = [other for other in members if key < other and inputs[key] <= inputs[other]]
-            if more:
-                other = min(more, key=len)
-                others[key] = others.get(other, other)
+        # the keys of the nodes that these take values from: they are longer, so they are final
+        sources = {others.get(keys[j], keys[j]) for i in members[key]
+                   for j, *_ in nodes[i]['inputs'] if keys[j] and keys[j] != key}
+        more = {others.get(other, other) for other in members
+                if key < other and inputs[key] <= inputs[other]}
+        more = [other for other in more if all(other <= source for source in sources)]
+        if more and all(nodes[i]['op'] in FINITE_GRADIENT for i in members[key]):
+            others[key] = min(more, key=len)
     return [others.get(key, key) for key in keys]
 
 
