@@ -59,7 +59,10 @@ class Update(c_api.InPlaceCall):
 
 
 def _attributes(sgd_or_adam, lr, wd, count):
-    """Return the arguments with which an Update is called."""
+    """Return the arguments with which an Update is called.
+
+    count: the number of updates of the Parameter so far, this one included
+    """
     name, size, attrs = OPERATORS[type(sgd_or_adam)](sgd_or_adam, lr, wd, count)
     attrs = {key: 0.0 if abs(value) < SMALLEST else value for key, value in attrs.items()}
     attrs = {key: value for key, value in attrs.items() if value != DEFAULTS.get(key)}

@@ -292,7 +292,10 @@ def copied(block):
 
 def _signature(args, kwargs, apart=False):
     """Return the signature of a call, a key that is equal for all calls that one program can serve,
-    and the Tree of its arguments."""
+    and the Tree of its arguments.
+
+    apart: see `CompiledBlock.program`
+    """
     tree = Tree(apart=apart)
     if not kwargs and len(args) < len(_ARRAYS) and all(type(a) is np.ndarray for a in args) and len(
             {*map(id, args)}) == len(args):

@@ -71,8 +71,9 @@ BEFORE = 'Do it before, and pass what it gives as an argument. '
 
 
 def remembered(cached):
-    """Return (the cache's own dict, {key: result}) of a function decorated with
-    functools.lru_cache. Only the garbage collector's interface gives access to them."""
+    """Return two dicts of a function decorated with functools.lru_cache: the one in which the cache
+    keeps its entries, and {key: result}. Only the garbage collector's interface gives access to
+    them."""
     _, _, bound, size = cached.cache_info()
     found = [r for r in gc.get_referents(cached)
              # the classes of the cache and of its entries are referents, too, and are left out

@@ -545,7 +545,7 @@ def check_shapes(symbol, operators, shapes, dtypes, name):
         require(results[key] == [shape], f'{name} is damaged: {key} has the shape {shape}, and the '
                 f'operator that takes it needs {results[key]}')
     for op, _, made, inputs, where in operators:
-        if made.name not in results:        # it is not computed
+        if made.name not in results:        # no output needs this operator
             continue
         given, made = [results[key][k] for key, k in inputs], results[made.name]
         require(op not in RESHAPES or math.prod(given[0]) == math.prod(made[0]),

@@ -302,7 +302,8 @@ class Trace:
         self.contents = []          # (dict, a copy of it) for dicts that are guarded as a whole
         self.sizes = []             # (dict, the number of keys it had); a class's `__dict__` counts
         self.types = []             # (Block, its class)
-        self.kept = []              # lists of the arrays of a Parameter
+        # Parameters' lists of their arrays, one for each Parameter, which are compared by identity
+        self.kept = []
         self.writes, self.fills = [], []    # (Slot, new structure), (index of a node, its new one)
         self.overwritten = []       # indices of arrays of the state that were written into
         self.write = None           # (code, number) of the first line that wrote into one of them

@@ -672,8 +672,8 @@ def _reduce(op, g, X, axis, keepdims, exclude=False):
 
 
 def _one_number(g, x, axes, keepdims):
-    """Return the result x of reducing all axes in MXNet's shape: older operators return shape (1,)
-    in place of ()."""
+    """Give x, the result of a reduction over all axes, the shape that MXNet returns: older
+    operators return (1,) instead of ()."""
     return x if axes or keepdims else g.node('Reshape', x, [1] * len(g.out[0].shape))
 
 
