@@ -165,7 +165,8 @@ class Function(nn.Block):
 
     @contextlib.contextmanager
     def bound(self, ctx):
-        """Set the function's global names to the Parameters' arrays."""
+        """Set the global names that the network's function reads to the Parameters' arrays on a
+        context, and restore them at the end."""
         data = [getattr(self, key).data(ctx) for key in self.keys]
         if self.owner:
             old, self.owner.params = self.owner.params, data
@@ -453,9 +454,15 @@ AMPLIFIED = 'at this size its last BatchNorms see nine values a channel in train
 DROPOUT = 'its graph draws dropout in training'
 
 
-def gluoncv(name, pixels, arguments='', **fields):
-    """Return the row of a network of Gluon-CV's zoo."""
-    return Network(f'gluoncv_{name}', '13.15', 0, f"d2l.from_gluoncv('{name}'{arguments})",
+def gluoncv(name, pixels, arguments='', settings='', **fields):
+    """Return the row of a network of Gluon-CV's zoo.
+
+    arguments: further arguments of from_gluoncv; settings: expressions that change `net`
+    """
+    net = f"d2l.from_gluoncv('{name}'{arguments})"
+    if settings:
+        net = f'(lambda net: [{settings}] and net)({net})'
+    return Network(f'gluoncv_{name}', '13.15', 0, net,
                    (floats(1, 3, pixels, pixels),), constants='anchor boxes, say',
                    no_witness="Gluon-CV's own arrays witness it in tests/test_gluoncv.py", **fields)
 
@@ -467,7 +474,10 @@ GLUONCV = [
     gluoncv('mobilenet1.0', 64, predict_only=FEW_VALUES),
     gluoncv('ssd_512_resnet50_v1_voc', 128, ', pretrained_base=False', predict_only=FEW_VALUES),
     gluoncv('yolo3_mobilenet1.0_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
-    gluoncv('faster_rcnn_resnet50_v1b_voc', 96, ', pretrained_base=False', predict_only=TARGETS),
+    # the last layers compute each of 300 proposals by default, which is most of the time
+    gluoncv('faster_rcnn_resnet50_v1b_voc', 96, ', pretrained_base=False',
+            "setattr(net, '_rpn_test_post_nms', 20), setattr(net.rpn, '_test_post_nms', 20)",
+            predict_only=TARGETS),
     gluoncv('center_net_resnet18_v1b_voc', 96, ', pretrained_base=False', draw=3,
             predict_only=AMPLIFIED),
     gluoncv('fcn_resnet50_voc', 64, ', pretrained_base=False, crop_size=64',
