@@ -156,6 +156,19 @@ def graph_of(array):
     return Symbol(found) if status == 0 else None
 
 
+def variables_of(count, arrays):
+    """Return the names of the variables of the tape on which arrays depend.
+
+    arrays: a C array of the handles of so many arrays
+    """
+    found = set()
+    for i in range(count):
+        symbol = SymbolHandle()
+        if _LIB.MXAutogradGetSymbol(NDArrayHandle(arrays[i]), ctypes.byref(symbol)) == 0:
+            found |= {*Symbol(symbol).list_inputs()}
+    return found
+
+
 def mark(array, gradient):
     """Make an array a variable of the tape, even during a trace. It gets no gradient, but MXNet
     requires an array for one."""

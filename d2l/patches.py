@@ -734,13 +734,17 @@ def _note_marks():
     LIBRARY.MXAutogradBackwardEx = added
 
 
-_MARKED = {}                # id of an array that needs a gradient -> weak reference to it
+# id of an array that needs a gradient -> (weak reference to it, alias of it). Code uses the alias:
+# when another thread deletes an array, the weak reference still gives it after MXNet has freed it
+_MARKED = {}
 _SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds up
 
 
 def _note(array, req, added):
     """Store that an array was marked with this grad_req; added: whether d2l adds up its gradients.
     """
+    from d2l import c_api
+
     if not hasattr(array, '__dict__'):      # an NDArray of mxnet.nd
         return
     array.learns, key = req != 'null', id(array)
@@ -748,7 +752,7 @@ def _note(array, req, added):
         known.pop(key, None)
         if holds:
             known[key] = weakref.ref(array, lambda ref, known=known: (
-                known.get(key) is ref and known.pop(key)))
+                ref is known.get(key, [None])[0] and known.pop(key))), c_api.alias(array)
 
 
 def _learns(array):
@@ -757,12 +761,16 @@ def _learns(array):
     return array.grad is not None if known is None else known.get('learns', False)
 
 
-def _add(backward, *args):
-    """Run the backward pass, and add to the gradient of each array in _SUMMED_BY_D2L the gradient
-    that it had before."""
+def _add(backward, count, heads, *rest):
+    """Run the backward pass, and add to the gradient of each array in _SUMMED_BY_D2L on which the
+    heads depend the gradient that it had before."""
     from mxnet import autograd
 
-    arrays = [array for array in (ref() for ref in [*_SUMMED_BY_D2L.values()]) if array is not None]
+    from d2l import c_api
+    from d2l.hybrid import tape
+
+    names = c_api.variables_of(count, heads)
+    arrays = [array for _, array in [*_SUMMED_BY_D2L.values()] if tape.entry(array)[0] in names]
     known = [(array, array.grad, array._fresh_grad) for array in arrays if array.grad is not None]
     with autograd.pause():
         before = [gradient.copy() for _, gradient, _ in known]
@@ -770,7 +778,7 @@ def _add(backward, *args):
             array._fresh_grad = False
             gradient[:] = 0                 # elements that are not written must not count twice
         try:
-            return backward(*args)
+            return backward(count, heads, *rest)
         finally:
             for (array, gradient, fresh), old in zip(known, before):
                 if array._fresh_grad:       # the backward pass has reached this array
@@ -836,8 +844,7 @@ def _weights_beside(heads, wanted):
             elif node['op'] == '_CachedOp' and needs & {*inputs}:
                 found |= {nodes[j]['name'] for j in inputs if nodes[j]['op'] == 'null'}
     found -= names
-    arrays = [array for array in (ref() for ref in [*_MARKED.values()]) if array is not None]
-    return [array for array in arrays
+    return [array for _, array in [*_MARKED.values()]
             if found and array.ndim == 2 and tape.entry(array)[0] in found]
 
 

@@ -768,3 +768,67 @@ def test_nothing_is_kept_of_arrays_that_are_gone():
     del x
     gc.collect()
     assert (len(patches._SUMMED_BY_D2L), len(patches._MARKED)) == known
+
+
+DELETED = """
+import sys, threading
+import d2l
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
+npx.set_np()
+net = nn.Dense(2, in_units=2)
+net.initialize()
+x, arrays = np.ones((1, 2)), [np.ones((2, 2))]
+for array in x, *arrays:
+    array.attach_grad(sys.argv[1])
+deleted, free, freed, done = id(arrays[0]), np.ndarray.__del__, threading.Event(), threading.Event()
+
+def slowly(array):
+    free(array)
+    if id(array) == deleted:
+        array.handle = None
+        freed.set()
+        done.wait(60)
+np.ndarray.__del__ = slowly
+del array
+thread = threading.Thread(target=arrays.clear)
+thread.start()
+assert freed.wait(60)
+with autograd.record():
+    l = net(x).sum()
+if sys.argv[1] == 'add':
+    l.backward()
+    print(x.grad.shape)
+else:
+    print(autograd.grad(l, [net.bias.data()])[0].asnumpy())
+done.set()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize('req, said', [('add', '(1, 2)'), ('write', '[1. 1.]')])
+def test_an_array_that_another_thread_deletes_is_not_used(req, said, python):
+    """Python calls `__del__`, in which MXNet frees the array, before it clears weak references."""
+    done = python('-W', 'ignore', '-c', DELETED, req)
+    assert done.stdout == f'{said}\n', (done.returncode, done.stderr)
+
+
+def test_gradients_of_other_arrays_stay_while_one_is_computed(monkeypatch):
+    """Another thread may read them meanwhile."""
+    seen, (x, other) = [], (np.ones(2), np.ones(2))
+    for array in x, other:
+        array.attach_grad('add')
+        array.grad[:] = 5
+    add = patches._add
+
+    def watched(backward, *args):
+        def watched_backward(*args):
+            seen.append([array.grad.tolist() for array in (x, other)])
+            return backward(*args)
+        return add(watched_backward, *args)
+    monkeypatch.setattr(patches, '_add', watched)
+    with autograd.record():
+        y = (x * 2).sum()
+    y.backward()
+    assert seen == [[[0, 0], [5, 5]]]
+    assert x.grad.tolist() == [7, 7] and other.grad.tolist() == [5, 5]
