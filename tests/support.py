@@ -214,7 +214,8 @@ def agree(found, wanted):
 
 
 def older(op, *arrays, **attrs):
-    """Call an operator of `mx.nd` on arrays of `mx.np`, as a Block written for both does."""
+    """Call an operator of `mx.nd` on arrays of `mx.np`, as a Block written for both modules
+    does."""
     from d2l.c_api import operator
 
     return _imperative_invoke(operator(op), arrays, [*attrs], [str(v) for v in attrs.values()],

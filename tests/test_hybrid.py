@@ -1018,8 +1018,8 @@ def test_sources_of_other_arrays_differ():
 
 
 class Delayed(nn.Block):
-    """A net that returns what the call before has computed, times a weight, and computes the same
-    for the next call. It gets the former as an argument, h, or keeps it in an attribute."""
+    """A net that returns a result of its previous call, times a weight, and computes that of the
+    next call. It gets the previous result as the argument h, or keeps it in an attribute."""
 
     def __init__(self, forward):
         super().__init__()

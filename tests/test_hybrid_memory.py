@@ -210,7 +210,7 @@ class Writes(nn.Block):
 
 
 class WritesOne(Writes):
-    """A net that reads no array that it keeps but the one that it writes into."""
+    """A net that reads and writes only one of the arrays that it keeps."""
 
     def forward(self, X):
         self.state[:] = self.state + X

@@ -53,8 +53,8 @@ def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH,
     """Check that outputs and gradients stay the same, infinite values and NaN, too.
 
     within, without: operators that the rules have put in, or out, in these modes; only: the modes
-    to check; sums: whether NaN may be infinite, for MXNet's sum of [inf, 1] is NaN; options of
-    `run`
+    to check; sums: whether NaN may be infinite, for MXNet's sum of [inf, 1] is NaN; options:
+    further arguments of `run`
     """
     for training in only:
         exact, _ = run(function, arrays, training, False, **options)
