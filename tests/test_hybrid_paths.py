@@ -296,7 +296,7 @@ def written_in_a_child(self, X):
 
 
 def met_between(self, X):
-    """MXNet's traversal of the graph comes to tanh between the sum and the product."""
+    """On its way back from the loss, MXNet visits tanh between the sum and the product."""
     Y, Z = X * 1, np.tanh(X)
     Y = Y + X
     Y = Y * self.norm(Z)
@@ -306,7 +306,7 @@ def met_between(self, X):
 
 
 def beside_a_constant(self, X):
-    """That traversal comes to the product of a constant before what was computed from it."""
+    """On that way it visits the product of a constant before what was computed from the product."""
     Y, Z = X * 1, np.tanh(X)
     Y = np.dot(np.dot(Y, self.w.data()), self.w.data())
     Z = Y * Z if X.sum() > 0 else (Y * 3).detach().copy()
