@@ -24,14 +24,14 @@ pytestmark = [
 
 
 def page_of(number):
-    """The address, below the site's, of a section's page."""
+    """The address of a section's page, relative to the site's address."""
     section, = find(number)
     return f'{section.path.parent.name}/{section.path.stem}.html'
 
 
 @pytest.fixture(scope='module')
 def site():
-    """The site served on this machine; its address, with a slash."""
+    """Serve the site on this machine; yields its address, which ends in a slash."""
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args):
             pass
@@ -46,7 +46,7 @@ def site():
 
 @pytest.fixture(scope='module')
 def browser():
-    """Chromium, with the console kept."""
+    """Chromium; its log keeps what each page writes to the console."""
     selenium = pytest.importorskip('selenium.webdriver', reason='no Selenium: make gallery')
     options = selenium.ChromeOptions()
     options.binary_location = CHROMIUM
@@ -60,7 +60,7 @@ def browser():
 
 @pytest.fixture
 def at(browser, site):
-    """Open a page of the site at a width; returns the browser."""
+    """A function that opens a page of the site in a window of some size and returns the browser."""
     def open_page(page, size=DESKTOP):
         browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', {
             'width': size[0], 'height': size[1], 'deviceScaleFactor': 1, 'mobile': size == PHONE})
@@ -95,7 +95,7 @@ def test_a_page_fits_a_phone(at, page):
 @pytest.mark.parametrize('page', PAGES)
 @pytest.mark.parametrize('size', SIZES, ids=lambda size: str(size[0]))
 def test_no_column_is_hidden(at, page, size):
-    """No table is wider than what shows it."""
+    """No table is wider than the screen, or cut off by the box around it."""
     hidden = at(page, size).execute_script(
         "return Array.from(document.querySelectorAll('article table')).filter(table => {"
         'const box = table.parentElement;'
@@ -115,7 +115,7 @@ def test_nothing_comes_from_another_host(at, site, page):
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
 def test_figures_follow_the_theme(browser, at, scheme):
-    """Lines turn their colours in the dark; photographs stay as they are."""
+    """The dark theme changes the colours of line plots; photographs stay as they are."""
     browser.execute_cdp_cmd('Emulation.setEmulatedMedia', {
         'features': [{'name': 'prefers-color-scheme', 'value': scheme}]})
     try:
@@ -162,7 +162,7 @@ def test_a_page_shows_its_contents_on_a_desktop(at, page):
 
 @functools.lru_cache(maxsize=None)
 def ids(page):
-    """The ids of a page as it is on disk."""
+    """The ids in the HTML file of a page."""
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup((SITE / page).read_text(), 'html.parser')
@@ -233,7 +233,7 @@ def test_the_regression_and_the_stored_numbers_are_on_one_page(at):
     assert ' 0 failed' in text and 'lenet' in text and 'first values' in text
 
 
-def test_what_ran_on_sample_data_is_said(at):
+def test_a_page_says_which_sections_ran_on_sample_data(at):
     rows = at('how-it-ran.html').execute_script(
         "return Array.from(document.querySelectorAll('tbody tr')).map("
         'row => Array.from(row.cells).map(cell => cell.textContent.trim()))')

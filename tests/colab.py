@@ -1,4 +1,4 @@
-"""Notebooks in a kernel like Colab's, in .venv-colab: `make test-colab`, which fetches MXNet.
+"""Run notebooks in a kernel like Colab's, in .venv-colab: `make test-colab`, which downloads MXNet.
 
 Python 3.12, NumPy 2, pandas 2, matplotlib and IPython 7.34 are imported before the first cell.
 """
@@ -29,7 +29,7 @@ def pip(*args):
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-    """The wheel of this checkout; and nothing of it is installed in .venv-colab."""
+    """Build the wheel of this checkout, and uninstall d2l-mxnet and MXNet from .venv-colab."""
     folder = tmp_path_factory.mktemp('wheel')
     subprocess.run([sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', folder, REPO],
                    check=True)
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def kernel(monkeypatch, tmp_path):
-    """A kernel of .venv-colab by the name of colab."""
+    """Install a Jupyter kernel named colab that runs the Python of .venv-colab."""
     folder = tmp_path / 'jupyter' / 'kernels' / 'colab'
     folder.mkdir(parents=True)
     folder.joinpath('kernel.json').write_text(json.dumps({

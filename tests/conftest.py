@@ -1,4 +1,4 @@
-"""What every test has: sample data, one place to build, and MXNet's late errors at its own end."""
+"""What all tests share: they use sample data, and MXNet's late errors fail the right test."""
 import os
 import pathlib
 import signal
@@ -7,11 +7,12 @@ import sys
 import uuid
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # a shell starts `make test &` so, and all processes that the tests start would ignore Ctrl-C
+    # a shell starts `make test &` with SIGINT ignored; the processes that the tests start would
+    # inherit that and ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ['D2L_DATA'] = 'sample'                   # before d2l and any kernel: nothing is fetched
+os.environ['D2L_DATA'] = 'sample'  # set before d2l is imported: nothing is downloaded
 os.environ.setdefault('MPLBACKEND', 'agg')
-os.environ.setdefault('D2L_FIGURES', '')             # no files of figures where tests run
+os.environ.setdefault('D2L_FIGURES', '')             # tests write no figures to files
 
 import warnings  # noqa: E402
 
@@ -19,9 +20,9 @@ import pytest  # noqa: E402
 
 import d2l_finder  # noqa: E402
 
-d2l_finder.install()                                # as its .pth file does
+d2l_finder.install()                                # as d2l_finder.pth does where d2l is installed
 with warnings.catch_warnings():
-    # importing MXNet 1.9.1 warns: np.bool, functions that NumPy gave away, distutils versions
+    # importing MXNet 1.9.1 warns of np.bool, of functions that NumPy deprecated, and of distutils
     warnings.simplefilter('ignore', DeprecationWarning)
     import mxnet  # noqa: E402, F401
 
@@ -30,7 +31,7 @@ from tests.support import REPO, REPORT_NETWORKS, REPORT_OUTPUTS, SECRET  # noqa:
 
 @pytest.fixture(autouse=True)
 def _wait_for_mxnet():
-    """MXNet computes in the background and raises late: wait, so that an error stays in its
+    """MXNet computes in the background and raises late: wait, so that its errors stay in their
     test."""
     yield
     if 'mxnet' in sys.modules:
@@ -46,8 +47,9 @@ def _close_figures():
 
 @pytest.fixture(autouse=True)
 def _signal_handlers_stay():
-    """A handler of SIGTERM that a test left behind is that of all processes forked later: the
-    workers of a DataLoader outlived their pool, which waits for them for ever."""
+    """Check that a test restores the signal handlers. Processes that are forked later inherit a
+    handler of SIGTERM that a test left behind: the workers of a DataLoader then outlived their
+    pool, which waits for them for ever."""
     def found():
         return {number: signal.getsignal(number) for number in (
             signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)}
@@ -61,7 +63,8 @@ def _signal_handlers_stay():
 
 @pytest.fixture
 def python():
-    """Run this Python with arguments in a process of its own; returns the CompletedProcess."""
+    """A function that runs this Python with arguments in a new process and returns the
+    CompletedProcess."""
     def run(*args, env=None, cwd=REPO, timeout=300, **kwargs):
         return subprocess.run([sys.executable, *map(str, args)], cwd=cwd, timeout=timeout,
                               env={**os.environ, **(env or {})}, text=True, capture_output=True,
@@ -71,7 +74,11 @@ def python():
 
 @pytest.fixture
 def group(tmp_path):
-    """Start a script's group; yields a function -> (Popen, pids). Its processes have a mark."""
+    """Yield a function that runs a script with d2l.launch and returns (Popen, pids).
+
+    pids() returns {pid: command line} of the processes of that group, which it finds by an
+    environment variable. All of them are killed when the test ends.
+    """
     mark, started = uuid.uuid4().hex, []
 
     def pids():
@@ -102,7 +109,7 @@ def group(tmp_path):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The report of the regression: printed numbers of the chapters, and the table of networks."""
+    """Print the report of the regression: the sections' numbers, and the table of networks."""
     from ci import modes, networks
     from ci.report import table
 

@@ -1,9 +1,9 @@
-"""Hostile exports, for tests/test_hybrid_saved.py: makes them, and loads them in this process.
+"""Make hostile exports and load them in this process, for tests/test_hybrid_saved.py.
 
     python -m tests.fuzz_exports FOLDER SEED COUNT
 
-Each line of standard output is `try <case>` and then `ok`, `refused`, or `RAW <error>`.
-A process that dies says by its last line at what.
+For each export, standard output has a line `try <case>`, then a line `ok`, `refused`, or `RAW
+<error>`. If the process dies, its last line names the case that killed it.
 """
 import copy
 import json
@@ -15,7 +15,7 @@ import signal
 import sys
 import warnings
 
-SECONDS, MEMORY = 20, 12 * 2 ** 30      # that one of them may take
+SECONDS, MEMORY = 20, 12 * 2 ** 30      # limits for loading one export: seconds, bytes
 VALUES = [0, -1, 1, 2, 7, 50, 10 ** 9, 2 ** 31, 2 ** 63, -2 ** 63, 10 ** 30, 0.5, 1e400,
           float('nan'), '',
           'x', '0', '-1', 'None', '(0, 0)', '(-1,)', '()', '(1, 1, 1, 1, 1, 1, 1)',
@@ -30,7 +30,7 @@ ATTRIBUTES = ['0', '-1', '1', '3', '7', '(0, 0)', '(0,)', '(-1, -1)', '()', '(1,
 
 
 def places(value, at=()):
-    """The way to each value in nested lists and dicts."""
+    """Yield the path (keys and indices) to each value in nested lists and dicts."""
     yield at
     if isinstance(value, (dict, list)):
         for key in value if isinstance(value, dict) else range(len(value)):
@@ -72,7 +72,7 @@ def attributes(content, draw):
 
 
 def wired(content, draw):
-    """A graph whose nodes take other inputs, are other operators, or have fewer inputs."""
+    """A graph in which one node has another operator, or an input added, removed or replaced."""
     content = copy.deepcopy(content)
     nodes = content['nodes']
     node = draw.choice([node for node in nodes if node['inputs']] or nodes)
@@ -90,7 +90,7 @@ def wired(content, draw):
 
 
 def damaged(data, draw):
-    """Bytes with a part changed, lost, or too much."""
+    """The data with some bytes changed, removed or inserted."""
     data = bytearray(data)
     at = draw.randrange(len(data))
     kind = draw.randrange(5)
@@ -116,7 +116,7 @@ OPERATORS = ['Convolution', 'Pooling', 'FullyConnected', 'RNN', 'Reshape', '_npi
 
 
 def nets():
-    """{name: (net, its arguments)}: what the book's networks are made of."""
+    """{name: (net, its arguments)}, with the layers and operators of the book's networks."""
     from mxnet import np, npx
     from mxnet.gluon import nn, rnn
     npx.set_np()
@@ -158,7 +158,7 @@ def nets():
 
 
 def cases(folder, seed, count):
-    """Write `count` hostile exports one after another, at folder / 'hostile'; yield a line about
+    """Write `count` hostile exports, one after another, at folder / 'hostile'; yield a line for
     each."""
     from d2l import export
     from d2l.hybrid import saved
@@ -179,7 +179,7 @@ def cases(folder, seed, count):
             change = draw.choice((edited, attributes, wired)) if end == 'symbol.json' else edited
             contents[end] = json.dumps(change(json.loads(good[end]), draw)).encode()
         forged = draw.choice((False, True, True, True))
-        if forged:          # by somebody who knows the format
+        if forged:          # the hashes are made to match, or are removed
             try:
                 signature = json.loads(contents['signature.json'])
                 if draw.random() < .2:
@@ -198,14 +198,14 @@ def cases(folder, seed, count):
 
 
 def limit():
-    """Let this process be one in which a hostile file may be loaded."""
+    """Limit this process's memory and threads, as it will load hostile files; silence warnings."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')
     warnings.simplefilter('ignore')
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 def load(path):
-    """Load an export, and say what came of it."""
+    """Load an export and print the outcome."""
     from d2l import load_exported
 
     signal.alarm(SECONDS)
@@ -222,7 +222,7 @@ def load(path):
 
 
 def main(folder, seed, count):
-    """Load each, and say what came of it."""
+    """Make the exports and load each of them."""
     folder = pathlib.Path(folder)
     for line in cases(folder, seed, count):
         print('try', line, flush=True)

@@ -1,11 +1,12 @@
-"""Hostile operators, for tests/test_hybrid_saved.py: exports of one operator each that
-load_exported lets in, with attributes and shapes by chance, loaded in this process.
+"""Make exports of one operator with random attributes and shapes, and load them in this process,
+for tests/test_hybrid_saved.py.
 
     python -m tests.fuzz_operators FOLDER SEED TRIES [FIRST [OPERATOR ...]]
 
-It tries each operator so often, from case FIRST on. Each line of standard output is
-`try <number> <operator> <attributes> <shapes>` and then `ok`, `refused`, or `RAW <error>`. A
-process that dies says by its last line at what.
+It makes TRIES cases for each operator that load_exported accepts, or for those named, and skips the
+cases before number FIRST. For each case, standard output has a line `try <number> <operator>
+<attributes> <shapes>`, then a line `ok`, `refused`, or `RAW <error>`. If the process dies, its last
+line names the case that killed it.
 """
 import ast
 import json
@@ -26,20 +27,20 @@ STRINGS = ['', 'x', 'ab,bc->ac', 'ij', '->', '((((', '%s%n', '(0)', '-1', 'a' * 
 
 
 def text(kind, draw):
-    """An attribute by chance, as text, of what MXNet says it may be."""
+    """Return a random text for an attribute; kind: how MXNet describes the attribute's type."""
     hostile = draw.random() < .5
     def number():
         return draw.choice(NUMBERS if hostile else NUMBERS[:7])
     if 'None' in kind.split(',')[0] and draw.random() < .2 or draw.random() < .02:
         return 'None'
     if kind.startswith('{'):
-        # a set: its order is another one in each process
+        # sorted, since the order of a set differs between processes
         return str(draw.choice(sorted(ast.literal_eval(kind[:kind.index('}') + 1]), key=str)))
     if kind.startswith('boolean'):
         return draw.choice(('True', 'False', '0', '1'))
     if kind.startswith(('float', 'double', 'real')):
         return draw.choice(FLOATS)
-    if kind.startswith(','):                # MXNet does not say of what kind it is
+    if kind.startswith(','):                # MXNet does not give the type
         return draw.choice(STRINGS + ['L', 'U', '(0.1, 0.9)', '(nan, inf)', '(2, 3)', '()',
                                       str(number())])
     if kind.startswith('string') or not kind:
@@ -57,7 +58,7 @@ def text(kind, draw):
 
 
 def case(op, kinds, draw):
-    """(attributes, shapes, dtypes) of a node of the operator."""
+    """Draw (attributes, shapes, dtypes) for a node of the operator."""
     attrs, inputs = {}, 0
     for key, kind in kinds.items():
         if kind.startswith(('NDArray', 'Symbol')):
@@ -77,7 +78,8 @@ def case(op, kinds, draw):
 
 
 def operators():
-    """{operator: {its arguments: what they may be}} of all that load_exported lets in."""
+    """{operator: {argument: its type, as MXNet describes it}} of those that load_exported
+    accepts."""
     from d2l import c_api
     from d2l.hybrid import saved
 
@@ -88,8 +90,8 @@ def operators():
 
 
 def write(path, op, attrs, shapes, dtypes, in_file):
-    """An export of this one operator, by somebody who knows the format; in_file: how many of its
-    inputs are Parameters."""
+    """Write an export of this operator, with hashes that match. in_file: how many of its inputs are
+    Parameters."""
     import numpy
     from mxnet import np, npx
     from mxnet.ndarray.ndarray import _DTYPE_NP_TO_MX
@@ -117,7 +119,7 @@ def write(path, op, attrs, shapes, dtypes, in_file):
 
 
 def main(folder, seed, tries, first=0, only=()):
-    """Load each, and say what came of it."""
+    """Make and load the cases, and print the outcome of each."""
     from mxnet import npx
 
     npx.set_np()

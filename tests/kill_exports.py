@@ -1,9 +1,11 @@
-"""Exports that are killed, for tests/test_hybrid_saved.py: `python -m tests.kill_exports FOLDER
-COUNT`.
+"""Kill processes while they export, for tests/test_hybrid_saved.py.
 
-Children of this process export one net and another to the same place, and are killed: first at each
-renaming, then COUNT times at any moment. After each, the export there has to be one of the two.
-Prints how many kills lost it, and what is left in the folder.
+    python -m tests.kill_exports FOLDER COUNT
+
+Children of this process export two nets in turn to the same path, and are killed: first at each
+call of a function that renames or removes, then COUNT times at a random moment. After each kill,
+the export at that path has to be one of the two nets. Prints how many kills lost the export, and
+which files are left in the folder.
 """
 import os
 import pathlib
@@ -30,7 +32,8 @@ def main(folder, count):
     export(nets[0], path, X)
 
     def child(stop_at):
-        """Export for ever; kill this process at that call of the functions that rename."""
+        """Export for ever; kill this process at call number stop_at of those that rename or
+        remove."""
         calls = 0
 
         def counted(original):

@@ -1,8 +1,9 @@
 """Would the tests notice a slip in a module? `python tests/mutate.py MODULE [pytest's arguments]`.
 
-By hand, and it takes its time: each operator, comparison, constant, condition and result of the
-module is changed, one at a time, and the tests named are run with it in this process, until one
-fails. Those with which all pass are printed: each needs a test, or a reason why it is no fault.
+This is run by hand and takes long. Each operator, comparison, constant, condition and result of the
+module is changed, one at a time, and the tests named are run on the changed module in this process,
+until one fails. The changes with which all tests pass are printed: each of them needs a test, or a
+reason why it is no fault.
 
     python tests/mutate.py ci.numbers tests/test_regress.py -k 'not gpu'
 """
@@ -19,7 +20,7 @@ import sys
 import time
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
-LIMIT = 120                         # seconds: a run that takes longer has noticed something
+LIMIT = 120                         # seconds: a run that takes longer counts as failed
 OTHER = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
          ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot,
          ast.IsNot: ast.Is, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div,
@@ -29,7 +30,7 @@ OTHER = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast
 
 
 def changed_constant(value):
-    """Another value of the same type; None where there is none."""
+    """Return another value of the same type, or None for other types than these."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -40,7 +41,7 @@ def changed_constant(value):
 
 
 def _replaced(node):
-    """Nodes to stand for one: each a mutation of it."""
+    """Yield the mutations of a node of the syntax tree."""
     def new(**fields):
         other = copy.copy(node)
         for name, value in fields.items():
@@ -70,8 +71,8 @@ def _replaced(node):
 
 
 def mutants(source):
-    """Yield (line number, what it was, what it is, the syntax tree) of each mutation of a source;
-    docstrings and what is only said are left alone."""
+    """Yield (line number, old code, new code, the whole changed source) for each mutation of a
+    source. Docstrings, f-strings and raise statements are left alone."""
     tree = ast.parse(source)
     plain = {id(node.value) for node in ast.walk(tree)
              if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
@@ -114,7 +115,7 @@ def passes(arguments):
 
 
 def main(name, *arguments):
-    """Print the mutants of a module that pass, and how many there were."""
+    """Print the mutants of a module with which all tests pass, and how many mutants there were."""
     os.chdir(REPO)
     sys.path.insert(0, str(REPO))
     importlib.import_module('tests.conftest')

@@ -1,7 +1,7 @@
 """What several files of tests use: small nets, groups of processes, comparisons.
 
-No test imports from another file of tests. d2l is imported where it is needed, since conftest.py
-imports this.
+No file of tests imports from another one. d2l is imported inside of functions, since conftest.py
+imports this module and should not import d2l.
 """
 import gc
 import os
@@ -26,7 +26,7 @@ import d2l_standin
 from d2l_group import messages
 
 REPO = pathlib.Path(__file__).resolve().parents[1]
-# the properties of a test in which its rows of the report lie
+# names of the test properties that hold a test's rows of the report
 REPORT_NETWORKS, REPORT_OUTPUTS = 'regression of a network', 'printed by a section'
 
 # networks of Gluon-CV that are quick to build
@@ -34,12 +34,12 @@ FEW = ['gluoncv_resnet18_v1', 'gluoncv_simple_pose_resnet18_v1b', 'gluoncv_yolo3
 
 
 def alive(kind):
-    """The objects of a class that exist. isinstance would raise at a weakref.proxy of one that is
-    gone, which any library may have left."""
+    """All objects of a class that exist. isinstance would raise an error at a weakref.proxy whose
+    object is gone, and any library may have left one."""
     return [x for x in gc.get_objects() if issubclass(type(x), kind)]
 
 
-# A site-packages that tests make, with libraries by a C compiler
+# Site-packages folders for tests, with shared libraries built by a C compiler
 
 CC = shutil.which('cc')
 
@@ -54,14 +54,14 @@ def compiled(path, source='', *options):
 
 
 def add_hook(site):
-    """Install the hook of d2l_finder into a folder of packages, with what it imports."""
+    """Install the hook of d2l_finder, and what it imports, into a folder of packages."""
     (site / 'd2l_finder.pth').write_text(d2l_finder.HOOK + '\n')
     for module in d2l_arm, d2l_compat, d2l_cuda, d2l_finder, d2l_standin:
         shutil.copy(module.__file__, site)
 
 
 def run_alone(python, site, code, env=None):
-    """Run code in a Python that has nothing but a folder of packages, without d2l's repairs."""
+    """Run code in a Python that finds packages only in this folder, without d2l's repairs."""
     return python('-S', '-c', f'import site; site.addsitedir({str(site)!r})\n{code}',
                   env={'LD_LIBRARY_PATH': '', 'PYTHONPATH': '', 'D2L_PATCH': '0', **(env or {})},
                   cwd=site)
@@ -74,7 +74,7 @@ def randn(*shape, seed=0, ctx=None):
 
 
 def ready(net, *inputs, **kwargs):
-    """net, initialized, shapes known."""
+    """Initialize the net, and call it on the inputs, if any, so that all shapes are known."""
     mx.random.seed(3)
     net.initialize(mx.init.Normal(0.5), force_reinit=True, **kwargs)
     if inputs:
@@ -104,7 +104,7 @@ def counted(monkeypatch):
 
 
 class Plain(nn.Block):
-    """A Block around a function of itself and its arguments; attributes as given."""
+    """A Block whose forward is function(self, *args); keyword arguments become its attributes."""
 
     def __init__(self, function, **attributes):
         super().__init__()
@@ -117,7 +117,7 @@ class Plain(nn.Block):
 
 
 class Residual(nn.Block):
-    """As in 7.6: convolutions, batch normalization, a Python branch."""
+    """The residual block of 7.6: convolutions, batch normalization, a Python branch."""
 
     def __init__(self, channels, **kwargs):
         super().__init__(**kwargs)
@@ -130,7 +130,7 @@ class Residual(nn.Block):
 
 
 class ScratchNorm(nn.Block):
-    """As in 7.5: batch normalization whose statistics are plain arrays, replaced in forward."""
+    """The batch normalization of 7.5: its statistics are plain arrays, which forward replaces."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -148,7 +148,7 @@ class ScratchNorm(nn.Block):
 
 
 class Model(nn.Block):
-    """As in 8.6: tokens, a fused layer with state, an output for each step."""
+    """The language model of 8.6: tokens, a fused layer with state, an output for each step."""
 
     def __init__(self, layer, **kwargs):
         super().__init__(**kwargs)
@@ -170,7 +170,8 @@ def branch(self, X):
 # Threads
 
 def in_threads(*functions):
-    """Run the functions at the same time; return their results, raise what they raise."""
+    """Run the functions at the same time, each in a thread; return their results, or raise an error
+    that one of them raised."""
     results, barrier = [None] * len(functions), threading.Barrier(len(functions))
 
     def run(i, function):
@@ -193,12 +194,13 @@ def in_threads(*functions):
 
 # Comparisons
 
-CLOSE = 1e-5                        # relative to the largest number
-TOLERANCE = 1e-6        # of float32 sums in another order; weights are about 0.3
+CLOSE = 1e-5                        # relative to the largest value
+TOLERANCE = 1e-6        # for float32 sums in another order; the weights are about 0.3
 
 
 def agree(found, wanted):
-    """Whether arrays are the same to CLOSE, what is not finite to the bit."""
+    """Assert that shapes and dtypes are equal, finite values agree to within CLOSE, and inf and NaN
+    are equal; return True."""
     from ci.networks import leaves
 
     wanted = [a.asnumpy() for a in leaves(wanted)]
@@ -212,7 +214,8 @@ def agree(found, wanted):
 
 
 def older(op, *arrays, **attrs):
-    """An operator of `mx.nd` on arrays of `mx.np`, as a Block written for both calls it."""
+    """Call an operator of `mx.nd` on arrays of `mx.np`, as a Block written for both modules
+    does."""
     from d2l.c_api import operator
 
     return _imperative_invoke(operator(op), arrays, [*attrs], [str(v) for v in attrs.values()],
@@ -232,7 +235,7 @@ def assert_same(first, second, tolerance=0):
 # Groups of processes
 
 LOOPBACK = '127.0.0.1'
-GONE = 5.0              # seconds in which a group is gone after a death
+GONE = 5.0              # seconds within which a group has to end after one of its processes died
 SECRET = 'correct-horse-battery'
 STEPS = '''\
 import os, sys
@@ -268,7 +271,7 @@ def both_step(popen):
 
 
 def roles(worker, *extra, **env):
-    """Start a scheduler, a server and two workers as another scheduler does; returns them.
+    """Start a scheduler, a server and two workers as a cluster's own scheduler would; return them.
 
     worker: its script and arguments. extra: arguments before --role. env: changes to the
     environment.
@@ -290,7 +293,7 @@ def roles(worker, *extra, **env):
 
 
 def said_by(group):
-    """What each process of a group of `roles` says, when all have ended."""
+    """Wait until all processes of a group of `roles` have ended; return the output of each."""
     try:
         return [popen.communicate(timeout=120)[0] for popen in group]
     finally:

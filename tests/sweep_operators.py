@@ -1,12 +1,12 @@
-"""A sweep over the operators that load_exported lets in, for tests/test_hybrid_saved.py: each is
-loaded and called with attributes and lengths that MXNet may divide by.
+"""Load and call each operator that load_exported accepts, with attributes and dimensions that MXNet
+may divide by, for tests/test_hybrid_saved.py.
 
     python -m tests.sweep_operators FOLDER [OPERATOR ...]
 
 For each operator, calls are drawn until MXNet accepts some. Each of these is then changed in one
-place: a number in an attribute becomes one of NUMBERS, or an array becomes empty. Children of this
-process load and call it. Prints `died <status> <case>` for each case that ended a child, and at the
-end how many cases were computed, and how many were refused.
+place: a number in an attribute becomes one of NUMBERS, or an array becomes empty. Child processes
+load and call the changed operators. Prints `died <status> <case>` for each case that ended a child,
+and at the end how many cases were computed, and how many were refused.
 """
 import ast
 import collections
@@ -23,14 +23,15 @@ import sys
 from tests import fuzz_operators
 from tests.fuzz_exports import limit
 
-DRAWS, KEPT, DEATHS = 60, 3, 12         # for each operator: calls drawn, calls kept, most deaths
-SECONDS, MEMORY = 8, 6 * 2 ** 30        # that one case may take
-NUMBERS = 0, -1, 2 ** 31 - 1, -4, -6    # -4 and -6: a reshape splits a length
+# for each operator: calls drawn, accepted calls kept, deaths, all at most
+DRAWS, KEPT, DEATHS = 60, 3, 12
+SECONDS, MEMORY = 8, 6 * 2 ** 30        # limits for one case: seconds, bytes
+NUMBERS = 0, -1, 2 ** 31 - 1, -4, -6    # in a reshape, -4 and -6 split a dimension
 SHAPES = [(4,), (2, 4), (4, 4), (2, 4, 4), (4, 2, 6), (1, 4, 6, 6), (2, 4, 4, 4), (1, 2, 4, 4, 4)]
 
 
 def attribute(key, kind, one, draw):
-    """A text for an attribute that an operator may well accept."""
+    """Return a text for an attribute that the operator is likely to accept."""
     if key == 'subscripts':
         return 'ij,jk->ik'
     if key in ('shape', 'newshape') and draw.random() < .5:
@@ -46,7 +47,8 @@ def attribute(key, kind, one, draw):
 
 
 def call(kinds, draw):
-    """(attributes, shapes, dtype) that MXNet may accept; a shape that is None is inferred."""
+    """Draw (attributes, shapes, dtype) that MXNet is likely to accept; infer a shape that is
+    None."""
     inputs = sum(1 + ('[]' in kind) for kind in kinds.values()
                  if kind.startswith(('NDArray', 'Symbol')))
     one, style = draw.choice(SHAPES), draw.randrange(3)
@@ -61,12 +63,12 @@ def call(kinds, draw):
 
 
 def cut(shape, axis):
-    """The shape with a length of 0 at that axis, if it has one."""
+    """The shape with length 0 along the axis; unchanged if it has no such axis."""
     return (*shape[:axis], 0, *shape[axis + 1:]) if axis < len(shape) else shape
 
 
 def changes(kinds, attrs, shapes):
-    """Yield each (attributes, shapes) that differs in one place."""
+    """Yield (attributes, shapes) with one attribute changed, or with one or more arrays empty."""
     for key, kind in kinds.items():
         if kind.startswith(('int', 'long')):
             yield from (({**attrs, key: str(n)}, shapes) for n in NUMBERS)
@@ -94,8 +96,7 @@ def changes(kinds, attrs, shapes):
 
 
 def completed(op, attrs, shapes):
-    """The shapes, with those that are None as MXNet infers them. Raises ValueError if it does
-    not."""
+    """Return the shapes, where MXNet infers those that are None. Raises ValueError if it cannot."""
     import mxnet
 
     from d2l import c_api
@@ -136,12 +137,13 @@ def outcome(path, op, attrs, shapes, dtype):
 
 
 def sweep(path, op, kinds, after, say):
-    """Try all cases of an operator after the one with that number, and `say` what came of them."""
+    """Run the cases of an operator and pass a line about each to `say`. after: the numbers of the
+    cases that ended earlier children; the sweep goes on after the last of them."""
     draw, counter, kept, seen = random.Random(op), itertools.count(), 0, set()
 
     def tried(attrs, shapes, dtype, first=False):
         text, number = f'{op} {attrs} {shapes} {dtype}', next(counter)
-        # calls that were drawn are needed again, so that the same changes are made to them
+        # drawn calls are run again, since the changes start from those that MXNet accepts
         if text in seen or number <= max(after, default=-1) and not first or number in after:
             return None
         seen.add(text)
@@ -161,14 +163,14 @@ def sweep(path, op, kinds, after, say):
 
 
 def child(work):
-    """Call `work` in a child process with a function that prints a line. Return the lines and the
-    status of the child."""
+    """Call `work` in a child process; the function that it is given sends a line to this process.
+    Return these lines and the exit status of the child."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         status = 3
         try:
-            for stream in 1, 2:         # MXNet prints
+            for stream in 1, 2:         # MXNet prints to them
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             work(lambda line: os.write(write, f'{line}\n'.encode()))
             status = 0

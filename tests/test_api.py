@@ -77,11 +77,11 @@ def test_name_has_a_docstring(name):
     assert getattr(d2l, name).__doc__.strip()
 
 
-def test_every_section_that_saves_a_name_is_here():
+def test_every_section_of_the_table_exists():
     assert API.keys() <= {section.number for section in all_sections()}
 
 
-def test_hub_entries_of_book_and_hub_are_one():
+def test_the_book_and_the_library_share_one_data_hub():
     import d2l.book
     import d2l.data
     assert d2l.book.DATA_HUB is d2l.data.DATA_HUB is d2l.DATA_HUB

@@ -1,5 +1,5 @@
-"""d2l_arm, in processes of their own, with an mxnet and an OpenBLAS made by cc. The hook takes this
-machine for one with arm64."""
+"""d2l_arm in separate processes, with an mxnet and an OpenBLAS made by cc. The hook is told that
+this machine is arm64."""
 import pathlib
 import shutil
 import types
@@ -10,7 +10,7 @@ import d2l_arm
 from tests.support import CC, add_hook, compiled, run_alone
 
 pytestmark = pytest.mark.skipif(not CC, reason='needs a C compiler')
-# libmxnet.so asks the first function, which says whose it is
+# ask() of libmxnet.so calls the first function, whose result tells which library it is from
 IMPORT = 'import mxnet; print(mxnet.lib.ask())'
 PIPS, ARMS = 1, 2
 MXNET = '''\
@@ -19,7 +19,7 @@ lib = ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'libmxnet.so'))
 '''
 
 
-# of a library: what OPENBLAS_CORETYPE is while it is loaded
+# C source: scipy_core() returns OPENBLAS_CORETYPE as it was while the library was loaded
 CORE = '''
 #include <stdlib.h>
 int type;
@@ -29,13 +29,13 @@ int scipy_core(void) { return type; }
 
 
 def functions(answer, prefix='', without=()):
-    """C of all functions that MXNet needs, each of which returns the answer."""
+    """C source of all functions that MXNet needs, each of which returns `answer`."""
     return ''.join(f'int {prefix}{name}(void) {{ return {answer}; }}\n'
                    for name in d2l_arm.FUNCTIONS if name not in without)
 
 
 def openblas(site, without=()):
-    """Write pip's OpenBLAS into a site-packages; importing it is an error."""
+    """Write a stand-in for pip's OpenBLAS into a site-packages; importing it is an error."""
     compiled(site / 'scipy_openblas32' / 'lib' / 'libscipy_openblas.so',
              functions(PIPS, 'scipy_', without) + CORE)
     (site / 'scipy_openblas32' / '__init__.py').write_text('raise RuntimeError("imported")\n')
@@ -59,13 +59,13 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def site(made, tmp_path):
-    """A copy of it that a test may change."""
+    """A copy of that site-packages, which a test may change."""
     return pathlib.Path(shutil.copytree(made, tmp_path / 'site-packages'))
 
 
 @pytest.fixture
 def run(site, python):
-    """Run code in a Python that has nothing but this site-packages."""
+    """A function that runs code in a Python that finds packages only in this site-packages."""
     def run_there(code, libraries='', arm=True, before='', env=None):
         machine = 'platform.machine()' if arm else '"another"'
         return run_alone(
@@ -93,9 +93,10 @@ def test_every_function_is_there_by_its_name(run):
 @pytest.mark.parametrize('sme, said, used', [
     (False, None, '0'), (True, None, '8'), (False, '7', '7'), (True, '7', '7')])
 def test_kernels_for_sme_are_avoided(run, site, sme, said, used):
-    """Unless the user has said which to take; others see what they saw."""
+    """Unless the user has chosen the kernels. Other code sees OPENBLAS_CORETYPE as it was."""
     source = (site / 'd2l_arm.py').read_text()
-    (site / 'd2l_arm.py').write_text(source.replace("'ARMV8'", "'8'"))      # a number, for atoi
+    # CORE reads a number, with atoi
+    (site / 'd2l_arm.py').write_text(source.replace("'ARMV8'", "'8'"))
     done = run('import ctypes, os, mxnet\n'
                'core = ctypes.CDLL("libscipy_openblas.so").scipy_core()\n'
                'print(core, os.environ.get(d2l_arm.CORE))',
@@ -105,7 +106,7 @@ def test_kernels_for_sme_are_avoided(run, site, sme, said, used):
 
 
 @pytest.mark.parametrize('bits, expected', [(0, False), (1 << 23, True), (~(1 << 23), False)])
-def test_what_linux_says_of_the_cpu(monkeypatch, bits, expected):
+def test_has_sme_reads_the_flags_of_linux(monkeypatch, bits, expected):
     def getauxval(kind):
         return bits if kind == 26 else 1 << 23
     monkeypatch.setattr('ctypes.CDLL', lambda name: types.SimpleNamespace(getauxval=getauxval))
@@ -125,7 +126,8 @@ def test_without_the_hook_mxnet_finds_nothing(run):
 
 @pytest.mark.parametrize('beside', [False, True])
 def test_arms_libraries_are_used_where_they_are(run, site, tmp_path, beside):
-    """On the loader's path, or beside libmxnet.so; what is not there is stood for."""
+    """Arm's libraries are on the loader's path, or beside libmxnet.so; stand-ins replace missing
+    ones."""
     shutil.rmtree(site / 'scipy_openblas32')
     folder = site / 'mxnet' if beside else tmp_path / 'arm'
     compiled(folder / d2l_arm.ARMPL, functions(ARMS))
@@ -133,7 +135,7 @@ def test_arms_libraries_are_used_where_they_are(run, site, tmp_path, beside):
     assert (done.stdout, done.stderr) == (f'{ARMS}\n', '')
 
 
-def test_without_any_the_command_that_installs_it_is_named(run, site):
+def test_without_any_openblas_the_command_that_installs_one_is_named(run, site):
     shutil.rmtree(site / 'scipy_openblas32')
     last = refusal(run(IMPORT))
     assert last.startswith('ImportError: MXNet for arm64 needs an OpenBLAS')
@@ -160,8 +162,9 @@ def test_on_another_machine_nothing_is_loaded(run, site):
     assert (done.stdout, done.stderr) == ('another machine\nFalse\n', '')
 
 
-def test_the_functions():
-    """15 of CBLAS, 14 of LAPACK and 22 of LAPACKE: what libmxnet.so for arm64 has undefined, and
-    neither libc nor libm has. `make test-arm64` lets the loader look for all of them at once."""
+def test_the_list_of_functions():
+    """15 functions of CBLAS, 14 of LAPACK and 22 of LAPACKE: those that libmxnet.so for arm64
+    leaves undefined, and that neither libc nor libm has. `make test-arm64` lets the loader look for
+    all of them at once."""
     assert len({*d2l_arm.FUNCTIONS}) == len(d2l_arm.FUNCTIONS) == 51
     assert {'cblas_sgemm', 'dgels_', 'LAPACKE_dorglq'} < {*d2l_arm.FUNCTIONS}

@@ -1,4 +1,4 @@
-"""ci.arm64, without QEMU: what it does around the emulated Python, which `make test-arm64` runs."""
+"""ci.arm64 without QEMU; `make test-arm64` runs the emulated Python."""
 import json
 import math
 import sys
@@ -42,7 +42,7 @@ def test_a_folder_is_made_once_and_whole(folder):
     (['no-such-command'], 'all: there is no no-such-command'),
     ([sys.executable, '-c', 'print("one"); print("two"); print("three"); raise SystemExit(1)'],
      'all: two three')])
-def test_what_cannot_be_had_is_said(command, says):
+def test_a_command_that_fails_is_reported(command, says):
     with pytest.raises(arm64.CannotCheck) as caught:
         arm64.call('all', *command)
     assert str(caught.value) == says
@@ -50,7 +50,7 @@ def test_what_cannot_be_had_is_said(command, says):
 
 @pytest.fixture
 def quick(folder, monkeypatch):
-    """Results of this machine that take no time, and of the emulated one: a function sets them."""
+    """Set this machine's results to constants; return a function that sets the emulated one's."""
     here = {'losses': [2.3, -2.2], 'inverse float32': [0.0, 1.0], 'inverse float64': [0.0, 4.0]}
     monkeypatch.setattr(arm64, 'losses', lambda: here['losses'])
     monkeypatch.setattr(arm64, 'linear_algebra', lambda: {
@@ -85,8 +85,8 @@ def test_the_status_of_the_regression_counts(quick, capsys, status):
 @pytest.mark.parametrize('error, expected, says', [
     (arm64.CannotCheck('no network'), 2, 'arm64 was not tried: no network\n'),
     (None, 1, 'MXNet for arm64 did not compute\n')])
-def test_no_numbers_are_no_success(quick, folder, monkeypatch, capsys, error, expected, says):
-    """Nor are those of an earlier run."""
+def test_a_run_without_numbers_fails(quick, folder, monkeypatch, capsys, error, expected, says):
+    """Numbers of an earlier run do not count."""
     quick()
     arm64.emulated(folder / 'found.json')
 
@@ -101,7 +101,7 @@ def test_no_numbers_are_no_success(quick, folder, monkeypatch, capsys, error, ex
 
 def test_lenet_is_trained_from_the_same_start():
     found = arm64.losses()
-    assert abs(found[0] - math.log(10)) < 0.5                       # that of a guess
+    assert abs(found[0] - math.log(10)) < 0.5  # the loss of a guess among ten classes
     assert len({*found}) == arm64.STEPS and found == arm64.losses()
 
 

@@ -1,4 +1,4 @@
-"""ci.bench: what it prints of what it timed, and how it takes turns."""
+"""ci.bench: its tables and summaries, and how the ways of computing take turns."""
 import os
 import warnings
 
@@ -27,7 +27,7 @@ def test_the_table_has_a_row_a_network_and_ends_with_geometric_means():
         '| geometric mean |  |  |  |  | 0.62 | 0.50 | 0.31 |']
 
 
-def test_ways_take_turns():
+def test_timers_take_turns():
     asked = []
 
     def timer(name):
@@ -61,8 +61,8 @@ def test_a_summary_takes_the_faster_of_each_side():
     times = {'eager': [4, 4], 'compiled': [2, 3], 'optimized': [2, 1], 'PyTorch': [1, 4],
              'torch.compile': [2, 2], 'ONNX Runtime': [1, 3]}
     found = {'training': times, 'inference': times}
-    assert bench.summary(found, 'training') == (0.625, 0.375, 1.25)     # 2 / 1 and 1 / 2
-    assert bench.summary(found, 'inference') == (0.625, 0.375, 0.75)    # 1 / 1 and 1 / 2
+    assert bench.summary(found, 'training') == (0.625, 0.375, 1.25)  # the mean of 2 / 1 and 1 / 2
+    assert bench.summary(found, 'inference') == (0.625, 0.375, 0.75)  # the mean of 1 / 1 and 1 / 2
     assert bench.summary({'training': FOUND}, 'training')[1:] == (None, None)
 
 

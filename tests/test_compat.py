@@ -1,4 +1,5 @@
-"""The repairs below the listings: each is needed here, works, and shows where it should only."""
+"""d2l_compat: each repair is needed with these libraries, works, and changes only what it
+should."""
 import ast
 import json
 import os
@@ -16,7 +17,7 @@ from chapters.execute import QUICK_SAMPLE_SIZE, quick_constants, shrink
 from chapters.sections import find, python_only
 from tests.support import CC, REPO, compiled
 
-# Repair -> what a reader's code says, and where it is needed: in a process of its own, typed.
+# Repair -> code that needs it, as a reader types it; it runs in a separate process
 CASES = {
     'products_suit_the_cpu': '''
         import ctypes, mxnet, os
@@ -168,14 +169,14 @@ for name, code in cases.items():
         passed[name] = traceback.format_exc()
 print(json.dumps(passed))
 '''
-# the first must not, the last do import d2l
+# the first needs that d2l is not yet imported; the last two import it
 ORDER = ['word_vectors_come_through_the_hub', *sorted(
     set(CASES) - {'word_vectors_come_through_the_hub', 'words_are_objects', 'np_semantics_are_on'}),
     'words_are_objects', 'np_semantics_are_on']
 
 
 def unknown_to_openblas():
-    """Whether MXNet's OpenBLAS does not know this CPU."""
+    """Whether MXNet's OpenBLAS does not know this CPU, and takes it for a Prescott."""
     path = pathlib.Path(mxnet.__file__).with_name('libopenblas.so.0')
     code = (f'import ctypes\nlibrary = ctypes.CDLL({str(path)!r})\n'
             'library.openblas_get_corename.restype = ctypes.c_char_p\n'
@@ -187,7 +188,7 @@ def unknown_to_openblas():
 
 
 def needed(repair):
-    """Whether the libraries here need a repair."""
+    """Whether the installed libraries need a repair."""
     import IPython
     import matplotlib
     import pandas
@@ -208,7 +209,7 @@ def needed(repair):
 
 @pytest.fixture(scope='module')
 def results():
-    """(repair, switch) -> None where its case passes, else the traceback."""
+    """{(repair, value of D2L_PATCH): None where its case passes, else the traceback}."""
     found = {}
     for switch in ('1', '0'):
         done = subprocess.run(
@@ -224,7 +225,7 @@ def results():
 
 @pytest.mark.xdist_group('compat')
 @pytest.mark.parametrize('repair', CASES)
-def test_a_repair_repairs(results, repair):
+def test_with_the_repair_it_passes(results, repair):
     assert results[repair, '1'] is None
 
 
@@ -253,7 +254,7 @@ const char *openblas_get_corename(void) { return core; }
     ('Prescott', 'sse2', None, 'Prescott'), ('Prescott', 'avx2', None, 'Prescott'),
     ('Prescott', '', None, 'Prescott'), ('Prescott', 'avx2 fma', 'Nehalem', 'Nehalem')])
 def test_which_kernels_openblas_gets(known, flags, said, core, tmp_path, python):
-    """On a CPU that it knows, on those that it does not know, and where the user has said it."""
+    """On CPUs that OpenBLAS knows, on others, and where the user has chosen the kernels."""
     path = compiled(tmp_path / 'libopenblas.so.0', CORE_C.replace('KNOWN', known))
     done = python('-c', f"""
 import ctypes, os, types, d2l_compat
@@ -284,7 +285,7 @@ def test_every_lasting_repair_has_a_case():
 @pytest.mark.parametrize('number', ['3.1', '3.6', '4.4', '11.1', '11.2', '11.3', '14.7',
                                     '17.1', '17.4', '17.5'])
 def test_a_section_runs_as_typed_in_plain_python(python, tmp_path, number):
-    """What test_outputs does in a notebook: the sections that stood otherwise than printed once."""
+    """As test_outputs does in a notebook, for listings that once had to be changed."""
     section, = find(number)
     constants, variables = quick_constants(number)
     path = tmp_path / 'typed.py'
@@ -297,7 +298,7 @@ def test_a_section_runs_as_typed_in_plain_python(python, tmp_path, number):
     assert done.returncode == 0, done.stderr
 
 
-# --- who gets to see it
+# --- which modules see a change
 
 @pytest.mark.parametrize('name, seen', [
     ('__main__', True), ('d2l.book', True), ('seaborn.utils', False), ('d2lx', False)])
@@ -313,7 +314,7 @@ def test_only_what_is_typed_sees_a_change(name, seen):
 # --- what MXNet reads from NumPy
 
 def reads(path):
-    """Attributes of numpy that a module of MXNet names: (name, line)."""
+    """Yield (name, line) of each attribute of numpy that a module of MXNet uses."""
     tree = ast.parse(path.read_text())
     aliases = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
                for alias in node.names if alias.name == 'numpy'}
@@ -326,7 +327,7 @@ def reads(path):
 FOLDER = pathlib.Path(mxnet.__file__).parent
 READERS = [path for path in sorted(FOLDER.rglob('*.py')) if any(
     line.split() and 'import numpy' in line for line in path.read_text().splitlines())]
-# names that no NumPy ever had, or that a module defines
+# names that no NumPy ever had, or that a module itself defines
 NO_NUMPY = {'_multinomial', 'integer_types'}
 
 
@@ -350,7 +351,7 @@ def test_numpy_keeps_none_of_the_old_names(python):
 
 @pytest.mark.parametrize('module', ['mxnet.numpy.multiarray', 'mxnet.ndarray.ndarray',
                                     'mxnet.gluon.contrib.estimator.event_handler'])
-def test_a_module_reads_later_from_its_own_numpy(module):
+def test_a_module_of_mxnet_finds_old_names_of_numpy(module):
     import importlib
 
     found = vars(importlib.import_module(module))
@@ -365,7 +366,7 @@ def test_a_module_reads_later_from_its_own_numpy(module):
     "np.ones(3)[np.array([True, False, True], dtype=bool)].shape == (2,)",
     "np.full((2,), True).dtype == bool",
     "np.array([1, 2], dtype=np.bool).dtype == bool"])
-def test_what_mxnet_reads_when_it_is_called(call):
+def test_functions_of_mxnet_that_use_old_names_of_numpy(call):
     from mxnet import np, npx
 
     npx.set_np()
@@ -407,7 +408,7 @@ def test_versions_compare_by_number(older, newer):
     assert newer >= older and not newer < older
 
 
-def test_a_distutils_that_is_there_comes_back():
+def test_an_imported_distutils_is_restored():
     kept = dict.fromkeys(('distutils', 'distutils.version'), types.ModuleType('distutils'))
     with pytest.MonkeyPatch.context() as patch:
         for name, module in kept.items():
@@ -427,8 +428,9 @@ def test_gluoncv_compares_versions_when_it_is_called():
         utils.check_version('99')
 
 
-def test_annotations_may_name_what_is_not_there():
-    """Python 3.14 looks for them when they are asked for, as older ones never do for texts."""
+def test_annotations_may_use_undefined_names():
+    """Python 3.14 evaluates annotations when they are read; older versions keep strings as they
+    are."""
     later = '' if sys.version_info >= (3, 14) else 'from __future__ import annotations\n'
     names = {}
     exec(f'{later}def f(X: Gone, k: Gone.more[0] = 2, *, z: Gone = 3) -> Gone: return X', names)
@@ -450,7 +452,7 @@ def test_workers_fork_from_3_14_on(monkeypatch, version, forks):
 
 
 def test_pandas_4_will_lack_an_option():
-    """Why pandas has an upper bound."""
+    """This warning is the reason for pandas' upper bound."""
     pandas = pytest.importorskip('pandas', minversion='3.0')
     with pytest.warns(match='infer_string'):
         pandas.set_option('future.infer_string', False)
@@ -462,7 +464,7 @@ FORGOTTEN = ['np.zeros(())',
 
 
 @pytest.mark.parametrize('code', FORGOTTEN, ids=['zeros', 'dot', 'net'])
-def test_who_forgets_set_np_is_told(python, code):
+def test_a_forgotten_set_np_is_reported(python, code):
     done = python('-c',
                   'import d2l_finder\nd2l_finder.install()\n'
                   'from mxnet import autograd, gluon, np\n'
@@ -503,7 +505,7 @@ def test_an_error_ends_with_what_helps(mistake, tmp_path, monkeypatch):
 
 
 def test_what_a_deconvolution_cannot_do_and_what_helps():
-    """In a process of its own, for the error stays in MXNet's engine."""
+    """The code runs in a separate process, since the error stays in MXNet's engine."""
     code = """
 import d2l
 from mxnet import autograd, init, np, npx

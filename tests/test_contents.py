@@ -1,4 +1,4 @@
-"""Files whose contents are the real ones; no real data is needed for it."""
+"""d2l.data.contents: files whose contents show that they are real. No real data is needed."""
 import gzip
 import hashlib
 
@@ -9,12 +9,12 @@ from d2l.data import contents, fetch
 
 INSIDE, BOOKS = b'images' * 1000, 'a' * 40
 NAME = 'train-images-idx3-ubyte.gz'
-URL = f'http://127.0.0.1:9/gluon/dataset/fashion-mnist/{NAME}'      # nobody answers
+URL = f'http://127.0.0.1:9/gluon/dataset/fashion-mnist/{NAME}'      # no server listens there
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with the file compressed anew; the book's SHA-1 of it is BOOKS."""
+    """A folder with the data set's file, compressed anew. The book asks for the SHA-1 in BOOKS."""
     monkeypatch.setenv('D2L_DATA', 'real')
     monkeypatch.setattr(contents, 'FOLDER', str(tmp_path / 'nothing'))
     monkeypatch.setattr(contents, 'CONTENTS', {BOOKS: hashlib.sha1(INSIDE).hexdigest()})

@@ -1,6 +1,7 @@
-"""d2l.data: files are verified or refused, archives stay in their folder, stand-ins are stand-ins.
+"""d2l.data: files are verified or refused, archives extract only into their folder, and sample data
+never takes the place of real files.
 
-Fetches go to an HTTP server of the test's own, on loopback.
+Files are fetched from an HTTP server on loopback, which the test runs itself.
 """
 import collections
 import hashlib
@@ -38,7 +39,8 @@ SHA1 = hashlib.sha1(CONTENT).hexdigest()
 OTHER_SHA1 = hashlib.sha1(b'another file').hexdigest()
 NAME = 'set.txt'
 
-# SHA-1 of the stand-ins at D2L_SAMPLE_SIZE=600, from a run of the makers: the same everywhere.
+# SHA-1 of the stand-ins at D2L_SAMPLE_SIZE=600, as the makers wrote them once; they have to be the
+# same on every machine
 SAMPLE_SHA1 = {
     'kaggle_house_pred_train.csv': '7e161929f210b9d92a56af6403d1f2c47d47139a',
     'kaggle_house_pred_test.csv': 'f2d268028799a05a153200cdde199a7af3efb3b3',
@@ -69,7 +71,7 @@ SAMPLE_SHA1 = {
     'models/resnet18_v2-a81db45f.zip': '1b1deebda6ce6ed8ef9b5a1a0939551363b10947',
     'pikachu.zip': '3a8ad8b4b34610651c8d61c0bc6f233246f728d3',
     'VOCtrainval_11-May-2012.tar': 'fc95c130824cb7e28ff60064de8959f51aed4a95'
-    # by OpenCV
+    # OpenCV 5 writes other bytes
     if int(cv2.__version__.split('.')[0]) < 5 else '4dd17313bdf56d5e0b9c6d6b95d93a1e202a4ba3',
     'models/vgg19-ad2f660d.zip': '72f43944b9cd6c807a6105953fc11cc758daca5f',
     'kaggle_cifar10_tiny.zip': '80a2910f5fc8566883fc2a1e42b60562df4b671f',
@@ -78,12 +80,12 @@ SAMPLE_SHA1 = {
 }
 
 
-# families whose pictures take time: these at D2L_SAMPLE_SIZE=60
+# families whose pictures take long to draw: their SHA-1 is that at D2L_SAMPLE_SIZE=60
 DRAWN = {'cifar10', 'hotdog', 'pikachu', 'voc2012', 'dogs'}
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT at any path; `plan` holds what to do with the first requests."""
+    """Serves CONTENT at any path; `plan` lists how it answers the first requests."""
     daemon_threads = True
 
     def __init__(self):
@@ -127,7 +129,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def nobody(monkeypatch):
-    """A URL at which nobody answers."""
+    """A URL at which no server listens."""
     monkeypatch.setenv('D2L_DATA', 'real')
     monkeypatch.setenv('NO_PROXY', '127.0.0.1')
     monkeypatch.setattr(fetch, 'RETRY_WAIT', 0)
@@ -140,7 +142,7 @@ def nobody(monkeypatch):
 
 @pytest.mark.parametrize('new, old', [(fetch.download_file, fetch._gluons_download),
                                       (fetch.download_file_for_tests, fetch._testers_download)])
-def test_they_take_what_mxnets_fetchers_take(new, old):
+def test_signatures_are_those_of_mxnets_fetchers(new, old):
     assert inspect.signature(new) == inspect.signature(old)
 
 
@@ -211,13 +213,13 @@ def test_a_broken_transfer_is_tried_again_and_leaves_nothing(server, tmp_path, s
 
 
 @pytest.mark.parametrize('plan, attempts', [([503, 'cut'], 3), ([429], 2)])
-def test_what_may_pass_is_tried_again(server, tmp_path, plan, attempts):
+def test_a_temporary_error_is_tried_again(server, tmp_path, plan, attempts):
     server.plan = plan
     fetch.download_file(server.url + NAME, str(tmp_path), sha1_hash=SHA1)
     assert (tmp_path / NAME).read_bytes() == CONTENT and len(server.paths) == attempts
 
 
-def test_what_is_not_there_is_not_tried_again(server, tmp_path):
+def test_a_missing_file_is_not_tried_again(server, tmp_path):
     server.plan = [404]
     with pytest.raises(FetchError, match='404'):
         fetch.download_file(server.url + NAME, str(tmp_path))
@@ -245,7 +247,7 @@ def test_no_network_and_a_corrupt_file(nobody, tmp_path):
     (tmp_path / NAME).write_bytes(b'half')
     with pytest.raises(FetchError, match='was left as it was') as err:
         fetch.download_file(nobody + NAME, str(tmp_path), sha1_hash=SHA1)
-    assert 'D2L_DATA=sample' not in str(err.value)      # nobody makes this one
+    assert 'D2L_DATA=sample' not in str(err.value)      # this file has no sample maker
     assert (tmp_path / NAME).read_bytes() == b'half'
 
 
@@ -257,7 +259,7 @@ def test_the_mirror_replaces_data_url(server, tmp_path, monkeypatch, slash):
     assert server.paths == ['/mirror/' + NAME, '/elsewhere.txt']
 
 
-# root may write to any folder but these: below a file, and where the kernel keeps its tables.
+# Even root cannot write to these folders: one is below a file, the other is in /proc.
 @pytest.mark.parametrize('folder', ['file/folder', '/proc/self'])
 @pytest.mark.parametrize('source', ['real', 'sample'])
 def test_a_folder_that_cannot_be_written(server, tmp_path, monkeypatch, folder, source):
@@ -351,7 +353,7 @@ def test_download_and_extract(server, tmp_path, monkeypatch, folder, returned):
 # Archives
 
 def tarred(entries, mode='w'):
-    """A tar of (name, bytes) or TarInfo."""
+    """A tar archive of entries, each (name, bytes) or a TarInfo."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as archive:
         for entry in entries:
@@ -512,7 +514,7 @@ def test_the_same_bytes_on_every_machine(small, monkeypatch, name):
 
 @pytest.mark.parametrize('shape', [(64, 3, 7, 7), (64, 3, 3, 3)])
 def test_filters_do_not_depend_on_the_last_digits_of_sines(monkeypatch, shape):
-    """Which are other ones on another machine: a zero was -0.0 there."""
+    """These digits differ between machines: on another one, a zero became -0.0."""
     random = np.random.RandomState(0)
 
     def draw(shape):
@@ -568,7 +570,7 @@ def test_a_recipe_changes_with_each_file_of_the_makers(python, tmp_path, file):
 
 @pytest.mark.parametrize('there', [False, True])
 def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there):
-    """Also where a real file lies, which MXNet looks for before it downloads one."""
+    """Also where the real file is there already, which MXNet looks for before it downloads one."""
     real = tmp_path / 'glove' / 'glove.6B.50d.txt'
     if there:
         real.parent.mkdir()
@@ -610,14 +612,14 @@ def test_cifar10_as_gluon_reads_it(few, tmp_path):
     train, test = [gluon.data.vision.CIFAR10(root=root, train=part) for part in (True, False)]
     assert (len(train), len(test)) == (60, 12) and train[0][0].shape == (32, 32, 3)
     assert np.bincount(train._label).tolist() == [6] * 10
-    # nothing lies where the real files would, and those that do are not looked at
+    # nothing is written where the real files would be, and no real file is looked for
     assert os.listdir(root) == ['sample']
     assert gluon.data.vision.CIFAR10(root=root)._data[0].asnumpy().tolist() == \
         train._data[0].asnumpy().tolist()
 
 
 def test_resnet18_tells_drawn_things_apart(few, tmp_path):
-    """Pictures that it was not trained on, drawn as `ci.pretrain` draws them."""
+    """The pictures are new ones, drawn as `ci.pretrain` draws those for training."""
     d2l.npx.set_np()
     net = gluon.model_zoo.vision.resnet18_v2(pretrained=True, root=str(tmp_path))
     assert os.listdir(tmp_path) == ['sample']
@@ -644,7 +646,7 @@ def test_a_model_that_has_no_stand_in(few, tmp_path):
         gluon.model_zoo.vision.alexnet(pretrained=True, root=str(tmp_path))
 
 
-def test_holes_stay_holes(few, tmp_path):
+def test_a_large_file_of_zeros_is_sparse_on_disk(few, tmp_path):
     """575 MB of parameters, most of them zeros, take a tenth of that on disk."""
     path = fetch.model_file('vgg19', str(tmp_path))
     assert os.path.getsize(path) > 570e6 and os.stat(path).st_blocks * 512 < 60e6
@@ -721,7 +723,8 @@ def test_fashion_mnist_as_gluon_reads_it(small, tmp_path):
 
 
 def test_classes_of_fashion_mnist_differ_but_overlap(small):
-    """The nearest class mean tells most images right, shirts among the worst, and never all."""
+    """Classification by the nearest class mean is right for most images but not for all, and worse
+    than that for shirts, class 6."""
     from d2l.data.samples import fashion_mnist as maker
     X, y = maker.images(1, 2000).reshape(2000, -1).astype(int), maker.labels(1, 2000)
     means = np.stack([X[:1000][y[:1000] == k].mean(axis=0) for k in range(10)])
@@ -734,7 +737,7 @@ def test_classes_of_fashion_mnist_differ_but_overlap(small):
 @pytest.fixture
 def houses():
     files = [d2l.DATA_HUB[f'kaggle_house_{part}'][0] for part in ('train', 'test')]
-    # as a reader types it, for whom the word None is a word
+    # called as a reader's code in __main__ calls it, so that d2l_compat keeps the text 'None'
     read = eval('lambda file: pd.read_csv(file)', {'__name__': '__main__', 'pd': pd})
     return [read(io.BytesIO(samples.make(samples.find(url)))) for url in files]
 
@@ -753,7 +756,7 @@ def test_houses_have_the_real_shape(houses):
 
 
 def test_the_price_depends_on_the_house(houses):
-    """Least squares on the numbers alone explains most of the price of houses it has not seen."""
+    """Least squares on the numeric columns alone explains most of the price of other houses."""
     train = houses[0].select_dtypes('number').fillna(0)
     X = np.column_stack([train.drop(columns=['Id', 'SalePrice']), np.ones(len(train))])
     y = train.SalePrice.to_numpy(float)
@@ -767,7 +770,7 @@ def test_the_text_looks_like_the_time_machine():
     lines = text.split('\n')
     assert 'synthetic' in lines[0] and 3100 < len(lines) < 3300 and max(map(len, lines)) <= 70
     kept = ''.join(ch for ch in text.lower() if ch.isascii() and ch.isalpha())
-    assert len(set(kept)) == 26                         # with space and <unk> 8.2's 28
+    assert len(set(kept)) == 26  # the vocabulary of 8.2 has 28, with space and <unk>
     counts = collections.Counter(text.lower().split()).most_common()
     assert counts[0][0] == 'the' and 25000 < sum(n for _, n in counts) < 40000
     # Zipf: frequency falls by about the same factor from each rank to ten times that rank
@@ -791,7 +794,7 @@ def test_the_pairs_look_like_fra_eng():
 
 @pytest.mark.parametrize('num_examples', [1000, None])
 def test_few_words_of_fra_eng_are_rare(num_examples):
-    """By 9.5's own preprocessing, less than 2 % of words are below min_freq=3."""
+    """After 9.5's preprocessing, words that occur fewer than min_freq=3 times are less than 2 %."""
     with zipfile.ZipFile(io.BytesIO(samples.make('fra-eng.zip'))) as archive:
         text = archive.read('fra-eng/fra.txt').decode('utf-8')
     for language in d2l.tokenize_nmt(d2l.preprocess_nmt(text), num_examples):

@@ -1,5 +1,4 @@
-"""d2l.data against hostile archives and servers: never a wrong file, never a raw error, never a
-hang."""
+"""d2l.data against hostile archives and servers: no wrong file, no raw error, no hang."""
 import gc
 import gzip
 import hashlib
@@ -58,13 +57,13 @@ def negative_size():
 
 
 def check(data, at=0):
-    """Set the checksum of a header right."""
+    """Correct the checksum of the header at this offset."""
     data[at + 148:at + 156] = b' ' * 8
     data[at + 148:at + 156] = b'%06o\0 ' % sum(data[at:at + 512])
 
 
 def headers(kind, count):
-    """A tar file of many headers that speak of the next."""
+    """A tar file with many headers in a row, each of which describes the member after it."""
     data = bytearray()
     for _ in range(count):
         info = tarfile.TarInfo('x')
@@ -181,7 +180,7 @@ def tree(folder):
 
 
 def attempt(tmp_path, ext, data):
-    """Extract; whether it was refused, and then nothing may have changed."""
+    """Extract, and return whether the archive was refused; then nothing may have changed."""
     target = tmp_path / 'target'
     target.mkdir(exist_ok=True)
     file = tmp_path / f'set{ext}'
@@ -204,7 +203,7 @@ def test_a_hostile_archive_is_refused(name, tmp_path):
 
 
 def test_archives_with_random_damage(tmp_path):
-    """Hundreds of them: each is refused or extracted, and nothing is left or outside."""
+    """Each archive is refused or extracted; nothing is left over, or written outside its folder."""
     draw, refused = random.Random(0), 0
     good = [('.tar', tar(member('a/x', CONTENT), member('a/y'),
                          member('é' * 60, pax_headers={'comment': 'x'}),
@@ -259,7 +258,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path):
                              stdout=subprocess.PIPE, text=True)
     with child:
         assert child.stdout.readline() == 'here\n'
-        with files.new_folder(tmp_path):            # of one that lives, nothing is removed
+        with files.new_folder(tmp_path):  # the folder of a process that still runs is not removed
             assert len(os.listdir(tmp_path)) == 2
         assert len(os.listdir(tmp_path)) == 1
         child.kill()
@@ -366,7 +365,8 @@ def impatient(monkeypatch):
     monkeypatch.setattr(fetch, 'TIMEOUT', 5)
     monkeypatch.setattr(fetch, 'PATIENCE', 2)
     yield
-    gc.collect()    # the socket that requests left is complained of here, and in no other test
+    # Python's warning about a socket that requests left open comes here, and in no other test
+    gc.collect()
 
 
 def refused(server, tmp_path, sha1=None):
@@ -379,7 +379,7 @@ def refused(server, tmp_path, sha1=None):
 
 @pytest.mark.parametrize('name', WRONG)
 def test_a_wrong_answer_is_not_kept(name, tmp_path):
-    """Though no SHA-1 is known."""
+    """It is not kept even where no SHA-1 is known."""
     with Server(WRONG[name]) as server:
         refused(server, tmp_path)
 
@@ -395,7 +395,7 @@ RIGHT = {
 
 @pytest.mark.parametrize('name', RIGHT)
 def test_a_right_answer_is_kept(name, tmp_path):
-    """One that does not say its end too, where the SHA-1 does."""
+    """Also one that does not give its length, where the SHA-1 is known."""
     data, sha1 = RIGHT[name]
     with Server(data) as server:
         path = fetch.download_file(server.url, str(tmp_path / 'set.txt'), sha1_hash=sha1, retries=1)

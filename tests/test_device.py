@@ -1,4 +1,4 @@
-"""d2l.device and d2l_cuda, in processes of their own, with drivers and CUDA wheels made by cc."""
+"""d2l.device and d2l_cuda, mostly in separate processes; cc makes fake drivers and CUDA wheels."""
 import collections
 import mmap
 import pathlib
@@ -22,7 +22,7 @@ needs_cc = pytest.mark.skipif(not CC, reason='needs a C compiler')
 needs_wheel = pytest.mark.skipif(not device.WHEEL, reason='needs mxnet-cu112: make test-cu112')
 PROBLEM = d2l_cuda.problem or d2l_cuda.driver_problem()
 needs_no_driver = pytest.mark.skipif(PROBLEM != d2l_cuda.NO_DRIVER, reason='there is a driver here')
-MOST_GPUS = 16          # of the fake driver
+MOST_GPUS = 16          # the fake driver has room for so many
 H100, A100 = device.GPU('NVIDIA H100', (9, 0)), device.GPU('NVIDIA A100', (8, 0))
 
 
@@ -51,7 +51,7 @@ def driver(folder, version=12020, error=0, init=0, without=(), gpus=(H100, A100)
     return {'LD_LIBRARY_PATH': str(folder)}
 
 
-# --- the libraries and the driver, where pip installed mxnet-cu112
+# --- mxnet-cu112: how its libraries and the driver are loaded
 
 MXNET = '''\
 import ctypes, os
@@ -67,7 +67,7 @@ class MXNetError(RuntimeError):
 _LIB = types.SimpleNamespace(MXNDArrayCreateEx=lambda *args: 0,
                              MXNDArrayCreateSparseEx=lambda *args: 0)
 '''
-# libmxnet.so asks the driver: 100 is the stand-in's answer
+# ask() of libmxnet.so calls the driver; where there is none, its stand-in answers 100
 IMPORT = 'import mxnet; print(mxnet.lib.ask())'
 
 
@@ -89,13 +89,14 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def site(made, tmp_path):
-    """A copy of it that a test may change."""
+    """A copy of that site-packages, which a test may change."""
     return pathlib.Path(shutil.copytree(made, tmp_path / 'site-packages'))
 
 
 @pytest.fixture
 def run(site, python):
-    """Run code in a Python that has nothing but this site-packages; env: the driver's."""
+    """A function that runs code in a Python that finds packages only in this site-packages; env:
+    what `driver` returned."""
     def run_there(code, env=None):
         return run_alone(python, site, code, env)
     return run_there
@@ -109,8 +110,8 @@ def test_import_mxnet_is_enough(run):
 
 
 @needs_cc
-def test_without_the_hook_it_is_not(run, site):
-    """The made libmxnet.so does need what the hook loads."""
+def test_without_the_hook_the_libraries_are_not_found(run, site):
+    """So the fake libmxnet.so does need the libraries that the hook loads."""
     (site / 'd2l_finder.pth').unlink()
     assert 'libcudart.so.11.0: cannot open shared object file' in run(IMPORT).stderr
 
@@ -141,7 +142,7 @@ def test_without_a_driver_an_array_on_a_gpu_raises(run, function, before):
     (dict(without=('cuGraphNodeGetType',)), 'it lacks cuGraphNodeGetType'),
     (dict(without=('cuDriverGetVersion',)), 'it lacks cuDriverGetVersion'),
 ])
-def test_a_driver_that_cannot_be_used_is_said_and_left_alone(run, tmp_path, options, says):
+def test_a_driver_that_cannot_be_used_is_reported_and_not_used(run, tmp_path, options, says):
     done = run(IMPORT, driver(tmp_path / 'driver', **options))
     assert done.stdout == '100\n'
     assert 'RuntimeWarning' in done.stderr and says in done.stderr
@@ -150,7 +151,7 @@ def test_a_driver_that_cannot_be_used_is_said_and_left_alone(run, tmp_path, opti
 
 @needs_cc
 @pytest.mark.parametrize('content', [b'', b'not a library', b'\x7fELF'])
-def test_a_broken_driver_is_said(run, tmp_path, content):
+def test_a_broken_driver_is_reported(run, tmp_path, content):
     (tmp_path / d2l_cuda.DRIVER).write_bytes(content)
     done = run(IMPORT, {'LD_LIBRARY_PATH': str(tmp_path)})
     assert done.stdout == '100\n'
@@ -158,7 +159,7 @@ def test_a_broken_driver_is_said(run, tmp_path, content):
 
 
 @needs_cc
-def test_all_missing_wheels_are_one_pip_line(run, site):
+def test_all_missing_wheels_are_in_one_pip_command(run, site):
     for folder in ('nccl', 'cudnn'):
         shutil.rmtree(site / 'nvidia' / folder)
     last = run(IMPORT).stderr.strip().split('\n')[-1]
@@ -182,7 +183,7 @@ def test_a_library_of_the_system_serves_where_there_is_no_wheel(run, site, tmp_p
 
 
 @needs_cc
-def test_both_builds_are_one_too_many(run, site):
+def test_both_builds_of_mxnet_at_once_are_refused(run, site):
     (site / 'mxnet-1.9.1.dist-info').mkdir()
     last = run(IMPORT).stderr.strip().split('\n')[-1]
     assert last.startswith('ImportError: both mxnet and mxnet-cu112 are installed')
@@ -204,8 +205,8 @@ def test_without_mxnet_python_says_so(run, site):
 
 
 @needs_cc
-def test_what_is_no_package_of_ours_is_left_alone(run, site):
-    """What a Python pays for the hook: one module, and one look at each name that is imported."""
+def test_the_hook_imports_only_the_finder(run, site):
+    """The hook costs other programs only this module, and a look at each name that they import."""
     code = ('import sys, json; print("d2l_finder" in sys.modules, "d2l_compat" in sys.modules, '
             '"d2l_cuda" in sys.modules)')
     assert run(code).stdout == 'True False False\n'
@@ -218,7 +219,7 @@ def test_the_stand_in_answers_no_device():
 
 
 def test_the_wheel_of_d2l_holds_the_hook(python, tmp_path):
-    pytest.importorskip('setuptools', '65')     # as pyproject.toml has it
+    pytest.importorskip('setuptools', '65')     # the version that pyproject.toml requires
     done = python('setup.py', '-q', 'egg_info', '--egg-base', tmp_path,
                   'build_py', '--build-lib', tmp_path / 'lib')
     assert done.returncode == 0, done.stderr
@@ -239,7 +240,7 @@ def test_pip_uninstall_removes_the_hook():
 
 @pytest.fixture
 def found(monkeypatch):
-    """Let mxnet-cu112 find these GPUs, in this process."""
+    """A function that makes mxnet-cu112 seem installed, and find these GPUs, in this process."""
     def find(*gpus, error=None):
         def answer():
             if error:
@@ -275,7 +276,7 @@ def test_a_gpu_without_machine_code_is_refused_with_one_warning(found):
     assert 'machine code for 5.0, 6.0, 7.0, 8.0, 8.6 only' in str(message.message)
 
 
-def test_a_driver_that_fails_is_said_once(found):
+def test_a_driver_that_fails_is_reported_once(found):
     found(error='the NVIDIA driver fails, cuInit answers error 999')
     with pytest.warns(RuntimeWarning, match='cuInit answers error 999') as caught:
         assert d2l.try_gpu() == d2l.try_gpu() == npx.cpu()
@@ -288,7 +289,7 @@ def test_no_gpu_is_no_warning(found):
     assert d2l.try_gpu() == npx.cpu() and d2l.try_all_gpus() == [npx.cpu()]
 
 
-def test_another_mxnet_is_asked_itself(monkeypatch):
+def test_another_build_of_mxnet_counts_its_gpus_itself(monkeypatch):
     monkeypatch.setattr(device, 'WHEEL', False)
     monkeypatch.setattr(npx, 'num_gpus', lambda: 2)
     assert d2l.try_gpu(1) == npx.gpu(1) and d2l.try_gpu(2) == npx.cpu()
@@ -297,7 +298,7 @@ def test_another_mxnet_is_asked_itself(monkeypatch):
 
 @pytest.fixture
 def with_driver(monkeypatch, tmp_path):
-    """Let this process find a driver made by `driver`."""
+    """A function that makes this process find a driver made by `driver`."""
     def make(**options):
         driver(tmp_path, **options)
         monkeypatch.setattr(d2l_cuda, 'DRIVER', str(tmp_path / d2l_cuda.DRIVER))
@@ -368,7 +369,7 @@ def test_the_report_of_a_gpu_that_runs(with_driver, capsys):
     'gluon.nn.Dense(2, in_units=3).initialize(ctx=npx.gpu())',
     'with npx.gpu():\n        print(np.ones(2) + 1)',
 ])
-def test_no_process_ends_for_want_of_a_driver(python, code):
+def test_without_a_driver_an_error_is_raised(python, code):
     done = python('-W', 'ignore', '-c', 'from mxnet import MXNetError, gluon, nd, np, npx\n'
                   'npx.set_np()\nprint(np.ones(2), npx.num_gpus())\n'
                   f'try:\n    {code}\n    npx.waitall()\n'
@@ -387,8 +388,8 @@ def test_the_wheel_with_a_gpu_that_it_has_no_code_for(python, tmp_path):
 
 @needs_wheel
 def test_machine_code_is_what_the_wheel_holds():
-    """libmxnet.so holds its kernels in containers: a header, then for each GPU one entry, whose
-    head says kind (1 PTX, 2 machine code), sizes and compute capability."""
+    """libmxnet.so holds its kernels in containers: a header, then one entry for each kind of GPU,
+    whose own header has its kind (1 PTX, 2 machine code), sizes and compute capability."""
     found = collections.Counter()
     library = pathlib.Path(d2l_cuda.PathFinder.find_spec('mxnet').origin).with_name('libmxnet.so')
     with open(library, 'rb') as file:

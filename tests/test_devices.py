@@ -41,7 +41,7 @@ def needs_two(tmp_path, monkeypatch):
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """Let MXNet find that many GPUs, in this process."""
+    """A function that makes MXNet find that many GPUs, in this process."""
     import d2l
 
     def found(number):
@@ -59,7 +59,7 @@ def test_cpu_contexts_stand_for_gpus(needs_two):
     (0, (), False), (1, (), False), (2, (), True), (3, (), True),
     (0, ('cpu',), False), (0, ('cpu', 'cpu'), True), (2, ('cpu',), False),
 ])
-def test_what_is_missing_is_said_and_the_option_named(needs_two, gpus, found, devices, fits):
+def test_missing_gpus_are_reported_with_the_option(needs_two, gpus, found, devices, fits):
     gpus(found)
     if fits:
         return execute.check_devices(needs_two, devices)
@@ -99,7 +99,7 @@ def test_other_devices_are_refused(text, capsys):
 
 
 def test_a_reader_can_let_cpu_contexts_stand_for_gpus(python):
-    """In a notebook, where the runner's option is not."""
+    """As in a notebook, where the runner's option --devices cannot be given."""
     done = python('-c',
                   'import d2l\nd2l.device.stand_in(2)\nfrom mxnet import context, gluon, np, npx\n'
                         'print(npx.num_gpus(), npx.gpu(), npx.gpu(1), context.gpu(1))\n'
@@ -107,7 +107,7 @@ def test_a_reader_can_let_cpu_contexts_stand_for_gpus(python):
     assert done.stdout.split('\n')[:2] == PRINTS[:2], done.stderr
 
 
-def test_no_gpu_cannot_be_stood_for():
+def test_standing_in_for_no_gpu_is_an_error():
     import d2l
 
     with pytest.raises(ValueError, match='at least one'):

@@ -1,4 +1,4 @@
-"""Figures where there is no notebook: files, and nothing but their paths is printed."""
+"""Figures outside of notebooks: they are written to files, and only their paths are printed."""
 import pytest
 
 import d2l
@@ -30,7 +30,7 @@ found = d2l.show_images(np.zeros((2, 3, 3)), 1, 2)
 
 @pytest.mark.parametrize('ipython', [False, True])
 def test_each_figure_is_written_and_its_path_printed_once(python, tmp_path, ipython):
-    """Both of two plots, a growing curve, a figure of two axes, pictures."""
+    """The cases: two plots, a curve that grows, a figure with two axes, images."""
     args = ['-m', 'IPython', '--simple-prompt', '--no-banner', '--colors=NoColor',
             '-c'] if ipython \
         else ['-c']
@@ -57,7 +57,7 @@ def test_nothing_is_written_where_nothing_of_d2l_draws(python, tmp_path):
     assert done.stdout == '' and not list(tmp_path.iterdir())
 
 
-def test_it_is_ipythons_module_for_everything_else():
+def test_d2l_display_has_all_names_of_ipythons_module():
     from IPython import display
     assert d2l.display.HTML is display.HTML
     assert {name for name in dir(display) if name[0] != '_'} <= set(dir(d2l.display))

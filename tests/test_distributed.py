@@ -23,7 +23,7 @@ def _numpy_semantics():
 
 @pytest.fixture
 def workers(monkeypatch):
-    """Let this process be worker k of n."""
+    """A function that makes this process worker k of n."""
     def be(k, n):
         monkeypatch.setattr(distributed, 'rank', lambda: k)
         monkeypatch.setattr(distributed, 'num_workers', lambda: n)
@@ -32,7 +32,7 @@ def workers(monkeypatch):
 
 @pytest.fixture
 def two_workers(python):
-    """Train on two workers in a folder; returns the CompletedProcess."""
+    """A function that trains on two workers in a folder and returns the CompletedProcess."""
     def run(folder, *args):
         return python('-m', 'd2l.launch', '-n', 2, SCRIPT, folder, *args)
     return run
@@ -40,7 +40,8 @@ def two_workers(python):
 
 @pytest.fixture
 def whole(two_workers, tmp_path_factory):
-    """The folder of a run on two workers that nothing disturbed, for each optimizer."""
+    """A function that returns the folder of an undisturbed run on two workers, one for each
+    optimizer."""
     def run(optimizer):
         folder = tmp_path_factory.getbasetemp() / f'whole-{optimizer}'
         if not folder.exists():
@@ -53,13 +54,13 @@ def whole(two_workers, tmp_path_factory):
 
 @pytest.mark.xdist_group('two_workers')
 @pytest.mark.parametrize('optimizer', train_small.OPTIMIZERS)
-def test_two_workers_are_one_process_on_the_whole_minibatch(whole, tmp_path, optimizer):
+def test_two_workers_train_as_one_process_on_the_whole_minibatch(whole, tmp_path, optimizer):
     folder = whole(optimizer)
     first, second = [parameters(folder / f'{k}.params') for k in range(2)]
     assert_same(first, second)
     train_small.main(str(tmp_path), optimizer, EPOCHS)
     assert_same(first, parameters(tmp_path / '0.params'), TOLERANCE)
-    if optimizer == 'rates':                        # what is frozen has not moved at all
+    if optimizer == 'rates':                        # the frozen layer has not changed at all
         (tmp_path / 'untrained').mkdir()
         train_small.main(str(tmp_path / 'untrained'), optimizer, 0)
         untrained = parameters(tmp_path / 'untrained' / '0.params')
@@ -80,7 +81,7 @@ def test_section_12_7_ends_alike_alone_and_on_two_workers():
 
 
 @pytest.mark.xdist_group('two_workers')
-def test_a_group_that_died_goes_on_as_if_nothing_had_been(two_workers, whole, tmp_path):
+def test_a_group_that_died_resumes_with_the_same_results(two_workers, whole, tmp_path):
     done = two_workers(tmp_path, 'adam', EPOCHS, 'worker 1')
     assert done.returncode == 128 + 9 and 'worker 1 died (killed by SIGKILL)' in done.stderr
     assert os.listdir(tmp_path / 'checkpoint') == [f'epoch-{EPOCHS - 1}']
@@ -141,7 +142,7 @@ def test_a_worker_without_examples_is_refused(workers, length, batch_size):
 
 # The trainer
 
-def test_the_update_that_goes_wrong_in_silence_is_refused():
+def test_update_on_kvstore_false_is_refused():
     with pytest.raises(ValueError, match='update_on_kvstore=False'):
         distributed.trainer(nn.Dense(1), 'sgd', update_on_kvstore=False)
 
@@ -184,7 +185,7 @@ def test_a_checkpoint_that_was_not_finished_is_not_one(tmp_path):
 
 
 def test_a_checkpoint_of_pickles_is_not_read(tmp_path):
-    """As an earlier d2l wrote them: they would run what somebody has put in."""
+    """An earlier d2l wrote pickles: to load them is to run what somebody has put in."""
     net = nn.Dense(1, in_units=2)
     net.initialize()
     (tmp_path / 'epoch-1').mkdir()
@@ -207,7 +208,7 @@ def test_one_process_is_worker_0_of_1():
     assert (distributed.rank(), distributed.num_workers()) == (0, 1)
 
 
-# Checkpoints, attacked
+# Damaged checkpoints
 
 def one_layer(value=0.5):
     net = nn.Dense(3, in_units=4)
@@ -234,7 +235,7 @@ FLIPS = 40
 
 @pytest.mark.parametrize('name', ['net.params', 'optimizer.npz', 'group.json'])
 def test_a_flipped_bit_of_a_checkpoint_is_noticed(name, checkpoint):
-    """And a file that is cut off, empty, or not there."""
+    """Also a file that is cut off, empty or missing."""
     folder, weight = checkpoint
     path, draw = folder / 'epoch-1' / name, random.Random(0)
     good = path.read_bytes()
@@ -276,7 +277,7 @@ def test_a_checkpoint_is_found_whatever_its_folder_is_called(name, tmp_path):
 
 @pytest.mark.parametrize('name',
                          ['epoch-x1', 'epoch-old-9', 'epoch-9 copy 2', 'epoch-09', 'my epoch-9'])
-def test_what_is_beside_a_checkpoint_is_none(name, checkpoint):
+def test_folders_beside_a_checkpoint_are_ignored(name, checkpoint):
     (checkpoint[0] / name).mkdir()
     assert distributed.trainer(one_layer(), 'adam', checkpoint=checkpoint[0]).epoch == 1
 

@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.skipif(not os.path.isdir('/proc/self/task'), reason='counts threads in /proc')
 def test_to_copy_a_large_array_starts_no_threads(python):
-    """There is one a core for MXNet's operators: with more than that, all of them would sleep."""
+    """With more threads than cores, all of them would sleep between operators."""
     done = python('-c', '''if True:
         import os, numpy, d2l
         d2l.npx.set_np()
@@ -37,7 +37,7 @@ WORKSPACES = r"""if True:
 
 @pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='reads /proc')
 def test_operators_share_one_workspace(python):
-    """With four, as MXNet has them, a process takes four times the memory."""
+    """With MXNet's default of four workspaces, they take four times the memory."""
     ours, four = [float(python('-c', WORKSPACES, env=env).stdout)
                   for env in ({'MXNET_CPU_TEMP_COPY': '1'}, {'MXNET_CPU_TEMP_COPY': '4'})]
     assert four - ours > 3 * 15
@@ -45,7 +45,7 @@ def test_operators_share_one_workspace(python):
 
 @pytest.mark.parametrize('given, workspaces', [
     ({}, '1'), ({'MXNET_CPU_WORKER_NTHREADS': '2'}, 'None'), ({'MXNET_CPU_TEMP_COPY': '3'}, '3')])
-def test_the_environment_has_its_way(python, given, workspaces):
+def test_environment_variables_override_the_defaults(python, given, workspaces):
     done = python('-c', f"""if True:
         import os
         os.environ.pop('MXNET_CPU_TEMP_COPY', None)
@@ -57,7 +57,7 @@ def test_the_environment_has_its_way(python, given, workspaces):
 
 @pytest.mark.skipif(sys.platform != 'linux', reason="GNU's malloc")
 def test_all_threads_share_one_heap(python):
-    """malloc_info(3) names each."""
+    """malloc_info(3) lists the heaps."""
     done = python('-c', """if True:
         import ctypes, d2l
         d2l.npx.set_np()

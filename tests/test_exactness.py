@@ -1,10 +1,11 @@
-"""Compiled against eager for every network of the registry: 0.0, dropout on, three Adam steps."""
+"""For every network of the registry, compiled and eager mode differ by 0.0, with dropout on and
+over three Adam steps."""
 import pytest
 
 from ci.exact import compare
 from ci.networks import NETWORKS
 
-# what differs, by at most how much (ten times what was measured), and why
+# network: ({what differs: by at most how much, ten times what was measured}, why)
 HANDED_BACK = ('an input is a result as well: eager adds up all its gradients in one sum, a graph '
                'its own ones first')
 ONEDNN_SUM = (
@@ -27,7 +28,7 @@ NOT_EXACT = {
 @pytest.mark.parametrize('network', [
     pytest.param(network, id=network.name, marks=pytest.mark.xdist_group(network.name))
     for network in NETWORKS])
-def test_compiled_is_eager_to_the_last_bit(network):
+def test_compiled_equals_eager_to_the_last_bit(network):
     net, inputs = network.filled()
     wrt = [i for i, smooth in enumerate(network.smooth) if smooth]
     found = compare(net, *inputs, wrt=wrt, train=not network.predict_only)

@@ -98,8 +98,8 @@ def test_figures_of_an_earlier_run_are_removed(section):
 
 @pytest.mark.parametrize('progress', [True, False])
 @pytest.mark.parametrize('listing', [0, 2])
-def test_a_process_that_dies_is_said(listing, progress, section):
-    """And where, also without a terminal, where there is no bar."""
+def test_a_process_that_dies_is_reported(listing, progress, section):
+    """The error names the listing, also without a terminal, where there is no progress bar."""
     cells = ['x = 1'] * 3
     cells[listing] = 'import os\nos._exit(3)'
     source = '# %% [markdown]\n# # 9.9 x\n\n# %%\n' + '\n\n# %%\n'.join(cells) + '\n'
@@ -108,14 +108,14 @@ def test_a_process_that_dies_is_said(listing, progress, section):
 
 
 def handlers():
-    """What answers SIGINT and SIGTERM, and the file descriptor that wakes an event loop."""
+    """The handlers of SIGINT and SIGTERM, and the file descriptor that wakes an event loop."""
     descriptor = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(descriptor)
     return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), descriptor
 
 
 @pytest.mark.parametrize('setup', ['import os; os._exit(1)', 'import os; os.kill(os.getpid(), 9)'])
-def test_a_process_that_dies_while_it_starts_is_said(setup, section, tmp_path, monkeypatch):
+def test_a_process_that_dies_while_it_starts_is_reported(setup, section, tmp_path, monkeypatch):
     (tmp_path / 'sitecustomize.py').write_text(
         "if 'ipykernel_launcher' in open('/proc/self/cmdline').read():\n"
         f"    {setup}\n")
@@ -124,7 +124,8 @@ def test_a_process_that_dies_while_it_starts_is_said(setup, section, tmp_path, m
     with pytest.raises(execute.CellFailed,
                        match='section 99.1: its process ended while it started'):
         execute.execute(section(PRINTING))
-    assert handlers() == before     # nbclient left some, and forked processes outlived their end
+    # nbclient left handlers behind, with which processes forked later did not end
+    assert handlers() == before
 
 
 SAMPLE = '''\
@@ -156,7 +157,7 @@ def test_a_cell_that_clears_and_prints_says_sample_data_too(section):
 
 
 def test_the_notebook_and_the_page_say_sample_data_and_quick(section, monkeypatch, tmp_path):
-    """Though clear_output wipes the cell that said it; and the cell says it again."""
+    """clear_output removes the notice from a cell's output, and the cell prints it again."""
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
     monkeypatch.setattr(execute, 'quick_constants', lambda number: ({'num_epochs': '1'}, {}))
     made = section(SAMPLE, '15.1')
@@ -174,7 +175,7 @@ def test_the_notebook_and_the_page_say_sample_data_and_quick(section, monkeypatc
         assert 'num_epochs = 1' in text and 'Shrunken' in text
 
 
-def test_a_run_of_real_constants_without_data_says_only_what_it_took(section, monkeypatch,
+def test_a_full_run_without_data_says_only_how_long_it_took(section, monkeypatch,
                                                                      tmp_path):
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
     made = section(PRINTING)
@@ -211,10 +212,10 @@ print('no figure')
 
 
 @pytest.mark.parametrize('quick', [False, True])
-def test_what_is_said_of_numbers_stands_in_the_notebook_on_the_page_and_in_the_terminal(
+def test_notes_on_the_numbers_are_in_the_notebook_the_page_and_the_terminal(
         section, monkeypatch, tmp_path, capsys, quick):
-    """In the first cell, in the metadata, beside every figure, and on each line that names a
-    file."""
+    """The notes are in the first cell, in the metadata, beside every figure, and on each line that
+    names a file."""
     monkeypatch.setattr(cli, 'BUILD', tmp_path / 'build')
     monkeypatch.setattr(execute, 'quick_constants', lambda number: ({'num_epochs': '1'}, {}))
     monkeypatch.setattr(cli, 'find', lambda *names: [section(FIGURES, '15.1')])
@@ -232,7 +233,7 @@ def test_what_is_said_of_numbers_stands_in_the_notebook_on_the_page_and_in_the_t
         said = ''.join(out.text for out in cell.outputs if out.output_type == 'stream')
         assert fetch.NOTICE in said and (notes.QUICK in said) == quick
     assert not re.search(r'<(?:script|link|img)[^>]*(?:src|href)="?https?:|import\(.https?:', page)
-    # the cell that fetched says it too
+    # the cell that fetched the data has the notice, too
     assert page.count(fetch.NOTICE) == 3 and page.count(notes.QUICK) == (2 if quick else 0)
 
 
@@ -259,7 +260,7 @@ def test_shrinking_what_is_not_assigned_is_an_error():
         execute.shrink(['num_epochs = 1', 'f(num_epoch=3)'], {'num_epoch': '1'})
 
 
-def test_a_value_has_one_new_value():
+def test_two_new_values_for_one_value_are_an_error():
     with pytest.raises(execute.QuickError, match='shrinks n,'):
         execute.shrink(['n = 5'], {'n': '1', '5': '2'})
 

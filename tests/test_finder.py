@@ -1,17 +1,17 @@
-"""The finder below d2l: hooks around the execution of a module."""
+"""d2l_finder: hooks that run before and after a module is executed."""
 import importlib
 import sys
 import textwrap
 
 import pytest
 
-import d2l_compat  # noqa: F401         # has the hooks
+import d2l_compat  # noqa: F401         # it registers the hooks
 import d2l_finder
 
 
 @pytest.fixture
 def finder(monkeypatch, tmp_path):
-    """A Finder of our own in front, and a package that it looks at: made."""
+    """A new Finder in front of the others, and a package that it looks at, named made."""
     found = d2l_finder.Finder()
     monkeypatch.setattr(sys, 'meta_path', [found, *sys.meta_path])
     monkeypatch.setattr(d2l_finder, 'PACKAGES', {'made'})
@@ -95,8 +95,8 @@ def test_the_hook_of_site_packages_says_nothing_where_the_module_is_gone(python)
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
 
 
-def test_repairs_come_in_the_order_that_a_notebook_imports(python):
-    """Everything is imported before d2l, as on Colab: the same repairs."""
+def test_repairs_are_made_also_where_d2l_is_imported_last(python):
+    """As on Colab, everything is imported before d2l; the repairs are made all the same."""
     code = textwrap.dedent("""
         import numpy, pandas, matplotlib.pyplot as plt, IPython.display
         import d2l

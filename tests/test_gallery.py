@@ -38,7 +38,7 @@ class InThisProcess(contextlib.nullcontext):
 
 @pytest.fixture
 def gallery(tmp_path, monkeypatch):
-    """An empty gallery in a folder of its own, which executes in this process."""
+    """An empty gallery in a temporary folder, whose sections are executed in this process."""
     monkeypatch.setattr(cache, 'GALLERY', tmp_path)
     monkeypatch.setattr(pages, 'SOURCE', tmp_path / 'source')
     monkeypatch.setattr(concurrent.futures, 'ProcessPoolExecutor', InThisProcess)
@@ -46,7 +46,7 @@ def gallery(tmp_path, monkeypatch):
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """Make a Section of the source of its one listing, and let `find` find it."""
+    """A function that makes a Section with one listing, and lets `find` find it."""
     def make(source, number='99.1'):
         path = tmp_path / 'ch99_x' / f's{number[3:]}_x.py'
         path.parent.mkdir(exist_ok=True)
@@ -79,14 +79,14 @@ def test_the_key_changes_with_what_the_execution_depends_on(made, monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['D2L_DATA', 'D2L_SAMPLE_SIZE', 'MXNET_ENGINE_TYPE'])
-def test_the_environment_counts(monkeypatch, name):
+def test_the_key_depends_on_environment_variables(monkeypatch, name):
     old = cache.environment.__wrapped__()
     assert cache.environment.__wrapped__() == old
     monkeypatch.setenv(name, 'changed')
     assert cache.environment.__wrapped__() != old
 
 
-def test_what_a_section_writes_does_not_count():
+def test_the_key_ignores_what_a_section_writes():
     old, new = cache.environment.__wrapped__(), cache.ROOT / 'img' / f'{uuid.uuid4().hex}.png'
     new.write_text('as 13.12 does, after it has read the others')
     try:
@@ -166,7 +166,7 @@ def test_sample_data_that_a_section_does_not_name_is_an_error():
         pages.data_of(section, executed(section, [SAMPLE]))
 
 
-def test_the_sentence_that_is_looked_for_is_the_one_that_is_said():
+def test_the_notice_that_is_looked_for_is_the_one_that_is_printed():
     assert pages.SAMPLE_LINE in (cache.REPO / 'd2l' / 'data' / 'fetch.py').read_text()
 
 
@@ -184,7 +184,7 @@ def test_the_api_page_has_every_name_of_d2l():
 
 
 def test_a_listing_whose_docstring_is_ours_leads_to_the_api():
-    """Ours is not in the listing, but the name there is a link to the API (see below)."""
+    """Our docstring is not in the listing, but the name there is a link to the API (see below)."""
     names = pages.d2l_names()
     ours = tomllib.loads((cache.ROOT / 'docstrings.toml').read_text())
     assert [name for name in ours if not names[name.split('.')[0]][0]] == []
@@ -255,9 +255,10 @@ def test_the_page_on_speed_shows_what_was_stored_and_measured_here(tmp_path, mon
 
 @pytest.fixture
 def sphinx(tmp_path, python):
-    """Let Sphinx read an API page as `make gallery` does, warnings as errors: what it says."""
+    """A function that lets Sphinx read an API page as `make gallery` does, with warnings as errors;
+    it returns the exit status and what Sphinx said."""
     def read(api):
-        for section in all_sections():      # to which the page links
+        for section in all_sections():      # the page links to them
             page = tmp_path / f'{pages.docname(section)}.rst'
             page.parent.mkdir(exist_ok=True)
             page.write_text(':orphan:\n\nA section\n=========\n')
@@ -271,7 +272,7 @@ def sphinx(tmp_path, python):
 
 
 def test_sphinx_takes_every_docstring(sphinx):
-    """What fails here fails `make gallery`: of each name of d2l, and of each method."""
+    """A docstring of a function, class or method that fails here would fail `make gallery`."""
     assert sphinx(pages.api_page(all_sections())) == (0, '')
 
 
@@ -295,7 +296,7 @@ if __name__ == '__main__':
 
 
 def processes_of(mark):
-    """The processes that have this text in their environment, but for those that ended."""
+    """The ids of the running processes that have this text in their environment."""
     found = []
     for path in pathlib.Path('/proc').glob('[0-9]*'):
         with contextlib.suppress(OSError):
@@ -307,7 +308,7 @@ def processes_of(mark):
 @pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='it looks for processes in /proc')
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_a_build_that_ends_leaves_no_process(tmp_path, number):
-    """Neither its workers nor their kernels, and they start no other section."""
+    """No worker and no kernel is left, and no other section is started."""
     (tmp_path / 'build.py').write_text(ENDED)
     mark = f'D2L_TEST_MARK={uuid.uuid4()}'
     build = subprocess.Popen([sys.executable, tmp_path / 'build.py', tmp_path], cwd=cache.REPO,
@@ -325,7 +326,7 @@ def test_a_build_that_ends_leaves_no_process(tmp_path, number):
             break
         time.sleep(0.1)
     assert processes_of(mark) == []
-    assert len(set(tmp_path.glob('executed/*/*.ipynb')) - done) <= 1     # the one that ran
+    assert len(set(tmp_path.glob('executed/*/*.ipynb')) - done) <= 1  # the section that was running
 
 
 SVG = '<svg><path d="M0 0"/>{}</svg>'
@@ -347,7 +348,7 @@ def test_a_chapter_s_card_shows_what_a_section_drew(gallery, tmp_path, inside, k
     assert 'sample data' in text.split('## Chapters')[1].split('::::')[0]
 
 
-def test_only_figures_without_pictures_turn_their_colours():
+def test_only_figures_without_pictures_follow_the_theme():
     section = RESNET
     nb = executed(section)
     nb.metadata['d2l']['quick'] = False

@@ -1,4 +1,4 @@
-"""d2l.from_gluoncv: Gluon-CV's networks compute in the book's arrays what they do in their own."""
+"""d2l.from_gluoncv: Gluon-CV's networks compute the same on the book's arrays as on their own."""
 import os
 import sys
 
@@ -23,7 +23,7 @@ ROWS = [pytest.param(row, id=row.name, marks=[pytest.mark.xdist_group(row.name),
 
 
 def older(net, X):
-    """What Gluon-CV's own Block gives for X, in mx.nd: a list of NumPy arrays."""
+    """The outputs of Gluon-CV's own Block for X, computed with mx.nd: a list of NumPy arrays."""
     params = list(net.net.collect_params().values())
     kept = [param._data for param in params]
     for param in params:
@@ -39,7 +39,7 @@ def older(net, X):
 
 @pytest.mark.parametrize('row', ROWS)
 def test_the_same_to_the_last_bit(row):
-    """Eager as stored; compiled and Gluon-CV's own as eager."""
+    """Eager outputs are as stored; compiled ones, and those of Gluon-CV's own Block, equal them."""
     net, (X,) = modes.prepared(row, npx.cpu())
     record = numbers.predict(net, (X,))
     error, bar = stored.check(row, 'eager', record)
@@ -68,8 +68,8 @@ def test_it_learns_and_shares_its_gradients():
                              for g in gradients)
 
 
-def test_parameters_are_gluoncvs(tmp_path):
-    """Files of either are the other's."""
+def test_parameter_files_are_those_of_gluoncv(tmp_path):
+    """Each can load parameter files of the other."""
     net = d2l.from_gluoncv('resnet18_v1', classes=2)
     model_zoo = d2l.vision.import_gluoncv().model_zoo
     net.initialize()
@@ -91,7 +91,7 @@ def boxes():
     return net
 
 
-# what a network is told -> the shape of its first result, and the largest class there is
+# name: (function that makes a setting, shape of the first output then, its largest class)
 SETTINGS = {
     'set_nms': (lambda net: net.set_nms(nms_thresh=.4, nms_topk=20, post_nms=5), (1, 5, 1), 19),
     'an attribute': (lambda net: setattr(net, 'post_nms', 7), (1, 7, 1), 19),
@@ -103,7 +103,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize('form', ['eager', 'hybridized'])
 @pytest.mark.parametrize('name', SETTINGS)
-def test_what_a_network_is_told_takes_effect(name, form):
+def test_a_setting_takes_effect(name, form):
     tell, shape, largest = SETTINGS[name]
     net, X = boxes(), np.random.normal(size=(1, 3, 64, 64))
     if form == 'hybridized':
@@ -113,7 +113,7 @@ def test_what_a_network_is_told_takes_effect(name, form):
     tell(net)
     after = net(X)
     assert after[0].shape == shape and float(after[0].max()) <= largest
-    # no other result for what was told before the first call, or to the network itself
+    # the same setting, made before the first call, gives the same results
     direct = boxes()
     tell(direct)
     for mine, theirs in zip(net.collect_params().values(), direct.collect_params().values()):
@@ -123,7 +123,7 @@ def test_what_a_network_is_told_takes_effect(name, form):
 
 @pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')
 def test_a_part_that_is_a_graph_compiles():
-    """The features of SSD are a SymbolBlock, whose graph is taken into that of the network."""
+    """The features of SSD are a SymbolBlock, whose graph becomes part of the network's graph."""
     x = mxnet.sym.var('data')
     with np_array(False), np_shape(False):
         part = gluon.SymbolBlock(mxnet.sym.Convolution(x, kernel=(3, 3), num_filter=2, name='c'), x)
@@ -157,8 +157,8 @@ def test_an_unknown_name():
 
 
 def test_gluoncv_beside_pytorch_2(python, tmp_path):
-    """Itself it raises, 'Legacy torch==2.13.0 detected', where that is installed."""
-    # SciPy asks for the class where a torch is imported
+    """On its own it raises 'Legacy torch==2.13.0 detected' where that version is installed."""
+    # SciPy looks for the class where a torch is imported
     (tmp_path / 'torch.py').write_text("__version__ = '2.13.0'\nclass Tensor: pass\n")
     done = python('-W', 'ignore', '-c', """if True:
         import torch, d2l

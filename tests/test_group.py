@@ -1,4 +1,4 @@
-"""d2l_group: nobody gets in, nothing is forged, nothing hangs without a word."""
+"""d2l_group: strangers cannot join a group or forge messages, and groups that hang are ended."""
 import contextlib
 import hashlib
 import hmac
@@ -28,16 +28,17 @@ from d2l_group import member, messages, scheduler, server
 from tests.support import LOOPBACK, roles, said_by
 
 KEY, OTHER = bytes(range(32)), bytes(32)
-LIMIT = 2               # seconds, of the groups that hang here
-SOON = 30               # seconds in which such a group is gone, on a busy machine
-STRANGERS = 400         # connections of the attack on a group that trains
+LIMIT = 2               # seconds: --limit of the groups that hang in these tests
+SOON = 30               # seconds within which such a group ends, also on a busy machine
+STRANGERS = 400         # connections that the attack on a training group makes
 
 
 # Messages
 
 @contextlib.contextmanager
 def pair(first_key=KEY, second_key=KEY, between=None):
-    """The Channels of two processes, or what `meet` raised; between: what the sockets are."""
+    """Yield the Channels of two processes, or errors that `meet` raised. between: sockets to
+    use."""
     socks, found = between or socket.socketpair(), [None, None]
 
     def run(i, key):
@@ -85,7 +86,7 @@ class Recorded:
 
 
 def frames(count):
-    """So many messages as bytes, each a frame."""
+    """`count` messages as they are sent, each the bytes of one frame."""
     sock, found = Recorded(), []
     channel = messages.Channel(sock, KEY, OTHER)
     for i in range(count):
@@ -159,7 +160,7 @@ def speak(address, data, wait=0.2):
 
 
 class Bomb:
-    """What runs a command where it is unpickled."""
+    """An object that runs a command when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -169,7 +170,8 @@ class Bomb:
 
 
 def forged(path):
-    """Bytes that a stranger may send: commands of this protocol and of ps-lite, pickles, others."""
+    """Yield bytes that a stranger may send: this protocol's and ps-lite's commands, pickles,
+    noise."""
     greeting = messages.GREETING + bytes(32)
     head = messages.HEAD.pack(0, 14, 0, bytes(32)) + bytes(32)
     # ZeroMQ's greeting, which MXNet's own client sends, and ps-lite's TERMINATE
@@ -188,11 +190,11 @@ def test_a_stranger_is_never_welcomed(listener, tmp_path, i):
     said = speak(found.address, list(forged(tmp_path / 'bomb'))[i])
     assert re.fullmatch(re.escape(messages.GREETING) + b'.{32}', said, flags=re.S)
     assert welcomed == [] and os.listdir(tmp_path) == []
-    messages.connect(found.address, KEY, 'server', 5).close()       # and others still are
+    messages.connect(found.address, KEY, 'server', 5).close()  # the listener still welcomes others
 
 
-def test_what_one_has_heard_opens_nothing(listener):
-    """A stranger hears a whole meeting and says it again; or sends back what it is sent."""
+def test_a_recorded_meeting_lets_nobody_in(listener):
+    """A stranger replays a recorded meeting, or sends back what it receives."""
     found, welcomed = listener
     heard = Recorded()
     with socket.create_connection(found.address) as sock:
@@ -235,7 +237,7 @@ def test_a_scheduler_of_another_group_is_named(listener):
         messages.Listener(listener[0].address, KEY, 'server', None)
 
 
-def test_nobody_there_is_said():
+def test_a_scheduler_that_does_not_answer_is_reported():
     with pytest.raises(messages.GroupError, match='scheduler does not answer at .* for 0.2 s'):
         messages.connect((LOOPBACK, 1), KEY, 'scheduler', 0.2)
 
@@ -298,7 +300,7 @@ for pid in filter(str.isdigit, os.listdir('/proc')):
 
 
 @root
-def test_another_user_gets_nowhere(group):
+def test_another_user_cannot_connect_or_read_the_key(group):
     popen, pids = group('import time; print("steps"); time.sleep(600)')
     assert 'steps' in popen.stdout.readline() + popen.stdout.readline()
     env = next(pathlib.Path(f'/proc/{pid}/environ').read_text() for pid, command in pids().items()
@@ -311,12 +313,13 @@ def test_another_user_gets_nowhere(group):
                            '/usr/bin/env', 'python3', '-c', TRIES, *names], text=True, cwd='/',
                           capture_output=True, timeout=60)
     assert done.stdout.splitlines() == ['PermissionError'] * 2, done.stderr
-    for pid, command in pids().items():             # nor is the key where others could read it
+    # the key is not in their command lines or environments either
+    for pid, command in pids().items():
         environ = pathlib.Path(f'/proc/{pid}/environ').read_text()
         assert not re.search('[0-9a-f]{64}', ' '.join(command) + environ)
 
 
-# A server, and what those who know the key can ask of it
+# What a server accepts from processes that know the key
 
 def started(optimizer='sgd', numbers=None, weights=None, workers=1):
     shard = server.Shard()
@@ -408,7 +411,8 @@ class HereChannel:
 
 @pytest.fixture
 def servers(monkeypatch):
-    """Let this process be the only worker of a group with so many servers."""
+    """A function that makes this process the only worker of a group with that many servers; with 0,
+    there is no group."""
     npx.set_np()
 
     def start(count):
@@ -418,7 +422,7 @@ def servers(monkeypatch):
 
 
 def small_net(bias=True):
-    net = nn.Sequential(prefix='net_')      # a Trainer sorts by names: dense10 is before dense9
+    net = nn.Sequential(prefix='net_')  # a Trainer sorts by names, and dense10 comes before dense9
     with net.name_scope():
         net.add(nn.Dense(4, in_units=5, use_bias=bias), nn.Dense(3, in_units=4, use_bias=bias),
                 nn.Dense(2, in_units=3, use_bias=bias))
@@ -431,7 +435,7 @@ def small_net(bias=True):
 
 def trained(optimizer, hyperparams, change, steps=6, folder=None):
     """Values of a net's parameters after some steps; change(net, trainer, step) before each."""
-    net = small_net(bias=optimizer != 'groupadagrad')       # which is for matrices
+    net = small_net(bias=optimizer != 'groupadagrad')       # which works only on matrices
     trainer = distributed.trainer(net, optimizer, {**hyperparams}, checkpoint=folder)
     random = onp.random.RandomState(4)
     for step in range(steps):
@@ -455,16 +459,16 @@ def nothing(net, trainer, step):
 
 
 def rates(net, trainer, step):
-    """What 4.5 and 13.2 set, and what may change while a net is trained."""
+    """Set multipliers as 4.5 and 13.2 do, and change them and other settings during training."""
     if step == 0:
-        # frozen, but for those that divide by the learning rate
+        # frozen, except with optimizers that divide by the learning rate
         by = isinstance(trainer.optimizer, (mxnet.optimizer.FTML, mxnet.optimizer.Ftrl))
         net[0].collect_params().setattr('lr_mult', 0.1 * by)
         net[1].collect_params().setattr('lr_mult', 10)
         net.collect_params('.*bias').setattr('wd_mult', 0)
     if step == 2:
         net[0].collect_params().setattr('lr_mult', 0.5)
-        # both: MXNet does not compute a bias's gradient where its weight has none
+        # weight and bias: MXNet computes no gradient of a bias whose weight has none
         net[2].collect_params().setattr('grad_req', 'null')
     if step == 4:
         net[2].collect_params().setattr('grad_req', 'write')
@@ -488,12 +492,13 @@ CHANGES = {
 
 
 @pytest.mark.parametrize('change', CHANGES)
-@pytest.mark.parametrize('optimizer', sorted({*server.OPTIMIZERS} - {'sgld'}))  # draws at random
+# SGLD draws random numbers
+@pytest.mark.parametrize('optimizer', sorted({*server.OPTIMIZERS} - {'sgld'}))
 def test_servers_train_as_one_process_does_to_the_last_bit(servers, optimizer, change):
     if (optimizer, change) == ('groupadagrad', 'decay'):
         pytest.skip('it has no weight decay')
     change, hyperparams = CHANGES[change]
-    # MXNet's DCASGD cannot have a momentum: it asks whether an array is true
+    # MXNet's DCASGD cannot have a momentum: it uses an array as a condition
     momentum = {'momentum': 0.9} if optimizer != 'dcasgd' and hasattr(
         mxnet.optimizer.create(optimizer), 'momentum') else {}
     found = []
@@ -589,7 +594,7 @@ def test_an_optimizer_that_servers_do_not_have_is_refused(servers, optimizer):
 
 def test_sparse_gradients_are_refused(servers):
     servers(1)
-    npx.reset_np()                                  # under np there are none
+    npx.reset_np()  # with NumPy semantics there are no sparse arrays
     try:
         net = nn.Embedding(4, 2, sparse_grad=True)
         net.initialize()
@@ -607,7 +612,7 @@ from d2l_group import member
 me = member.this
 rank, barrier = me.rank, me.barrier
 '''
-# of worker 1, while worker 0 waits at a barrier: (what it does, exit status, what is said)
+# what worker 1 does while worker 0 waits at a barrier: (exit status, what is printed)
 HANGS = {
     'pass': (1, 'worker 0 waits at a barrier after 0 steps for worker 1, which has ended after 0'),
     'sys.exit()': (1, 'worker 1, which has ended after 0'),
@@ -640,7 +645,7 @@ HANGS = {
 
 
 @pytest.mark.parametrize('what', HANGS)
-def test_who_waits_in_vain_is_told(group, what):
+def test_a_worker_that_waits_in_vain_is_told(group, what):
     status, says = HANGS[what]
     start = time.monotonic()
     popen, pids = group(f'{COMMON}\nif rank == 1:\n    {what}\nelse:\n    barrier()\n', '--limit',
@@ -675,14 +680,14 @@ def test_a_launcher_with_long_lines_stays_small(group):
 
 
 def test_nothing_ends_a_group_that_works(group):
-    """Twice as long as the limit without a step, but nobody waits; then a wait that is short."""
+    """No worker makes a step for twice the limit, but none waits; then there is a short wait."""
     popen, pids = group(f'{COMMON}\ntime.sleep({2 * LIMIT} + rank); print(barrier(7 * (1 + rank)))',
                         '--limit', str(LIMIT))
     said = popen.communicate(timeout=SOON)[0]
     assert sorted(said.splitlines()) == ['[worker 0] 7', '[worker 1] 7'] and popen.returncode == 0
 
 
-def test_a_process_that_a_worker_starts_is_none(group):
+def test_a_process_that_a_worker_forks_is_no_worker(group):
     popen, pids = group(f'''{COMMON}
 if os.fork():
     os.wait()
@@ -725,8 +730,8 @@ def test_unequal_numbers_of_minibatches_are_named(group, tmp_path, after):
 
 
 def test_a_child_of_a_worker_cannot_save(group, tmp_path):
-    """It has the worker's connections: a word on them, and the servers would refuse the worker's
-    next."""
+    """The child shares the worker's connections. If it sent anything on them, the servers would
+    refuse the worker's next message."""
     checkpointed = UNEVEN.replace("'sgd'", f"'sgd', checkpoint={str(tmp_path / 'c')!r}").replace(
         '(5, 3)', '(2, 2)')
     popen, pids = group(f'''{checkpointed}
@@ -747,7 +752,7 @@ trainer.save(2)''')
 
 @pytest.mark.parametrize('number', [3, onp.int64(3), onp.float32(3), onp.array(3.), 'np'])
 def test_numbers_of_any_library_reach_the_servers(servers, number):
-    """As a size of a minibatch, and as a learning rate."""
+    """The number is the size of a minibatch, and a learning rate."""
     servers(1)
     net, number = nn.Dense(1, in_units=1,
                            use_bias=False), np.array(3.) if number == 'np' else number
@@ -773,8 +778,8 @@ def test_what_is_no_command_is_refused(text):
             second.receive()
 
 
-def test_messages_of_one_connection_are_none_of_another():
-    """Of the same processes with the same key: what is heard on one is refused on the other."""
+def test_messages_of_another_connection_are_refused():
+    """What is recorded on one is refused on the other, of the same processes with the same key."""
     heard = Recorded()
     with pair() as (first, second), pair() as (third, fourth):
         heard.family = first._sock.family
@@ -787,7 +792,7 @@ def test_messages_of_one_connection_are_none_of_another():
 
 
 def test_a_worker_of_anothers_rank_is_refused_and_not_heard(monkeypatch):
-    """Its requests that came with its joining do not take the place of the worker's own."""
+    """The requests of the second one, sent after it joined, do not count as the real worker's."""
     class Channel:
         def __init__(self):
             self.sent, self.closed = [], False
@@ -821,7 +826,7 @@ def test_a_worker_of_anothers_rank_is_refused_and_not_heard(monkeypatch):
     assert [command['do'] for command in right.sent] == ['weights'] and not wrong.sent + other.sent
 
 
-def test_a_key_that_does_not_come_and_a_group_that_nobody_joins_are_said(monkeypatch):
+def test_a_key_that_does_not_come_and_a_group_that_nobody_joins_are_reported(monkeypatch):
     reads, writes = os.pipe()
     with pytest.raises(messages.GroupError, match='has not come over standard input for 0.1 s'):
         messages.read_key(reads, 0.1)
@@ -834,7 +839,7 @@ def test_a_key_that_does_not_come_and_a_group_that_nobody_joins_are_said(monkeyp
         scheduler.Scheduler(KEY, (LOOPBACK, 0), 1, 1, 0.1).run()
 
 
-# A group on ports, attacked
+# An attack on a group that listens on ports
 
 TRAINS = '''
 import sys, time
@@ -867,7 +872,7 @@ def listening_ports(pids):
             and row[9] in inodes]
 
 
-def test_a_group_under_attack_trains_as_if_nothing_were(tmp_path):
+def test_a_group_under_attack_trains_to_the_same_weights(tmp_path):
     script, bomb = tmp_path / 'script.py', tmp_path / 'bomb'
     script.write_text(TRAINS)
     random, attacks = onp.random.RandomState(5), list(forged(bomb))

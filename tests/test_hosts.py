@@ -1,4 +1,4 @@
-"""d2l.launch on several hosts, which are network namespaces here, and on Slurm, for real."""
+"""d2l.launch on several hosts, which are network namespaces here, and on a real Slurm."""
 import os
 import pathlib
 import re
@@ -69,8 +69,8 @@ def sh(*command, check=True, **kwargs):
 
 @pytest.fixture
 def hosts(tmp_path):
-    """Network namespaces on one bridge, sshd in `first` and `second`; yields what runs a command in
-    one of them, and the name that each has for `ip netns`."""
+    """Network namespaces on one bridge, with sshd in `first` and `second`. Yields a function that
+    makes a command run in one of them."""
     if not (ROOT and SSHD and IP and shutil.which('ssh-keygen')):
         pytest.skip('needs root, ip and sshd: apt-get install iproute2 openssh-server')
     names = {host: f'd2l-{os.getpid()}-{host}' for host in HOSTS}
@@ -145,7 +145,7 @@ def test_two_hosts_train_as_one_process_does(hosts, tmp_path):
 
 
 @pytest.mark.xdist_group('hosts')
-def test_a_third_host_finds_no_port_and_a_cut_link_is_said(hosts, tmp_path):
+def test_a_third_host_finds_no_port_and_a_cut_link_is_reported(hosts, tmp_path):
     script = tmp_path / 'script.py'
     script.write_text(STEPS)
     popen = on_hosts(hosts, tmp_path, script, options=('--limit', 5))
@@ -170,7 +170,8 @@ def test_a_third_host_finds_no_port_and_a_cut_link_is_said(hosts, tmp_path):
         assert re.search(r'worker 1 has given no sign of life for 5 s: it is stopped, or its '
                          r'machine or the link to it is gone|worker 1 died \(exit code 255\)', said)
         assert time.monotonic() - start < 40
-        limit = time.monotonic() + 5 + 5 + GONE         # what is cut off ends by itself
+        # the processes on the host that is cut off end by themselves
+        limit = time.monotonic() + 5 + 5 + GONE
         while time.monotonic() < limit and str(script) in sh('ps', '-ww', '-eo', 'args').stdout:
             time.sleep(0.1)
         assert str(script) not in sh('ps', '-ww', '-eo', 'args').stdout
@@ -230,7 +231,7 @@ def slurm(tmp_path_factory):
     ('if distributed.rank() == 2: raise ValueError("the data")\ndistributed.barrier()', 'FAILED',
      ['ValueError: the data'])])
 def test_the_recipe_for_slurm(slurm, tmp_path, script, state, says):
-    """As it stands in the text of d2l.launch."""
+    """The recipe is taken from the docstring of d2l.launch."""
     recipe = re.search(r"( *#!/bin/bash\n.*?fi')\n", launch.__doc__, flags=re.S)[1]
     (tmp_path / 'train.py').write_text(f'from d2l import distributed\n{script}\n')
     (tmp_path / 'job').write_text(textwrap.dedent(recipe))

@@ -1,4 +1,4 @@
-"""The house itself: which package imports which, and what ruff says of the code."""
+"""The code as a whole: which package imports which, and what ruff says of it."""
 import ast
 import collections
 import re
@@ -12,7 +12,7 @@ LAYERS = ['d2l_*', 'd2l_group', 'd2l', 'chapters', 'ci', 'gallery', 'tests']
 
 
 def layer_of(path):
-    """The package of a file of the repository, or d2l_* of a module that lies in none."""
+    """The package of a file of the repository; 'd2l_*' for a module outside of packages."""
     parts = path.relative_to(REPO).parts
     return parts[0] if len(parts) > 1 else 'd2l_*'
 
@@ -50,7 +50,7 @@ def edges():
 def test_no_package_imports_one_that_lies_above_it():
     """So there is no cycle. Statements inside of functions count too."""
     found = edges()
-    assert ('ci', 'chapters') in found and ('gallery', 'ci') in found      # it does look
+    assert ('ci', 'chapters') in found and ('gallery', 'ci') in found  # the check does find imports
     assert {edge: lines for edge, lines in found.items()
             if LAYERS.index(edge[1]) > LAYERS.index(edge[0])} == {}
 
@@ -58,7 +58,8 @@ def test_no_package_imports_one_that_lies_above_it():
 @pytest.mark.parametrize('module, names', [
     ('d2l/c_api.py', r'_LIB|check_call|mxnet\._ctypes'), ('d2l/graphs.py', 'tojson|load_json')])
 def test_one_module_reaches_into_mxnet(module, names):
-    """The modules below d2l repair MXNet before d2l can be imported; tests may look behind it."""
+    """The modules below d2l repair MXNet before d2l can be imported; tests may use the names,
+    too."""
     private = re.compile(rf'\b({names})\b')
     assert [str(path.relative_to(REPO)) for path in sources() if private.search(path.read_text())
             and layer_of(path) not in ('d2l_*', 'tests')] == [module]

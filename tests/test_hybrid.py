@@ -31,7 +31,7 @@ from tests.support import (
 
 npx.set_np()
 pytestmark = [pytest.mark.filterwarnings(f'ignore:{name} has been renamed:DeprecationWarning')
-              # Gluon's own code does that
+              # Gluon's own code uses these names
               for name in ('ndarray.context', 'ndarray.as_in_context')]
 EXACT = dict.fromkeys(
     ('predict', 'train', 'input gradients', 'gradients', 'statistics', 'steps'), 0.0)
@@ -53,7 +53,7 @@ class InList(nn.Block):
 
 
 class Mixed(nn.HybridBlock):
-    """A HybridBlock as Gluon wants it."""
+    """A HybridBlock with hybrid_forward, as Gluon expects it."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ class Mixed(nn.HybridBlock):
 
 
 class Branches(nn.Block):
-    """Dropout twice, in another order than the outputs ask for."""
+    """Dropout layers that run in another order than a graph would need them for these outputs."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -78,7 +78,7 @@ class Branches(nn.Block):
 
 
 def dropout_scratch(self, X):
-    """As in 4.6."""
+    """Dropout as in 4.6."""
     if not autograd.is_training():
         return X
     mask = np.random.uniform(0, 1, X.shape) > 0.5
@@ -91,7 +91,7 @@ def twice(self, X):
 
 
 class Results(nn.Block):
-    """Results of which some are used for others. names: of those to return, in order."""
+    """Some of its results are computed from others. names: which to return, in this order."""
 
     def __init__(self, *names, **kwargs):
         super().__init__(**kwargs)
@@ -139,8 +139,8 @@ NETS = {
 }
 
 
-# What differs, by at most how much (ten times what was measured). An array that is a result twice
-# is one array: what comes after the net adds up its two gradients there, before those from inside
+# What may differ, by at most how much (ten times what was measured). If an array is returned twice,
+# its two gradients from outside of the net are added up first, and then those from inside of it
 NOT_EXACT = {'results hah': {'gradients': 6e-7, 'input gradients': 9e-8, 'steps': 6e-7}}
 
 
@@ -159,7 +159,7 @@ def test_tokens(cell):
 
 
 def test_compare_can_fail(monkeypatch):
-    """A comparison that sees nothing would prove nothing."""
+    """If `compare` could not find a difference, these tests would prove nothing."""
     program = hybrid.program.Program
     run = program.__call__
     monkeypatch.setattr(program, '__call__', lambda *args: run(*args) * (1 + 1e-6))
@@ -197,7 +197,7 @@ def test_compiled_parts_of_a_net(inner):
         next(iter(net.forward.__self__._programs.values()))[0].graph)
 
 
-# ------------------------------------------------------------------ what stays the net's own
+# ------------------------------------------------------------------ what compiling leaves as it is
 
 def test_in_place_leaves_the_net(tmp_path):
     net = dense_net()
@@ -248,9 +248,9 @@ def test_copies_compile_for_themselves(again, monkeypatch):
     assert (net(X).asnumpy() == expected).all() and (other(X).asnumpy() != expected).any()
 
 
-def test_importing_it_needs_little(python):
-    """d2l.hybrid needs nothing of d2l but itself, its rules, graphs, calls of MXNet's library, what
-    writes files, and repairs."""
+def test_importing_d2l_hybrid_imports_little_else(python):
+    """Of d2l it needs itself, its rules, graphs, calls of MXNet's library, what writes files, and
+    repairs."""
     code = ("import sys, types; d2l = types.ModuleType('d2l'); d2l.__path__ = ['d2l']; "
             "sys.modules['d2l'] = d2l; import mxnet; before = set(sys.modules); import d2l.hybrid; "
             "print(sorted(m for m in set(sys.modules) - before "
@@ -267,10 +267,11 @@ def test_one_trace_for_each_signature(monkeypatch):
     hybridize(net)
     for X in randn(4, 6), randn(4, 6, seed=1), randn(2, 6), randn(4, 6):
         net(X)
-        with autograd.record():     # the same graph does for both modes: Python does not ask
+        # one graph serves both modes, as the Python code does not ask which is on
+        with autograd.record():
             net(X)
     assert len(traces) == 2
-    hybridize(net)                  # called again, it forgets
+    hybridize(net)                  # called again, hybridize forgets the programs
     net(randn(4, 6))
     assert len(traces) == 3
 
@@ -286,7 +287,7 @@ def test_a_trace_for_each_mode_if_python_asks(monkeypatch):
 
 
 def test_mode_asked_by_another_name():
-    """`from mxnet.autograd import is_training` is the same question."""
+    """`from mxnet.autograd import is_training` asks for the mode, too."""
     from mxnet.autograd import is_training
     net, X = hybridize(Plain(lambda self, X: X * 2 if is_training() else X)), randn(2)
     with autograd.train_mode():
@@ -340,7 +341,7 @@ def test_programs_are_bounded(monkeypatch):
         net(randn(length, 2), randn(2))
     with pytest.warns(UserWarning, match=r"Plain was compiled more than 4 times: argument 'args'"):
         net(randn(5, 2), randn(2))
-    for length in range(6, 9):      # says it once
+    for length in range(6, 9):      # it warns only once
         assert net(randn(length, 2), randn(2)).shape == (length, 2)
     assert len(net.forward.__self__._programs) == 4
 
@@ -386,7 +387,7 @@ def test_results_that_are_no_computation():
     for _ in range(2):
         same, data, constant, ones = fast(X)
         assert same is X and data is weight.data() and constant.asnumpy().tolist() == [0, 1]
-        constant += 1               # the user's own to change
+        constant += 1               # the constant is the caller's, who may change it
     with autograd.record():
         loss = (fast(X)[1] * 3).sum()
     loss.backward()
@@ -415,7 +416,7 @@ W = None
 
 
 def linear(X):
-    """As in 3.6: reads a global array."""
+    """Linear regression as in 3.6, which reads a global array."""
     return np.dot(X, W)
 
 
@@ -423,7 +424,7 @@ def test_function_over_global_arrays():
     global W
     X, gradients = randn(4, 3), []
     fast = compile(linear)
-    for seed in 1, 2:               # bound to another array: noticed
+    for seed in 1, 2:               # it is noticed that the name is bound to another array
         W = randn(3, 2, seed=seed)
         W.attach_grad()
         for function in linear, fast, fast:
@@ -431,7 +432,7 @@ def test_function_over_global_arrays():
                 loss = (function(X) ** 2).sum()
             loss.backward()
             gradients.append(W.grad.asnumpy())
-        W[:] = W * 2                # and written into
+        W[:] = W * 2                # and that the array is written into
         assert (fast(X).asnumpy() == linear(X).asnumpy()).all()
     for i in 0, 3:
         assert (gradients[i] == gradients[i + 1]).all() and (gradients[i] == gradients[i + 2]).all()
@@ -489,7 +490,7 @@ def test_two_forwards_before_one_backward():
 
 @pytest.mark.parametrize('make', [dense_net, lambda: dense_net(ScratchNorm()), lambda: Residual(3)])
 def test_several_contexts(make):
-    """12.5: data parallel, each part of the batch where its copy of the Parameters is."""
+    """Data parallel as in 12.5: each part of the minibatch is where a copy of the Parameters is."""
     ctxs, results = [npx.cpu(0), npx.cpu(1)], []
     for active in False, True:
         net = make()
@@ -514,8 +515,8 @@ def test_several_contexts(make):
 # ------------------------------------------------------------------ state and random numbers
 
 def test_state_is_kept_on_the_tape_of_its_call():
-    """An attribute that a call left may be used in a loss, and is fed to the next call although its
-    tape is gone."""
+    """An attribute that a call sets may be used in a loss; the next call reads it, though its tape
+    is gone."""
     X, grads = randn(4, 6), []
     for active in False, True:
         net = Plain(lambda self, X: setattr(self, 'h', self.h * 0.5 + X) or self.h.sum(),
@@ -568,14 +569,14 @@ def test_random_numbers_with_traced_arguments():
 def test_order_of_random_operators_is_needed(monkeypatch):
     """Without the pass that keeps it, operators draw each other's numbers."""
     monkeypatch.setattr(hybrid.passes, 'keep_random_order', lambda graph: graph)
-    class Joined(Branches):         # one result, as several are computed by graphs of their own
+    class Joined(Branches):  # one result, as each of several results would have a graph of its own
         def forward(self, X):
             return np.stack(super().forward(X))
     assert compare(ready(Joined(), randn(8, 4)), randn(8, 4))['train'] > 0
 
 
 def test_a_new_array_in_forward_may_be_written():
-    """6.2: corr2d."""
+    """corr2d of 6.2 writes into an array that it has made."""
     def corr2d(X, K):
         h, w = K.shape
         Y = np.zeros((X.shape[0] - h + 1, X.shape[1] - w + 1))
@@ -602,8 +603,8 @@ def test_a_new_array_in_forward_may_be_written():
 # ------------------------------------------------------------------ flags
 
 @pytest.mark.parametrize('make, shape, static', [
-    (dense_net, (4, 6), True), (lambda: Residual(3), (2, 3, 4, 4), None),   # BatchNorm races
-    (lambda: rnn.LSTM(5), (3, 2, 4), None)])    # asks whether a gradient is wanted: not initialized
+    (dense_net, (4, 6), True), (lambda: Residual(3), (2, 3, 4, 4), None),   # BatchNorm would race
+    (lambda: rnn.LSTM(5), (3, 2, 4), None)])  # the RNN reads a flag that MXNet leaves uninitialized
 def test_static_shape_where_mxnet_can(monkeypatch, make, shape, static):
     """MXNet has two errors with static_shape: it is off for the nets that would meet them."""
     seen = []
@@ -624,7 +625,7 @@ def test_static_shape_where_mxnet_can(monkeypatch, make, shape, static):
 @pytest.mark.parametrize('reshape', [lambda Y: Y.reshape(Y.shape[0], 16, -1),
                                      lambda Y: npx.reshape(Y, (-2, -2, -5))])
 def test_what_a_convolution_gives_may_be_reshaped(reshape, optimize):
-    """In place MXNet keeps oneDNN's order for it, with which the next operator fails or crashes."""
+    """A reshape in place would keep oneDNN's memory layout, with which the next operator fails."""
     X = randn(8, 3, 7, 10)
     conv = ready(nn.Conv2D(16, (3, 10), activation='relu'), X)
 
@@ -636,7 +637,7 @@ def test_what_a_convolution_gives_may_be_reshaped(reshape, optimize):
 
 
 def test_static_shape_knows_the_mode():
-    """One graph for both modes: MXNet tells its operators, all of them, which it is."""
+    """One graph serves both modes: MXNet tells each of its operators which mode is on."""
     X = randn(50)
 
     def many(X):
@@ -651,8 +652,9 @@ def test_static_shape_knows_the_mode():
 
 @pytest.mark.parametrize('uses', ['212121', '121212', '3231', 'p1p1', '1p21', '0201'])
 @pytest.mark.parametrize('optimize', [False, True])
-def test_a_parameter_of_several_calls_and_then_of_one(uses, optimize):
-    """As a discriminator's is: of the real, of the fake, and then in the generator's step."""
+def test_a_parameter_used_in_several_calls_and_then_in_one(uses, optimize):
+    """As with a discriminator: on real and on fake samples, and then once in the generator's
+    step."""
     found = []
     for prepare in (lambda net: net, lambda net: hybridize(net, optimize=optimize)):
         net = prepare(ready(nn.Dense(6), randn(4, 6)))
@@ -690,7 +692,7 @@ def test_a_layer_that_is_frozen_and_learns_again(reqs):
 
 
 def test_backward_is_set_up_once(tmp_path):
-    """MXNet sets it up anew when an array for a gradient is another, as those of constants are."""
+    """MXNet sets up the backward pass again if an array for a gradient is new, as for constants."""
     net, X = ready(dense_net(), randn(4, 6)), randn(4, 6)
     net[1].weight.grad_req = 'null'
     fast = compile(lambda X: net(X) * np.array([[2.0], [3.0], [4.0], [5.0]]))
@@ -778,7 +780,7 @@ REFUSED = {
 
 @pytest.mark.parametrize('name', REFUSED)
 def test_refused(name, capsys):
-    """TraceError says what and shows the line; then the net is as it was, and eager."""
+    """TraceError gives the reason and the line; afterwards the net is as before, and eager."""
     forward, what, line = REFUSED[name]
     X = randn(2)
     net = Plain(forward)
@@ -800,7 +802,7 @@ def test_refused(name, capsys):
     assert (random.getstate(), onp.random.get_state()[2]) == states
     assert not autograd.is_recording() and not autograd.is_training()
     if name in ('branches on a float', 'prints', 'catches our error', 'draws with NumPy'):
-        net(X)                      # eager
+        net(X)                      # it runs eagerly
 
 
 def test_refused_in_training_too():
@@ -842,7 +844,7 @@ def test_hooks_of_children_are_refused():
     assert len(calls) == 2          # its own hooks run: they are outside of forward
 
 
-def test_other_errors_are_eagers_own():
+def test_other_errors_are_those_of_eager_mode():
     net = ready(dense_net(), randn(4, 6))
     hybridize(net)
     with pytest.raises(mx.MXNetError, match='hape'):
@@ -887,7 +889,7 @@ def test_needs_numpy_semantics():
         except RuntimeError as error:
             caught.append(str(error))
         finally:
-            npx.set_np()            # MXNet's shapes are off in every thread until then
+            npx.set_np()            # until then, all threads have the old semantics of shapes
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
@@ -911,7 +913,7 @@ def test_two_threads_call_one_net(monkeypatch):
 
 
 def test_two_threads_trace_two_nets():
-    """And one trains eagerly meanwhile: a trace is seen by its own thread only."""
+    """A third thread trains eagerly meanwhile: a trace affects only its own thread."""
     nets = [ready(Residual(4), randn(2, 3, 8, 8)) for _ in range(2)]
     shapes = [(n, 3, 6, 6) for n in range(1, 9)]
     expected = [[net(randn(*shape)).asnumpy() for shape in shapes] for net in nets]
@@ -975,8 +977,8 @@ def test_a_trace_leaves_nothing_behind():
 @pytest.mark.parametrize('stop, left', [
     (lambda Y: Y.detach().copy(), 7),
     (lambda Y: mx.nd.BlockGrad(Y.as_nd_ndarray()).as_np_ndarray(), 0)], ids=['detach', 'BlockGrad'])
-def test_gradients_of_what_is_a_constant_only_are_left_alone(question, stop, left):
-    """As in eager mode, where what was detached is not on the tape, and what BlockGrad gave is."""
+def test_gradients_behind_a_detached_array_are_left_alone(question, stop, left):
+    """As in eager mode: a detached array is not on the tape, but the result of BlockGrad is."""
     class Net(nn.Block):
         def __init__(self):
             super().__init__()
@@ -1008,7 +1010,7 @@ def test_gradients_of_what_is_a_constant_only_are_left_alone(question, stop, lef
 
 
 def test_sources_of_other_arrays_differ():
-    """Their values are not compared."""
+    """Sources compare their arrays by identity, not by value."""
     a, b = np.ones(3), np.ones(3)
     assert Source('const', array=a) == Source('const', array=a) != Source('const', array=b)
     assert len({Source('const', array=a), Source('const', array=b), Source('state', 1),
@@ -1016,8 +1018,8 @@ def test_sources_of_other_arrays_differ():
 
 
 class Delayed(nn.Block):
-    """It returns what its last call has computed, times a weight, and computes the next: from the
-    argument (an input), or as a state."""
+    """A net that returns a result of its previous call, times a weight, and computes that of the
+    next call. It gets the previous result as the argument h, or keeps it in an attribute."""
 
     def __init__(self, forward):
         super().__init__()
@@ -1062,8 +1064,8 @@ DELAYED = {
 @pytest.mark.parametrize('all_at_once', [False, True])
 @pytest.mark.parametrize('forward', DELAYED.values(), ids=DELAYED)
 def test_a_result_that_no_loss_has_used_keeps_its_gradient(forward, all_at_once, optimize):
-    """A backward pass forgets how the results that its loss has used were computed, no others. (It
-    also forgets constants that several operators used in eager mode, which raises then.)"""
+    """A backward pass frees the tape of the results that its loss has used, and of no others. (In
+    eager mode it also frees constants that several operators used, and a later one fails.)"""
     found = []
     for compiled in False, True:
         net, h, seen = Delayed(forward), np.ones(1), []
@@ -1105,7 +1107,8 @@ def _kept(self, X):
     return self.b(X) * self.c, self.bn(X)
 
 
-SEVERAL = {     # 0 times infinity is NaN where a gradient of 0 comes from a result that nobody used
+# an unused result with a gradient of 0, instead of none, would give NaN: 0 times infinity
+SEVERAL = {
     'a root of the other': lambda self, X: (lambda h: (np.sqrt(h), h))(self.a(X)),
     'a layer on the other': lambda self, X: (lambda h: (self.b(h), h))(self.a(X)),
     'a normalization of the other': lambda self, X: (
@@ -1130,8 +1133,9 @@ SEVERAL = {     # 0 times infinity is NaN where a gradient of 0 comes from a res
 @pytest.mark.parametrize('at_once', [False, True], ids=['a call for each', 'one call'])
 @pytest.mark.parametrize('compute', SEVERAL.values(), ids=SEVERAL)
 def test_a_loss_of_some_results(compute, at_once, gradient, optimize):
-    """It has gradients, and moves statistics, through these alone, and leaves those of the others,
-    if each is used in a call of its own, or all in one, loss after loss."""
+    """A loss computes gradients, and updates running statistics, only through the results that it
+    uses, and leaves other gradients as they are. Each result is used in a call of its own, or one
+    call gives all results, and one loss after another uses them."""
     def run(compiled):
         net, seen = SomeResults(compute), []
         if compiled:
@@ -1159,7 +1163,7 @@ def test_a_loss_of_some_results(compute, at_once, gradient, optimize):
             try:
                 losses[k].backward()
                 npx.waitall()
-            except mx.MXNetError as error:  # not recorded, or forgotten
+            except mx.MXNetError as error:  # the result is not on the tape, or is no longer
                 seen.append(type(error).__name__)
             seen += [a.asnumpy() for a in results]
             seen += [p.data().asnumpy() for p in net.collect_params().values()]
@@ -1168,8 +1172,8 @@ def test_a_loss_of_some_results(compute, at_once, gradient, optimize):
             seen += [X.grad.asnumpy()] if gradient else []
         return seen
     for a, b in zip(run(False), run(True)):
-        # A compiled net may go on, if the loss before has made eager mode forget a constant that
-        # several operators used
+        # Eager mode fails if the loss before has freed a constant that several operators used; a
+        # compiled net may go on
         if isinstance(a, str):
             break
         onp.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
@@ -1183,7 +1187,7 @@ def test_a_loss_of_some_results(compute, at_once, gradient, optimize):
     lambda X: (npx.dropout(X, .5, mode='always'), np.random.uniform(0, 1, (3,)),
                npx.dropout(X * 2, .5, mode='always'))])
 def test_numbers_that_nobody_uses_are_drawn_in_their_turn(forward, recorded, optimize):
-    """Also where a graph of a net with several results has no other inputs."""
+    """Also where the part of a graph for one of several results has no inputs."""
     def function(X):
         np.random.normal(0, 1, (3,)), np.random.uniform(size=(2,))
         return forward(X)
@@ -1192,7 +1196,7 @@ def test_numbers_that_nobody_uses_are_drawn_in_their_turn(forward, recorded, opt
         X = np.ones(3)
         X.attach_grad()
         with autograd.record() if recorded else autograd.pause():
-            run(X)                  # traces
+            run(X)                  # the first call traces
             mx.random.seed(3)
             found.append([*run(X), np.random.uniform(size=(4,))])
     for a, b in zip(*found):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 class BiRNN(nn.Block):
-    """As in 14.9: the last step is a constant of the graph."""
+    """The net of 14.9; the index of the last step is a constant of the graph."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -90,7 +90,8 @@ def test_every_form_can_be_exported(form, tmp_path):
     assert same(load_exported(str(tmp_path / 'net'), epoch=3)(X), net(X))
 
 
-@pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')     # so says `imports`, always
+# SymbolBlock.imports always warns of that
+@pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')
 def test_gluon_loads_it_too(tmp_path):
     X, path = randn(2, 3, 5, 5), tmp_path / 'net'
     net = ready(Residual(3), X)
@@ -126,7 +127,7 @@ def same_names():
 
 
 def same_prefix():
-    """Two layers of one prefix."""
+    """Two layers with the same prefix."""
     a, b = (nn.Dense(6, in_units=6, prefix='x_') for _ in range(2))
     a.initialize('ones')
     b.initialize('zeros')
@@ -227,7 +228,7 @@ def test_a_constant_of_the_batch_size_is_refused(tmp_path):
         export(net, str(tmp_path / 'net'), randn(2, 3), other=randn(4, 3))
 
 
-EMPTY = {           # functions of X, (batch, 3, 4), in which there are arrays without numbers
+EMPTY = {           # functions of X, (batch, 3, 4), in which some arrays are empty
     'beginning': lambda X: np.concatenate([np.zeros((X.shape[0], 0, 4)), X], axis=1).sum(axis=1),
     'of a vector': lambda X: np.concatenate([np.zeros(0), X.sum(axis=(1, 2))]),
     'of an input': lambda X: np.concatenate([X[:, :0], X[:, 1:]], axis=1),
@@ -241,7 +242,7 @@ EMPTY = {           # functions of X, (batch, 3, 4), in which there are arrays w
 
 
 @pytest.mark.parametrize('name', EMPTY)
-def test_arrays_without_numbers(name, tmp_path):
+def test_empty_arrays(name, tmp_path):
     function, path = EMPTY[name], str(tmp_path / 'net')
     X, other = randn(2, 3, 4), randn(5, 3, 4)
     assert same(compile(function, X)(X), function(X))
@@ -251,7 +252,8 @@ def test_arrays_without_numbers(name, tmp_path):
             assert same(load_exported(path)(x), function(x))
 
 
-ANY_SIZE = {        # functions of X, (batch, steps, 4), whose attributes or constants name these
+# functions of X, (batch, steps, 4), with attributes or constants that depend on batch or steps
+ANY_SIZE = {
     'counts': lambda X: X * np.arange(X.shape[1]).reshape(-1, 1) + np.arange(
         1, 2 * X.shape[0], 2, dtype='int32').reshape(-1, 1, 1),
     'ones of steps': lambda X: X + np.ones((X.shape[1], 1)) * np.zeros((X.shape[0], 1, 1)),
@@ -357,7 +359,7 @@ def test_onto_a_context(exported):
 
 
 @pytest.mark.parametrize('save', [export, export_onnx])
-def test_a_folder_that_is_not_there_is_said_in_one_line(save, tmp_path):
+def test_a_missing_folder_is_reported_in_one_line(save, tmp_path):
     with pytest.raises(FileNotFoundError) as err:
         save(ready(dense_net(), randn(2, 4)), str(tmp_path / 'nowhere' / 'net'), randn(2, 4))
     assert str(err.value) == (f"there is no folder {tmp_path / 'nowhere'}: "
@@ -380,7 +382,7 @@ class TwiceProp(mx.operator.CustomOpProp):
      'test_hybrid_export_twice'),
     (lambda X: np.random.multivariate_normal(X[0], np.eye(6)), 'mvn_fallback')])
 def test_python_in_a_graph_is_refused(function, name, tmp_path):
-    """No file holds it, and load_exported refuses its name."""
+    """No file can hold Python code, and load_exported refuses the operator's name."""
     for write in export, export_onnx:
         with pytest.raises(ValueError,
                            match=rf'forward calls Custom \({name}\), and an export holds '

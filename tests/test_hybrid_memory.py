@@ -38,7 +38,7 @@ WAYS = {
 
 
 class Keeps(nn.Block):
-    """It keeps what `way` takes of its result."""
+    """A net that keeps what `way` takes from its result."""
 
     def __init__(self, way):
         super().__init__()
@@ -51,7 +51,7 @@ class Keeps(nn.Block):
 
 
 class Weight(nn.Block):
-    """It returns what `way` takes of a Parameter."""
+    """A net that returns what `way` takes from a Parameter."""
 
     def __init__(self, way):
         super().__init__()
@@ -71,7 +71,7 @@ def fill(array, value):
 
 
 def after_a_write(way, compiled):
-    """A view is used once what it is of was written into."""
+    """A view is used after the array that it views was written into."""
     def f(X):
         Y = X * 2
         part = way(Y)
@@ -91,7 +91,7 @@ def written(way, compiled):
 
 
 def returned(way, compiled):
-    """Both are returned, and written into then."""
+    """An array and a view of it are returned, and then written into."""
     f = compiled(lambda X: [Y := X * 2, way(Y)])
 
     def use(X):
@@ -118,7 +118,7 @@ def of_an_argument(way, compiled):
 
 
 def siblings(way, compiled):
-    """Views of an array are returned that itself is not."""
+    """Views of an array are returned, but not the array itself."""
     f = compiled(lambda X: [way(Y := X * 2), Y.detach(), Y[1:], Y[0]])
 
     def use(X):
@@ -176,7 +176,7 @@ COMPILE = {'eager': lambda f: f, 'compiled': lambda f: (
 
 
 def outcome(kind, way, how):
-    """What three calls give."""
+    """The results of three calls."""
     run = kind(way, COMPILE[how])
     return [run(np.array(onp.arange(9).reshape(3, 3) + i, dtype='float32')) for i in range(3)]
 
@@ -184,7 +184,7 @@ def outcome(kind, way, how):
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__)
 def test_memory_is_shared_as_in_eager_mode(kind, way):
-    """And where a write inside of the function shows that it is, the function is refused."""
+    """If a write inside of the function makes the sharing visible, it may be refused instead."""
     wanted = outcome(kind, WAYS[way], 'eager')
     try:
         found = outcome(kind, WAYS[way], 'compiled')
@@ -197,7 +197,7 @@ def test_memory_is_shared_as_in_eager_mode(kind, way):
 
 
 class Writes(nn.Block):
-    """It writes into one array that it keeps, and reads another."""
+    """A net that writes into one array that it keeps, and reads another."""
 
     def __init__(self, take):
         super().__init__()
@@ -210,7 +210,7 @@ class Writes(nn.Block):
 
 
 class WritesOne(Writes):
-    """It reads no array that it keeps but the one that it writes into."""
+    """A net that reads and writes only one of the arrays that it keeps."""
 
     def forward(self, X):
         self.state[:] = self.state + X
@@ -223,7 +223,7 @@ VIEWS = [name for name in WAYS if name in (
 
 @pytest.mark.parametrize('way', VIEWS)
 def test_a_write_into_memory_that_another_input_has_is_refused(way):
-    """In eager mode that one changes, too: the answer of a compiled net would be another."""
+    """In eager mode the other input changes, too, and a compiled net would give another result."""
     net = d2l.hybridize(Writes(WAYS[way]))
     with pytest.raises(TraceError, match='(?s)shares its memory.*self.state.*copy'):
         net(np.ones((3, 3)))
@@ -233,8 +233,8 @@ def test_a_write_into_memory_that_another_input_has_is_refused(way):
     assert lists(other) == lists(WAYS[way](np.full((3, 3), 2)))
 
 
-def test_so_is_one_at_a_later_call():
-    """The memory is looked at in each call."""
+def test_a_write_into_shared_memory_is_refused_at_a_later_call_too():
+    """Each call checks whether its inputs share memory."""
     for take in (lambda X: X), np.ndarray.detach:
         net = d2l.hybridize(WritesOne(np.copy))
         assert net(np.ones((3, 3)))[0].sum() == 18
@@ -243,8 +243,8 @@ def test_so_is_one_at_a_later_call():
 
 
 @pytest.mark.parametrize('way', ['copy', 'step of two', 'transposed'])
-def test_copies_are_written_into(way):
-    """What lies apart from all others is no case of that."""
+def test_a_write_beside_a_copy_is_not_refused(way):
+    """Writing into an array that shares no memory with another is not refused."""
     X = np.ones((3, 3))
     eager, net = Writes(WAYS[way]), d2l.hybridize(Writes(WAYS[way]))
     for _ in range(3):
@@ -261,7 +261,7 @@ STEPS = [
     'Y = Y + self.b.mean()', 'Z = X[0]', 'Z = X.detach()', 'Z = self.w.data()[1:]',
     'Z = self.a.detach()', 'Z = self.b[0]', 'Z = X', 'kept = [Y[0], Z]', 'Y = kept[0] + Y',
     'Z = kept[1]', 'Z = Y.as_nd_ndarray()[1].as_np_ndarray()', 'Z = np.tanh(Y)[1:]',
-    # questions, at which the graph is cut
+    # these ask for an array's value, so that the program ends there
     'if Y.sum() > 60: Y = Y * 0.5', 'if Z.sum() > 30: Z = Z[:1]', 'Z = Y[int(X[0].sum()) % 2]',
     'while Y.sum() > 90: Y = Y * 0.5']
 RETURNS = ['[Y, Z]', '[Z]', '[Z, self.a]', '[Z, Z[:1]]', '[Y[0], Y[:2], Y]', '[Y[0], Y[:2]]',
@@ -292,7 +292,7 @@ def leaves(value):
 
 
 def calls(source, changes, how, train):
-    """All that can be seen after each of some calls, and the changes between them."""
+    """Everything visible after each of several calls; the changes are made between the calls."""
     scope = {'nn': nn, 'np': np, 'mx': mx, 'fill': fill}
     exec(compile(source, '<program>', 'exec'), scope)
     net = scope['net'] = COMPILE[how](scope['Net']())
@@ -323,7 +323,7 @@ def test_random_programs(steps, result, changes, train):
     source = PROGRAM.format('\n        '.join(steps), result)
     try:
         wanted = calls(source, changes, 'eager', train)
-    except (IndexError, ValueError, mx.MXNetError):     # of shapes that do not fit
+    except (IndexError, ValueError, mx.MXNetError):     # the shapes do not fit
         assume(False)
     try:
         found = calls(source, changes, 'compiled', train)
@@ -333,7 +333,7 @@ def test_random_programs(steps, result, changes, train):
 
 
 class Remembers(nn.Block):
-    """An RNN whose state is written over, or replaced, and asked about or not."""
+    """An RNN that writes over its state or replaces it, and that may ask for an array's value."""
 
     def __init__(self, over, asks):
         super().__init__()
@@ -354,8 +354,8 @@ class Remembers(nn.Block):
 
 @pytest.mark.parametrize('asks', [False, True])
 def test_a_state_that_is_written_over_while_autograd_records(asks):
-    """What shares its memory sees it, and the backward pass has the values of before. (Where the
-    value is on the tape, eager mode cannot write it twice.)"""
+    """Views of the state see the write, and the backward pass has the values from before it. (If
+    the state were on the tape, eager mode could not write it twice.)"""
     mx.random.seed(3)
     replaced, over = Remembers(False, asks), Remembers(True, asks)
     for a, b in zip(replaced.collect_params().values(), over.collect_params().values()):
@@ -380,7 +380,7 @@ def test_a_state_that_is_written_over_while_autograd_records(asks):
 
 
 class Counts(nn.Block):
-    """A net beside which a state without gradients goes on."""
+    """A net with a state without gradients, which `step` changes in each call."""
 
     def __init__(self, step, asks):
         super().__init__()
@@ -407,7 +407,7 @@ STEPS = {
 @pytest.mark.parametrize('asks', [False, True], ids=['no question', 'question'])
 @pytest.mark.parametrize('step', STEPS.values(), ids=STEPS)
 def test_a_state_without_gradients_keeps_its_memory_while_autograd_records(step, asks):
-    """It is no result of an operator on the tape, though others of the same net are."""
+    """The state is not the result of an operator on the tape; other arrays of the net are."""
     found = []
     for compiled in False, True:
         net = Counts(step, asks)
@@ -428,7 +428,7 @@ def test_a_state_without_gradients_keeps_its_memory_while_autograd_records(step,
 
 
 class Statistics(nn.Block):
-    """Batch normalization whose statistics are attributes, with a question after it or before."""
+    """Batch normalization with statistics as attributes; it may ask for a value before or after."""
 
     def __init__(self, before, after):
         super().__init__()
@@ -448,7 +448,7 @@ class Statistics(nn.Block):
 
 @pytest.mark.parametrize('before', [False, True])
 @pytest.mark.parametrize('after', [False, True])
-def test_statistics_that_are_attributes_move(before, after):
+def test_statistics_that_are_attributes_are_updated(before, after):
     found = []
     for compiled in False, True:
         net, X = Statistics(before, after), np.arange(12.).reshape(4, 3)

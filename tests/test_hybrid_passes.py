@@ -1,4 +1,4 @@
-"""The passes of d2l.hybrid over small graphs written out."""
+"""The passes of d2l.hybrid, on small graphs that are written out here, and its structures."""
 import collections
 import decimal
 import types
@@ -115,7 +115,7 @@ def test_reshapes_of_weights_and_of_others_do_not_copy():
     convolution = node('Convolution', 'node_2', 0, 2)
     changed = passes.reshape_by_copy(graph(x, y, weight, other, convolution, heads=[3, 4]))
     assert [n['op'] for n in changed['nodes'][2:4]] == ['_np_reshape'] * 2
-    # what is added to its result: the sum's gradient may be in oneDNN's order
+    # a reshape that is added to its result: the sum's gradient may be in oneDNN's layout
     total = node('elemwise_add', 'node_3', 4, 3)
     changed = passes.reshape_by_copy(graph(x, y, weight, other, convolution, total, heads=[5]))
     assert [n['op'] for n in changed['nodes'][2:4]] == ['_np_reshape', 'Reshape']
@@ -149,7 +149,7 @@ def test_operators_that_may_draw(op, attrs, when):
     'null', 'FullyConnected', '_npi_add', 'softmax', '_rnn_param_concat', '_npi_power_scalar',
     'Cast',
     'gamma', 'gammaln', 'BilinearSampler', '_random_pdf_normal', 'LogisticRegressionOutput'])
-def test_operators_that_do_not(op):
+def test_operators_that_do_not_draw(op):
     assert not tape.draws(op, {})
 
 
@@ -162,7 +162,7 @@ def test_structures_without_arrays(value):
     leaves = Tree()
     again = unflatten(leaves.flatten(value), iter(()))
     assert not leaves.arrays and again == value and type(again) is type(value)
-    assert repr(again) == repr(value)       # -0.0 is 0.0
+    assert repr(again) == repr(value)       # as -0.0 == 0.0
 
 
 def test_structures_with_arrays():
@@ -175,7 +175,7 @@ def test_structures_with_arrays():
     assert again.right['a'][0] is x
 
 
-def test_structures_keep_what_is_one_and_what_is_two():
+def test_structures_keep_which_objects_are_identical():
     x = np.ones(1)
     shared, apart = [x], [[x], [x]]
     one, two = Tree().flatten([shared, shared]), Tree().flatten(apart)
@@ -201,7 +201,7 @@ def test_structures_tell_kinds_apart():
     assert len(structures) == len(values) and tree.ARRAY in structures
 
 
-def test_nan_is_nan():
+def test_structures_of_nan_are_equal():
     assert Tree().flatten(float('nan')) == Tree().flatten(float('inf') - float('inf'))
 
 
@@ -211,7 +211,7 @@ def test_what_is_too_large_is_refused(value):
         Tree().flatten(value)
 
 
-USES = {        # of an array of (2, 3), at one place of many
+USES = {        # functions of x, of shape (2, 3), which is used at many places
     'mean': lambda x: x.mean(axis=1), 'sum': lambda x: x.sum(axis=0),
     'max': lambda x: x.max(axis=0),
     'clip': lambda x: np.clip(x, -0.5, 0.5), 'tanh': np.tanh, 'sigmoid': npx.sigmoid,
@@ -239,7 +239,8 @@ USES = {        # of an array of (2, 3), at one place of many
 @pytest.mark.parametrize('optimize', [False, True])
 @pytest.mark.parametrize('use', USES.values(), ids=USES)
 def test_gradients_of_many_uses(use, optimize):
-    """Of 8 uses and more, a CachedOp adds gradients up in place, which some operators cannot."""
+    """If an array has 8 uses or more, a CachedOp adds up their gradients in place, which some
+    operators cannot do."""
     def function(x, first):
         others = [x * number for number in range(2, 10)]
         return [use(x), *others] if first else [*others[:4], use(x), *others[4:]]
@@ -258,7 +259,7 @@ def test_gradients_of_many_uses(use, optimize):
 
 
 def test_a_layer_with_statistics_at_many_places():
-    """A copy of the statistics would not be the net's."""
+    """The layer must not get copies of its running statistics, as their updates would be lost."""
     found = []
     for compiled in (False, True):
         norm = nn.BatchNorm(in_channels=3)

@@ -1,5 +1,4 @@
-"""d2l.hybrid: a forward that asks for values. Compiled against eager, call by call, to the last
-bit."""
+"""d2l.hybrid where forward asks for values: compiled and eager nets agree to the last bit."""
 import copy
 import pickle
 import textwrap
@@ -32,8 +31,7 @@ INPUTS = [randn(4, 3, seed=i, scale=scale)
 
 
 class Net(nn.Block):
-    """A Block around a function of itself and its arguments, with layers and state that it may
-    use."""
+    """A Block around a function of itself and its arguments, which may use its layers and state."""
 
     def __init__(self, function):
         super().__init__()
@@ -52,7 +50,7 @@ def ready(function, ctx=None):
     mx.random.seed(1)
     net.initialize(mx.init.Normal(0.5), ctx=ctx)
     for param in net.collect_params().values():
-        param.data(ctx and ctx[0])      # the first use tells oneDNN's layout
+        param.data(ctx and ctx[0])      # the first use decides on oneDNN's memory layout
     return net
 
 
@@ -64,8 +62,7 @@ def flat(value):
 
 
 def calls(net, inputs, mode, between=lambda net, i: None):
-    """All that comes of calling net on each of the inputs: results, gradients, statistics,
-    state."""
+    """Call net on each of the inputs; return all results, gradients, statistics and states."""
     mx.random.seed(7)
     found, params = [], [p for p in net.collect_params().values()]
     for i, args in enumerate(inputs):
@@ -74,7 +71,8 @@ def calls(net, inputs, mode, between=lambda net, i: None):
         if mode is None:
             found.append(flat(net(*args)))
         else:
-            for p in params:        # of what a call does not use, the gradient stays as it was
+            # a call leaves gradients of Parameters that it does not use as they were
+            for p in params:
                 if p.grad_req != 'null':
                     p.grad()[:] = 0
             for a in args:
@@ -175,7 +173,7 @@ def statistics(self, X):
 
 
 def shared(self, X):
-    """Arrays and Parameters that many pieces use."""
+    """Arrays and Parameters that many programs of a path use."""
     Y, Z = self.layer(X), self.layer(X * 2)
     outs = [Y]
     for i in range(3):
@@ -187,7 +185,7 @@ def shared(self, X):
 
 
 def zero_norm(self, X):
-    """What is left of the way that is not taken has no gradient: here NaN."""
+    """The branch that is not taken has no gradient; here it would be NaN."""
     X = X * (X[0, 0] > 0)
     norm = np.sqrt((X ** 2).sum())
     logs = np.log(X)        # noqa: F841 (nobody needs it, and it is NaN in places)
@@ -230,7 +228,7 @@ def same_question(self, X):
 
 
 def answers(self, X):
-    """The values themselves are part of what it computes."""
+    """The results depend on the values themselves, not only on the branch that they choose."""
     n = int(np.abs(X).max())
     i = np.argmax(X[0]).item()
     return X * n, X[i], n, X[:, :i + 1]
@@ -249,7 +247,7 @@ def by_mode(self, X):
 
 
 def inside(self, X):
-    """In children, of Gluon and of the user's."""
+    """A child Block of the user's asks, before and after one of Gluon's layers."""
     class Child(nn.Block):
         def forward(self, X):
             return X * 2 if X.sum() > 0 else -X
@@ -264,7 +262,7 @@ def legacy(self, X):
 
 
 def written_before(self, X):
-    """On the tape, and another array that is not."""
+    """Write a value that is on the tape into one array, and one that is not into another."""
     self.h[:] = 0.9 * self.h + X.mean(axis=0)
     self.seen[0][:] = 0.5 * self.seen[0] + X[0].detach()
     if X.sum() > 0:
@@ -298,7 +296,7 @@ def written_in_a_child(self, X):
 
 
 def met_between(self, X):
-    """MXNet meets tanh between the sum and the product."""
+    """On its way back from the loss, MXNet visits tanh between the sum and the product."""
     Y, Z = X * 1, np.tanh(X)
     Y = Y + X
     Y = Y * self.norm(Z)
@@ -308,7 +306,7 @@ def met_between(self, X):
 
 
 def beside_a_constant(self, X):
-    """The product of a constant is met before what was made with it."""
+    """On that way it visits the product of a constant before what was computed from the product."""
     Y, Z = X * 1, np.tanh(X)
     Y = np.dot(np.dot(Y, self.w.data()), self.w.data())
     Z = Y * Z if X.sum() > 0 else (Y * 3).detach().copy()
@@ -344,18 +342,18 @@ def change(net, i):
 @pytest.mark.parametrize('mode', MODES)
 @pytest.mark.parametrize('function', FORWARDS, ids=lambda f: f.__name__)
 def test_as_people_write_it(function, mode):
-    """In training, too: gradients, statistics, draws and the state of Python."""
+    """Results, gradients, statistics, draws and Python's state agree in each mode."""
     if function in EAGER and mode != 'predict':
         pytest.skip(EAGER[function])
     net, inputs = hybridize(ready(function)), [*INPUTS, *INPUTS[:3]]
     assert_same(calls(ready(function), inputs, MODES[mode], change),
                 calls(net, inputs, MODES[mode], change))
-    assert isinstance(net.forward.__self__, block.CompiledBlock)        # it was not given up
+    assert isinstance(net.forward.__self__, block.CompiledBlock)        # it is still compiled
     assert len(roots(net)) == 1 and 1 < paths(net) <= 16
 
 
-def test_modes_share_what_they_can():
-    """By turns, on one net, as training does it."""
+def test_modes_take_turns_on_one_net():
+    """As in training, where a net is evaluated in between."""
     eager, net = ready(statistics), hybridize(ready(statistics))
     for mode in ['train', 'predict', 'recorded'] * 2:
         assert_same(calls(eager, INPUTS, MODES[mode], change),
@@ -367,7 +365,7 @@ def test_modes_share_what_they_can():
                          [(halving, True), (nested, True), (shared, 'unchecked'),
                           (statistics, True), (about_a_draw, 'unchecked')],
                          ids=lambda value: getattr(value, '__name__', str(value)))
-def test_each_piece_is_optimized(function, optimize, mode):
+def test_each_program_of_a_path_is_optimized(function, optimize, mode):
     inputs = [0.1 * X for X in INPUTS[:4]]
     eager, fast = [calls(net, inputs, MODES[mode]) for net in (
         ready(function), hybridize(ready(function), optimize=optimize))]
@@ -378,7 +376,7 @@ def test_each_piece_is_optimized(function, optimize, mode):
 
 @pytest.mark.parametrize('mode', MODES)
 def test_an_integer_input_says_how_long(mode):
-    """It is asked, and each of its values is a path."""
+    """forward asks for its value, and each value has a path of its own."""
     def forward(self, X, length):
         for i in range(int(length)):
             X = np.tanh(self.layer(X)) + X
@@ -391,7 +389,7 @@ def test_an_integer_input_says_how_long(mode):
 
 @pytest.mark.parametrize('mode', MODES)
 def test_recurrent_layers(mode):
-    """A decoder that stops where it likes."""
+    """A decoder whose outputs decide when it stops."""
     def build(function):
         net = ready(function)
         net.lstm, net.out = rnn.LSTM(3, input_size=3), nn.Dense(3, in_units=3)
@@ -416,7 +414,7 @@ def test_recurrent_layers(mode):
 
 
 def test_a_trainer_as_in_eager_mode():
-    """Six steps of Adam, whatever the paths."""
+    """Six steps of Adam, in which the net takes several paths."""
     found = []
     for net in ready(shared), hybridize(ready(shared)):
         trainer = gluon.Trainer(net.collect_params(), 'adam', {'learning_rate': 0.1})
@@ -438,9 +436,9 @@ def test_gradients_may_be_added():
     assert_same(*found)
 
 
-def test_a_parameter_of_several_pieces_in_each_call_or_not():
-    """Its gradient is written into its own array, or into one to be added up: static_shape mixes
-    them."""
+def test_a_parameter_used_by_several_programs_in_some_calls():
+    """Its gradient is written into its own array, or into a temporary one where several programs
+    use the Parameter. static_shape would confuse the two."""
     def forward(self, X):
         X = np.dot(X, self.w.data())
         return np.dot(X, self.w.data()) if X.sum() > 0 else X
@@ -483,7 +481,7 @@ def test_threads():
             assert (result == expected[i % len(INPUTS)]).all()
 
 
-# ------------------------------------------------------------------ how it is done
+# ------------------------------------------------------------------ traces and programs
 
 def test_an_unseen_answer_is_traced_and_shares_what_was_before(monkeypatch):
     traces, net = counted(monkeypatch), hybridize(ready(halving))
@@ -494,14 +492,15 @@ def test_an_unseen_answer_is_traced_and_shares_what_was_before(monkeypatch):
     count = len(traces)
     for _ in range(3):
         net(X)
-    assert len(traces) == count == 1        # all questions of a path in one, where nothing is drawn
+    # one trace for all questions of a path, where nothing is drawn
+    assert len(traces) == count == 1
     net(X * 100)
     net(X * 1e-3)
     assert len(traces) == 3 and roots(net) == [first] and first._parts is parts and first.paths == 3
 
 
 def test_nothing_is_computed_twice():
-    """What was drawn before a question is what comes after it."""
+    """The numbers drawn before a question are those that are used after it."""
     def forward(self, X):
         noise = np.random.normal(size=X.shape)
         if noise.sum() > 0:
@@ -524,7 +523,7 @@ def test_a_net_that_asks_nothing_has_one_program():
 
 
 def test_more_than_32_paths():
-    """Then it is eager, and a warning shows the line."""
+    """With more, the net runs eagerly, and a warning shows the line."""
     def forward(self, X, n):
         for _ in range(int(n)):
             X = X + 1
@@ -615,7 +614,7 @@ def test_a_child_that_is_compiled_is_part_of_the_path():
 # ------------------------------------------------------------------ what goes wrong
 
 def test_a_path_that_cannot_be_compiled():
-    """The first path stands until the other is taken; then the line is named, and net is eager."""
+    """If a call takes the path that cannot be compiled, the error shows the line."""
     def forward(self, X):
         X = self.norm(X)
         if self.dropout(X).max() > 0.5:
@@ -632,7 +631,7 @@ def test_a_path_that_cannot_be_compiled():
 
 
 def test_fallback_after_a_question():
-    """What ran before is undone: statistics are updated once."""
+    """What ran before the question is undone, so that statistics are updated once."""
     def forward(self, X):
         Y = self.norm(X)
         if self.dropout(Y).sum() > 1e9:
@@ -687,7 +686,7 @@ def test_mxnets_own_errors():
 
 
 def test_a_catch_of_everything():
-    """A trace that ends at a question is no exception of the user's."""
+    """A bare except of the user must not catch the end of a trace at a question."""
     def forward(self, X):
         X = self.dropout(X)
         try:
@@ -716,7 +715,7 @@ def test_uninitialized_layers_of_one_path():
 
 @pytest.mark.parametrize('export', [d2l.export, d2l.export_onnx,
                                     lambda net, path, X: compile(net, X, runtime='onnx')])
-def test_no_file_holds_it(export, tmp_path):
+def test_a_net_that_asks_for_values_cannot_be_exported(export, tmp_path):
     net = ready(nested)
     with pytest.raises(TraceError, match='(?s)asks for a value.*if Y.sum') as caught:
         export(net, str(tmp_path / 'net'), INPUTS[0])
@@ -724,7 +723,7 @@ def test_no_file_holds_it(export, tmp_path):
     assert (net(INPUTS[0]).asnumpy() == ready(nested)(INPUTS[0]).asnumpy()).all()
 
 
-def test_compile_with_arguments_traces_the_first_piece():
+def test_compile_with_arguments_traces_a_first_path():
     fast = compile(halving_function, INPUTS[0])
     for X in INPUTS:
         assert (fast(X).asnumpy() == halving_function(X).asnumpy()).all()
@@ -791,7 +790,7 @@ def test_random_programs(lines, mode):
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
                 found.append(calls(prepare(net), inputs, MODES[mode]))
-        except mx.MXNetError:       # eager MXNet: a tape that is gone
+        except mx.MXNetError:       # eager MXNet: a tape that was freed
             assert not found
             return
     assert_same(*found)
@@ -800,7 +799,7 @@ def test_random_programs(lines, mode):
 
 
 class Unused(nn.Block):
-    """Draws after a question what nothing uses."""
+    """A net that draws numbers after a question, which nothing uses."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,5 @@
-"""A compiled net draws what eager draws from the same seed, the traced call included."""
+"""A compiled net draws the same numbers as eager mode with the same seed, from the traced call
+on."""
 import json
 
 import mxnet as mx
@@ -19,15 +20,15 @@ CALLS = 3
 
 
 def flat(result):
-    """The arrays of a result, as NumPy's."""
+    """The arrays of a result as NumPy arrays."""
     parts = result if isinstance(result, (list, tuple)) else [result]
     return [a for part in parts for a in flat(part)] if isinstance(result, (list, tuple)) else [
         result.asnumpy()]
 
 
 def calls(function, *args, seed=3, mode=None, gradients=False):
-    """What three calls give from a seed, their gradients, and the numbers that are drawn next.
-    mode: None to predict, else `train_mode` of the tape on which they are."""
+    """Seed the generator, and return the results of three calls, their gradients, and the numbers
+    that are drawn next. mode: None to predict, else the train_mode of autograd.record."""
     mx.random.seed(seed)
     found = []
     for _ in range(CALLS):
@@ -49,7 +50,8 @@ def calls(function, *args, seed=3, mode=None, gradients=False):
 
 
 def assert_same(function, *args, fast=None, **how):
-    """Eager, compiled from its trace on, and compiled again with another seed: to the last bit."""
+    """Assert that eager and compiled calls agree to the last bit: from the traced call on, when
+    they are seeded again, and with another seed."""
     fast = fast or compile(function)
     for seed in 3, 3, 4:
         for eager, compiled in zip(calls(function, *args, seed=seed, **how),
@@ -61,7 +63,7 @@ def assert_same(function, *args, fast=None, **how):
 # ------------------------------------------------------------------ each function that draws
 
 def legacy(function):
-    """A function of mx.nd's arrays as one of np's."""
+    """Turn a function of mx.nd's arrays into one of mx.np's."""
     return lambda X: function(X.as_nd_ndarray()).as_np_ndarray()
 
 
@@ -156,7 +158,8 @@ def test_draws_that_eager_does_not_record(function):
 @pytest.mark.parametrize('shape', [(5,), (1001,), (60000,), (3, 4), (20, 2, 2), (1,), (0,)])
 @pytest.mark.parametrize('dtype', ['float16', 'float32', 'float64', 'int8', 'int64'])
 def test_shuffle_of_any_array(shape, dtype):
-    """Numbers of rows are shuffled in place of the rows: by the same steps, if they are as wide."""
+    """A graph shuffles the indices of the rows instead of the rows. MXNet makes the same random
+    moves for both, as an index is as large as an element."""
     Y = np.arange(onp.prod(shape)).reshape(shape).astype(dtype)
     assert_same(lambda Y: shuffled(Y.astype(dtype)), Y)
 
@@ -242,7 +245,7 @@ def reparametrized_gamma(net, X):
 
 
 def auxiliary(net, X):
-    """A part that draws, and whose result nobody needs."""
+    """It has a part that draws, whose result is not used."""
     net.dropout(net.encoder(X))
     np.random.normal(X, 1.0)
     return net.dropout(net.same(X)) * np.random.uniform()
@@ -347,7 +350,7 @@ def test_another_device():
         assert_same(lambda Y: np.random.normal(Y, 1.0) + np.random.uniform(size=2), Y)
 
 
-# ------------------------------------------------------------------ a trace takes nothing
+# ------------------------------------------------------------------ a trace draws nothing
 
 def stops(X):
     np.random.normal(X, 1.0)
@@ -445,7 +448,7 @@ class DoubleProp(mx.operator.CustomOpProp):
 
 @pytest.mark.parametrize('exact', [True, False])
 def test_an_operator_of_the_users_own(exact):
-    """An attribute that keeps nodes apart once reached it, and ended the process."""
+    """An attribute that keeps equal nodes apart was once passed to it, which ended the process."""
     def forward(X):
         Y = mx.nd.Custom(X.as_nd_ndarray(), op_type='test_hybrid_random_double').as_np_ndarray()
         return np.tanh(Y) + np.tanh(Y)
@@ -453,13 +456,13 @@ def test_an_operator_of_the_users_own(exact):
     Double.calls, fast = 0, compile(forward)
     for _ in range(3):
         fast(X).wait_to_read()
-    assert Double.calls == 3        # not by the trace
+    assert Double.calls == 3        # the trace has not called it
 
 
 def test_multivariate_normal():
-    """Its operator is written in Python, and draws in one of several threads, whose generators no
-    seed reaches, and which all begin with the same: eager, too, gives others each time. The process
-    once ended here."""
+    """Its operator is written in Python, and draws in one of several threads, whose generators
+    cannot be seeded. So eager mode gives other numbers each time, too, and only their distribution
+    is checked. This once ended the process."""
     fast = compile(lambda X: np.random.multivariate_normal(X, np.eye(2), size=50))
     for at in 0, 1000, 0:
         found = fast(np.full(2, at)).asnumpy()

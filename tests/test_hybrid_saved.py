@@ -1,5 +1,4 @@
-"""The files of an export, attacked: kills, full disks, flipped bits, graphs made by somebody
-hostile."""
+"""Attacks on the files of an export: killed processes, full disks, flipped bits, hostile graphs."""
 import collections
 import json
 import os
@@ -22,7 +21,8 @@ from tests.support import dense_net, randn, ready
 npx.set_np()
 ALL = 'D2L_TEST_ALL' in os.environ
 FLIPS, KILLS, HOSTILE, TRIES = (360, 40, 1300, 60) if ALL else (60, 8, 130, 4)
-# operators that ended the process before their attributes or lengths were checked; none: all
+# operators to sweep: these ended the process before their attributes or lengths were checked; if
+# none is named, all are swept
 SWEPT = () if ALL else ('Reshape', '_contrib_arange_like', 'take')
 ENDS = 'symbol.json', 'signature.json', '0000.params'
 
@@ -78,8 +78,8 @@ def test_a_full_disk_loses_no_export(limit, path, python):
 WRITERS, TURNS = 4, 25
 
 
-def test_exports_to_one_place_at_once_are_one_of_them(tmp_path):
-    """Each process that does so goes on; what is there in the end is whole, and of one of them."""
+def test_exports_to_one_path_at_once_leave_one_of_them(tmp_path):
+    """No writer fails; the files that are there in the end are complete, and of one writer."""
     path, failed = str(tmp_path / 'net'), []
 
     def write(number):
@@ -102,7 +102,7 @@ def test_exports_to_one_place_at_once_are_one_of_them(tmp_path):
 @pytest.mark.parametrize('name',
                          ['.new-thesis', '.d2l-new-thesis', '.d2l-new-THESIS_1', '.net.old'])
 def test_a_folder_of_the_readers_stays(name, path):
-    """Whatever it is called like: only what d2l's killed processes left is removed."""
+    """Whatever its name is: only what killed processes of d2l left is removed."""
     (path.parent / name).mkdir()
     (path.parent / name / 'all of it').write_text('work')
     export(ready(dense_net(), randn(4, 6)), str(path), randn(4, 6))
@@ -111,8 +111,8 @@ def test_a_folder_of_the_readers_stays(name, path):
 
 @pytest.mark.skipif(not hasattr(os, 'geteuid') or os.geteuid() != 0,
                     reason='needs root, to be another user')
-def test_what_a_stranger_put_beside_an_export_is_not_obeyed(path, tmp_path, monkeypatch):
-    """In /tmp anybody can make the folder from which an export is completed."""
+def test_a_pending_export_of_another_user_is_ignored(path, tmp_path, monkeypatch):
+    """In /tmp any user can make the folder from which a pending export is completed."""
     X = randn(4, 6)
     wanted = load_exported(str(path))(X).asnumpy()
     (tmp_path / 'theirs').mkdir()
@@ -125,7 +125,8 @@ def test_what_a_stranger_put_beside_an_export_is_not_obeyed(path, tmp_path, monk
     with pytest.raises(OSError, match='complete'):
         export(net, str(path), X)
     assert (load_exported(str(path))(X).asnumpy() == wanted).all()
-    os.chown(saved.pending(str(path)), 0, 0)            # one's own is
+    # the folder is this user's again, and completes the export
+    os.chown(saved.pending(str(path)), 0, 0)
     assert (load_exported(str(path))(X).asnumpy() == net(X).asnumpy()).all()
 
 
@@ -134,7 +135,7 @@ def test_what_a_stranger_put_beside_an_export_is_not_obeyed(path, tmp_path, monk
     '..', '', b'bytes'],
     ids=ascii)
 def test_an_export_is_where_its_name_says(name, tmp_path, monkeypatch):
-    """Its files are name-symbol.json and so on, as of HybridBlock.export; nothing is elsewhere."""
+    """Its files are name-symbol.json and so on, as with HybridBlock.export; there are no others."""
     (tmp_path / 'here' / 'sub').mkdir(parents=True)
     monkeypatch.chdir(tmp_path / 'here')
     net, X = ready(dense_net(), randn(4, 6)), randn(4, 6)
@@ -161,7 +162,7 @@ def test_several_epochs_of_a_net_are_one_export(tmp_path):
 
 # ------------------------------------------------------------------ nothing wrong is loaded
 def test_a_flipped_bit_is_noticed(path):
-    """Or changes nothing, as one in the white space of JSON."""
+    """Or it changes nothing, as in the white space of JSON."""
     draw, good, X, silent = random.Random(0), contents(path), randn(4, 6), []
     wanted = load_exported(str(path))(X).asnumpy()
     for _ in range(FLIPS):
@@ -190,7 +191,7 @@ def test_files_of_two_exports_are_not_mixed(end, path, tmp_path):
 
 
 def forge(path, **changes):
-    """Change a graph or a signature as somebody who knows the format does."""
+    """Change a signature, and the hashes in it, as an attacker who knows the format would."""
     signature = json.loads(file(path, 'signature.json').read_bytes())
     signature.update(changes, symbol=saved.sha256(file(path, 'symbol.json').read_bytes()),
                      params={'0000': saved.sha256(file(path, '0000.params').read_bytes())})
@@ -218,7 +219,7 @@ def add(op, **attrs):
     return change
 
 
-HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; and their kind
+HOSTILE_GRAPHS = {  # graphs that ended the process, or hung, when MXNet read them, and similar ones
     'head of no node': lambda g: g.update(heads=[[17, 7, 0]]),
     'head of no result': lambda g: g.update(heads=[[len(g['nodes']) - 1, 50, 0]]),
     'negative head': lambda g: g.update(heads=[[-1, 0, 0]]),
@@ -250,7 +251,7 @@ HOSTILE_GRAPHS = {      # what ended the process, or hung, when MXNet read it; a
     'a variable twice': lambda g: g['nodes'].append(g['nodes'][0]),
     'an operator of the name of a variable': lambda g: g['nodes'][-1].update(
         name=g['nodes'][0]['name']),
-    # C ends a text at a 0, and would read what stands before it
+    # C ends a string at a NUL character, and would read only what comes before it
     'an operator up to a 0': add('_copyto\0'),
     "one of the user's by another name": add('_npi_Custom', op_type='any'),
     'a copy by another name': add('_npi_copyto'),
@@ -317,7 +318,7 @@ def test_an_export_of_an_older_version_is_loaded_with_a_warning(path):
 
 
 def test_hostile_operators_by_chance(python, tmp_path):
-    """Every operator that is let in, alone in a graph: no attributes and shapes end the process."""
+    """Each operator that load_exported accepts, alone in a graph: none ends the process."""
     first, deaths, raw, counts = 0, [], [], collections.Counter()
     while True:
         done = python('-W', 'ignore', '-m', 'tests.fuzz_operators', tmp_path, 0, TRIES, first)
@@ -334,7 +335,7 @@ def test_hostile_operators_by_chance(python, tmp_path):
     assert counts['try'] > 800 * TRIES and counts['ok'] > counts['try'] / 4
 
 
-HOSTILE_OPERATORS = {       # of arrays of the shapes (4, 6) and (6, 4)
+HOSTILE_OPERATORS = {       # operator: attributes, for inputs of shapes (4, 6) and (6, 4)
     '_npi_tensordot': [{'a_axes_summed': a, 'b_axes_summed': b} for a, b in (
         ('(2,)', '(0,)'), ('(1,)', '(-3,)'), ('(1, 1)', '(0, 0)'), ('(1,)', '()'), ('(1,)', '(1,)'),
         ('()', '(-1, 7, 5)'), ('(0, 2147483647)', '(0, 1)'))],
@@ -349,8 +350,8 @@ HOSTILE_OPERATORS = {       # of arrays of the shapes (4, 6) and (6, 4)
 @pytest.mark.parametrize('op, attrs', [(op, attrs) for op in HOSTILE_OPERATORS
                                        for attrs in HOSTILE_OPERATORS[op]], ids=str)
 def test_a_hostile_operator_is_refused(op, attrs, free, tmp_path):
-    """Of operators that ended the process as soon as their shapes were inferred; free: as in an
-    export of 2026-10, whose shapes are not known."""
+    """These operators ended the process as soon as their shapes were inferred. free: the signature
+    is that of an export of 2026-10, which leaves the first dimension open."""
     shapes = [(4, 0), (4, 0)] if op == 'batch_take' else [(4, 6), (6, 4)]
     shapes = shapes[:1 if op.endswith(('split', 'softmax')) else 2]
     fuzz_operators.write(tmp_path / 'net', op, attrs, shapes, ['float32'] * 2, 0)
@@ -399,7 +400,7 @@ IMAGES, LAYERS = (1, 1, 5, 5), [(1, 18, 3, 3), (1, 9, 3, 3), (1, 1, 3, 3), (1,)]
     ('_np_moveaxis', {'source': '(-6, 3)', 'destination': '(3, 2)'}, [(1, 2, 4, 4, 4)]),
     ('Correlation', {'pad_size': '2147483647'}, [(1, 4, 6, 6)] * 2),
     ('_contrib_quantize_asym', {}, [(4,)]), ('_contrib_index_copy', {}, [(1, 4), (1,), (1, 4)]),
-    # MXNet reads as many numbers of the others as the first has channels
+    # MXNet reads as many values from the other inputs as the first has channels
     ('BatchNorm', {}, [(2, 4, 3, 3), (4,), (1,), (4,), (4,)]),
     ('Softmax', {'multi_output': 'True'}, [(2, 0, 3), (2, 3)]),
     ('SoftmaxOutput', {'multi_output': 'True'}, [(2, 0, 3), (2, 3)]),
@@ -426,8 +427,7 @@ def test_the_shapes_of_a_call_are_checked(tmp_path):
 
 
 def with_params(path, arrays):
-    """Write the parameters [(name, shape, values)] into an export, as somebody who knows the
-    format does."""
+    """Write the parameters [(name, shape, values)] into an export, with hashes that match."""
     data = struct.pack('<QQQ', saved.LIST_MAGIC, saved.RESERVED, len(arrays))
     for _, shape, values in arrays:
         data += struct.pack(f'<Iii{len(shape)}qiii', saved.VERSIONS[1], saved.DENSE, len(shape),
@@ -440,7 +440,7 @@ def with_params(path, arrays):
 
 
 def test_one_parameter_is_there_once(path):
-    """With arg: before its name or with aux:, the last one would win."""
+    """Names with the prefixes arg: and aux: are one parameter, and the last one would win."""
     arrays = [(name, array.shape, array.tobytes()) for name, array in saved.read_params(
         file(path, '0000.params').read_bytes(), 'net').items()]
     with_params(path, arrays)
@@ -477,6 +477,6 @@ def test_products_over_axes_are_loaded(tmp_path):
 
 @pytest.mark.parametrize('text, fits', [('int64', True), ('float32', True), ('int65', False),
                                         ('__import__("os")', False), ('None', True)])
-def test_a_dtype_that_an_operator_leaves_is_a_dtype(text, fits):
-    """Gluon-CV's CenterNet says zeros_like(x, dtype='int64'), which MXNet does not declare."""
+def test_an_undeclared_dtype_of_an_operator_has_to_be_one(text, fits):
+    """Gluon-CV's CenterNet calls zeros_like(x, dtype='int64'), which MXNet does not declare."""
     assert saved._fits('dtype', '', text) == fits

@@ -1,8 +1,9 @@
-"""d2l.hybrid: what Python reads and writes around a compiled net, changed after the first call.
+"""d2l.hybrid: Python's state around a compiled net, which it reads and writes, and which changes
+after the first call.
 
 Each case is a small module, run twice: as it is, and compiled. After each change it is called
-again, in predict and in training mode, and all that comes out must be the same numbers; or the
-compiled one refuses with a TraceError that names the line.
+again, in predict and in training mode, and all results must be the same values; or compiling is
+refused with a TraceError that names the line.
 """
 import collections
 import copy
@@ -43,7 +44,7 @@ X = np.array([[1., 2., 3.], [4., 5., 6.]])
 
 
 def block(init, forward, before=''):
-    """The module of a Block with these lines in `__init__` and in `forward`."""
+    """The source of a module with a Block that has these lines in `__init__` and in `forward`."""
     return (before and before.strip('\n') + '\n') + (
         'class Net(nn.Block):\n    def __init__(self):\n        super().__init__()\n'
         + textwrap.indent(textwrap.dedent(init).strip('\n') or 'pass', ' ' * 8)
@@ -56,7 +57,7 @@ def leaves(value):
     """NumPy arrays and other values in nested results, with their types."""
     if isinstance(value, mx.nd.NDArray):
         return [value.asnumpy()]
-    if isinstance(value, (type, enum.Enum)):        # of a module that is made for each run
+    if isinstance(value, (type, enum.Enum)):        # each run makes classes of its own
         return [repr(value)]
     if isinstance(value, dict):
         return [type(value).__name__, *map(str, value),
@@ -69,7 +70,7 @@ def leaves(value):
 
 
 def run(source, changes, call, compiled, train):
-    """What the module gives, call by call; each change is made before a call of its own."""
+    """Run the module, and return the results of each call. Each change is followed by a call."""
     name = f'<case {abs(hash(source))}>'
     module = types.ModuleType('case')
     source = HEAD + source
@@ -125,10 +126,10 @@ def same(a, b):
     return a == b
 
 
-# ------------------------------------------------------------------ guarded: the same numbers
+# ------------------------------------------------------------------ guarded: the same values
 
 A = 'self.a'
-ATTRIBUTES = {      # value at first, what forward computes from self.a, what changes it
+ATTRIBUTES = {      # name: (value at first, what forward computes from self.a, changes)
     'float': ('2.0', 'X * self.a', ['net.a = 3.0', 'net.a = -0.0', 'net.a = 0.0']),
     'int and float': ('2', 'X * self.a', ['net.a = 2.0', 'net.a = True', 'net.a = 3']),
     'nan': ('float("nan")', 'X + (0 if self.a != self.a else 1)',
@@ -557,7 +558,8 @@ GUARDED.update({
     'an own forward': (block('', 'return X') + 'net.forward = lambda X: X * 2\n', []),
 })
 
-STATE = {       # what forward changes: in __init__, in forward, changes in between, what to look at
+# what forward changes: (lines of __init__, of forward, changes between calls, what to compare)
+STATE = {
     'state in a list': ('self.s = [np.zeros(3)]',
                         'self.s = [self.s[0] + X.sum(axis=0)]\nreturn self.s[0] * 1',
                         ['net.s = [np.ones(3)]'], ['net.s']),
@@ -820,7 +822,7 @@ GUARDED['net.forward with keywords'] = (
     'class Net(nn.Block):\n    def forward(self, X, mask=None):\n'
     '        return X if mask is None else X * mask\nnet = Net()\n', [], 'net.forward(X, mask=X)')
 
-# ------------------------------------------------------------------ more of it, as people write it
+# ------------------------------------------------------------------ more, as people write it
 
 def more(name, source, changes=(), *call):
     GUARDED[name] = (source, list(changes), *call)
@@ -1204,15 +1206,15 @@ SHARING = ('O=types.SimpleNamespace(h=np.ones((2, 3)), l=np.zeros((2, 3)))\nSTAT
     'O.h[0]+=Y[1].detach(); return Y*2', 'O.l=Y.copy().detach(); Y+=1; return Y',
     'for i in range(2): Y[i]=Y[i]*2+1\n    return Y', 'T=Y[-2:]; S=Y[0]; Y[1]=9; return S*2'])
 def test_writes_beside_shared_memory(lines):
-    """Only in prediction: as autograd records, eager MXNet refuses most of them."""
+    """Only in prediction: while autograd records, eager MXNet refuses most of these writes."""
     eager, compiled = outcome((SHARING + lines + '\n', []), False)
     assert same(eager, compiled)
 
 
-# ------------------------------------------------------------------ refused: a TraceError that says
-# why
+# ------------------------------------------------------------------ refused with a TraceError
 
-REFUSED = {         # before, in __init__, in forward, what the message says, the line it shows
+# lines before the class, of __init__, of forward, what the message says, the line it shows
+REFUSED = {
     'os.path.exists': ('', '', 'return X * os.path.exists("/")', 'looks at files',
                        'os.path.exists'),
     'working directory': ('', '', 'return X * len(os.getcwd())', 'the working directory',
@@ -1452,7 +1454,7 @@ def test_a_generator_may_be_made_with_a_seed(make):
     assert (hybrid.compile(f)(X) == f(X)).all()
 
 
-# ------------------------------------------------------------------ around it
+# ------------------------------------------------------------------ hybridize, copies, exceptions
 
 class Scaled(nn.Block):
     """A Block with a state in a list, a number and a layer."""
@@ -1483,7 +1485,7 @@ def programs(net):
                                     'net.k = (1.5, [2])',
                                     'net.k = {"a": float("1.5")}', 'net.k = np.ones(3)',
                                     'net.unread = object()'])
-def test_an_equal_value_is_no_new_program(assign):
+def test_an_equal_value_makes_no_new_program(assign):
     net = nn.Sequential()
     net.add(nn.Dense(3))
     net = Reads(net)
@@ -1491,7 +1493,7 @@ def test_an_equal_value_is_no_new_program(assign):
     scope = {'net': net, 'np': np}
     exec(assign, scope)
     hybrid.hybridize(net)
-    for _ in range(40):         # a fortieth would warn of what keeps changing
+    for _ in range(40):         # with 40 programs, a warning would name what keeps changing
         exec(assign, scope)
         net(X)
     assert programs(net) == 1
@@ -1506,7 +1508,7 @@ class Reads(nn.Block):
         return self.inner(X) if self.k is not X else X
 
 
-def test_what_changes_at_each_call_is_said_and_others_are_kept():
+def test_a_value_that_keeps_changing_is_reported_and_programs_are_kept():
     net = hybrid.hybridize(Reads(nn.Activation('relu')))
     for net.k in ('first', *range(31)):
         net(X)
@@ -1516,13 +1518,13 @@ def test_what_changes_at_each_call_is_said_and_others_are_kept():
         net(X)
     assert programs(net) == 32
     net.k = 30
-    net(X)                      # is one of those that were kept
+    net(X)                      # its program was kept
     assert programs(net) == 32
 
 
 def test_guards_look_closely_only_at_what_was_touched(monkeypatch):
-    """Where nothing was, identities and versions tell; what that costs, `ci.bench call`
-    measures."""
+    """If nothing was touched, identities and versions suffice. `ci.bench call` measures the
+    cost."""
     net = nn.Sequential()
     net.add(*[nn.Dense(3, activation='relu') for _ in range(7)])
     net.initialize()
@@ -1605,7 +1607,7 @@ def test_copies_have_a_state_of_their_own(again):
                                          ('KeyboardInterrupt', [[0, 0, 0], 'text']),
                                          ('float(X.sum())', [[0, 0, 0], 'text'])])
 def test_an_exception_in_forward_leaves_the_state_of_eager_mode(error, left):
-    """What is raised because of the trace, or from outside, leaves it as it was."""
+    """An exception because of the trace, or from outside, leaves the state as it was."""
     net = scaled()
     net.h.append('text')
 
@@ -1635,7 +1637,7 @@ def test_a_copy_has_programs_of_its_own(prepare):
     assert programs(other) == 1 and other.forward.__self__ is not net.forward.__self__
 
 
-def test_an_exception_of_the_trace_alone_is_told():
+def test_an_exception_that_only_a_trace_raises_is_reported():
     calls = []
 
     def forward(X):
@@ -1649,7 +1651,7 @@ def test_an_exception_of_the_trace_alone_is_told():
     assert len(calls) == 1
 
 
-def test_profilers_are_left():
+def test_profilers_stay_installed():
     seen = []
     sys.setprofile(lambda frame, event, arg: seen.append(frame.f_code.co_name))
     try:
@@ -1661,7 +1663,7 @@ def test_profilers_are_left():
     assert 'forward' in seen
     profiler = cProfile.Profile()
     profiler.enable()
-    set_by_it = sys.getprofile()            # itself, and from Python 3.12 on nothing
+    set_by_it = sys.getprofile()            # the profiler itself; from Python 3.12 on None
     hybrid.hybridize(scaled())(X)
     assert sys.getprofile() is set_by_it
     profiler.disable()
@@ -1762,7 +1764,7 @@ def test_random_programs(statements, changes, train):
     source += f'STATE = {LOOKS!r}\n'
     try:
         eager = run(source, changes, None, False, train)
-    except (mx.MXNetError, KeyError) as error:     # a tape that is gone, a key that is not there
+    except (mx.MXNetError, KeyError) as error:     # a tape that was freed, or a missing key
         with pytest.raises(type(error)):
             run(source, changes, None, True, train)
         return
@@ -1772,7 +1774,7 @@ def test_random_programs(statements, changes, train):
 
 
 def close(a, b):
-    """As same, but for the order in which gradients are added up."""
+    """As `same`, but with a tolerance: gradients may be added up in another order."""
     if isinstance(a, list):
         return isinstance(b, list) and len(a) == len(b) and all(map(close, a, b))
     if isinstance(a, onp.ndarray) and isinstance(b, onp.ndarray):

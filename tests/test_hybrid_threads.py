@@ -38,7 +38,7 @@ def make_net(*middle):
 
 @pytest.fixture
 def load():
-    """A thread that keeps Python busy, so that others stop anywhere."""
+    """A thread that keeps Python busy, so that the other threads are interrupted at any place."""
     stop = threading.Event()
 
     def spin():
@@ -99,20 +99,19 @@ d2l.hybridize(net)
 """
 
 
-# with running statistics, MXNet's own tape raises errors in the first and the last
+# the others have no running statistics: with them, MXNet's own tape raises errors
 @pytest.mark.parametrize('how', ['pass', COMPILED, 'net.hybridize(static_alloc=True)'],
                          ids=['eager', 'compiled', 'stock'])
-def test_threads_that_train_one_net_do_not_wait_for_each_other_for_ever(how, python):
-    """MXNet's engine let them, after 1,000 steps or so: two operators, each in front of the
-    other."""
+def test_threads_that_train_one_net_do_not_deadlock(how, python):
+    """After about 1,000 steps, two operators in MXNet's engine waited for each other."""
     done = python('-c', TRAIN_ONE_NET, how, timeout=240)
     assert done.stdout == 'trained\n', done.stderr
 
 
 @pytest.mark.parametrize('call', [predict, train])
-def test_no_thread_meets_the_numbers_of_another(call, load):
-    """MXNet gives a call's memory free a moment too early: 1 in 30,000 calls was wrong. Too few for
-    this test to see each time; that of each thread's memory is about the cause."""
+def test_no_thread_gets_the_values_of_another(call, load):
+    """MXNet frees the memory of a call a moment too early: 1 in 30,000 calls was wrong, too few for
+    this test to fail each time. test_each_thread_has_memory_of_its_own tests the cause."""
     net = Scaled(make_net())
     expected = [call(net, X) for X in INPUTS]
     hybridize(net)
@@ -128,8 +127,8 @@ def test_no_thread_meets_the_numbers_of_another(call, load):
 
 @pytest.fixture
 def made(monkeypatch):
-    """[(thread, id of the CachedOp that it made, weak reference)], [(thread, id of one it
-    called)]."""
+    """Two lists: (thread, id, weak reference) of each CachedOp made, (thread, id) of each
+    called."""
     makes, calls = [], []
 
     class Watched(program.CachedOp):
@@ -151,7 +150,7 @@ def test_each_thread_has_memory_of_its_own(made):
     def work():
         for X in INPUTS:
             predict(net, X)
-        barrier.wait()              # none ends before: their numbers differ
+        barrier.wait()  # no thread ends before all are here, so that their idents differ
         return threading.get_ident()
     idents = in_threads(work, work, work)
     assert sorted(ident for ident, *_ in makes) == sorted(idents)
@@ -169,7 +168,7 @@ def test_a_thread_that_ends_leaves_nothing(made):
 
 
 def test_random_numbers_of_a_thread():
-    """MXNet's generator is one of each thread, and so is its seed."""
+    """Each thread has a random generator of its own in MXNet, with a seed of its own."""
     def forward(X):
         return npx.dropout(X, 0.5) + np.random.normal(X, 1.0)
     fast = compile(forward)
@@ -181,7 +180,7 @@ def test_random_numbers_of_a_thread():
             with autograd.record():
                 found.append(function(X).asnumpy())
         return found
-    work(fast, 0)                   # made in this thread
+    work(fast, 0)                   # this thread makes the program
     eager, compiled = [in_threads(*[lambda f=f, i=i: work(f, i) for i in range(3)])
                        for f in (forward, fast)]
     for wanted, found in zip(eager, compiled):
@@ -190,7 +189,7 @@ def test_random_numbers_of_a_thread():
 
 
 def test_results_reach_other_threads():
-    """Of threads that ended, too."""
+    """Also results of threads that have ended."""
     net = make_net(nn.Dense(8))
     expected = [predict(net, X) for X in INPUTS]
     hybridize(net)

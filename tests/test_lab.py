@@ -1,4 +1,4 @@
-"""`d2l lab`, but for JupyterLab itself."""
+"""`d2l lab`, without starting JupyterLab itself."""
 import pathlib
 import re
 
@@ -14,7 +14,7 @@ SECTIONS = find('2.5', '3.6', '12.5', '13.1')
 
 @pytest.fixture
 def started(monkeypatch):
-    """Let JupyterLab be there, and its starts be recorded as (command, D2L_DATA)."""
+    """Make JupyterLab seem installed, and record its starts as (command, D2L_DATA)."""
     found = []
     monkeypatch.setattr(cli, 'all_sections', lambda: SECTIONS)
     monkeypatch.setattr(lab, 'check', lambda: None)

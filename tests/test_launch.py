@@ -1,4 +1,4 @@
-"""d2l.launch, with real processes: they start together, they end together."""
+"""d2l.launch with real processes, which start together and end together."""
 import os
 import pathlib
 import re
@@ -42,7 +42,7 @@ def test_a_death_ends_the_group(group, victim):
     running = pids()
     assert sorted(map(role, running.values())) == ['launcher', 'scheduler', 'server', 'worker',
                                                    'worker']
-    assert listening(running) == set()              # no port at all
+    assert listening(running) == set()              # they listen on no port at all
     killed = [pid for pid in running if role(running[pid]) == victim][-1]
     start = time.monotonic()
     os.kill(killed, signal.SIGKILL)
@@ -80,7 +80,7 @@ def test_an_error_in_one_worker_ends_the_group(group, error):
     assert 'runpy' not in said and 'd2l/launch.py' not in said       # the script's own traceback
 
 
-def test_what_the_workers_started_ends_with_them(group):
+def test_processes_that_workers_started_end_with_them(group):
     popen, pids = group('import subprocess, time; subprocess.Popen(["sleep", "600"]); '
                         'print("steps"); time.sleep(600)')
     both_step(popen)
@@ -100,8 +100,8 @@ def test_lines_carry_their_process_and_ranks_are_the_launchers(group):
 
 
 def test_over_ssh_the_hosts_get_the_workers(group, tmp_path):
-    """ssh's place is taken by a shell that notes the host and runs the command here; what it would
-    forward, a link leads to."""
+    """A shell script takes the place of ssh. It notes the host, runs the command on this machine,
+    and makes a link to each socket that ssh would forward."""
     ssh = tmp_path / 'bin' / 'ssh'
     ssh.parent.mkdir()
     ssh.write_text(f"""#!/bin/bash
@@ -120,11 +120,11 @@ exec sh -c "$2"
     both_step(popen)
     calls = (tmp_path / 'calls').read_text()
     assert sorted(re.findall(r'^(\S+) cd .*--role (\w+)', calls, flags=re.M)) == [
-        ('first', 'worker'), ('second', 'worker')]      # the rest is here
+        ('first', 'worker'), ('second', 'worker')]      # the others run on this machine
     assert SECRET not in calls
     folders = set(re.findall(r'DMLC_PS_ROOT_URI=(/tmp/d2l-\w+)/[01] ', calls))
     assert len(folders) == 2 and all(os.path.exists(folder) for folder in folders)
-    os.kill(popen.pid, signal.SIGKILL)              # the far ends notice
+    os.kill(popen.pid, signal.SIGKILL)              # the processes on the hosts notice it
     limit = time.monotonic() + GONE
     while pids() and time.monotonic() < limit:
         time.sleep(0.05)
@@ -132,7 +132,7 @@ exec sh -c "$2"
     assert not any(os.path.exists(folder) for folder in folders)
 
 
-def test_another_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
+def test_a_clusters_scheduler_starts_a_group_by_roles_and_environment(tmp_path):
     script = tmp_path / 'script.py'
     script.write_text('import d2l\nfrom d2l import distributed\n'
                       'print(distributed.rank(), distributed.num_workers(), d2l.__version__)')
@@ -163,6 +163,6 @@ def test_a_bad_call_names_the_cure(args, says, capsys, monkeypatch):
     assert status == 2 and says in capsys.readouterr().err
 
 
-def test_the_launcher_itself_does_not_wait_for_mxnet(python):
+def test_the_launcher_itself_does_not_import_mxnet(python):
     done = python('-X', 'importtime', '-m', 'd2l.launch', '-h')
     assert done.returncode == 0 and not re.search(r'\| +mxnet$', done.stderr, re.M)

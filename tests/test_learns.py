@@ -1,4 +1,4 @@
-"""ci.learns tells a bar that is met from one that is missed; its runs take too long for a test."""
+"""ci.learns tells thresholds that are met from others. Its runs take too long for a test."""
 import nbformat
 import pytest
 
@@ -6,7 +6,7 @@ from chapters.sections import find
 from ci import learns
 
 
-def test_what_is_measured_is_a_section():
+def test_every_measure_is_of_a_section():
     assert {section.number for section in find(*learns.MEASURES)} == set(learns.MEASURES)
 
 
@@ -16,7 +16,7 @@ def test_what_is_measured_is_a_section():
     ('above nan 0.8 accuracy', [False]), ('below nan 0.8 RMSE', [False]),
     ('above 0.9 0.8 hit rate\nabove 0.4 0.5 AUC', [True, False]),
 ])
-def test_a_bar_is_met_or_missed(monkeypatch, line, ok):
+def test_a_threshold_is_met_or_missed(monkeypatch, line, ok):
     out = nbformat.v4.new_output('stream', text=line + '\n')
     cell = nbformat.v4.new_code_cell(outputs=[out])
     monkeypatch.setattr(learns, 'execute', lambda section, quick: (
@@ -25,7 +25,7 @@ def test_a_bar_is_met_or_missed(monkeypatch, line, ok):
     assert [met for met, _ in learns.applied(section)] == ok
 
 
-def test_a_section_that_says_nothing_is_an_error(monkeypatch):
+def test_a_section_that_prints_no_measure_is_an_error(monkeypatch):
     monkeypatch.setattr(learns, 'execute', lambda section, quick: (
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell()]), None))
     section, = find('16.1')

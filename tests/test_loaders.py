@@ -12,14 +12,14 @@ npx.set_np()
 
 @pytest.fixture(scope='module')
 def listings():
-    """A dict in which the chapters' own functions are defined, as printed."""
+    """A dict with the functions that the listings of 3.3 and 3.5 define."""
     names = build_lib.listings('3.3', '3.5')
     assert names['load_array'] is not d2l.load_array
     return names
 
 
 def seen(loader, start=iter):
-    """What a loader gives from SEED on: nested lists of (class, dtype, shape, bytes)."""
+    """What a loader gives once NumPy is seeded with SEED: lists of (class, dtype, shape, bytes)."""
     def plain(part):
         if isinstance(part, (list, tuple)):
             return type(part), [plain(p) for p in part]
@@ -68,7 +68,7 @@ def test_fashion_mnist_scales_every_byte():
     assert scaled.asnumpy().tobytes() == expected.asnumpy().tobytes()
 
 
-def test_fashion_mnist_stays_when_the_loader_goes_on(monkeypatch):
+def test_minibatches_stay_valid_when_another_loader_reads(monkeypatch):
     monkeypatch.setenv('D2L_SAMPLE_SIZE', '300')
     batches = list(d2l.load_data_fashion_mnist(64)[1])
     again = list(d2l.load_data_fashion_mnist(64)[1])
@@ -76,7 +76,7 @@ def test_fashion_mnist_stays_when_the_loader_goes_on(monkeypatch):
 
 
 def rows(*shape, dtype='float32'):
-    """Numbers that differ from row to row."""
+    """Values that differ from row to row."""
     return onp.arange(onp.prod(shape)).reshape(shape).astype(dtype)
 
 

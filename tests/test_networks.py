@@ -62,7 +62,7 @@ def test_numbers_do_not_depend_on_what_ran_before():
 
 @pytest.mark.parametrize('network', NETWORKS, ids=lambda network: network.name)
 def test_only_what_defines_the_network_runs(network):
-    """No row loads data, trains or plots."""
+    """No row of the registry loads data, trains or plots."""
     called = {last_name(node.func) for statement in network.nodes for node in ast.walk(statement)
               if isinstance(node, ast.Call)
               and not isinstance(statement, (ast.FunctionDef, ast.ClassDef))}

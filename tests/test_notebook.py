@@ -9,7 +9,7 @@ from ci import outputs
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-    """Where `notebook all --to` has written."""
+    """The folder to which `notebook all --to` has written."""
     folder = tmp_path_factory.mktemp('notebooks')
     assert cli.main(['notebook', 'all', '--to', str(folder)]) == 0
     return folder
@@ -28,7 +28,7 @@ def test_every_section_becomes_a_notebook_without_outputs(folder, section):
 @pytest.mark.xdist_group('notebooks')
 @pytest.mark.parametrize('number', ['2.2', '5.5', '8.2'])
 def test_it_runs_in_jupyter(folder, number):
-    """A fresh kernel in the notebook's folder, as Jupyter starts it: the book's numbers."""
+    """A fresh kernel in the notebook's folder, as Jupyter starts it, prints the book's numbers."""
     section, = find(number)
     path = folder / section.path.parent.name / f'{section.path.stem}.ipynb'
     nb = nbformat.read(path, 4)
@@ -72,13 +72,13 @@ def test_the_first_cell_installs_once_and_says_on_which_data(monkeypatch, capsys
     assert says in capsys.readouterr().out and set(names) == {'__builtins__'}
 
 
-def test_install_goes_with_to(capsys):
+def test_install_is_refused_without_to(capsys):
     with pytest.raises(SystemExit):
         cli.main(['notebook', '2.1', '--install', SPEC])
     assert '--install goes with --to' in capsys.readouterr().err
 
 
-def test_nothing_to_shrink_where_nothing_runs(capsys):
+def test_quick_is_refused_with_to(capsys):
     with pytest.raises(SystemExit):
         cli.main(['notebook', '2.1', '--to', 'x', '--quick'])
     assert '--to runs nothing' in capsys.readouterr().err

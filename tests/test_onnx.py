@@ -1,4 +1,4 @@
-"""d2l.export_onnx, with ONNX Runtime as the judge."""
+"""d2l.export_onnx: ONNX Runtime computes what MXNet does."""
 import os
 import sys
 
@@ -18,7 +18,7 @@ from tests.support import Plain, branch, dense_net, randn, ready
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
     'ignore:ndarray.context has been renamed:DeprecationWarning')  # Gluon's own code does that
-CLOSE = 1e-5                        # relative to the largest number
+CLOSE = 1e-5                        # relative to the largest value
 
 
 def run(path, *args):
@@ -34,7 +34,7 @@ def close(found, wanted):
 
 
 W = randn(3, 4, seed=5)
-# what to try of each operator: functions of X, (batch, 4), for any batch size
+# operators as functions of X, of shape (batch, 4), for any batch size
 FREE = {
     'add': lambda X: X + W[0], 'subtract': lambda X: X - W[0], 'multiply': lambda X: X * W[0],
     'divide': lambda X: X / W[0], 'power': lambda X: np.abs(X) ** W[0],
@@ -92,7 +92,7 @@ def written(X):
     return Y
 
 
-# for arguments of these shapes
+# name: (net or function, shape of its argument)
 FIXED = {
     'broadcast': (lambda X: np.broadcast_to(X, (2, 3, 4)), (3, 4)),
     'write': (written, (3, 4)),
@@ -205,8 +205,8 @@ def test_names_of_nested_arguments_and_results(net, args, inputs, outputs, path)
     assert close(run(path, *args), net(*args))
 
 
-def test_annotations_are_not_looked_at(path):
-    """Python 3.14 looks for what they name when it is asked for them."""
+def test_annotations_are_not_evaluated(path):
+    """Python 3.14 evaluates annotations when they are read."""
     later = '' if sys.version_info >= (3, 14) else 'from __future__ import annotations\n'
     names = {'Block': gluon.Block}
     exec(f'{later}class Net(Block):\n    k: Gone = 3\n'
@@ -279,14 +279,14 @@ def test_which_data_are_asked_for_is_remembered(monkeypatch):
 
 
 SLOW = pytest.mark.skipif('D2L_TEST_ALL' not in os.environ, reason='slow to build: D2L_TEST_ALL=1')
-CV_CLOSE = 1e-4                     # relative to the largest number
-LARGEST_BOX = 1e6                   # pixels: that of a network with random parameters may be larger
+CV_CLOSE = 1e-4                     # relative to the largest value
+LARGEST_BOX = 1e6  # pixels: a network with random parameters may predict a larger one
 FEW = 'gluoncv_resnet18_v1', 'gluoncv_mobilenet1.0'
 
 
 def agrees(path, net, *X):
-    """Whether ONNX Runtime finds what Gluon-CV's network does: detections as sets of rows, for
-    those of one score have no order."""
+    """Return whether ONNX Runtime computes what Gluon-CV's network does. Detections are compared as
+    sets of rows, since rows with equal scores have no order."""
     wanted, found = [a.asnumpy() for a in leaves(net(*X))], run(path, *X)
     assert [(a.shape, a.dtype) for a in found] == [(b.shape, b.dtype) for b in wanted]
     assert all(onp.isfinite(b).all() for b in wanted)
@@ -296,9 +296,10 @@ def agrees(path, net, *X):
 
 
 def same_rows(found, wanted):
-    """Whether each row that is wanted is there, for itself: of the same class, its score and its
-    box within CV_CLOSE of the larger of 1 and its own largest number. Lengths of a box are exp of
-    what the network gives: of a box larger than any picture, that is compared."""
+    """Return whether there is a row for each wanted row: of the same class, with its score within
+    CV_CLOSE, and its box within CV_CLOSE of the larger of 1 and the row's largest value. The size
+    of a box is exp of what the network computes; of boxes larger than any picture, logarithms are
+    compared."""
     left = [*found]
     for row in wanted:
         of_row = onp.log1p if abs(row).max() > LARGEST_BOX else onp.asarray
@@ -313,7 +314,7 @@ def same_rows(found, wanted):
 
 
 def test_rows_are_compared_one_by_one():
-    """Scores beside a rounding may change places; a large box hides no other's error."""
+    """Rows with nearly equal scores may change places; a large box hides no other row's error."""
     rows = onp.array([[1, .99985, -1e30, 2, 3, 4], [1, .999851, 5, 6, 7, 8]])
     assert same_rows(rows[::-1] + [0, 2e-6, 0, 0, 0, 0], rows)
     assert same_rows(rows * [[1, 1, 1.001, 1, 1, 1], [1] * 6], rows)
@@ -328,16 +329,16 @@ def test_rows_are_compared_one_by_one():
 def test_a_network_of_gluoncv(network, path):
     net, inputs = modes.prepared(network, networks.CPU)
     for name, param in net.collect_params().items():
-        if name.endswith('_var'):           # some are filled with numbers that no variance has
+        if name.endswith('_var'):  # some are filled with negative values, which no variance has
             param.set_data(np.abs(param.data()))
     export_onnx(net, path, *inputs)
     assert agrees(path, net, *inputs)
 
 
-def test_what_a_network_of_gluoncv_is_told_is_in_the_file(path):
+def test_settings_of_a_network_of_gluoncv_are_in_the_file(path):
     net, inputs = modes.prepared(next(
         row for row in networks.GLUONCV if 'yolo3' in row.name), networks.CPU)
-    npx.random.seed(1)                      # it initializes its last layers anew
+    npx.random.seed(1)                      # reset_class initializes the last layers anew
     net.reset_class(['mouse', 'snake'])
     net.set_nms(nms_thresh=.4, nms_topk=20, post_nms=5)
     export_onnx(net, path, *inputs)
@@ -346,7 +347,7 @@ def test_what_a_network_of_gluoncv_is_told_is_in_the_file(path):
     assert classes.shape == (1, 5, 1) and classes.max() == 1
 
 
-# ------------------------------------------------------------------ what cannot be
+# ------------------------------------------------------------------ what cannot be exported
 def random_shift(self, X):
     return X + np.random.uniform(size=X.shape)
 
@@ -388,7 +389,7 @@ def test_a_layer_that_is_not_converted_as_it_is_set(layer, shape, match, path):
         export_onnx(layer, path, randn(*shape))
 
 
-def test_all_that_is_missing_is_said_at_once(path):
+def test_all_missing_converters_are_reported_at_once(path):
     with pytest.raises(NoConverter) as error:
         export_onnx(lambda X: np.linalg.svd(X)[1].sum() + np.linalg.pinv(X), path, W)
     assert error.value.operators == ['_npi_pinv_scalar_rcond', '_npi_svd']
@@ -409,7 +410,7 @@ def test_a_file_stays_when_its_successor_fails(path):
 
 
 def test_another_length_is_refused(path):
-    """A graph that counts steps is for one length, and says so."""
+    """A graph that loops over the steps is for one length, and other lengths are refused."""
     steps = lambda X: sum(X[:, i] for i in range(X.shape[1]))           # noqa: E731
     with pytest.raises(ValueError, match='export each'):
         export_onnx(steps, path, randn(2, 7), other=randn(2, 9))

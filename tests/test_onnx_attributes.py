@@ -1,5 +1,5 @@
-"""Converters over their attributes, drawn by hypothesis: ONNX Runtime against MXNet, for the batch
-sizes of the examples and for a third."""
+"""Converters with attributes that hypothesis draws: ONNX Runtime computes what MXNet does, for the
+batch sizes of the two examples of an export, and for a third."""
 import itertools
 import math
 
@@ -15,11 +15,11 @@ from d2l import export_onnx
 from tests.support import agree, older
 
 npx.set_np()
-EXAMPLES = 8                        # of each family
-BATCHES = 2, 3, 4                   # of the two examples, and one more
+EXAMPLES = 8                        # cases for each family
+BATCHES = 2, 3, 4                   # batch sizes: of the two examples of an export, and a third
 
 def floats(values):
-    """NumPy's numbers as an array of MXNet."""
+    """An array of MXNet with these values."""
     return np.array(values, dtype='float32')
 
 
@@ -32,20 +32,20 @@ def below(n, least=0):
 
 @st.composite
 def shapes(draw, ndim=None, least=1, most=5):
-    """A shape, without its batch."""
+    """Draw a shape, without the axis of the batch."""
     n = draw(ndim) if isinstance(ndim, st.SearchStrategy) else ndim
     return tuple(draw(st.integers(least, most)) for _ in range(n if n else draw(st.integers(1, 3))))
 
 
 def axis_of(shape, first=0):
-    """An axis of a batch of this shape, from the first or the last on."""
+    """Draw an axis of a batch of this shape, counted from the first or the last."""
     n = len(shape) + 1
     return st.integers(first, n - 1).flatmap(lambda i: pick([i, i - n]))
 
 
 @st.composite
 def axes_of(draw, shape):
-    """None, an axis, or several."""
+    """Draw None, an axis, or several axes."""
     n = len(shape) + 1
     several = draw(st.lists(st.integers(0, n - 1), unique=True, min_size=1, max_size=n))
     return draw(pick([None, several[0], several[0] - n, tuple(several)]))
@@ -144,7 +144,7 @@ def choices(draw):
 @st.composite
 def running_sums(draw):
     shape = draw(shapes())
-    axis = draw(st.one_of(st.none(), st.integers(0, len(shape))))    # of another MXNet fails
+    axis = draw(st.one_of(st.none(), st.integers(0, len(shape))))    # MXNet fails for negative axes
     return shape, lambda X: np.cumsum(X, axis=axis)
 
 

@@ -1,4 +1,4 @@
-"""What `export_onnx(draws=True)` writes, drawn by ONNX Runtime, against exact distributions."""
+"""What ONNX Runtime draws with files of `export_onnx(draws=True)` has the exact distributions."""
 import math
 
 import mxnet
@@ -16,14 +16,13 @@ from tests.support import older, ready
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
     'ignore:ndarray.context has been renamed:DeprecationWarning')  # Gluon's own code does that
-LIMIT = 1.95                # of Kolmogorov and Smirnov: chance exceeds it once in a thousand
+LIMIT = 1.95  # of the Kolmogorov-Smirnov statistic: chance exceeds it once in a thousand times
 ROWS, RUNS = 1000, 5
 R = np.random
 
 
 def drawn(function, folder, X, other=None, runs=1, seed=0):
-    """What ONNX Runtime gives for a function of X in so many runs: the arrays of its first
-    result."""
+    """Export a function, and return its first result on X in each of so many runs."""
     export_onnx(function, folder / 'net.onnx', X, other=other, draws=True)
     onnxruntime.set_seed(seed)
     session = runtime.session(folder / 'net.onnx')
@@ -31,7 +30,7 @@ def drawn(function, folder, X, other=None, runs=1, seed=0):
 
 
 def drawn_by_both(function, folder):
-    """What ONNX Runtime gives in RUNS runs, and MXNet in one, for ROWS rows of four zeros."""
+    """What ONNX Runtime draws in RUNS runs, and MXNet in one, for ROWS rows of four zeros."""
     X = np.zeros((ROWS, 4))
     found = onp.concatenate(drawn(function, folder, X, runs=RUNS))
     assert found.shape == (ROWS * RUNS, 4) and found.dtype == function(X).dtype
@@ -40,7 +39,7 @@ def drawn_by_both(function, folder):
 
 
 def distance(numbers, cumulated):
-    """Of Kolmogorov and Smirnov, times the root of how many numbers there are."""
+    """The Kolmogorov-Smirnov statistic, times the square root of the number of samples."""
     numbers = onp.sort(onp.ravel(numbers).astype('float64'))
     steps = onp.arange(len(numbers) + 1) / len(numbers)
     wanted = cumulated(numbers)
@@ -52,7 +51,7 @@ def erf(x):
 
 
 def incomplete_gamma(a):
-    """The distribution of gamma(a), by its series."""
+    """The cumulative distribution function of gamma(a), by its series."""
     def cumulated(x):
         term = total = onp.ones_like(x) / a
         for n in range(1, 400):
@@ -63,7 +62,7 @@ def incomplete_gamma(a):
 
 
 A = np.array([0.5, 1.0, 2.0, 4.0])      # a parameter for each column
-# name: function of X, (rows, 4), of zeros; the distribution of column k
+# name: function of X, zeros of shape (rows, 4); cumulative distribution function of column k
 DRAWS = {
     'uniform': (lambda X: R.uniform(X - A, A), lambda k, x: (x / A[k].item() + 1) / 2),
     'uniform, numbers': (lambda X: R.uniform(-1, 3, size=(ROWS, 4)) + X, lambda k, x: (x + 1) / 4),
@@ -102,14 +101,14 @@ DRAWS = {
 
 @pytest.mark.parametrize('name', DRAWS)
 def test_distribution(name, tmp_path):
-    """Of each column, for parameters that are numbers or arrays; MXNet's own draws pass the
-    same."""
+    """Each column has its distribution, with parameters that are numbers or arrays. MXNet's own
+    samples pass the same test."""
     function, cumulated = DRAWS[name]
     found, own = drawn_by_both(function, tmp_path)
     for numbers in found, own:
         for k in range(4):
             assert distance(numbers[:, k], lambda x, k=k: cumulated(k, x)) < LIMIT
-    ranks = found.argsort(0).argsort(0)             # some have no variance
+    ranks = found.argsort(0).argsort(0)             # ranks, as some distributions have no variance
     assert abs(onp.corrcoef(ranks.T) - onp.eye(4)).max() < 4 / len(found) ** 0.5
 
 
@@ -118,7 +117,7 @@ def frequencies(numbers, count):
 
 
 P = [0.1, 0.2, 0.0, 0.7]
-# name: function of X, (rows, 4), of zeros; how often each number comes, in column k or in all
+# name: function of X, zeros of shape (rows, 4); how frequent 0, 1, 2... are in each column
 COUNTS = {
     'bernoulli': (lambda X: npx.random.bernoulli(prob=X + A / 5), [
         [1 - p, p] for p in (0.1, 0.2, 0.4, 0.8)]),
@@ -144,7 +143,7 @@ COUNTS = {
 
 @pytest.mark.parametrize('name', COUNTS)
 def test_counts(name, tmp_path):
-    """Each number comes as often as it should, within four standard deviations; MXNet's, too."""
+    """Each value is as frequent as it should be, within four standard deviations; MXNet's, too."""
     function, wanted = COUNTS[name]
     found, own = drawn_by_both(function, tmp_path)
     for numbers in found, own:
@@ -155,7 +154,7 @@ def test_counts(name, tmp_path):
                     * (column * (1 - column) / len(numbers)) ** 0.5).all()
 
 
-ORDERS = {      # functions of X, (4,), of zeros -> orders of three
+ORDERS = {      # functions of X, zeros of shape (4,), that draw an order of three out of four
     'choice': lambda X: R.choice(4, 3, replace=False) + X[0].astype('int64'),
     'choice, weights': lambda X: R.choice(4, 3, replace=False,
                                           p=X + np.array([0.1, 0.2, 0.3, 0.4])),
@@ -165,7 +164,7 @@ ORDERS = {      # functions of X, (4,), of zeros -> orders of three
 
 @pytest.mark.parametrize('name', ORDERS)
 def test_orders(name, tmp_path):
-    """Each comes as often as it should, within four standard deviations and a little."""
+    """Each order is as frequent as it should be, within four standard deviations and one."""
     runs, weights = 3000, [0.1, 0.2, 0.3, 0.4] if 'weights' in name else [0.25] * 4
     found = [tuple(order.astype(int).tolist()) for order in drawn(
         ORDERS[name], tmp_path, np.zeros(4), runs=runs)]
@@ -179,7 +178,7 @@ def test_orders(name, tmp_path):
 
 
 def test_dropout_along_axes(tmp_path):
-    """Whole columns stay or go."""
+    """Whole columns are kept or dropped."""
     found = onp.array(drawn(lambda X: npx.dropout(X + 1, p=0.4, mode='always', axes=(0,)), tmp_path,
                             np.zeros((6, 4)), runs=500))
     assert (found == found[:, :1]).all() and set(onp.unique(found)) == {0, onp.float32(1 / 0.6)}
@@ -191,8 +190,8 @@ PICTURE = onp.random.RandomState(0).rand(4, 5, 3).astype('float32')
 
 
 def factor(found, extremes):
-    """By how much pictures were changed: each is one extreme, and a part of the way to the
-    other."""
+    """Return the factor by which each picture was changed: f, where found = extremes[0] + f *
+    (extremes[1] - extremes[0])."""
     way = extremes[1] - extremes[0]
     part = ((found - extremes[0]) * way).sum(axis=(1, 2, 3)) / (way * way).sum()
     assert abs(extremes[0] + part[:, None, None, None] * way - found).max() < 1e-5
@@ -201,7 +200,8 @@ def factor(found, extremes):
 
 @pytest.mark.parametrize('op', ['brightness', 'contrast', 'saturation'])
 def test_pictures(op, tmp_path):
-    """Of a factor that is drawn uniformly; where MXNet has no choice, it gives the extremes."""
+    """A picture is changed by a factor that is drawn uniformly; with equal limits, MXNet gives the
+    extremes."""
     def function(X, low=0.5, high=1.5):
         return older(f'_image_random_{op}', X, min_factor=low, max_factor=high)
     X = np.array(PICTURE)
@@ -220,7 +220,7 @@ def test_flipped_pictures(op, axis, tmp_path):
 
 
 def test_lighting(tmp_path):
-    """One shift for each colour, of MXNet's covariance."""
+    """Each colour is shifted by one number; the shifts have MXNet's covariance."""
     X, std = np.array(PICTURE), 0.1
     shifts = onp.array(drawn(lambda X: older('_image_random_lighting', X, alpha_std=std), tmp_path,
                              X,
@@ -239,7 +239,7 @@ def test_pictures_of_bytes_are_refused(tmp_path):
               tmp_path, np.array(PICTURE))
 
 
-# what `ci.converters` tries of them: (function, shape)
+# (function, shape) of what `ci.converters` tries
 FREE, FIXED = {}, {
     **{name: (function, (ROWS, 4)) for name, (function, _) in {**COUNTS, **DRAWS}.items()},
     **{f'{name}, once each': (function, (4,)) for name, function in ORDERS.items()},
@@ -260,7 +260,7 @@ def test_adjusted_lighting(tmp_path):
         drawn(function, tmp_path, X[..., :1])
 
 
-# ------------------------------------------------------------------ all of one file
+# ------------------------------------------------------------------ several draws in one file
 def test_draws_are_refused_and_the_error_names_the_option(tmp_path):
     def forward(X):
         return np.random.normal(X, 1) + npx.dropout(X, mode='always')
@@ -272,7 +272,7 @@ def test_draws_are_refused_and_the_error_names_the_option(tmp_path):
 
 
 class Noisy(nn.Block):
-    """Draws twice, of a free number of rows, between layers."""
+    """A net with three draws, of a free number of rows."""
 
     def __init__(self):
         super().__init__()
@@ -284,8 +284,8 @@ class Noisy(nn.Block):
                 np.random.uniform(X, X + 1) - X]
 
 
-def test_a_free_batch_and_what_is_drawn_twice(tmp_path):
-    """One node draws for all, so that nothing that is drawn depends on other draws."""
+def test_a_free_batch_and_several_draws(tmp_path):
+    """One node draws for all operators, so that the draws do not depend on each other."""
     net = ready(Noisy(), np.zeros((3, 4)))
     export_onnx(net, tmp_path / 'net.onnx', np.zeros((3, 4)), other=np.zeros((5, 4)), draws=True)
     ops = [node.op_type for node in onnx.load(tmp_path / 'net.onnx').graph.node]
@@ -307,8 +307,9 @@ def test_a_free_batch_and_what_is_drawn_twice(tmp_path):
     assert [y.shape for y in again] == [(0, 4)] * 3
 
 
-def test_over_runs_the_same_place_is_independent_of_others(tmp_path):
-    """Two operators, one number each: ONNX Runtime's own nodes would give u and u + c."""
+def test_two_operators_draw_independently_for_each_seed(tmp_path):
+    """Two operators draw one number each. With a random node of ONNX Runtime for each, the second
+    number would be the first plus a constant, whatever the seed."""
     def forward(X):
         return np.stack([np.random.uniform(X, 1), np.random.uniform(X, 1)])
     export_onnx(forward, tmp_path / 'net.onnx', np.zeros(1), draws=True)

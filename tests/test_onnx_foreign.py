@@ -1,4 +1,4 @@
-"""Blocks as other people write them: what leaves MXNet as ONNX, computed by ONNX Runtime."""
+"""Blocks as other people write them: ONNX Runtime computes what MXNet does."""
 import math
 
 import mxnet as mx
@@ -14,11 +14,11 @@ from d2l import export_onnx
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
     'ignore:ndarray.context has been renamed:DeprecationWarning')  # Gluon's own code does that
-CLOSE = 1e-5                        # relative to the largest number
+CLOSE = 1e-5                        # relative to the largest value
 
 
 def f(*shape):
-    """An argument of normal numbers; 'B' in its shape: as many as there are examples."""
+    """An argument of normally distributed values; 'B' in its shape is the batch size."""
     return shape, None
 
 
@@ -663,7 +663,7 @@ class CrossAttention(nn.Block):
 
 
 class Capsule(nn.Block):
-    """Capsules whose routing goes by their agreement."""
+    """Capsules with routing by agreement."""
 
     def __init__(self, classes=3, size=4, rounds=3):
         super().__init__()
@@ -687,7 +687,7 @@ class Capsule(nn.Block):
 
 
 class MaskedAttention(nn.Block):
-    """Neither what comes later nor what is padding is seen."""
+    """Attention that masks later steps and padding."""
 
     def __init__(self, dim=8, heads=2):
         super().__init__()
@@ -733,7 +733,7 @@ class Stacks(nn.Block):
 
 
 class Neighbours(nn.Block):
-    """Edges to the nearest points."""
+    """A layer on the edges from each point to its nearest neighbours."""
 
     def __init__(self, k=2):
         super().__init__()
@@ -749,7 +749,7 @@ class Neighbours(nn.Block):
 
 
 class Memory(nn.Block):
-    """Reads and writes by content."""
+    """A memory that is read and written by content."""
 
     def __init__(self, m=4):
         super().__init__()
@@ -801,7 +801,7 @@ class Dueling(nn.Block):
 
 
 class BiFPN(nn.Block):
-    """Weighs what it adds up by numbers that it learns."""
+    """It adds up feature maps with weights that it learns."""
 
     def __init__(self):
         super().__init__()
@@ -859,7 +859,7 @@ class Spectrum(nn.Block):
 
 
 class Greedy(nn.Block):
-    """The best labels where they change."""
+    """Greedy decoding: the best labels, where they change."""
 
     def forward(self, x):
         best = np.argmax(x, axis=-1)
@@ -950,7 +950,7 @@ def test_foreign_block(name, batch, tmp_path):
             assert abs(a.astype('float64') - b).max() <= CLOSE * abs(b).max()
 
 
-# two dimensions that differ, and what a third size gives
+# name: (net, the shapes of two examples, whose dimensions differ, and a third shape)
 SIZES = {
     'attention': (lambda: SelfAttention(8, 2), (2, 5, 8), (3, 7, 8), (4, 9, 8)),
     'swiglu': (SwiGLU, (2, 5, 3), (3, 7, 3), (4, 9, 3)),
@@ -977,7 +977,7 @@ def test_any_dimension_may_be_free(name, tmp_path):
             assert abs(a.astype('float64') - b).max() <= CLOSE * abs(b).max()
 
 
-def test_what_names_two_dimensions_is_refused(tmp_path):
+def test_a_reshape_that_depends_on_two_free_dimensions_is_refused(tmp_path):
     X, other = (arguments([(shape, None)], 1)[0] for shape in ((2, 5, 8), (3, 7, 8)))
     with pytest.raises(ValueError, match='_np_reshape depends on the size.*export each'):
         export_onnx(lambda X: X.transpose(2, 0, 1).reshape(4, 2, *X.shape[:2]),

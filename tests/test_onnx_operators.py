@@ -1,5 +1,4 @@
-"""A converter for each operator of MXNet: what it writes, computed by ONNX Runtime,
-        against MXNet."""
+"""A converter for each operator of MXNet: ONNX Runtime computes what MXNet does."""
 import contextlib
 import zlib
 
@@ -22,7 +21,8 @@ NAN, INF = float('nan'), float('inf')
 
 
 def tried(function, folder, *batches):
-    """Export a function of arrays at the first batch, for the second, and compare at all."""
+    """Export a function, with the first and the second minibatch as examples, and compare its
+    results on all minibatches."""
     first, *more = [args if isinstance(args, tuple) else (args,) for args in batches]
     export_onnx(function, folder / 'net.onnx', *first, other=more[0] if more else None)
     for args in (first, *more):
@@ -58,7 +58,7 @@ def bits(X, dtype):
 
 
 def rounds(X):
-    """Some numbers that are equal, and some 0."""
+    """Values of which some are equal, and some are 0."""
     return np.floor(X * 2)
 
 
@@ -141,7 +141,7 @@ FREE = {
                          X.min(keepdims=True), X.sum(axis=1, dtype='float32')],
     'all, any': lambda X: [np.all(X > -1, axis=1), np.any(X > 1), np.all(rounds(X), axis=0),
                            np.any(rounds(X), axis=1, keepdims=True)],
-    # of float32, d2l makes them of means
+    # of float16, as d2l computes var of float32 by means
     'var of float16': lambda X: [np.round(f(X.astype('float16'), axis=1).astype('float32'), 1)
                                  for f in (np.var, np.std)],
     'var': lambda X: [np.var(X), np.var(X, axis=1, ddof=1), np.std(X, axis=1, keepdims=True),
@@ -251,7 +251,7 @@ PICTURE, BOXES = (2, 6, 5, 7), (2, 5, 4)
 
 
 def corners(X):
-    """Boxes (left, top, right, bottom) of a size of their own."""
+    """Boxes (left, top, right, bottom) of different sizes."""
     return np.concatenate((X[..., :2], X[..., :2] + np.abs(X[..., 2:4]) + 0.1), axis=-1)
 
 
@@ -263,7 +263,7 @@ def scored(X, n):
 
 
 def definite(X):
-    """Matrices that have an inverse and a root."""
+    """Positive definite matrices."""
     return npx.batch_dot(X, X, transpose_b=True) + np.eye(X.shape[-2])
 
 
@@ -287,7 +287,7 @@ FIXED = {
         X.transpose(2, 0, 1), (0.1, 0.2, 0.3), (2, 3, 4)), npx.image.normalize(
         X.transpose(2, 0, 1), 0.5, 2), npx.image.flip_left_right(X),
         npx.image.flip_top_bottom(X), npx.image.crop(X, 1, 2, 3, 2), npx.image.resize(
-        # of an odd number of rows MXNet leaves one as it lies in memory
+        # with an odd number of rows, MXNet leaves one of them uninitialized
         X, (7, 3))], (6, 4, 3)),
     'batch of pictures': (lambda X: [npx.image.to_tensor(X), npx.image.crop(X, 1, 2, 3, 2),
                                      npx.image.resize(X, 9)], (2, 5, 6, 3)),
@@ -355,7 +355,7 @@ def test_operator(name, tmp_path):
 
 
 def test_every_converter_is_tried_and_the_table_says_so():
-    """It stands in ci/golden/CONVERTERS.md, which `python -m ci.converters` makes anew."""
+    """The table is ci/golden/CONVERTERS.md, which `python -m ci.converters` makes anew."""
     found = converters.tried()
     assert [op for op, (_, tests) in found.items() if not tests] == []
     assert converters.TABLE.read_text() == converters.table(found)
@@ -376,7 +376,8 @@ def assigned(key, value):
     return function
 
 
-# functions of X, (3, 4), with an operator that no graph holds -> what hybridize makes of them
+# operator that no graph holds: a function of X, of shape (3, 4), that calls it; the error of its
+# compilation, or None
 HELD_BY_NONE = {
     '_npi_copysign_scalar': (lambda X: np.copysign(X, 2.0), MXNetError),
     '_npi_rcopysign_scalar': (lambda X: np.copysign(2.0, X), MXNetError),
@@ -408,7 +409,7 @@ def test_no_graph_holds(op):
     else:
         with pytest.raises(error):
             d2l.compile(function).program(X, apart=True)    # as an export is traced
-        # what MXNet raises late: it computes some of them not at all
+        # MXNet raises its errors late: it cannot compute some of them at all
         for _ in range(3):
             with contextlib.suppress(MXNetError):
                 npx.waitall()

@@ -1,4 +1,4 @@
-"""d2l.onnx.runtime: predictions by ONNX Runtime are the net's, whatever happens to the net."""
+"""d2l.onnx.runtime: ONNX Runtime predicts what the net does, also after the net has changed."""
 import builtins
 
 import numpy as onp
@@ -129,7 +129,7 @@ EMPTY = {'argument': lambda x: np.concatenate((x, np.ones((2, 4, 3))), axis=0),
 
 
 @pytest.mark.parametrize('function', EMPTY.values(), ids=EMPTY)
-def test_arrays_without_numbers(function):
+def test_empty_arrays(function):
     x = np.array(onp.zeros((0, 4, 3), 'float32'))
     fast, right = d2l.compile(function, x, runtime='onnx')(x), function(x)
     onp.testing.assert_array_equal(fast.asnumpy(), right.asnumpy())
@@ -147,7 +147,7 @@ def test_batch_dot(axes, flip):
     assert abs(d2l.compile(function, a, b, runtime='onnx')(a, b) - function(a, b)).max() < TOLERANCE
 
 
-def test_results_are_arrays_of_their_own():
+def test_results_share_no_memory():
     fast = d2l.compile(lambda x: x * 2, runtime='onnx')
     first = fast(np.ones((1000,)))
     fast(np.zeros((1000,)))

@@ -8,7 +8,7 @@ from chapters.sections import all_sections, find
 from ci import outputs
 from tests.support import REPORT_OUTPUTS
 
-# test_distributed runs 12.7, and reads what it says
+# test_distributed runs 12.7, and checks what it prints
 RUN = [section for section in all_sections() if section.number != '12.7']
 
 
@@ -96,7 +96,7 @@ def test_what_a_rule_leaves_out(book, ours, rule, agree):
     ('[gpu(0), gpu(1)]', '[cpu(0), cpu(1)]', 0), ('array([1.], ctx=gpu(1))', 'array([1.])', 0),
 ])
 @pytest.mark.parametrize('gpus', [0, 2])
-def test_the_names_of_devices_count_where_none_stand_in(monkeypatch, gpus, book, ours, found):
+def test_device_names_are_compared_where_nothing_stands_in(monkeypatch, gpus, book, ours, found):
     cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output('stream', text=ours)])
     section = types.SimpleNamespace(number='99.1', gpus=gpus)
     monkeypatch.setattr(outputs, 'golden', lambda number: {0: book})

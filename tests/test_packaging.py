@@ -19,7 +19,7 @@ from chapters.sections import ROOT, all_sections
 from tests.support import REPO
 
 CONSTRAINTS = (REPO / 'constraints.txt').read_text()
-# Python 3.14 warns, and older ones know no filter
+# Python 3.14 warns where no filter is given, and older versions know no filters
 UNPACK = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
 
 
@@ -76,7 +76,7 @@ def test_another_library_is_refused(refused, name, version):
 @pytest.mark.parametrize('name, version', [
     ('numpy', '1.23.0'), ('numpy', '2.99.9'), ('pandas', '1.5.0'), ('pandas', '3.9'),
     ('matplotlib', '3.7.0'), ('ipython', '7.34.0'), ('scipy', '1.10.0'), ('scipy', '1.18.1')])
-def test_a_version_between_the_bounds_is_not(monkeypatch, name, version):
+def test_a_version_between_the_bounds_is_accepted(monkeypatch, name, version):
     monkeypatch.setattr(d2l_mxnet, 'VERSIONS', {name: d2l_mxnet.VERSIONS[name]})
     monkeypatch.setattr('importlib.metadata.version', lambda name: version)
     assert d2l_mxnet.problem() is None
@@ -113,20 +113,20 @@ def test_a_system_without_what_mxnet_is_linked_with_is_refused(monkeypatch, miss
 PYPIS = ('d2l', '1.0.3', 'Dive into Deep Learning')
 
 
-def test_pypis_d2l_beside_this_one_is_said(refused):
+def test_pypis_d2l_beside_this_one_is_reported(refused):
     last = refused([PYPIS], 'import warnings; warnings.simplefilter("error")\nimport d2l')
     assert last.startswith('RuntimeWarning: d2l 1.0.3 of PyPI is installed too')
     assert 'pip uninstall -y d2l; pip install --force-reinstall --no-deps ' in last
 
 
-def test_pypis_d2l_over_this_one_is_said(refused):
+def test_pypis_d2l_over_this_one_is_reported(refused):
     last = refused([PYPIS], 'import warnings; warnings.simplefilter("error")\n'
                             'import d2l_finder; d2l_finder.install(); import d2l',
                    [('d2l/__init__.py', '__version__ = "1.0.3"\n')])
     assert last.startswith('RuntimeWarning: d2l 1.0.3 of PyPI is installed too')
 
 
-def test_an_earlier_d2l_of_this_project_is_not(monkeypatch):
+def test_an_earlier_d2l_of_this_project_is_not_reported(monkeypatch):
     monkeypatch.setattr('importlib.metadata.distribution', lambda name: types.SimpleNamespace(
         metadata={'Version': '0.7.1',
                   'Summary': 'Dive into Deep Learning 0.7.1, living on MXNet 1.9.1'}))
@@ -147,7 +147,7 @@ def test_it_is_installed_again_as_it_was(monkeypatch, said, command):
     assert d2l_mxnet.reinstall() == f'pip install --force-reinstall --no-deps {command}'
 
 
-def test_the_version_says_both():
+def test_the_version_names_the_book_and_mxnet():
     assert d2l.__version__ == f'0.7.1+mxnet.{d2l_mxnet.VERSION}'
 
 
@@ -244,7 +244,7 @@ def test_everything_installed_is_constrained():
     assert installed - tools <= named
 
 
-def test_what_is_no_module_is_installed_too(monkeypatch):
+def test_files_that_are_no_modules_are_installed_too(monkeypatch):
     pytest.importorskip('setuptools')       # a new environment has none from Python 3.12 on
     said = {}
     monkeypatch.setattr('setuptools.setup', said.update)
@@ -261,9 +261,9 @@ def test_what_is_no_module_is_installed_too(monkeypatch):
 
 
 def built(source, folder):
-    """Build the package whose setup.py lies in `source`; return the folder with what a wheel of it
-    holds, beside which its metadata lie."""
-    pytest.importorskip('setuptools', '65')         # as pyproject.toml has it
+    """Build the package whose setup.py is in `source`. Return the folder with the contents of its
+    wheel; its metadata are beside that folder."""
+    pytest.importorskip('setuptools', '65')         # the version that pyproject.toml requires
     subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder),
                     'build', '--build-base', str(folder / 'base'),
                     '--build-lib', str(folder / 'lib')],
@@ -279,7 +279,7 @@ def files_of(folder):
 
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-    """A folder with what the wheel holds."""
+    """The folder with the contents of the wheel."""
     return built(REPO, tmp_path_factory.mktemp('wheel'))
 
 
@@ -296,7 +296,7 @@ def environment(wheel, tmp_path_factory):
 
 @pytest.fixture
 def command(wheel, python, tmp_path):
-    """Run the command d2l of the wheel, in an empty folder."""
+    """A function that runs the command d2l of the wheel, in an empty folder."""
     def run(*args, **options):
         return python('-c', 'import sys, d2l_chapters.command as c; sys.exit(c.main())', *args,
                       cwd=tmp_path, env={'PYTHONPATH': str(wheel)}, **options)
@@ -323,7 +323,7 @@ def test_the_sdist_makes_the_same_wheel(wheel, tmp_path):
 
 @pytest.mark.xdist_group('wheel')
 def test_the_metadata(wheel):
-    """That of pyproject.toml and that of setup.py arrive both."""
+    """The metadata of pyproject.toml and those of setup.py are both there."""
     said, = wheel.parent.glob('*.egg-info/PKG-INFO')
     lines = said.read_text().splitlines()
     oldest, refused = d2l_mxnet.PYTHON
@@ -355,7 +355,8 @@ def test_the_wheel_in_an_empty_environment_says_what_is_missing(environment, tmp
 
 @pytest.mark.xdist_group('wheel')
 def test_the_wheel_computes_in_an_environment_with_its_dependencies(environment, tmp_path):
-    """They are those of this environment, and the wheel is found before what is installed there."""
+    """The dependencies are those of this environment; the wheel is found before a d2l that is
+    there."""
     python, packages = environment
     libraries = [path for path in sys.path if path.endswith('site-packages')]
     code = (f'import sys; sys.path += {libraries!r}; import d2l; print(d2l.__file__); '
@@ -397,7 +398,7 @@ def test_the_command_of_the_wheel_writes_notebooks_with_their_pictures(command, 
     (('run', '18.1'), 2, 'd2l: section 18.1 of the book has no code'),
     (('gallery',), 2, 'a checkout of the repository'),
     (('launch', '-n', '1'), 2, 'which SCRIPT?')])
-def test_the_command_says_what_it_cannot(command, args, status, says):
+def test_the_command_reports_what_it_cannot_do(command, args, status, says):
     done = command(*args)
     assert done.returncode == status and says in done.stderr
 
@@ -420,6 +421,6 @@ def test_mxnet_is_installed_where_there_is_none(monkeypatch, capsys, status):
 @pytest.mark.skipif(sys.version_info < (3, 9), reason='d2l needs 3.9')
 @pytest.mark.parametrize('module', ['pooch', 'tqdm', 'gluoncv', 'jupytext'])
 def test_import_d2l_does_not_import(python, module):
-    """The time of `import d2l` is that of MXNet, pandas, matplotlib and IPython (see ci.bench)."""
+    """`import d2l` takes the time of MXNet, pandas, matplotlib and IPython only (see ci.bench)."""
     done = python('-c', f'import sys, d2l; print({module!r} in sys.modules)')
     assert done.stdout == 'False\n', done.stderr

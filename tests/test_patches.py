@@ -1,4 +1,4 @@
-"""What `import d2l` puts right in MXNet, and that D2L_PATCH=0 leaves MXNet as it is."""
+"""What `import d2l` repairs in MXNet, and that D2L_PATCH=0 leaves MXNet as it is."""
 import collections
 import functools
 import gc
@@ -24,7 +24,7 @@ STEP = 1e-4
 
 
 class Hybrid(gluon.HybridBlock):
-    """A function of a module like np, and of arrays, as Gluon's own hybridize compiles it."""
+    """A HybridBlock that computes function(F.np, x), for Gluon's own hybridize."""
 
     def __init__(self, function):
         super().__init__()
@@ -54,7 +54,7 @@ def exported(function, tmp_path):
 
 
 def square(m, x):
-    """A matrix that is its own transpose where it is read so, with real eigenvalues apart."""
+    """A matrix with distinct real eigenvalues, also where only one triangle of it is read."""
     return m.matmul(x, m.swapaxes(x, 0, 1)) + x[:, :2] * 0.1
 
 
@@ -67,12 +67,12 @@ def shares(m):
 
 
 def method(m):
-    """NumPy's newer name of an argument."""
+    """The name of an argument that NumPy has renamed."""
     return 'method' if m is onp else 'interpolation'
 
 
 def powers(m, made):
-    """Of eigenvalues and vectors, what has no order or sign that is by chance."""
+    """A function of eigenvalues and eigenvectors that depends on no order and no sign."""
     values, vectors = made[0], made[1]
     return (vectors ** 2 * m.expand_dims(values, 0)).sum(axis=1)
 
@@ -123,7 +123,7 @@ FUNCTIONS = {
 
 
 def slope(function):
-    """The gradient of sum(weights * function), by differences; and the weights."""
+    """The gradient of sum(weights * function), by central differences; and the weights."""
     weights = onp.random.RandomState(0).randn(*function(onp, X).shape)
 
     def total(x):
@@ -136,7 +136,7 @@ def slope(function):
 @pytest.mark.parametrize('train_mode', [True, False])
 @pytest.mark.parametrize('form', FORMS, ids=lambda form: form.__name__)
 @pytest.mark.parametrize('name', FUNCTIONS)
-def test_gradient_of_a_number_and_an_array(name, form, train_mode, tmp_path):
+def test_values_and_gradients_are_those_of_numpy(name, form, train_mode, tmp_path):
     wanted, weights = slope(FUNCTIONS[name])
     x = np.array(X)
     x.attach_grad()
@@ -183,8 +183,7 @@ def pooled_gradient(net, X, train_mode):
 
 
 def in_form(form, net, X, folder):
-    """A net as it is run in a form: eager, compiled, by Gluon's hybridize, or exported and
-    loaded."""
+    """A net in one of the forms: eager, compiled, by Gluon's hybridize, or exported and loaded."""
     if form == "Gluon's":
         net.hybridize()
     elif form == 'compiled':
@@ -199,7 +198,7 @@ def in_form(form, net, X, folder):
 @pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
 @pytest.mark.parametrize('name', POOLS)
 def test_gradient_of_max_pooling_in_predict_mode(name, form, tmp_path):
-    """By the maxima that NumPy finds: moving one input a little changes the sum by the gradient."""
+    """As NumPy finds it: the gradient of a maximum goes to the input with that value."""
     pool, shape = POOLS[name]
     X = np.array(onp.random.RandomState(0).permutation(int(onp.prod(shape))).reshape(shape),
                  'float32')
@@ -213,7 +212,7 @@ def test_gradient_of_max_pooling_in_predict_mode(name, form, tmp_path):
     Y, found = pooled_gradient(net, X, False)
     upstream = 2 * onp.random.RandomState(1).randn(*Y.shape)
     flat, values = onp.zeros(X.size), X.asnumpy().ravel()
-    for value, gradient in zip(Y.ravel() / 2, upstream.ravel()):    # each number is there but once
+    for value, gradient in zip(Y.ravel() / 2, upstream.ravel()):    # each value is there only once
         flat[values == value] += gradient
     assert onp.allclose(found.ravel(), flat, atol=1e-5)
     Y2, found2 = pooled_gradient(net, X, True)
@@ -237,7 +236,7 @@ def test_predict_mode_stays_predict_mode():
 @pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
 @pytest.mark.parametrize('shape', [(2, 3), (2, 3, 4, 4)], ids=str)
 def test_gradient_of_batch_normalization_in_predict_mode(form, shape, tmp_path):
-    """It is linear in x there: gamma divided by the running deviation."""
+    """There the layer is linear in x, with the slope gamma / running standard deviation."""
     net, random = nn.BatchNorm(in_channels=3), onp.random.RandomState(0)
     net.initialize()
     for name in 'gamma', 'running_mean', 'running_var':
@@ -258,7 +257,7 @@ def test_a_graph_without_max_pooling_stays():
     assert patches.predicting(graphs.from_symbol(average)) is None
 
 
-def test_what_waits_for_a_node_waits_for_it_in_the_other_graph():
+def test_control_dependencies_are_kept_in_the_changed_graph():
     nodes = [graphs.node('null', 'x'), graphs.node('Pooling', 'pool', [[0, 0, 0]], kernel=(2, 2)),
              graphs.node('sin', 'first', [[1, 0, 0]]), graphs.node('cos', 'second', [[1, 0, 0]])]
     nodes[3]['control_deps'] = [2]
@@ -315,7 +314,7 @@ def test_choice_draws_no_element_of_weight_zero(p):
 
 
 def test_choice_with_weights_is_as_numpys():
-    """Each order as often as drawing one after another gives, within five standard deviations."""
+    """Orders are as frequent as if elements were drawn in turn, within five standard deviations."""
     mxnet.random.seed(0)
     p, draws, count = [0.6, 0.25, 0.15], 3000, collections.Counter()
     for _ in range(draws):
@@ -326,8 +325,7 @@ def test_choice_with_weights_is_as_numpys():
             assert abs(count[i, j] - wanted) <= 5 * wanted ** 0.5
 
 
-# functions of an array of parameters -> of the numbers that they drew and their parameters: the
-# slope
+# name: (a function of parameters a that draws y, the slope of y with respect to a)
 DRAWN = {
     'uniform, low': (lambda a: np.random.uniform(a, 3.), lambda y, a: (3 - y) / (3 - a)),
     'uniform, high': (lambda a: np.random.uniform(-1., a), lambda y, a: (y + 1) / (a + 1)),
@@ -359,8 +357,9 @@ def test_gradient_of_what_is_drawn(name, form):
     (lambda m, a: m.random.beta(2., a), 1 / 2, 0.05 ** 0.5),
     (lambda m, a: m.random.beta(a.reshape((2, -1)), a[:2000]), 1 / 2, 0.05 ** 0.5),
     (lambda m, a: m.random.gamma(a, 1.), 2, 2 ** 0.5)])
-def test_what_is_made_of_gamma(draw, mean, std, form):
-    """Mean and deviation, within four standard errors of a large sample, and no number for all."""
+def test_distributions_that_are_made_of_gamma(draw, mean, std, form):
+    """A large sample has the right mean and deviation, within four standard errors, and its halves
+    are not correlated."""
     mxnet.random.seed(0)
     a = np.full(4000, 2.)
     y = (eager if form == 'eager' else compiled if form == 'compiled'
@@ -374,7 +373,7 @@ def test_what_is_made_of_gamma(draw, mean, std, form):
 @pytest.mark.parametrize('x', [[3., 1., 3., 2.], [[1., 2.], [1., 2.], [0., 5.]]],
                          ids=['vector', 'matrix'])
 def test_gradient_of_unique(x):
-    """It goes to the first of those that are equal."""
+    """The gradient goes to the first of equal elements."""
     x, axis = np.array(x), None if len(x) == 4 else 0
     x.attach_grad()
     with autograd.record():
@@ -413,7 +412,7 @@ class Cycle:
 
 
 def test_cycles_are_freed():
-    """Nothing is frozen for good, nor when a DataLoader was made."""
+    """No object stays frozen for the garbage collector, also after a DataLoader was made."""
     assert gc.get_freeze_count() <= patches.FROZEN_BY_PYTHON
     gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
     assert gc.get_freeze_count() <= patches.FROZEN_BY_PYTHON
@@ -424,14 +423,15 @@ def test_cycles_are_freed():
         repr(left.me)
 
 
-def test_dataloaders_collect_a_tenth_of_the_time(monkeypatch):
-    """Each collects while none did of late; of many in a row, few."""
+def test_dataloaders_collect_garbage_a_tenth_of_the_time(monkeypatch):
+    """A DataLoader collects garbage only if ten times as long has passed as that took the last
+    time."""
     collected, now, frozen = [], [time.monotonic() + 1e6], []
 
     def collect():
         if not frozen:
             collected.append(now[0])
-            now[0] += 1                     # second that it took
+            now[0] += 1                     # the second that it took
     monkeypatch.setattr(gc, 'collect', collect)
     monkeypatch.setattr(gc, 'freeze', lambda: frozen.append(1))
     monkeypatch.setattr(gc, 'unfreeze', frozen.clear)
@@ -439,10 +439,10 @@ def test_dataloaders_collect_a_tenth_of_the_time(monkeypatch):
     for _ in range(1000):
         gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
         now[0] += 0.1
-    assert len(collected) == 11             # in 111 seconds
+    assert len(collected) == 11             # in 111 seconds of the fake clock
 
 
-# ------------------------------------------------------------------ the switch
+# ------------------------------------------------------------------ D2L_PATCH
 ASKED = """if True:
     import gc, os
     own = gc.get_freeze_count()
@@ -473,7 +473,7 @@ ASKED = """if True:
 @pytest.mark.parametrize('value, said', [
     ('0', '0 True 0 [1.0, 0.0]\n'), ('1', '10 False 0 [0.0, 1.0]\n')])
 def test_d2l_patch_leaves_mxnet_as_it_is(value, said, python):
-    """What MXNet computes by itself is wrong to this day: so the patches are needed."""
+    """This also shows that the patches are needed: MXNet's own gradient is wrong."""
     env = {'D2L_PATCH': value, 'OMP_NUM_THREADS': '1', 'D2L_DATA': 'real'}
     assert python('-W', 'ignore', '-c', ASKED, env=env).stdout == said
 
@@ -508,7 +508,7 @@ LENET = """if True:
 
 @pytest.mark.parametrize('value', ['0', '1'])
 def test_sample_data_train_lenet_without_the_patches(value, python, tmp_path):
-    """D2L_DATA=sample is asked for, and Gluon's data sets obey with D2L_PATCH=0, too."""
+    """Gluon's data sets read sample data with D2L_DATA=sample, also with D2L_PATCH=0."""
     done = python('-W', 'ignore', '-c', LENET, tmp_path / 'net', env={
         'D2L_PATCH': value, 'D2L_DATA': 'sample', 'OMP_NUM_THREADS': '1',
         'MXNET_HOME': str(tmp_path)})
@@ -526,7 +526,7 @@ def test_another_value_is_an_error(monkeypatch):
 
 @pytest.mark.parametrize('name', ['cat1.jpg', 'catdog.jpg', 'pikachu.jpg', 'rainier.jpg',
                                   'autumn_oak.jpg'])
-def test_the_books_pictures_are_found_from_any_folder_and_said(name, tmp_path, monkeypatch, capsys):
+def test_the_books_pictures_are_found_from_every_folder(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert mxnet.image.imread(f'../img/{name}').shape[2] == 3
     said = capsys.readouterr().err
@@ -585,9 +585,10 @@ def test_a_layer_alone_says_what_is_missing_or_too_much(tmp_path):
 
 # ------------------------------------------------------------------ the bias beside a frozen weight
 class Full(gluon.HybridBlock):
-    """A fully connected layer whose weight may be frozen, as Gluon's hybridize knows it.
+    """A fully connected layer as a HybridBlock, called `uses` times, whose weight may be frozen.
 
-    frozen: what its weight is
+    frozen: 'learns' if it is not; else it has grad_req 'null', and is used as it is ('null'),
+    'computed' or 'detached'
     """
 
     def __init__(self, frozen, uses):
@@ -652,14 +653,14 @@ def test_grad_of_a_bias_alone(form, depth, tmp_path):
         y = (net(x) ** 2).sum()
     found = autograd.grad(y, biases, retain_graph=True)
     assert len(found) == depth
-    assert not any(layer.weight.grad().any() for layer in net)      # which are left alone
+    assert not any(layer.weight.grad().any() for layer in net)      # their gradients are left alone
     y.backward()
     for gradient, bias in zip(found, biases):
         assert onp.allclose(gradient.asnumpy(), bias.grad.asnumpy(), atol=1e-6) and bias.grad.any()
 
 
-def test_a_layer_that_learns_has_its_bias_inside():
-    """It costs nothing where nothing is frozen."""
+def test_a_layer_that_learns_keeps_its_bias_in_the_operator():
+    """Where no weight is frozen, the bias stays in the operator, and the patch costs nothing."""
     net = nn.Dense(4, in_units=3)
     net.initialize()
     for grad_req, wanted in ('write', False), ('add', False), ('null', True):
@@ -700,7 +701,7 @@ def added(function, x, grad_req, start, times):
 @pytest.mark.parametrize('form', [eager, compiled, gluons], ids=lambda form: form.__name__)
 @pytest.mark.parametrize('name', ADDED)
 def test_gradients_are_added_up(name, form, tmp_path):
-    """Where the array itself goes into the operator: MXNet's own overwrites what was there."""
+    """The array itself goes into the operator; there MXNet by itself overwrites the gradient."""
     x = np.array([[3, 0.5, 1], [0.25, 4, 0.75], [1.5, 1, 5]])
     function = form(ADDED[name], tmp_path)
     one = added(function, x, 'write', 7, 1)
@@ -710,7 +711,7 @@ def test_gradients_are_added_up(name, form, tmp_path):
 
 
 def test_parameters_on_several_devices_add_up():
-    """Only those that a backward pass comes to, each its own."""
+    """A backward pass adds only to the gradients that it reaches, each on its device."""
     ctxs = [mxnet.cpu(0), mxnet.cpu(1)]
     net, other = nn.Dense(2, in_units=3), nn.Dense(2, in_units=3)
     for each in net, other:
@@ -732,7 +733,7 @@ def test_parameters_on_several_devices_add_up():
     assert not any(g.any() for g in net.bias.list_grad())
 
 
-def test_what_is_asked_for_is_not_added():
+def test_autograd_grad_adds_nothing():
     x = np.ones(3)
     x.attach_grad('add')
     x.grad[:] = 5
@@ -740,7 +741,7 @@ def test_what_is_asked_for_is_not_added():
         y = x.mean()
     assert onp.allclose(autograd.grad(y, [x])[0].asnumpy(), 1 / 3) and (x.grad == 5).all()
     with pytest.raises(mxnet.base.MXNetError):
-        np.ones(3).backward()                               # which nobody recorded
+        np.ones(3).backward()                               # an array that was not recorded
     assert (x.grad == 5).all()
     x.attach_grad()
     for _ in range(2):

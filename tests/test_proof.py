@@ -1,5 +1,5 @@
-"""d2l.hybrid.proof: a rewritten graph that computes something else is not used, and the proof
-leaves no mark."""
+"""d2l.hybrid.proof: a rewritten graph that computes something else is not used, and the proof has
+no side effects."""
 import functools
 
 import mxnet
@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize('training', [True, False], ids=['training', 'pred
 
 @pytest.fixture
 def rule(monkeypatch):
-    """A function that makes one the only rule for tanh."""
+    """A function that makes its argument the only rule for an operator, tanh by default."""
     def add(function, op='_npi_tanh'):
         monkeypatch.setitem(rules.RULES, op, [functools.wraps(function)(
             lambda graph, node: function(graph, node))])
@@ -29,7 +29,7 @@ def wrong_value(graph, node):
 
 
 def wrong_gradient(graph, node):
-    """The value is right."""
+    """The value is right, but not the gradient."""
     x, shape = node.inputs[0], node.shapes[0]
     value = graph.new('BlockGrad', [graph.new('tanh', [x], shape)], shape)
     nothing = graph.new('elemwise_sub', [x, graph.new('BlockGrad', [x], shape)], shape)
@@ -50,7 +50,7 @@ def a_little_wrong(graph, node):
 
 
 def nan_in_double(graph, node):
-    """Wrong, and NaN in double precision only, where 1 + 2 ** -30 is more than 1."""
+    """A little wrong, and in double precision NaN: there 1 + 2 ** -30 is more than 1."""
     whole = node.shapes[0]
     ones = graph.ones(*whole)
     more = graph.new('_mul_scalar', [ones], whole, scalar=1 + 2 ** -30)
@@ -60,7 +60,7 @@ def nan_in_double(graph, node):
 
 
 def one_after_another(graph, node):
-    """A sum in the worst order."""
+    """A sum whose terms are added one after another, which is the least precise order."""
     n, = node.inputs[0][0].shapes[0]
     sums = graph.new('_np_cumsum', node.inputs, (n,))
     return graph.new('_np_reshape', [graph.new('slice', [sums], (1,), begin=(n - 1,), end=(n,))],
@@ -68,7 +68,7 @@ def one_after_another(graph, node):
 
 
 def less_precise(graph, node):
-    """Right in double precision."""
+    """Right in double precision, but rounded in float32."""
     value = graph.new('tanh', node.inputs, node.shapes[0])
     for op, scalar in ('_plus_scalar', 4096.), ('_minus_scalar', 4096.):
         value = graph.new(op, [value], node.shapes[0], scalar=scalar)
@@ -115,7 +115,7 @@ def net():
 
 
 def results(function, X, training=True):
-    """Outputs and gradients of the Parameters, of a net or what was compiled of it, and X's."""
+    """The output of a net, or of what was compiled of it, and the gradients of its Parameters."""
     with autograd.record(train_mode=training):
         Y = function(X)
     params = [p for p in function.collect_params().values() if p.grad_req != 'null']
@@ -141,8 +141,9 @@ def test_a_rule_that_is_wrong(rule, function, training):
 
 
 def test_a_long_sum_may_be_rounded_otherwise(rule, recwarn):
-    """Farther than the digits of its arguments tell: as both agree in double precision, the
-    rewritten one is used. Where they do not it is refused, though it is as near."""
+    """The results differ by more than a change of the arguments' last digits would explain. As both
+    graphs agree in double precision, the rewritten one is used. Where they do not agree, it is
+    refused, though its result is as near."""
     def a_little_more(graph, node):
         value = one_after_another(graph, node)
         return graph.new('_mul_scalar', [value], (), scalar=1 + 2 ** -17)
@@ -173,8 +174,8 @@ def test_a_rule_that_is_wrong_for_some_numbers(rule):
     assert (onp.isnan(Y) == onp.isnan(X)).all()
 
 
-def test_what_is_frozen_is_not_asked_for(rule):
-    """No gradient is wanted, so none is wrong."""
+def test_gradients_that_are_not_needed_are_not_compared(rule):
+    """While no gradient is needed, a wrong one does not matter."""
     rule(wrong_gradient)
     block = net()
     block.collect_params().setattr('grad_req', 'null')
@@ -190,7 +191,7 @@ def test_what_is_frozen_is_not_asked_for(rule):
 
 
 def test_gradients_are_proved_when_a_call_needs_them(rule):
-    """Though the first calls needed none, or those of another input."""
+    """Also where the first calls needed none, or only those of another input."""
     rule(wrong_gradient)
     def function(X, Y):
         return np.tanh(X) * Y
@@ -220,8 +221,9 @@ def test_gradients_are_proved_when_a_call_needs_them(rule):
     lambda X, table: table[X.astype('int32')], lambda X, table: npx.one_hot(X, 4) * table[:1],
     lambda X, table: npx.sequence_mask(table[:3], X[:, 0], True, axis=1),
     lambda X, table: np.floor(X / 3) * table[0, 0]])
-def test_whole_numbers_are_not_changed(rule, take, dtype):
-    """They may be indices: of another row, all would be different, whatever is wrong."""
+def test_inputs_that_are_integers_are_not_changed(rule, take, dtype):
+    """The proof changes the last digits of inputs, but not of integers, which may be indices:
+    another row would differ in any case."""
     rule(wrong_value)
     X = np.array([[3, 5], [1, 2], [7, 0]], dtype=dtype)
     table = np.array(onp.random.RandomState(0).normal(size=(9, 4)), dtype='float32')
@@ -234,20 +236,20 @@ def test_whole_numbers_are_not_changed(rule, take, dtype):
 
 @pytest.mark.parametrize('draw', [lambda X: np.random.normal(X, 1), np.random.exponential,
                                   lambda X: np.random.uniform(0, X)])
-def test_what_operators_take_that_draw(rule, draw):
+def test_parameters_of_random_operators_are_compared(rule, draw):
     rule(wrong_value)
     with pytest.warns(UserWarning, match='wrong_value .* takes wrong'):
         d2l.compile(lambda X: draw(np.tanh(X)), optimize=True)(np.ones(3))
 
 
-def test_what_draws_stays(rule):
+def test_a_rule_that_removes_a_draw_is_refused(rule):
     rule(without_dropout, 'Dropout')
     fast = d2l.compile(lambda X: npx.dropout(X, .5), optimize=True)
     with autograd.record(), pytest.warns(UserWarning, match='draws other random numbers'):
         assert 100 < (fast(np.ones(400)) == 0).sum() < 300
 
 
-def test_the_switch(rule):
+def test_optimize_unchecked_skips_the_proof(rule):
     rule(wrong_value)
     X = np.ones((5, 4))
     fast = d2l.compile(np.tanh, optimize='unchecked')
@@ -270,8 +272,8 @@ class Draws(nn.Block):
 
 
 @BOTH
-def test_it_leaves_no_mark(training):
-    """Random stream, statistics, gradients: as without the proof."""
+def test_the_proof_has_no_side_effects(training):
+    """Random numbers, statistics and gradients are as without the proof."""
     found = []
     for optimize in True, 'unchecked':
         mxnet.random.seed(1)
@@ -308,7 +310,7 @@ CANCEL = {
 
 @BOTH
 @pytest.mark.parametrize('function', CANCEL.values(), ids=CANCEL)
-def test_where_large_numbers_cancel_it_does_not_doubt(function, training):
+def test_results_where_large_terms_cancel_are_accepted(function, training):
     X = np.array(onp.random.RandomState(0).normal(size=(32, 64)), dtype='float32')
     X.attach_grad()
     fast = d2l.compile(function, optimize=True)

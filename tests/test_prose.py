@@ -1,4 +1,4 @@
-"""What stands between the listings: enough words of ours, a sentence below each heading, links."""
+"""The text between the listings: enough words of our own, a sentence below each heading, links."""
 import re
 
 import pytest
@@ -7,7 +7,7 @@ from chapters import notes
 from chapters.sections import ROOT, all_sections, find
 from chapters.toml import tomllib
 
-WORDS = 60                  # of ours, in a section
+WORDS = 60                  # of our own, in each section
 SECTIONS = all_sections()
 
 
@@ -17,7 +17,7 @@ def sentences(cell):
 
 
 def bare(nb):
-    """Headings of a notebook that code follows straight, or nothing."""
+    """Headings of a notebook that are followed directly by code, or by nothing."""
     found = []
     for cell, after in zip(nb.cells, [*nb.cells[1:], None]):
         last = cell.source.rstrip().split('\n')[-1]

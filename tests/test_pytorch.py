@@ -11,13 +11,13 @@ from ci import bench, numbers, pytorch  # noqa: E402
 from ci.networks import Array, fresh, leaves  # noqa: E402
 
 EXAMPLES = 4
-GRADIENTS = 1e-5            # of all gradients together, a norm over a norm; measured: at most 3e-6
-KINKS = 1e-2                # where a ReLU or a maximum may fall the other way; measured: 1e-3
+GRADIENTS = 1e-5  # norm of all errors over the norm of all gradients; measured: at most 3e-6
+KINKS = 1e-2                # where rounding may switch a ReLU or a maximum; measured: 1e-3
 DEEP = 'resnet18', 'tiny_ssd'
 
 
 def smaller(spec, batch):
-    """The same Array for a minibatch of 4: its length stands first, or second in a state."""
+    """The same Array for a minibatch of EXAMPLES: its first axis, or the second of a state."""
     if not isinstance(spec, Array):
         return type(spec)(smaller(sub, batch) for sub in spec)
     shape = list(spec.shape)

@@ -17,7 +17,7 @@ from tests.support import FEW, REPORT_NETWORKS
 
 BY_NAME = {network.name: network for network in NETWORKS}
 GPU = next((ctx for ctx in d2l.try_all_gpus() if ctx.device_type == 'gpu'), None)
-# as Gluon says it: importing a graph cannot tell the type of its inputs, and need not
+# Gluon warns that it cannot tell the types of the inputs of a graph that it imports, and need not
 pytestmark = pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')
 
 
@@ -65,7 +65,7 @@ def test_a_gpu_computes_what_is_stored(name, mode, monkeypatch):
 @pytest.mark.parametrize('mode', modes.MODES)
 @pytest.mark.parametrize('name', ['lenet', 'lstm', 'transformer'])
 def test_all_is_computed_on_the_context_given(name, mode):
-    """A second CPU context stands for a GPU: what is made on the first does not mix with it."""
+    """A second CPU context stands for a GPU: arrays made on the first do not mix with it."""
     record, _ = computed(name, npx.cpu(1))[mode]
     if isinstance(record, modes.Skip):
         pytest.skip(str(record))
@@ -83,7 +83,7 @@ def test_what_is_cpu_only_cannot_be_elsewhere(network):
 
 
 @pytest.mark.parametrize('name, mode', grouped(*((mode,) for mode in stored.WITNESSES)))
-def test_only_what_no_file_holds_lacks_a_witness(name, mode):
+def test_only_networks_without_an_export_lack_a_witness(name, mode):
     record, _ = computed(name)[mode]
     assert isinstance(record, modes.Skip) == bool(BY_NAME[name].no_export), record
 
@@ -91,7 +91,7 @@ def test_only_what_no_file_holds_lacks_a_witness(name, mode):
 @pytest.mark.parametrize('export', [d2l.export, d2l.export_onnx])
 @pytest.mark.parametrize('network', [network for network in NETWORKS if network.no_export],
                          ids=lambda network: network.name)
-def test_what_no_file_holds_cannot_be_exported(network, export, tmp_path):
+def test_networks_with_no_export_cannot_be_exported(network, export, tmp_path):
     net, inputs = network.filled()
     with pytest.raises(d2l.TraceError, match='(?s)asks for a value.*<section 5.1>'):
         export(net, str(tmp_path / 'net'), *inputs)
@@ -112,7 +112,7 @@ def test_no_mutant_survives(name):
 @pytest.mark.parametrize('mutate', [lambda array: -array,
                                     lambda array: array.reshape(-1)[::-1].reshape(array.shape)])
 def test_a_wrong_backward_pass_fails_the_regression(mutate, monkeypatch, capsys):
-    """Every gradient of LeNet negated, or in reverse order: its norm and shape stay."""
+    """Every gradient of LeNet negated, or in reverse order, which keeps norms and shapes."""
     def step(*args):
         losses, arrays = right(*args)
         return losses, {**arrays, 'gradients': {name: mutate(array) for name, array
@@ -141,8 +141,8 @@ def test_a_projection_is_a_product_with_its_direction(size):
     assert set(numbers.direction('x', size)) <= {-1, 1}
 
 
-def test_any_two_of_neighbours_differ_in_a_sign():
-    """So that no swap of two values within a BLOCK goes unseen."""
+def test_any_two_positions_in_a_block_differ_in_a_sign():
+    """So a swap of two values within a BLOCK changes a projection."""
     signs = onp.stack([numbers.direction('x', numbers.BLOCK, k)
                        for k in range(numbers.PROJECTIONS)])
     assert len({tuple(column) for column in signs.T}) == numbers.BLOCK
@@ -170,7 +170,8 @@ TRAINED = [network.name for network in stored.ROWS if not network.predict_only]
 
 @pytest.mark.parametrize('name', TRAINED)
 def test_gradients_have_a_witness(name):
-    """As stored: NumPy's central differences agree; which are zero is then theirs to say."""
+    """The stored gradients agree with NumPy's central differences, which also tell which are
+    zero."""
     network = next(row for row in stored.ROWS if row.name == name)
     record = stored.stored(network)
     if network.no_gradients:
@@ -251,7 +252,7 @@ def test_a_missing_file_names_the_command(monkeypatch, tmp_path):
 
 def test_tolerances_are_of_this_registry():
     table = json.loads(stored.TOLERANCES.read_text())
-    # of Gluon-CV's, at least those that the tests compute
+    # of Gluon-CV's networks, at least those that the tests compute
     assert set(BY_NAME) | set(FEW) <= set(table['spread']) <= {row.name for row in stored.ROWS}
     assert 'ci.spread' in table['generated']
     assert set(spread.NEED_ONEDNN) <= {row.name for row in stored.ROWS}
@@ -269,7 +270,8 @@ def test_without_a_gpu_the_commands_say_so(monkeypatch, capsys):
 
 @pytest.fixture
 def measure(monkeypatch, tmp_path):
-    """Let ci.spread find these errors, {name: error}, and write to a copy of the tolerances."""
+    """A function that makes ci.spread find these errors, {name: error}, and returns the tolerances
+    that it writes into a copy of the file."""
     def measure(errors, device, **kwargs):
         def ask(child, name):
             if isinstance(errors[name], Exception):
@@ -325,7 +327,7 @@ def test_a_process_measures_what_it_is_asked():
             spread.ask(child, 'linreg')
 
 
-def test_drawings_are_tried():
+def test_draws_are_tried():
     found = list(spread.draws(['mlp'], range(2)))
     assert [(network.name, draw) for network, draw, *_ in found] == [('mlp', 0), ('mlp', 1)]
     assert all(0 < error < spread.LIMIT and 0 < witness < stored.GRADIENTS_BAR
@@ -338,7 +340,7 @@ def test_tolerances_of_a_gpu_are_measured_first(measure, capsys):
     assert 'python -m ci.spread --device gpu lenet' in capsys.readouterr().err
     assert measure({'lenet': 3e-5}, 'gpu') == {**before, 'spread on a GPU': {
         'lenet': {'prediction': 3e-5}}}
-    measure({'linreg': 1e-5}, 'gpu')                # the others stay
+    measure({'linreg': 1e-5}, 'gpu')                # the other tolerances stay
     assert stored.tolerance('lenet', 'prediction', 'gpu') == 10 * 3e-5
     assert stored.tolerance('lenet', 'prediction') < 1e-5
 

@@ -95,8 +95,7 @@ def test_where_the_curves_of_a_figure_end_is_kept():
 
 
 def read(name, sha1, header):
-    """The numbers of a real file of Fashion-MNIST, without its header; skips where there is
-    none."""
+    """The values of a real file of Fashion-MNIST, without its header. Skips where there is none."""
     path = contents.shipped(name, sha1)
     if path is None:
         pytest.skip('the real Fashion-MNIST is not here: apt-get install dataset-fashion-mnist')
@@ -104,7 +103,7 @@ def read(name, sha1, header):
         return onp.frombuffer(file.read()[header:], 'uint8')
 
 
-def test_numpy_finds_what_is_known_of_17_1():
+def test_numpy_computes_the_known_result_of_17_1():
     files = [f'{part}-{kind}.gz' for part in ('train', 't10k')
              for kind in ('images-idx3-ubyte', 'labels-idx1-ubyte')]
     X, y, X_test, y_test = (read(name, sha1, 16 if 'images' in name else 8)

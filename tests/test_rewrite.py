@@ -13,16 +13,18 @@ from mxnet.gluon import nn
 import d2l
 
 npx.set_np()
-ERROR = 1e-5        # relative to the largest number: sums of some dozens of float32
+ERROR = 1e-5        # relative to the largest value: sums of some dozens of float32 values
 BOTH = True, False
 length = st.integers(1, 5)
 repeatable = settings(max_examples=20, deadline=None, derandomize=True)
 
 
 def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
-    """(outputs and gradients as NumPy arrays, the operators that computed them). Unchecked: no
-    proof is to hide what a rule does. wanted: the places of the arrays that want a gradient (None:
-    all)"""
+    """Return (outputs and gradients as NumPy arrays, the operators that computed them).
+
+    The rewritten graph is not checked, as a proof would hide what a rule does. wanted: indices of
+    the arrays that get a gradient (None: all)
+    """
     arrays = [np.array(a, dtype=a.dtype) for a in arrays]
     wanted = [a for i, a in enumerate(arrays) if wanted is None or i in wanted]
     for a in wanted:
@@ -32,7 +34,7 @@ def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
     with autograd.record(train_mode=training):
         results = compiled(*arrays)
         results = results if isinstance(results, (list, tuple)) else [results]
-        # other gradients for all entries
+        # each entry gets another gradient
         total = sum((r * np.array(onp.cos(onp.arange(r.size)).reshape(r.shape))).sum()
                     for r in results)
     if wanted:
@@ -41,16 +43,19 @@ def run(function, arrays, training, optimize, wanted=None, static_alloc=True):
 
 
 def operators(compiled):
-    """Those of the graphs that compute, variables included."""
+    """The operators of the graphs that are run, variables included."""
     program, = [p for programs in compiled._programs.values() for p in programs]
     return [node['op'] for part in program._parts for node in part.executed_graph['nodes']]
 
 
 def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH, sums=False,
                 **options):
-    """Check outputs and gradients, infinite numbers and NaN, too; within, without: operators that
-    the rules have put in, or out, in these modes; only: the modes to check; sums: whether NaN may
-    be infinite, for MXNet's sum of [inf, 1] is NaN; options: of `run`."""
+    """Check that outputs and gradients stay the same, infinite values and NaN, too.
+
+    within, without: operators that the rules have put in, or out, in these modes; only: the modes
+    to check; sums: whether NaN may be infinite, for MXNet's sum of [inf, 1] is NaN; options:
+    further arguments of `run`
+    """
     for training in only:
         exact, _ = run(function, arrays, training, False, **options)
         fast, ops = run(function, arrays, training, True, **options)
@@ -67,7 +72,7 @@ def assert_same(function, *arrays, without=(), within=(), modes=BOTH, only=BOTH,
 
 
 def normal(*shape):
-    """Random numbers, the same for the same shape."""
+    """Random values, the same for the same shape."""
     return onp.random.RandomState(len(shape)).normal(size=shape).astype('float32')
 
 
@@ -85,7 +90,7 @@ def test_one_for_another(function, new, old, lengths):
 
 
 def test_relu_keeps_nan():
-    """oneDNN's makes 0 of it."""
+    """oneDNN's relu turns NaN into 0."""
     assert_same(npx.relu, onp.array([1, onp.nan, -1], 'float32'), within=['_npx_relu'])
 
 
@@ -113,7 +118,7 @@ def test_elementwise(op, data):
     assert_same(ELEMENTWISE[op], *arrays, modes=[True], within=['_full'] if repeats else ())
 
 
-def test_what_repeats_along_axes_apart_stays():
+def test_broadcasting_along_separate_axes_stays():
     assert_same(lambda x, y: x + y, normal(2, 3, 4), normal(1, 3, 1), within=['_npi_add'])
 
 
@@ -139,7 +144,8 @@ def test_reduction(function, keepdims, data):
                 without=['_np_sum', '_npi_mean'] if neighbours else [])
 
 
-@given(rows=st.lists(length, min_size=1, max_size=2), n=st.integers(8, 80))     # fewer cancel
+# with a smaller n, terms cancel
+@given(rows=st.lists(length, min_size=1, max_size=2), n=st.integers(8, 80))
 @repeatable
 def test_layer_norm(rows, n):
     def norm(x, gamma, beta):
@@ -220,7 +226,7 @@ def test_sequence_mask(rows, steps, value, twice):
         assert ops.count('broadcast_lesser') == 1 and ops.count('where') == 1 + twice
 
 
-def test_what_is_hidden_may_be_anything():
+def test_masked_values_may_be_nan():
     x = normal(3, 4)
     x[1, 2:] = onp.nan
     mask = d2l.compile(lambda x, lengths: npx.sequence_mask(
@@ -273,7 +279,7 @@ def steps(kind):
     def lstm(X, H, C, *params):
         def gate(x, H, i, function):
             W_x, W_h, b = params[3 * i: 3 * i + 3]
-            return function(np.dot(H, W_h) + (b + np.dot(x, W_x)))   # in another order
+            return function(np.dot(H, W_h) + (b + np.dot(x, W_x)))  # the terms are in another order
         outputs = []
         for x in X:
             I, F, O = (gate(x, H, i, npx.sigmoid) for i in range(3))  # noqa: E741
@@ -285,7 +291,7 @@ def steps(kind):
 
 
 def layer(n, h, gates):
-    """Parameters of a layer, small."""
+    """Small parameters of a recurrent layer."""
     return [normal(*s) * 0.3 + 0.01 * i for i in range(gates) for s in ((n, h), (h, h), (h,))]
 
 
@@ -342,22 +348,22 @@ def test_other_loops_stay(function):
     assert 'RNN' not in run(function, arrays, True, True)[1]
 
 
-def test_loops_of_other_numbers_stay():
+def test_loops_in_double_precision_stay():
     arrays = normal(3, 2, 4), normal(2, 4), *layer(4, 4, 1)
     assert 'RNN' not in run(steps('rnn'), [a.astype('float64') for a in arrays], True, True)[1]
 
 
-def test_the_state_is_what_comes_back():
-    """Which of two square matrices is the state's, the next step says."""
+def test_the_state_is_what_the_next_step_takes():
+    """Both weights are square matrices; the next step tells which one is that of the state."""
     def circle(X, H, W_x, W_h, b):
         G = np.tanh(np.dot(X[0], W_x) + np.dot(H, W_h) + b)
         return np.tanh(np.dot(G, W_x) + np.dot(X[1], W_h) + b)
     assert_same(circle, normal(3, 2, 4), normal(2, 4), *layer(4, 4, 1), within=['RNN'])
 
 
-# ---- all together
+# ---- whole nets
 
-def test_dropout_draws_what_it_drew():
+def test_dropout_draws_the_same_masks():
     """Rewriting moves no operator that draws random numbers."""
     def masks(optimize):
         net = nn.Sequential()
@@ -372,8 +378,8 @@ def test_dropout_draws_what_it_drew():
     assert (masks(False) == masks(True)).all()
 
 
-def test_a_net_of_each_mode():
-    """What is rewritten for training alone does not serve a prediction."""
+def test_each_mode_has_a_program_of_its_own():
+    """A graph that was rewritten for training does not serve a prediction."""
     net = nn.LayerNorm(in_channels=8)
     net.initialize()
     d2l.hybridize(net, optimize=True)
@@ -403,7 +409,7 @@ def test_on_a_gpu_nothing_is_rewritten(monkeypatch):
     assert operators(compiled) == ['null', '_npi_power_scalar']
 
 
-# ---- every rule, whatever its inputs are
+# ---- every rule, with all kinds of arguments
 
 def cell(x, H, W_x, W_h, b):
     return np.tanh(np.dot(x, W_x) + np.dot(H, W_h) + b)
@@ -471,8 +477,9 @@ def test_whatever_wants_a_gradient(function, shapes, static_alloc, data):
 
 @CASES
 @pytest.mark.parametrize('number', [onp.inf, -onp.inf, onp.nan, 0])
-def test_whatever_the_numbers_are(function, shapes, number, request):
-    """Infinite numbers and NaN stay where they belong: one in each argument."""
+def test_arguments_may_be_infinite_nan_or_zero(function, shapes, number, request):
+    """Infinite values and NaN stay at the same indices. One value of each argument in turn is
+    changed."""
     sums = 'reduction' in request.node.name
     for changed in range(len(shapes)):
         arrays = [normal(*s) for s in shapes]
@@ -502,7 +509,7 @@ def test_whatever_the_shape_is(function, lengths):
     try:                    # some operators refuse empty arrays: as in exact mode
         for training in BOTH:
             run(function, [normal(*lengths)], training, False)
-            npx.waitall()   # MXNet says some only now
+            npx.waitall()   # MXNet raises some errors only now
     except (mxnet.MXNetError, ValueError):
         with contextlib.suppress(mxnet.MXNetError):
             npx.waitall()
@@ -580,8 +587,8 @@ def its_state_is_a_weight(X, H, W_x, W_h, b, W_o):
 
 
 def one_after_another(X, H, W_x, W_h, b, W_o):
-    """Late inputs of the first are results of the second, which takes early results of the
-    first."""
+    """Two loops: the late inputs of the first are results of the second, whose inputs are early
+    results of the first."""
     hiddens = []
     for x in X[:2]:
         H = cell(x, H, W_x, W_h, b)
@@ -595,7 +602,7 @@ def one_after_another(X, H, W_x, W_h, b, W_o):
 
 
 def what_is_dropped_in_each_step(X, H, W_x, W_h, b, W_o):
-    """What is drawn for a step comes after what is drawn for the result of the one before."""
+    """The mask for a step's input is drawn after the mask for the result of the step before."""
     outputs = []
     for x in X:
         H = cell(npx.dropout(x, 0.5), H, W_x, W_h, b)
@@ -612,8 +619,8 @@ def test_loops_that_feed_themselves(function):
     assert_same(function, normal(3, 2, 4), normal(2, 5), *layer(4, 5, 1), normal(5, 4) * 0.3)
 
 
-def test_a_sum_that_doubles_and_doubles():
-    """No walk over all its ways from end to beginning."""
+def test_a_graph_with_very_many_paths():
+    """The rewriting must not follow each path through the graph, of which there are 2 ** 60."""
     def doubled(x):
         for _ in range(60):
             x = x + x
@@ -622,8 +629,8 @@ def test_a_sum_that_doubles_and_doubles():
 
 
 @pytest.mark.parametrize('channels', [1, 3, 4, 5, 8, 12, 20])
-def test_pictures_beside_each_other_and_a_convolution(channels):
-    """Concat of few channels ended the process."""
+def test_concatenated_channels_and_a_convolution(channels):
+    """A Concat of few channels once ended the process."""
     class Net(nn.Block):
         def __init__(self):
             super().__init__()
@@ -648,10 +655,10 @@ def test_pictures_beside_each_other_and_a_convolution(channels):
 # ---- random programs
 
 class Program:
-    """A random function of arrays: `steps` are numbers, which choose operators and what they take.
+    """A random function of arrays. steps: numbers that choose the operators and their arguments.
 
-    shapes: of its inputs; the weights that it needs are made when it runs for the first time, and
-    are arguments after them. `arrays`: an example of all.
+    shapes: of its inputs. The weights that it needs are made when it runs for the first time, and
+    are further arguments. The attribute `arrays` has an example of each argument.
     """
 
     def __init__(self, shapes, steps):
@@ -684,7 +691,7 @@ class Program:
 
 
 def recurrent(x, y, k, weight):
-    """Steps of a loop, of which some feed what they gave."""
+    """A recurrent loop, in which a part of the state may be added to the input of each step."""
     n, h = x.shape[-1], 3
     W, V, b, O = weight(n, h), weight(h, h), weight(h), weight(h, n)     # noqa: E741
     H = np.zeros((x.shape[1], h))
@@ -718,7 +725,8 @@ def masked(x, y, k, weight):
 
 any_shape, at_least = (lambda s: True), (lambda n: lambda s: len(s) >= n)
 exactly = lambda n: lambda s: len(s) == n       # noqa: E731
-# which shapes it takes, a function of a value, another of its shape, a number, weight
+# name: (whether it accepts a shape, a function of x, of y with the same shape, of a number k, and
+# of a function that makes a weight)
 OPERATORS = {
     'tanh': (any_shape, lambda x, y, k, weight: np.tanh(x)),
     'sigmoid': (any_shape, lambda x, y, k, weight: npx.sigmoid(x)),

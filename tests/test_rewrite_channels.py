@@ -1,4 +1,4 @@
-"""d2l.rewrite.channels: what is found, and that outputs and gradients stay the same."""
+"""d2l.rewrite.channels: what it finds, and that outputs and gradients stay the same."""
 import mxnet
 import numpy as onp
 import pytest
@@ -34,7 +34,7 @@ class Twice(nn.Block):
 
 
 class Shown(nn.Block):
-    """The first convolution's result is one of the net."""
+    """The result of the first convolution is also one of the net's results."""
 
     def __init__(self):
         super().__init__()
@@ -46,7 +46,7 @@ class Shown(nn.Block):
         return second(pool(Y)), Y
 
 
-FOUND = {       # with the filters that the first convolution then has in training and in prediction
+FOUND = {  # name: (net, filters of the rewritten first convolution in training, and in prediction)
     'LeNet': (lambda: chain(nn.Activation('sigmoid'), nn.AvgPool2D(), first=dict(
         kernel_size=5, padding=2)), 16, 8),
     'no room for two': (lambda: chain(nn.Activation('relu'), nn.AvgPool2D(), filters=10), 16, 16),
@@ -81,8 +81,9 @@ LEFT = {
 
 
 def results(net, X, training):
-    """Outputs; training also the gradients of a random weighting of them with respect to X and the
-    parameters. (In prediction MXNet's own gradient of max pooling is wrong.)"""
+    """Return the outputs and, in training, the gradients of a random weighted sum of them with
+    respect to X and the parameters. (In prediction, MXNet's own gradient of max pooling is
+    wrong.)"""
     X.attach_grad()
     rng = onp.random.RandomState(3)
     mxnet.random.seed(3)

@@ -1,4 +1,4 @@
-"""The stand-ins of the applications are in the real formats and hold what is to be learnt."""
+"""The stand-ins of the applications have the real formats, and something to learn in them."""
 import collections
 import io
 import itertools
@@ -16,9 +16,9 @@ from d2l.data.samples import ctr, embeddings, imdb, movielens, pokemon, ptb, snl
 
 SYNONYMS = {'chip': ['chips', 'intel', 'electronics'], 'baby': ['babies', 'boy', 'girl'],
             'beautiful': ['lovely', 'gorgeous', 'wonderful']}            # as 14.7 prints them
-WORDS_TELL = .9         # share of the reviews whose judging words alone tell their kind
+WORDS_TELL = .9  # share of the reviews that are classified right by their judging words alone
 FIELD_SAYS = .03        # how far a field alone may lift the accuracy above that of guessing
-BEATS = .9              # what users' and films' means leave of the error of one mean for all
+BEATS = .9  # error of the means of users and films, relative to that of one mean for all
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_ptb_lines_and_topics():
         assert len(set(line.split()) & set(things)) <= 1 or 'board' in line
 
 
-def test_reviews_say_what_their_names_tell():
+def test_reviews_match_their_file_names():
     files = members('aclImdb_v1.tar.gz')
     reviews = [re.fullmatch(r'aclImdb/(train|test)/(pos|neg)/\d+_(\d+)\.txt', path)
                for path in files if not path.endswith('README')]
@@ -134,7 +134,7 @@ def test_pairs_of_sentences():
             assert ' '.join(words[:-1]) + words[-1] == sentence
 
 
-def test_ratings_have_a_reason():
+def test_ratings_depend_on_the_user_and_the_film():
     files = members('ml-100k.zip')
     data = pd.read_csv(io.BytesIO(files['ml-100k/u.data']), sep='\t', header=None,
                        names=['user', 'film', 'stars', 'second'])

@@ -51,5 +51,5 @@ def test_a_section_is_a_percent_script_with_title_and_headings(section):
     assert jupytext.writes(section.notebook, fmt='py:percent').endswith(text.split('\n', 1)[1])
     assert section.title and isinstance(section.data, list) and section.gpu in (True, False)
     assert section.notebook.cells[0].cell_type == 'markdown'
-    # markdown is ours: the book's width holds for it too
+    # the text, which is our own, has at most 100 columns, too
     assert max(map(len, text.split('\n'))) <= 100

@@ -20,7 +20,7 @@ def backward(source, expression, given=()):
     ('net = []\nfor i in range(3):\n    net.add(i)', 'net',
      ['net = []', 'for i in range(3):\n    net.add(i)']),
     ('net = []\nfor layer in net:\n    X = layer(X)', 'net', ['net = []']),
-    # read when it is called: what stands below the definition counts
+    # w is read when f is called: its definition may come later
     ('def f(X):\n    return X + w\nw = 1\nw2 = 3', 'f', ['def f(X):\n    return X + w', 'w = 1']),
     # names local to a function or a comprehension are not the section's
     ('X = 5\ndef f(X):\n    y = X\n    return [i for i in y]\ny = i = 2', 'f',

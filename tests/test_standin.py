@@ -17,8 +17,9 @@ def address(function):
 
 
 def parsed(elf):
-    """(machine, tags of the dynamic section, name -> (section, value) of the symbols, a function
-    that gives the string at an offset), read as the loader does: by the program headers alone."""
+    """Read a library as the loader does, by the program headers alone. Return (machine, tags of the
+    dynamic section, {symbol: (section, value)}, a function that returns the string at an
+    offset)."""
     assert elf[:6] == b'\x7fELF\x02\x01'
     kind, machine = struct.unpack_from('<HH', elf, 16)
     assert kind == 3                                            # a shared object
@@ -57,12 +58,12 @@ def test_what_is_written(machine, number, functions):
 
 
 def test_the_layout_fits_the_largest_page():
-    """A kernel with 64 KiB pages can give the two segments that are loaded their own rights."""
+    """A kernel with pages of 64 KiB can give the two loaded segments permissions of their own."""
     elf = d2l_standin.library('libthere.so', {'one': 1}, machine='aarch64')
     loads = [segment for i in range(4)
              for segment in [struct.unpack_from('<IIQQQQQQ', elf, 64 + 56 * i)]
              if segment[0] == LOAD]
-    assert {segment[1] for segment in loads} == {5, 6}              # no segment can do both
+    assert {segment[1] for segment in loads} == {5, 6}  # no segment is both writable and executable
     assert all(segment[7] == 65536 and segment[3] % 65536 == 0 for segment in loads)
 
 
@@ -74,10 +75,10 @@ def test_functions_are_found_under_their_new_names():
     assert lib.our_cos(ctypes.c_double(1.5)) == math.cos(1.5)
     assert lib.our_pow(ctypes.c_double(1.5), ctypes.c_double(2.5)) == 1.5 ** 2.5
     assert not hasattr(lib, 'cos')
-    assert hasattr(ctypes.CDLL('libnames_of_ours.so'), 'our_cos')    # by its name, from now on
+    assert hasattr(ctypes.CDLL('libnames_of_ours.so'), 'our_cos')    # now it is found by its name
 
 
-def test_stand_ins_are_many():
+def test_several_stand_ins_are_loaded_one_after_another():
     """The loader knows a library by its path, which has the number of an open file."""
     libm = ctypes.CDLL('libm.so.6')
     for name in 'first', 'second', 'third':
@@ -93,7 +94,7 @@ def test_a_loader_that_moves_the_addresses_is_refused(monkeypatch):
 
 @pytest.mark.skipif(not CC, reason='needs a C compiler')
 def test_what_is_linked_with_it_finds_its_functions(python, tmp_path):
-    """As libmxnet.so is linked with Arm's libraries, of which none is there."""
+    """As libmxnet.so is linked with Arm's libraries, which are not there."""
     for name, source, options in (
             ('libgone.so', 'double gone(double x) { return 0; }', ()),
             ('libuser.so', 'double gone(double); double ask(double x) { return gone(x); }',

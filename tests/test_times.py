@@ -13,7 +13,7 @@ from ci import times
 
 
 def marked(mark):
-    """The command lines of the processes that have this in their environment."""
+    """The command lines of the processes that have this text in their environment."""
     found = []
     for path in pathlib.Path('/proc').glob('[0-9]*/environ'):
         try:
@@ -38,7 +38,7 @@ def test_a_time_is_stored_beside_the_others(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('limit', [.3, 8], ids=['as it starts', 'in a cell'])
 def test_a_section_that_takes_too_long_is_stopped(limit, monkeypatch):
-    """With the kernel that it has started."""
+    """The kernel that it has started is stopped, too."""
     mark = uuid.uuid4().hex
     monkeypatch.setenv('D2L_TEST_MARK', mark)
     monkeypatch.setattr(times, 'LIMIT', limit)

@@ -1,4 +1,4 @@
-"""The book's own training functions run unchanged on a compiled net, and give eager's numbers."""
+"""The book's own training functions run unchanged on a compiled net, and train as in eager mode."""
 import mxnet
 import numpy as onp
 import pytest
@@ -54,5 +54,5 @@ def test_compiled_training_gives_the_eager_losses(make, monkeypatch):
         assert ('forward' in vars(net)) == compiled     # it did not fall back to eager
         losses.append(list(sums))
         weights.append([param.data().asnumpy() for param in structural(net).values()])
-    assert losses[0] and losses[0] == losses[1]         # of each minibatch
+    assert losses[0] and losses[0] == losses[1]         # the loss of each minibatch
     assert all((a == b).all() for a, b in zip(*weights))

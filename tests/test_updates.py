@@ -1,4 +1,4 @@
-"""d2l.updates: the numbers are those of MXNet's own Updater."""
+"""d2l.updates changes Parameters exactly as MXNet's own Updater does."""
 import copy
 import pickle
 import re
@@ -21,7 +21,7 @@ MXNETS = optimizer.Updater.__call__.__wrapped__
 def test_defaults_are_mxnets(name):
     text = getattr(mxnet.nd, name).__doc__
     found = dict(re.findall(r'(\w+) : \w+, optional, default=(\S+)', text))
-    # of lazy_update it depends what is done to sparse gradients only
+    # lazy_update makes a difference for sparse gradients only
     assert {'wd', 'lazy_update'} <= {*found}
     assert {*found} <= {*updates.DEFAULTS, 'rescale_grad', 'clip_gradient', 'lazy_update'}
     for key in {*found} & {*updates.DEFAULTS}:
@@ -57,7 +57,7 @@ OPTIONS = {
 
 @pytest.fixture
 def mxnets(monkeypatch):
-    """A list to which each call of MXNet's own Updater adds the numbers of its Parameters."""
+    """A list to which each call of MXNet's own Updater adds the indices of its Parameters."""
     calls = []
 
     def call(updater, index, grad, weight):
@@ -88,8 +88,8 @@ RATES = {'float32': onp.float32(0.05), 'float64': onp.float64(0.05), 'int': 1,
 @pytest.mark.parametrize('name, key', [('sgd', 'learning_rate'), ('sgd', 'wd'), ('sgd', 'momentum'),
                                        ('adam', 'learning_rate'), ('adam', 'wd'),
                                        ('adam', 'beta1')])
-def test_a_rate_is_as_the_float_that_it_is(name, key, rate):
-    """Whatever has its value; and the array itself stays."""
+def test_a_rate_acts_like_the_float_of_its_value(name, key, rate):
+    """The rate may be a number of any type, or an array, which is not modified."""
     if key in ('momentum', 'beta1') and float(rate) >= 1:
         rate = onp.float32(0.5)
     before = float(rate)
@@ -166,7 +166,7 @@ def updated(name, options, *steps):
 
 @pytest.mark.parametrize('momentum', [0, 0.9])
 def test_weight_decay_is_that_of_the_operator_for_one_parameter(momentum):
-    """Its last digits are not those of the operator for several: it adds up in another order."""
+    """The operator for several parameters has other last digits, as it adds up in another order."""
     mxnet.random.seed(0)
     gradient = mxnet.nd.random.normal(shape=(20, 3))
     decayed = {'wd': 0.3, 'momentum': momentum, 'rescale_grad': 0.5}
@@ -193,14 +193,14 @@ def test_sparse_gradients_change_the_rows_that_they_have(mxnets, name):
 
 
 @pytest.mark.parametrize('name', ['sgd', 'adam'])
-def test_half_precision_is_mxnets(mxnets, name):
+def test_half_precision_is_left_to_mxnet(mxnets, name):
     gradient = mxnet.nd.ones((20, 3), dtype='float16')
     assert updated(name, {'multi_precision': True}, gradient).dtype == 'float16' and mxnets
 
 
 @pytest.mark.parametrize('later', [0, -0.5])
 def test_momentum_may_end(monkeypatch, mxnets, later):
-    """What it was stays as a state, which the operator without momentum does not take."""
+    """The last momentum stays as a state, which the operator without momentum does not take."""
     def run():
         weight, gradient = mxnet.nd.ones((20, 3)), mxnet.nd.ones((20, 3))
         updater = optimizer.get_updater(optimizer.SGD(learning_rate=0.1, momentum=0.9))
@@ -213,13 +213,13 @@ def test_momentum_may_end(monkeypatch, mxnets, later):
     assert (ours == run()).all()
 
 
-def test_other_optimizers_are_mxnets(mxnets):
+def test_other_optimizers_are_left_to_mxnet(mxnets):
     updated('rmsprop', {}, mxnet.nd.ones((20, 3)))
     assert mxnets
 
 
-def test_arrays_that_take_the_place_of_others(tmp_path):
-    """A Parameter initialized anew, a state loaded from a file."""
+def test_new_arrays_of_parameters_and_states_are_used(tmp_path):
+    """A Parameter may be initialized again, and a state may be loaded from a file."""
     net = nn.Dense(2, in_units=2)
     net.initialize()
     trainer = gluon.Trainer(net.collect_params(), 'adam')
@@ -243,7 +243,7 @@ def test_arrays_that_take_the_place_of_others(tmp_path):
     assert (step() == then).all()
 
 
-def test_an_error_is_mxnets():
+def test_an_error_is_that_of_mxnet():
     updater = optimizer.get_updater(optimizer.Adam())
     with pytest.raises(mxnet.MXNetError, match=r'expected \[2,1\], got \[3,1\]'):
         updater((0,), (mxnet.nd.zeros((3, 1)),), (mxnet.nd.zeros((2, 1)),))

@@ -34,7 +34,7 @@ def test_only_what_the_book_lacks_is_our_own():
         section.number for section in all_sections() if section.own}
     ours = find('12.7')[0].path
     assert verbatim.check(dataclasses.replace(LENET, path=ours)) == ['6.6 has listings in the book']
-    assert verbatim.check(dataclasses.replace(LENET, number='12.7'))    # does not say it is ours
+    assert verbatim.check(dataclasses.replace(LENET, number='12.7'))    # it does not say own=true
 
 
 def test_every_deviation_has_a_reason_and_a_section():

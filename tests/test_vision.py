@@ -10,7 +10,7 @@ from ci import networks, witness
 from d2l.data.samples import cifar10, hotdog, voc2012
 
 npx.set_np()
-FLOAT = 2e-6                        # what float32 may differ in, for numbers of about 1
+FLOAT = 2e-6                        # rounding error of float32, for values of about 1
 VARIANCES = onp.array([.1, .1, .2, .2])     # of offsets (arXiv:1512.02325, its released program)
 
 
@@ -54,7 +54,7 @@ def target(anchors, truth, threshold=.5):
 
 
 def detection(probabilities, offsets, anchors, threshold=.5):
-    """Rows (class or -1, probability, box), the surest first: 13.4.4."""
+    """Rows (class or -1, probability, box), the most probable first: 13.4.4."""
     xy, size = middle_and_size(anchors)
     offsets = offsets.reshape(-1, 4) * VARIANCES
     xy, size = xy + offsets[:, :2] * size, onp.exp(offsets[:, 2:]) * size
@@ -90,7 +90,7 @@ BOOK_ANCHORS = onp.array([[0, .1, .2, .3], [.15, .2, .4, .4], [.63, .05, .88, .9
 
 
 def test_targets_of_the_book():
-    """All 20 numbers of the mask, of which the transcription lost two."""
+    """All 20 values of the mask, two of which the transcription of the book lacks."""
     _, mask, classes = target(BOOK_ANCHORS, BOOK_TRUTH)
     assert classes.tolist() == [0, 1, 2, 0, 2]
     assert mask.reshape(5, 4).tolist() == [[k] * 4 for k in (0, 1, 1, 0, 1)]
@@ -126,7 +126,8 @@ def test_suppression(seed):
 
 
 def transposed(X, weight, stride, padding):
-    """X (B, C, H, W), weight (C, C', k, k): each channel spread out and convolved, by SciPy."""
+    """The transposed convolution of X (B, C, H, W) by weight (C, C', k, k): each channel is spread
+    out, and convolved by SciPy."""
     spread = onp.zeros((*X.shape[:2], *((n - 1) * stride + 1 for n in X.shape[2:])))
     spread[:, :, ::stride, ::stride] = X
     Y = onp.stack([[sum(convolve2d(plane, kernel) for plane, kernel in zip(image, kernels))

@@ -1,4 +1,4 @@
-"""A script for d2l.launch: trains a small net, every random number its own.
+"""A script for d2l.launch that trains a small net; all random numbers come from its own generator.
 
     train_small.py FOLDER OPTIMIZER EPOCHS [DIES]
 
@@ -33,13 +33,13 @@ def main(folder, optimizer, num_epochs, dies=''):
     net = nn.Sequential()
     net.add(nn.Conv2D(6, 3, activation='relu'), nn.Conv2D(16, 3, activation='relu'), nn.Dense(3))
     net.initialize()
-    net(X)                          # its shapes
-    # one worker's parameters are everyone's: here they begin apart
+    net(X)                          # infers the shapes
+    # all workers get the parameters of one of them: here they begin with different ones
     for param in net.collect_params().values():
         param.set_data(np.array(random.uniform(-0.3, 0.3, param.shape).astype('float32')))
         if distributed.num_workers() == 2 and distributed._store().rank == 1:
             param.set_data(np.ones(param.shape))
-    if optimizer == 'rates':        # of 4.5 and 13.2: the first layer is frozen
+    if optimizer == 'rates':        # as in 4.5 and 13.2: the first layer is frozen
         net[0].collect_params().setattr('lr_mult', 0)
         net[1].collect_params().setattr('lr_mult', 2)
         net.collect_params('.*bias').setattr('wd_mult', 0)
@@ -61,7 +61,7 @@ def main(folder, optimizer, num_epochs, dies=''):
             trainer.step(total)
         if epoch == 0:
             trainer.set_learning_rate(0.02)
-        net(X)                      # and again
+        net(X)                      # leaves the second weight in that layout again
         trainer.save(epoch + 1)
     net.save_parameters(os.path.join(folder, f'{distributed.rank()}.params'))
 
