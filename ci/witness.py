@@ -225,6 +225,12 @@ def slice_(attrs, X):
     return X[tuple(slice(*part) for part in itertools.zip_longest(*parts))]
 
 
+@operator('slice_axis')
+def slice_axis(attrs, X):
+    axis = attrs['axis'] % X.ndim
+    return X[(slice(None),) * axis + (slice(attrs['begin'], attrs.get('end')),)]
+
+
 @operator('_npi_concatenate', 'Concat')
 def concatenate(attrs, *arrays):
     return np.concatenate(arrays, attrs.get('axis', attrs.get('dim', 1)))

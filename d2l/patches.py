@@ -1003,6 +1003,121 @@ def _load_a_lone_layer():
     gluon.Block.load_parameters = load_parameters
 
 
+# ---- a part of a convolution's channels
+def _repair_channel_slices():
+    """Compute a slice along axis 1, of an array with three axes or more, by slice_axis. In training
+    mode, oneDNN stores the results of convolutions in blocks of 8 or 16 channels, and its slice of
+    a part of a block ends the process or raises an error. slice_axis has no code in oneDNN."""
+    from d2l.c_api import operator
+
+    along, whole = operator('slice_axis'), operator('slice')
+
+    def invoked(invoke, handle, arrays, keys, values, out, *kinds):
+        attrs = dict(zip(keys, values))
+        if _slices_axis_1(attrs):
+            channels, attrs = _channels_and_rest(attrs, arrays[0].shape)
+            if channels:
+                arrays = [invoke(along, arrays, list(channels), list(channels.values()),
+                                 None if attrs else out, *kinds)]
+                if not attrs:
+                    return arrays[0]
+            keys, values = list(attrs), list(attrs.values())
+        return invoke(whole, arrays, keys, values, out, *kinds)
+    _route_calls([whole], invoked)
+    _replace_cached_op(_channel_slicing_cached_op)
+
+
+def _bounds(attrs, name):
+    """Return the attribute begin, end or step of a slice as a tuple."""
+    value = attrs.get(name)
+    value = graphs.literal(value) if isinstance(value, str) else value
+    return tuple(value) if isinstance(value, (tuple, list)) else () if value is None else (value,)
+
+
+def _slices_axis_1(attrs):
+    """Return whether the operator slice, with these attributes, may take a part of axis 1."""
+    ends = *_bounds(attrs, 'begin')[1:2], *_bounds(attrs, 'end')[1:2]
+    return ends not in ((), (None, None)) and _bounds(attrs, 'step')[1:2] in ((), (None,), (1,))
+
+
+def _channels_and_rest(attrs, shape):
+    """Split the attributes of the operator slice, for an array of this shape. Return (those of the
+    slice_axis that takes a part of the channels, or None, those of a slice of the other axes)."""
+    begin, end = ([*_bounds(attrs, name)] for name in ('begin', 'end'))
+    if len(shape) < 3 or len(begin) < 2 or len(end) < 2:
+        return None, attrs
+    first, last = begin[1] or 0, end[1]
+    start, stop, _ = slice(first, last).indices(shape[1])
+    if stop <= start:
+        return None, attrs
+    # slice_axis raises an error for a bound beyond the axis, so it only makes a row-major copy
+    if max(-first, abs(last or 0)) > shape[1]:
+        return {'axis': 1, 'begin': 0, 'end': None}, attrs
+    begin[1] = end[1] = None
+    rest = {**attrs, 'begin': (*begin,), 'end': (*end,)}
+    others = any(value is not None for value in (*begin, *end, *_bounds(attrs, 'step')))
+    return {'axis': 1, 'begin': first, 'end': last}, rest if others else {}
+
+
+def _channel_slicing_cached_op(original):
+    """Return a class derived from CachedOp that runs other graphs, one for each set of shapes, if
+    its graph slices channels."""
+    import mxnet
+
+    class CachedOp(original):
+        __slots__ = ('_sliced_graph', '_sliced')
+
+        def __init__(self, sym, flags=(), **kwargs):
+            super().__init__(sym, flags, **kwargs)
+            self._sliced_graph, self._sliced = None, {}
+            if any(node['op'] == 'slice' and _slices_axis_1(node.get('attrs', {}))
+                   for node in graphs.from_symbol(sym)['nodes']):
+                self._sliced_graph = sym, flags
+
+        def __call__(self, *args, **kwargs):
+            if self._sliced_graph is None:
+                return super().__call__(*args, **kwargs)
+            kinds = tuple([(array.shape, array.dtype) for array in args])
+            if kinds not in self._sliced:
+                sym, flags = self._sliced_graph
+                try:
+                    found = graphs.inferred(sym, dict(zip(sym.list_inputs(), kinds)))
+                except mxnet.MXNetError:            # this call will raise it
+                    found = None
+                graph = found and channels_sliced(graphs.from_symbol(sym), found)
+                self._sliced[kinds] = original(_symbol(graph, self.is_np_sym), flags
+                                               ) if graph else super().__call__
+            return self._sliced[kinds](*args, **kwargs)
+    return CachedOp
+
+
+def channels_sliced(graph, inferred):
+    """Return a graph in which slice_axis takes parts of channels, or None if there are none.
+
+    inferred: see `graphs.inferred`
+    """
+    changed = []
+
+    def change(i, inputs, add):
+        node = dict(graph['nodes'][i], inputs=inputs)
+        attrs = node.get('attrs', {})
+        if node['op'] != 'slice' or not _slices_axis_1(attrs):
+            return add(node)
+        before, k, *_ = graph['nodes'][i]['inputs'][0]
+        channels, rest = _channels_and_rest(attrs, inferred[graph['nodes'][before]['name']][k][0])
+        if not channels:
+            return add(node)
+        changed.append(i)
+        apart = {name: text for name, text in attrs.items() if name.startswith('__')}
+        node.update(op='slice_axis', attrs={**apart, **{n: str(v) for n, v in channels.items()}})
+        if not rest:
+            return add(node)
+        first = add({**node, 'name': f'{node["name"]} channels'})
+        return add(graphs.node('slice', node['name'], [[first, 0, 0]], **rest))
+    new = graphs.rebuilt(graph, change)
+    return new if changed else None
+
+
 # ---- the rest
 def _fetch():
     from d2l.data import fetch
@@ -1064,6 +1179,9 @@ AFTER = [
            '`flip`, `diff`, `trace`, `split`, `clip`, `inner`, `tensordot`, `inv` and others'),
     Effect(_repair_bias, 'the gradient of the bias of `Dense` whose weight wants none',
            'MXNet\'s is what lies in memory: oneDNN computes it together with that of the weight'),
+    Effect(_repair_channel_slices, 'slices of channels, such as `Y[:, :8]`, of a convolution\'s '
+           'result in training', 'oneDNN\'s end the process, or raise an error, where they cut its '
+           'blocks of 8 or 16 channels'),
     Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it '
            'should, and one number for all where `a` or `b` is one'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`',

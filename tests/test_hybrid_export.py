@@ -261,6 +261,7 @@ ANY_SIZE = {
         X.shape[0], 2, X.shape[1] * 2),
     'axes of one': lambda X: np.stack((X, X * 2))[1].reshape(X.shape[0], 1, X.shape[1], 4, 1),
     'slices': lambda X: X[:X.shape[0], :X.shape[1], 3:],
+    'slices of steps': lambda X: X[:, 1:X.shape[1]] + X[:, 1:],
     'splits': lambda X: np.concatenate(np.split(np.concatenate((X, X * 2), axis=0), 2, axis=0), -1),
     'token': lambda X: np.concatenate((np.broadcast_to(X[:1, :1] * 0 + 1, (X.shape[0], 1, 4)), X),
                                       1),

@@ -833,3 +833,64 @@ def test_gradients_of_other_arrays_stay_while_one_is_computed(monkeypatch):
     y.backward()
     assert seen == [[[0, 0], [5, 5]]]
     assert x.grad.tolist() == [7, 7] and other.grad.tolist() == [5, 5]
+
+
+SLICED = """
+import sys
+import d2l
+import numpy as onp
+from mxnet import autograd, np, npx
+from mxnet.gluon import nn
+npx.set_np()
+BOUNDS = [((None, 0), (None, 8)), ((None, 3), (None, 4)), ((None, -3), (None, None)),
+          ((1, 2, None), (2, 100, None)), ((None, 8, 1), (None, 24, 7), (None, None, 2)),
+          ((None, 0), (None, 32)), ((None, 1), (None, 9), (None, 2)), ((0,), (1,))]
+
+class Net(nn.HybridBlock):
+    def __init__(self, conv, bounds):
+        super().__init__()
+        self.conv, self.bounds = conv, bounds
+
+    def hybrid_forward(self, F, X):
+        Y = self.conv(X)
+        return Y, F.npx.slice(Y, *self.bounds)
+
+for conv, shape in [(nn.Conv1D(32, 3, in_channels=3), (2, 3, 10)),
+                    (nn.Conv2D(32, 3, in_channels=3), (2, 3, 10, 10)),
+                    (nn.Conv3D(32, 3, in_channels=3), (2, 3, 10, 4, 4))]:
+    conv.initialize()
+    for bounds in BOUNDS:
+        net, X = Net(conv, bounds), np.random.normal(size=shape)
+        X.attach_grad()
+        with autograd.record():
+            Y = conv(X)
+        begin, end, step = *bounds, *[(None,) * 3] * (3 - len(bounds))
+        taken = tuple(slice(*each) for each in zip(begin, end, step))
+        wanted, weights = Y.asnumpy()[taken], onp.zeros(Y.shape, 'float32')
+        weights[taken] = onp.random.RandomState(0).normal(size=wanted.shape)
+        Y.backward(np.array(weights))
+        gradient = X.grad.asnumpy()
+        with autograd.pause():
+            net(X)
+        exec(sys.argv[1])
+        for repeat in range(2):
+            X.grad[:] = 7
+            with autograd.record():
+                Y, found = net(X)
+            assert (found.asnumpy() == wanted).all(), bounds
+            found.backward(np.array(weights[taken]))
+            assert onp.allclose(X.grad.asnumpy(), gradient, 1e-5, 1e-5), bounds
+        if sys.argv[1] == 'pass':       # indices of Python use the same operator
+            with autograd.record():
+                assert (conv(X)[taken].asnumpy() == wanted).all(), bounds
+print('right')
+"""
+
+
+@pytest.mark.parametrize('how', [
+    'pass', 'd2l.hybridize(net)', 'd2l.hybridize(net, optimize=True)', 'net.hybridize()',
+    'd2l.export(net, sys.argv[2], X); net = d2l.load_exported(sys.argv[2])'])
+def test_slices_of_channels(how, tmp_path, python):
+    """Without the repair, oneDNN ends the process where a slice cuts its blocks of channels."""
+    done = python('-W', 'ignore', '-c', SLICED, how, tmp_path / 'net')
+    assert done.stdout == 'right\n', (done.returncode, done.stderr)

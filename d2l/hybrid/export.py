@@ -355,6 +355,13 @@ def _generalize_slice(node, node2, given, pairs):
     return {'attrs': {'end': str(tuple(m if m == n else None for m, n in zip(ends, ends2)))}}
 
 
+def _generalize_slice_axis(node, node2, given, pairs):
+    rest, rest2 = ({**n['attrs'], 'end': None} for n in (node, node2))
+    ends = tuple(graphs.literal(n['attrs']['end']) for n in (node, node2))
+    if given and rest == rest2 and ends == given[int(node['attrs']['axis'])]:
+        return {'attrs': {'end': 'None'}}
+
+
 def _generalize_split(node, node2, given, pairs):
     axis = int(node['attrs'].get('axis', 1))
     for n, side in (node, 0), (node2, 1):
@@ -379,7 +386,8 @@ def _generalize_broadcast(node, node2, given, pairs):
 
 _GENERALIZERS = {
     '_np_reshape': _generalize_reshape, '_npx_reshape': _generalize_reshape,
-    'Reshape': _generalize_reshape, 'slice': _generalize_slice, '_split_v2': _generalize_split,
+    'Reshape': _generalize_reshape, 'slice': _generalize_slice,
+    'slice_axis': _generalize_slice_axis, '_split_v2': _generalize_split,
     '_npi_broadcast_to': _generalize_broadcast, 'broadcast_to': _generalize_broadcast}
 
 
