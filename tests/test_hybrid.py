@@ -1124,6 +1124,18 @@ SEVERAL = {
         lambda z: (self.b(self.bn(X + z)), z))(np.random.normal(0, 1, X.shape)),
     'of an input without gradient': lambda self, X: (self.a(X * self.c), self.b(X + self.c)),
     'of a constant': lambda self, X: (self.a(np.tanh(X)), np.tanh(X), self.c * 2),
+    'of numbers that are drawn': lambda self, X: (
+        lambda z: (self.a(X * z), self.b(X * z + 1), z))(np.random.uniform(0, 1, X.shape)),
+    'a detached one beside numbers that are drawn': lambda self, X: (
+        lambda h, z, d: (self.b(X) * z * d, h))(
+            *(lambda h: (h, np.random.normal(0, 1, X.shape), h.detach()))(self.a(X))),
+    'a detached one beside a constant': lambda self, X: (
+        lambda h, z, d: (self.b(X) * z * d, h))(
+            *(lambda h: (h, np.tanh(self.c), h.detach()))(self.a(X))),
+    'a normalization twice': lambda self, X: (
+        lambda h, g: (self.b(g) + h, h))(self.bn(self.a(X)), self.bn(X)),
+    'infinite': lambda self, X: (lambda h: (h * h, h * float('inf')))(self.a(X)),
+    'beyond float32': lambda self, X: (lambda h: (h * h, h * 3e38 * 3e38 * h))(self.a(X)),
     'in a dict': lambda self, X: {'a': self.a(X), 'b': [np.log(self.b(X) * 0)]},
     'a state': _kept}
 
@@ -1177,6 +1189,28 @@ def test_a_loss_of_some_results(compute, at_once, gradient, optimize):
         if isinstance(a, str):
             break
         onp.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('optimize', [False, True], ids=['exact', 'optimized'])
+@pytest.mark.parametrize('compute', [
+    lambda self, X: (self.a(X + np.arange(2)),),
+    lambda self, X: (self.a(X + np.arange(2)), self.b(X * np.arange(2)))], ids=['one', 'several'])
+def test_arrays_that_a_call_makes_are_its_own(compute, optimize):
+    """The backward pass of one call does not free those of another call."""
+    def run(compiled):
+        net, seen = SomeResults(compute), []
+        if compiled:
+            hybridize(net, optimize=optimize)
+        net(np.ones((2, 2)))
+        with autograd.record():
+            losses = [Y.sum() for k in (1, 2) for Y in net(np.full((2, 2), k))]
+        for loss in losses:
+            loss.backward()
+            seen += [p.grad().asnumpy() for p in net.collect_params().values()
+                     if p.grad_req != 'null']
+        return seen
+    for a, b in zip(run(False), run(True)):
+        onp.testing.assert_allclose(b, a, rtol=1e-6)
 
 
 @pytest.mark.parametrize('optimize', [False, True], ids=['exact', 'optimized'])

@@ -334,3 +334,21 @@ def test_whatever_is_compiled_has_a_name(rule, function, name):
     rule(wrong_value)
     with pytest.warns(UserWarning, match=f'^{name} runs as it was traced'):
         d2l.compile(function, np.ones(3), optimize=True)
+
+
+@pytest.mark.parametrize('optimize', [False, True], ids=['exact', 'optimized'])
+def test_errors_of_earlier_operators_are_raised(optimize):
+    """MXNet raises them late; the proof must not take them for its own and drop them."""
+    weight, index = np.ones((5, 3)), np.array([1., 2])
+    for array in weight, index:
+        array.attach_grad()
+    net = nn.Dense(2, in_units=6)
+    net.initialize()
+    d2l.hybridize(net, optimize=optimize)
+    with autograd.record():
+        y = npx.embedding(index.astype('int32'), weight, 5, 3).sum()
+    with pytest.raises(mxnet.MXNetError, match='Embedding'):
+        y.backward()                # it has no gradient of the indices
+        with autograd.record():
+            net(np.ones((4, 6)))
+        npx.waitall()

@@ -333,7 +333,9 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
       and their results are compared. If they differ by more than the last digits, the exact graph
       is used, with a warning (see d2l.hybrid.proof). 'unchecked' skips this comparison, for
       measuring. If an argument is infinite or NaN in later calls only, a sum may be infinite where
-      the eager one is NaN, as MXNet's sum of [inf, 1] is
+      the eager one is NaN, as MXNet's sum of [inf, 1] is. If Parameters change between a forward
+      pass and its backward pass, the latter may use their old values, where the eager one reads the
+      new ones
     - fallback: if the net cannot be traced, warn once and run it eagerly, instead of raising
     - static_alloc, flags: flags of MXNet's CachedOp, as in `HybridBlock.hybridize`; static_shape
       equals static_alloc unless it is given

@@ -9,6 +9,7 @@ RESHAPES = '_np_reshape', '_npx_reshape'
 # special sizes in npx.reshape -> those of the same meaning in Reshape
 LEGACY_RESHAPE_CODES = {-2: 0, -4: -2, -5: -3, -6: -4}
 CONVOLUTIONS = 'Convolution', 'Deconvolution'
+UPDATES_STATISTICS = 'BatchNorm', '_contrib_SyncBatchNorm'      # their inputs 3 and 4
 PYTHON = {'Custom', '_foreach', '_while_loop', '_cond'}    # operators that run Python or subgraphs
 # Operators that read their grad_req, which MXNet leaves uninitialized with static_shape
 READS_GRAD_REQ = {'RNN', *PYTHON}
@@ -24,11 +25,11 @@ IN_PLACE_SUM_SAFE = {'_np_dot', 'FullyConnected', '_npi_add', '_npi_subtract', '
         '_npi_add_scalar',
         '_npi_multiply_scalar', '_npi_tanh', '_npx_sigmoid', '_np_sum', '_np_reshape',
         '_np_transpose', 'SwapAxis', '_copy'}
-# Operators through which a gradient of 0 is 0, whatever their arguments are, as long as these and
-# the results are finite
-FINITE_GRADIENT = IN_PLACE_SUM_SAFE | {
-    'Activation', 'slice', 'slice_axis', 'SliceChannel', 'Concat', '_npi_concatenate', '_npi_stack',
-    'stack', 'expand_dims', '_npi_rsubtract_scalar', 'Reshape', 'Flatten'}
+# Operators through which a gradient of 0 is 0 whatever the values are, infinite ones included
+KEEPS_ZERO = {
+    '_npi_add', '_npi_subtract', '_npi_add_scalar', '_npi_rsubtract_scalar', '_np_sum', '_copy',
+    '_np_reshape', 'Reshape', 'Flatten', 'expand_dims', '_np_transpose', 'SwapAxis', 'slice',
+    'slice_axis', 'SliceChannel', 'Concat', '_npi_concatenate', '_npi_stack', 'stack'}
 
 
 def draw_in_graph(graph, draws, size, random):
@@ -118,7 +119,7 @@ def parts(graph, flowing, with_past, exact):
     ran = sorted((i for i, node in enumerate(nodes) if node['op'] != 'null'),
                  key=lambda i: _time(nodes, i))
     crossing, before = {*heads}, None
-    if not exact:
+    if not exact and not _shares_statistics(nodes):
         keys = [taped[i] and leads[i][1] for i in range(len(nodes))]
         found, home = _grouped(nodes, ran, _merged(nodes, ran, keys, flowing))
         before = crossing = crossing | {(j, k) for i in ran for j, k, *_ in nodes[i]['inputs']
@@ -166,10 +167,10 @@ def parts(graph, flowing, with_past, exact):
 
 def _merged(nodes, ran, keys, flowing):
     """Return other keys for `_grouped`, by which some nodes come to those that lead to more
-    outputs: the last steps of a loop over time steps, of which not all lead to the last cell state.
-    Nodes may if a gradient of 0 through them changes nothing: their operators are in
-    FINITE_GRADIENT, and it goes on to no inputs but those that the others have, too, and to no
-    nodes but the others, or nodes that lead to all their outputs."""
+    outputs, such as the one that concatenates the results of a loop over time steps. Nodes may if a
+    gradient of 0 through them changes nothing: their operators are in KEEPS_ZERO, and it goes on to
+    no inputs but those that the others have, too, and to no nodes but the others, or nodes that
+    lead to all their outputs."""
     members, inputs, others = {}, {}, {}
     for i in ran:
         if keys[i]:
@@ -183,9 +184,17 @@ def _merged(nodes, ran, keys, flowing):
         more = {others.get(other, other) for other in members
                 if key < other and inputs[key] <= inputs[other]}
         more = [other for other in more if all(other <= source for source in sources)]
-        if more and all(nodes[i]['op'] in FINITE_GRADIENT for i in members[key]):
+        if more and all(nodes[i]['op'] in KEEPS_ZERO for i in members[key]):
             others[key] = min(more, key=len)
     return [others.get(key, key) for key in keys]
+
+
+def _shares_statistics(nodes):
+    """Return whether several nodes update the same running statistics. They do so in the backward
+    pass, and its order counts."""
+    users = collections.Counter(j for node in nodes if node['op'] in UPDATES_STATISTICS
+                                for j, *_ in node['inputs'][3:5])
+    return any(count > 1 for count in users.values())
 
 
 def _grouped(nodes, ran, keys):

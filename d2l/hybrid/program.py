@@ -152,6 +152,11 @@ class Part:
         # Indices of inputs that the graph uses only detached: in eager mode, the backward pass does
         # not touch their gradients
         self._detached_inputs = []
+        # Indices of arrays that the trace has made, in place of those that eager mode makes anew in
+        # each call
+        self._made_in_trace = []
+        # Indices of inputs that may be constants, from outside or from the parts before this one
+        self._may_be_constant = []
         # _flows: indices of inputs to which gradients may come from the outputs. Inputs on which
         # only a write into Python's state depends are not among them
         # statistics: the sources of the arrays of BatchNorm's statistics, which the graph changes
@@ -167,11 +172,16 @@ class Part:
                 self._flows.add(at)
             if source.kind == 'input':
                 self._inputs.append((at, source.index))
+                self._may_be_constant.append(at)
                 self._detached_inputs += [at] * (name not in taped)
                 continue
             if source.kind in ('state', 'cut'):
                 self._late_bound.append((at, source))
+                if source.kind == 'cut':
+                    self._may_be_constant.append(at)
+                    self._detached_inputs += [at] * (name not in taped)
                 continue
+            self._made_in_trace += [at] * (source.kind == 'const')
             values[at] = program.value(source)
             if not learns:
                 constants.add(at)
@@ -238,8 +248,6 @@ class Part:
         values = self._thread.values.copy()
         for at, i in self._inputs:
             values[at] = leaves[i]
-        for at in self._detached_inputs:
-            values[at] = tape.detach(values[at])
         for at, source in self._late_bound:
             values[at] = what = self._program.value(source, leaves, state, cut=cut)
             # An array from an earlier call whose tape is freed must be detached, as it has no graph
@@ -250,12 +258,17 @@ class Part:
                 if autograd.is_recording() and at not in self._statistics_at and (
                         self._program.question or source.index in self._program.overwritten):
                     values[at] = values[at].copy()
+        for at in self._detached_inputs:
+            values[at] = tape.detach(values[at])
         # MXNet puts a constant on the tape as one variable, which the first backward pass forgets;
-        # other parts may need theirs later
+        # other parts, or other calls, may need theirs later
         if self._program.recorded:
-            for at, _ in self._inputs:
+            for at in self._may_be_constant:
                 if not tape.recorded(values[at]):
                     values[at] = tape.detach(values[at])
+        if self._made_in_trace and autograd.is_recording():
+            for at in self._made_in_trace:
+                values[at] = tape.detach(values[at])
         results = self._op()(*values)
         results = results[self._skip:] if type(results) is list else [results]
         # In eager mode, such a result is on the tape only if an input is on which it depends

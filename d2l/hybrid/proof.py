@@ -106,6 +106,7 @@ class Proof:
     """
 
     def __init__(self, exact, arrays, learned, training, flags):
+        npx.waitall()           # raises errors of earlier operators, which are not those of a graph
         self._exact, self._learned, self._training, self._flags = exact, learned, training, flags
         with autograd.pause():
             self._arrays = {name: tape.detach(array) for name, array in arrays.items()}
