@@ -578,8 +578,8 @@ def word_vectors_come_through_the_hub(embedding):
     def first(cls, embedding_root, pretrained_file_name):
         setattr(owner, name, own)
         imported = 'd2l.data' in sys.modules
-        # The import gives GloVe and FastText methods of their own. importlib does it, as d2l
-        # depends on this module, which must not import d2l in the normal way
+        # Importing d2l.data replaces these methods of GloVe and FastText. This module must not have
+        # an import statement for d2l, which depends on it
         importlib.import_module('d2l.data')
         get = own.__get__(None, cls) if imported else getattr(cls, name)
         return get(embedding_root, pretrained_file_name)

@@ -91,8 +91,8 @@ def check():
 
 
 def start(folder, data, options=()):
-    """Replace this process by JupyterLab, opened on the index of the folder, so that Ctrl-C is its
-    own."""
+    """Replace this process by JupyterLab, opened on the index of the folder. So Ctrl-C reaches
+    JupyterLab itself."""
     command = [sys.executable, '-m', 'jupyterlab', str(folder / INDEX),
                f'--ServerApp.root_dir={folder}', *options]
     os.execve(sys.executable, command, {**os.environ, 'D2L_DATA': data})

@@ -46,8 +46,8 @@ SECTIONS = {
     '7.1': (3,), '7.2': (5,), '7.3': (3,), '7.4': (7,), '7.5': (3, 6), '7.6': (8,), '7.7': (8,),
     '11.11': (1, 5, 8, 10, 12), '12.5': (10, 11), '12.6': (7, 8), '17.1': (5,)}
 AXES = 'a figure, its axis from 0.3 to 0.9'         # the figure that d2l.train_ch3 draws
-# What the book says about a figure. Section 3.7, "As before, [...] an accuracy of 83.7%", says it
-# about 3.6 and about itself
+# What the book's text claims about figures. The sentence of 3.7, "As before, [...] an accuracy of
+# 83.7%", is a claim about the figures of both 3.6 and 3.7
 FIGURES = {('3.6', 18): 'test acc 0.837', ('3.7', 5): 'test acc 0.837', ('4.2', 6): AXES,
            ('4.3', 2): AXES, ('4.6', 4): AXES, ('4.6', 6): AXES}
 

@@ -727,7 +727,8 @@ def _note_marks():
     np.ndarray.attach_grad = attach_grad
 
     def added(count, heads, gradients, variables, *rest):
-        # variables: the call is autograd.grad's, which has arrays of its own for the gradients
+        # With `variables`, autograd.grad is calling. It puts gradients into new arrays, to which
+        # nothing is added
         if not _SUMMED_BY_D2L or variables:
             return backward(count, heads, gradients, variables, *rest)
         return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
@@ -1041,8 +1042,9 @@ def _slices_axis_1(attrs):
 
 
 def _channels_and_rest(attrs, shape):
-    """Split the attributes of the operator slice, for an array of this shape. Return (those of the
-    slice_axis that takes a part of the channels, or None, those of a slice of the other axes)."""
+    """Split a slice of an array of this shape into two operators. Return a pair: the attributes of
+    the slice_axis that takes a part of the channels, or None if it needs none, and the attributes
+    of the slice that follows, or {} if it needs none."""
     begin, end = ([*_bounds(attrs, name)] for name in ('begin', 'end'))
     if len(shape) < 3 or len(begin) < 2 or len(end) < 2:
         return None, attrs

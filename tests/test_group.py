@@ -461,7 +461,7 @@ def nothing(net, trainer, step):
 def rates(net, trainer, step):
     """Set multipliers as 4.5 and 13.2 do, and change them and other settings during training."""
     if step == 0:
-        # frozen, except with optimizers that divide by the learning rate
+        # A multiplier of 0 freezes Parameters; optimizers that divide by the learning rate get 0.1
         by = isinstance(trainer.optimizer, (mxnet.optimizer.FTML, mxnet.optimizer.Ftrl))
         net[0].collect_params().setattr('lr_mult', 0.1 * by)
         net[1].collect_params().setattr('lr_mult', 10)

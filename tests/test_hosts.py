@@ -190,7 +190,7 @@ def slurm(tmp_path_factory):
         pytest.skip(f"needs root, {', '.join(missing or SLURM)}: apt-get install slurm-wlm munge")
     folder = tmp_path_factory.mktemp('slurm')
     os.chmod(folder, 0o755)
-    for parent in folder.parents:                   # munged wants that nobody else can write here
+    for parent in folder.parents:       # munged does not start if other users can write to one
         if parent != pathlib.Path('/tmp') and parent.is_relative_to('/tmp'):
             os.chmod(parent, 0o755)
     for name in 'state', 'spool':

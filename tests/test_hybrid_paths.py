@@ -389,7 +389,7 @@ def test_an_integer_input_says_how_long(mode):
 
 @pytest.mark.parametrize('mode', MODES)
 def test_recurrent_layers(mode):
-    """A decoder whose outputs decide when it stops."""
+    """Recurrent layers in a decoder whose outputs decide when its loop stops."""
     def build(function):
         net = ready(function)
         net.lstm, net.out = rnn.LSTM(3, input_size=3), nn.Dense(3, in_units=3)

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.filterwarnings('ignore:Cannot decide type:UserWarning')
 
 
 def grouped(*extra):
-    """Parameters for every network, those of one network in one process."""
+    """Return pytest's parameters for each network, with each of `extra` if there are any.
+    pytest-xdist runs all tests of one network in one process."""
     return [pytest.param(network.name, *more, marks=pytest.mark.xdist_group(network.name))
             for network in NETWORKS for more in (extra or ((),))]
 

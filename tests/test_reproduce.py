@@ -109,7 +109,7 @@ def test_numpy_computes_the_known_result_of_17_1():
     X, y, X_test, y_test = (read(name, sha1, 16 if 'images' in name else 8)
                             for name, sha1 in zip(files, contents.CONTENTS))
     X, X_test = (a.reshape(-1, 28, 28).astype('float64') for a in (X, X_test))
-    w = (X[y == 1].mean(0) - X[y == 0].mean(0)).T       # transposed, as it is printed
+    w = (X[y == 1].mean(0) - X[y == 0].mean(0)).T       # the book, too, prints it transposed
     two = y_test < 2
     right = ((X_test[two].reshape(2000, -1) @ w.flatten() > -1500000) == y_test[two]).mean()
     ours = [run['line'] for run in reproduce.kept() if run['section'] == '17.1']

@@ -77,9 +77,9 @@ class _Thread(threading.local):
     """CachedOps, and the `values` fed to them, of which each thread has its own.
 
     A call that is not recorded releases the CachedOp's memory before its last operators are in the
-    engine's queue: another thread that used the same CachedOp could overwrite their values. The
-    random generator and the tape belong to a thread, too, and each call puts constants on the tape,
-    including Parameters without gradients and running statistics.
+    engine's queue: another thread that used the same CachedOp could overwrite what they still read.
+    Besides, the random generator and the tape belong to one thread, and each call puts its
+    constants on this tape, including Parameters without gradients and running statistics.
     """
 
     def __init__(self, make, values, constants):

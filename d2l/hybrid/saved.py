@@ -249,10 +249,11 @@ BOUNDS = {
     **dict.fromkeys(('adj', 'pad', 'pad_size'), (-2 ** 15, 2 ** 15)), 'interp': (0, 10)}
 SPLITS = -4, -6         # in the shape of a reshape: the next two numbers are the parts of a length
 SLICES = {'begin', 'end', 'step'}       # attributes whose tuples may hold None
-NEVER_NONE = {'use_length'}             # MXNet documents None as valid for these, but reads a value
-# Operators that no forward calls, and that end the process if they are not as MXNet writes them:
-# for gradients and updates, with subgraphs or callbacks, on sparse graphs, for copies to a device;
-# and operators that end the process for some values of their operands
+# Attributes for which MXNet documents None as valid, although its code reads a value unchecked
+NEVER_NONE = {'use_length'}
+# Operators that no `forward` calls, and that end the process unless MXNet itself wrote their
+# attributes: those for gradients and updates, those with subgraphs or callbacks, those on sparse
+# graphs, and copies between devices. Besides, operators that end it for some values of operands
 INTERNAL = re.compile(
     '.*backward.*|_(contrib_)?(dgl|sg)_.*|_(foreach|while_loop|cond|CachedOp.*|FusedOp.*|Native|'
     'NDArray|NoGradient|CustomFunction|crossdevicecopy|CrossDeviceCopy|copyto)|Custom|'
@@ -487,7 +488,7 @@ FRAGILE = {'_npi_tensordot': _can_sum, '_npi_tensordot_int_axes': _can_sum,
            '_contrib_box_nms': _has_columns, '_np_moveaxis': lambda attrs, a: all(
                -len(a) <= axis < len(a) for key in ('source', 'destination')
                for axis in graphs.numbers(attrs[key])),
-           # an old attribute, whose numbers MXNet does not compare with those of the elements
+           # target_shape is deprecated: MXNet does not check that it keeps the number of elements
            'Reshape': lambda attrs, a: 'target_shape' not in attrs,
            'UpSampling': lambda attrs, *arrays: _has_elements(attrs, *arrays) and (
                attrs['sample_type'] == 'nearest' or 'num_filter' in attrs),

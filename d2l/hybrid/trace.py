@@ -436,7 +436,7 @@ class Trace:
         if line is None:
             frame = users_line()
             line = frame.f_code, frame.f_lineno
-            if self._reads.stopped:             # the run has ended: use its last line
+            if self._reads.stopped:     # the traced run is over: name the last line that it ran
                 line = self._reads.left or line
         error = error_at(line, what, cure if cure.endswith(EAGER) else cure + EAGER)
         if not self.stopped:
@@ -446,7 +446,7 @@ class Trace:
     @property
     def entropy(self):
         """The line that read entropy of the system, or None. A random generator with a seed reads
-        it, too, but does not use it."""
+        it, too, without using it; this counts, and further traces find that nothing changes."""
         return self._reads.entropy
 
     @property
@@ -879,7 +879,8 @@ class Trace:
             array, new, 0, lambda a: original(a, *args, **kwargs))
 
     def _basic(self, original, array, key):
-        """Replace basic indexing, whose result is a view in eager mode if it is contiguous."""
+        """Stand in for basic indexing. In eager mode its result is a view if it is contiguous; then
+        record that the two arrays share their memory."""
         new = original(array, key)
         lengths, _ = array._basic_indexing_key_int_to_slice(tuple(i for i in key if i is not None))
         if not array._basic_indexing_slice_is_contiguous(lengths, array.shape):
@@ -983,8 +984,8 @@ class Trace:
                                   'Give size and dtype instead of out. ' + EAGER)
             self._functionalize_write(out, lambda: results[0], True)
             return out
-        # All inputs are constants, and the trace draws nothing (no dropout), but a call will. So
-        # the inputs go on the tape
+        # An operator that draws is not on the tape if all of its inputs are constants, and its
+        # result would be a constant, too. So its inputs are put on the tape, and each call draws
         if draws and not traced:
             inputs = [self._on_tape(array) for array in inputs]
         if traced and _DYNAMIC.search(op):
@@ -1135,8 +1136,8 @@ class Trace:
         return hook
 
     def _answer(self, question, array):
-        """End a piece with this question about `array`, and return the answer. Raises Asked if only
-        a call can tell it."""
+        """End the current piece with this question about `array`, and return the answer (see
+        Program). Raises Asked if it is not known in a trace, but only in a call."""
         if self.stopped:
             raise Asked
         if len(self.pieces) == MAX_QUESTIONS:

@@ -208,9 +208,8 @@ def multinomial(g, a=None, *, n, pvals=None, size=None):
 
 @operator('_npi_choice')
 def choice(g, *arrays, a=None, size=None, replace=True, weighted=False, ctx=None):
-    """Draw indices. With weights, compare uniform numbers with their cumulative sums. Without
-    replacement, take the largest sums of the weights' logarithms and numbers from Gumbel's
-    distribution."""
+    """Draw indices. With weights, compare uniform numbers with the cumulative sums of the weights.
+    Without replacement, take the largest values of log(weight) + Gumbel noise (Gumbel top-k)."""
     c = Calculation(g, np.dtype('float32'))
     count = arrays[0].shape[0] if a is None else a
     weights = arrays[-1] if weighted else None
