@@ -164,6 +164,14 @@ def test_shuffle_of_any_array(shape, dtype):
     assert_same(lambda Y: shuffled(Y.astype(dtype)), Y)
 
 
+def test_shuffle_before_a_question():
+    """The graph ends at the question, where the shuffled indices are an output."""
+    def function(X):
+        Y = shuffled(X)
+        return Y * 2 if Y[0].sum() > 0 else Y * 3
+    assert_same(function, np.array([[1., 2], [-3, 4], [-5, -6]]))
+
+
 def test_gradient_of_a_shuffled_array():
     fast, Y = compile(lambda X: shuffled(X) * np.arange(4)), X.copy()
     Y.attach_grad()

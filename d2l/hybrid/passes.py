@@ -51,11 +51,14 @@ def draw_in_graph(graph, draws, size, random):
         taken = [moved(next(inputs)) for _ in symbols]
         if name == first:
             nodes[at[name]].update(op=op, attrs=attrs, inputs=taken)
-    results, unused = [moved(head) for head in heads[:size]], set()
 
     def without_gradient(entry):
         nodes.append(graphs.node('BlockGrad', f'unused_{len(nodes)}', [entry]))
         return [len(nodes) - 1, 0, 0]
+    results, unused = [moved(head) for head in heads[:size]], set()
+    # MXNet refuses graphs in which an output needs the gradient of `_shuffle`, which has none
+    results = [without_gradient(entry) if nodes[entry[0]]['op'] == '_shuffle' else entry
+               for entry in results]
     needed = _reached(nodes, results, set())
     for head in heads[size:size + random][::-1]:        # a later operator may need an earlier one
         if head[0] not in needed and head[0] not in unused:
