@@ -151,8 +151,12 @@ def free(handle):
 def graph_of(array):
     """Return the graph on autograd's tape that computed `array`, as a Symbol, or None if the array
     is not on the tape."""
+    return _graph(array.handle)
+
+
+def _graph(handle):
     found = SymbolHandle()
-    status = _LIB.MXAutogradGetSymbol(array.handle, ctypes.byref(found))
+    status = _LIB.MXAutogradGetSymbol(handle, ctypes.byref(found))
     return Symbol(found) if status == 0 else None
 
 
@@ -161,12 +165,8 @@ def variables_of(count, arrays):
 
     arrays: a C array of the handles of so many arrays
     """
-    found = set()
-    for i in range(count):
-        symbol = SymbolHandle()
-        if _LIB.MXAutogradGetSymbol(NDArrayHandle(arrays[i]), ctypes.byref(symbol)) == 0:
-            found |= {*Symbol(symbol).list_inputs()}
-    return found
+    found = [_graph(NDArrayHandle(arrays[i])) for i in range(count)]
+    return {name for graph in found if graph is not None for name in graph.list_inputs()}
 
 
 def mark(array, gradient):

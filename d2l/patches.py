@@ -1066,6 +1066,8 @@ def _channel_slicing_cached_op(original):
     its graph slices channels."""
     import mxnet
 
+    from d2l import c_api
+
     class CachedOp(original):
         __slots__ = ('_sliced_graph', '_sliced')
 
@@ -1079,17 +1081,16 @@ def _channel_slicing_cached_op(original):
         def __call__(self, *args, **kwargs):
             if self._sliced_graph is None:
                 return super().__call__(*args, **kwargs)
-            kinds = tuple([(array.shape, array.dtype) for array in args])
+            kinds = tuple([c_api.kind(array.handle) for array in args])
             if kinds not in self._sliced:
                 sym, flags = self._sliced_graph
                 try:
-                    found = graphs.inferred(sym, dict(zip(sym.list_inputs(), kinds)))
+                    found = graphs.inferred(sym, graphs.kinds(dict(zip(sym.list_inputs(), args))))
                 except mxnet.MXNetError:            # this call will raise it
                     found = None
                 graph = found and channels_sliced(graphs.from_symbol(sym), found)
-                self._sliced[kinds] = original(_symbol(graph, self.is_np_sym), flags
-                                               ) if graph else super().__call__
-            return self._sliced[kinds](*args, **kwargs)
+                self._sliced[kinds] = graph and original(_symbol(graph, self.is_np_sym), flags)
+            return (self._sliced[kinds] or super().__call__)(*args, **kwargs)
     return CachedOp
 
 
