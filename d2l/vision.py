@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import traceback
 import types
 import warnings
 import weakref
@@ -174,8 +175,9 @@ class OlderBlock(gluon.Block):
                     autograd.mark_variables(param._data, param._grad, param.grad_req)
 
     def _trace(self, training):
-        """Return (symbol, its graph, the structure of its outputs), or the exception
-        that the network raises."""
+        """Return (symbol, its graph, the structure of its outputs), or, if the network raises an
+        exception, a text that describes it. The exception itself has a traceback, which would keep
+        the network alive."""
         heads = []
 
         def take(out):
@@ -187,7 +189,7 @@ class OlderBlock(gluon.Block):
             try:
                 structure = take(self.net(mxnet.sym.var(INPUT)))
             except Exception as error:              # it needs targets, or has no graph
-                return error
+                return ''.join(traceback.format_exception_only(type(error), error)).strip()
         symbol = mxnet.sym.Group(heads)
         return symbol, graphs.from_symbol(symbol), structure
 
@@ -205,8 +207,8 @@ class OlderBlock(gluon.Block):
 
     def forward(self, X):
         params, traced = self._graph(autograd.is_training())
-        if isinstance(traced, Exception):
-            raise RuntimeError(f'{self.net.name} gives no graph in this mode') from traced
+        if isinstance(traced, str):
+            raise RuntimeError(f'{self.net.name} gives no graph in this mode: {traced}')
         symbol, graph, structure = traced
         try:
             values = {name: params[name].data(X.ctx) for name in symbol.list_inputs()

@@ -2,6 +2,9 @@
 
 Each way of taking an array from another is tried in each kind of program, compiled and eagerly.
 """
+import gc
+import weakref
+
 import mxnet as mx
 import numpy as onp
 import pytest
@@ -464,3 +467,58 @@ def test_statistics_that_are_attributes_are_updated(before, after):
     for a, b in zip(*found):
         onp.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
     assert found[1][0].all()
+
+
+def _net_of(form):
+    """Return a net of a class that uses an array, and a weak reference to each of: the net, its
+    class, that array, its Parameters."""
+    big = np.ones((2, 2))
+
+    class Net(nn.Block):
+        def __init__(self):
+            super().__init__()
+            self.dense = nn.Dense(2, in_units=2)
+            self.kept, self.steps = None, 0
+            self.initialize()
+
+        def forward(self, X):
+            H = np.dot(self.dense(X), big)
+            if form == 'question' and H.sum() > 0:
+                H = H * 2
+            if form == 'several results':
+                return H, np.tanh(H)
+            if form == 'state':
+                self.kept = H.detach()
+            if form == 'draws':
+                H = npx.dropout(H)
+            if form == 'refused':
+                self.steps += 1
+            if form == 'raises':
+                raise ValueError
+            return H
+    net = Net()
+    return net, [weakref.ref(a) for a in (net, Net, big, *net.collect_params().values())]
+
+
+@pytest.mark.parametrize('optimize', [None, False, True])
+@pytest.mark.parametrize('form', ['', 'question', 'several results', 'state', 'draws', 'refused',
+                                  'raises'])
+def test_a_net_that_nobody_uses_is_freed(form, optimize):
+    """So are its class, which the compiler has looked at, and what the methods of the class use."""
+    net, references = _net_of(form)
+    if optimize is not None:
+        d2l.hybridize(net, optimize=optimize)
+    for recording in False, True:
+        try:
+            with autograd.record() if recording else autograd.pause():
+                out = net(np.ones((3, 2)))
+                l = sum(part.sum() for part in out) if isinstance(out, tuple) else out.sum()
+            if recording:
+                l.backward()
+        except (TraceError, ValueError):
+            assert form in ('refused', 'raises')
+    npx.waitall()
+    net = out = l = None
+    gc.collect()
+    gc.collect()
+    assert [reference() is None for reference in references] == [True] * len(references)

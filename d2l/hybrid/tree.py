@@ -115,7 +115,7 @@ class Tree:
 
     def _flatten(self, value):
         kind = type(value)
-        return (_HOW.get(kind) or _how(kind))(self, value)
+        return (_METHODS.get(id(kind)) or method_of(kind))(self, value)
 
     def _children(self, values):
         self._left -= len(values)
@@ -438,7 +438,23 @@ def pairs(kind, before, after):
     return [(old[key], new[key]) for key in old if key in new]
 
 
-@functools.lru_cache(maxsize=None)
+def remember(function):
+    """Return a function of a class that stores its results until the class is freed. With lru_cache
+    a class would live for ever, and so would all that its methods use."""
+    stored = {}         # id of a class -> result
+
+    @functools.wraps(function)
+    def remembering(kind):
+        key = id(kind)
+        if key not in stored:
+            stored[key] = function(kind)
+            weakref.finalize(kind, stored.pop, key, None).atexit = False
+        return stored[key]
+    remembering.stored = stored
+    return remembering
+
+
+@remember
 def slots(kind):
     """Return the names in the `__slots__` of a class and of its base classes."""
     found = []
@@ -484,20 +500,16 @@ def set_state(value, state):
 # ---- which method flattens which type
 
 _float, _complex = float.fromhex, lambda parts: complex(*map(float.fromhex, parts))
-_HOW, _DICTS = {}, (dict, collections.OrderedDict)
+_DICTS = dict, collections.OrderedDict
 
 
 def _numpy_scalar(parts):
     return numpy.frombuffer(parts[1], parts[0])[0]
 
 
-def _how(kind):
-    """Return the method of Tree that flattens values of this type, and store it in _HOW."""
-    _HOW[kind] = found = _find_how(kind)
-    return found
-
-
-def _find_how(kind):
+@remember
+def method_of(kind):
+    """Return the method of Tree that flattens values of this type."""
     def node(of):
         return functools.partial(_call_node, of)
 
@@ -542,6 +554,9 @@ def _find_how(kind):
             not library and (getattr(kind, '__dictoffset__', 0) or slots(kind))):
         return node(_Object)
     return Tree._identity
+
+
+_METHODS = method_of.stored
 
 
 def _call_node(of, tree, value):
