@@ -137,7 +137,8 @@ def load(module, source, first):
             continue
         setattr(module, name, old)
     for other in list(sys.modules.values()):        # results that functions with a cache computed
-        if getattr(other, '__name__', '').partition('.')[0] in ('chapters', 'ci', 'd2l', 'tests'):
+        file = pathlib.Path(getattr(other, '__file__', None) or '/')
+        if REPO in file.parents and 'site-packages' not in file.parts:
             for value in list(vars(other).values()):
                 if callable(getattr(value, 'cache_clear', None)) and not isinstance(value, type):
                     value.cache_clear()

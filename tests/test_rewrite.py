@@ -11,6 +11,7 @@ from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 import d2l
+from d2l.rewrite import rules
 
 npx.set_np()
 ERROR = 1e-5        # relative to the largest value: sums of some dozens of float32 values
@@ -178,6 +179,40 @@ def test_transpose(lengths, data):
 def test_transposes_and_reshapes_vanish():
     assert_same(lambda x: (x.transpose(1, 0, 2).transpose(1, 0, 2).reshape(6, 4).reshape(-1, 3, 4)
                            * 2), normal(2, 3, 4), without=['transpose', '_np_reshape'])
+
+
+RESHAPES = {
+    'np.reshape': (lambda x: x.reshape(6, 4), '_np_reshape'),
+    'npx.reshape': (lambda x: npx.reshape(x, (6, 4)), '_npx_reshape'),
+    'nd.reshape': (lambda x: x.as_nd_ndarray().reshape((6, 4)).as_np_ndarray(), 'Reshape'),
+    'expand_dims': (lambda x: np.expand_dims(x, 0), 'expand_dims'),
+    'squeeze': (lambda x: np.squeeze(x.reshape(1, 2, 3, 4)), '_np_squeeze'),
+    'flatten': (npx.batch_flatten, 'Flatten')}
+
+
+@pytest.mark.parametrize('function, op', RESHAPES.values(), ids=RESHAPES)
+def test_reshapes_one_after_another(function, op):
+    """To the shape that the array had: none is left. To another shape: one is left, np.reshape."""
+    assert op in operators_of(function)
+    X, reshapes = normal(2, 3, 4), {op, *rules.RESHAPES}
+    assert_same(lambda x: function(x * 3).reshape(2, 3, 4) * 2, X, without=reshapes)
+    assert_same(lambda x: function(x * 3).reshape(4, 6) * 2, X, within=['_np_reshape'],
+                without=reshapes - {'_np_reshape'})
+    _, ops = run(lambda x: function(x * 3).reshape(4, 6) * 2, [X], True, True)
+    assert ops.count('_np_reshape') == 1
+
+
+def operators_of(function):
+    return run(lambda x: function(x * 3) * 2, [normal(2, 3, 4)], False, False)[1]
+
+
+@pytest.mark.parametrize('function, op', [
+    (np.copy, '_np_copy'),
+    (lambda x: mxnet.nd.identity(x.as_nd_ndarray()).as_np_ndarray(), '_copy')])
+def test_copies_vanish_unless_they_are_results(function, op):
+    assert op in operators_of(function)
+    assert_same(lambda x: function(x * 3) * 2, normal(2, 3, 4), without=[op])
+    assert_same(lambda x: function(x * 3), normal(2, 3), within=[op])
 
 
 def test_a_result_is_no_variable():
