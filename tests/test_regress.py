@@ -230,6 +230,30 @@ def test_the_same_outputs_are_accepted():
     assert set(numbers.errors(RECORD, RECORD).values()) == {0.0}
 
 
+@pytest.mark.parametrize('old, new, error', [
+    (onp.zeros(0), onp.zeros(0), 0.0), (onp.zeros(0), onp.zeros(1), float('inf')),
+    (onp.array([2, 4]), onp.array([2, 4]), 0.0),
+    (onp.array([2, 4]), onp.array([2, 5]), float('inf')),
+    (onp.array(['a']), onp.array(['b']), float('inf')),
+    (onp.array([2., 4.]), onp.array([2., 5.]), 0.25)])
+def test_the_error_of_an_entry(old, new, error):
+    """Numbers that are counts and names have no tolerance."""
+    assert numbers.error('entry', {'entry': old}, {'entry': new}) == error
+
+
+@pytest.mark.parametrize('norms, zero', [
+    ({'gradients': [1., 4e-6, 6e-6]}, {'gradients zero': [False, True, False]}),
+    ({'gradients': [1e-5, 3.], 'input gradients': [2.]},
+     {'gradients zero': [True, False], 'input gradients zero': [False]}),
+    ({'gradients': [1e-4], 'input gradients': [100.]},
+     {'gradients zero': [True], 'input gradients zero': [False]}),
+    ({'outputs': [1.]}, {})])
+def test_a_gradient_is_zero_relative_to_the_largest(norms, zero):
+    record = {key: onp.array([[norm, 7., -7.] for norm in values])
+              for key, values in norms.items()}
+    assert {key: found.tolist() for key, found in numbers.zeros(record).items()} == zero
+
+
 def test_names_are_unique_and_files_are_known():
     names = [network.name for network in stored.ROWS]
     assert len(set(names)) == len(names)
