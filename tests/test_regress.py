@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import numpy as onp
 import pytest
-from mxnet import MXNetError, npx
+from mxnet import MXNetError, autograd, np, npx
+from mxnet.gluon import nn, rnn
 
 import d2l
 from ci import gradients, modes, mutants, networks, numbers, regress, report, spread, stored
@@ -239,6 +240,28 @@ def test_the_same_outputs_are_accepted():
 def test_the_error_of_an_entry(old, new, error):
     """Numbers that are counts and names have no tolerance."""
     assert numbers.error('entry', {'entry': old}, {'entry': new}) == error
+
+
+@pytest.mark.parametrize('key, old, new, error', [
+    # relative to its norm, the first number, though other numbers are larger
+    ('output 0 summary', {'output 0 summary': [1., 5.]}, [1., 5.5], 0.5),
+    # relative to the terms that it sums, which may cancel each other
+    ('loss', {'loss': [1.], numbers.LOSS_SCALE: [100.]}, [2.], 0.01),
+    (numbers.LOSS_SCALE, {'loss': [1.], numbers.LOSS_SCALE: [100.]}, [101.], 0.01),
+    ('output 0', {'output 0': [0., 0.]}, [0., 0.], 0.0)])
+def test_an_error_is_relative_to_a_scale(key, old, new, error):
+    old = {name: onp.array(values) for name, values in old.items()}
+    assert numbers.error(key, old, {key: onp.array(new)}) == pytest.approx(error)
+
+
+def test_a_training_step_draws_no_masks_in_layers():
+    net = nn.Sequential()
+    net.add(nn.Dropout(0.5), rnn.LSTM(4, num_layers=2, dropout=0.5, layout='NTC'), nn.Dropout(0.5))
+    net.initialize()
+    numbers.without_dropout(net)
+    X = np.ones((2, 3, 5))
+    with autograd.train_mode():
+        assert (net(X) == net(X)).all() and (net[0](X) == X).all()
 
 
 @pytest.mark.parametrize('norms, zero', [
