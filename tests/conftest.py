@@ -108,6 +108,24 @@ def group(tmp_path):
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.hookimpl(optionalhook=True)             # of pytest-xdist
+def pytest_testnodedown(node, error):
+    """Say how many processes Linux has killed because memory was full, if a process that ran tests
+    has died. Such a process leaves no other trace."""
+    if error:
+        print(f'\n{node.gateway.id} died. Processes that Linux killed for want of memory: '
+              f'{_killed() - KILLED}', file=sys.stderr, flush=True)
+
+
+def _killed():
+    """Return how many processes Linux has killed since it started because memory was full."""
+    with open('/proc/vmstat') as file:
+        return sum(int(line.split()[1]) for line in file if line.startswith('oom_kill '))
+
+
+KILLED = _killed()
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print the report of the regression: the sections' numbers, and the table of networks."""
     from ci import modes, networks
