@@ -154,6 +154,7 @@ def test_the_positions_of_a_large_output_spread_over_all_of_it():
     at = onp.unravel_index(numbers.positions('output0', 2 * 256 * 144), (2, 256, 12, 12))
     assert [len(set(axis)) for axis in at] == pytest.approx([2, 256, 12, 12], rel=0.2)
     assert (numbers.positions('output0', 512) == onp.arange(512)).all()
+    assert len(set(numbers.positions('output0', 600))) == 512
 
 
 ZERO = {'gradients': onp.array([[1., 0, 0], [1e-8, 0, 1e-8]]),
@@ -262,6 +263,7 @@ def test_a_training_step_draws_no_masks_in_layers():
     X = np.ones((2, 3, 5))
     with autograd.train_mode():
         assert (net(X) == net(X)).all() and (net[0](X) == X).all()
+    assert net[1]._dropout == 0         # which MXNet ignores on a CPU
 
 
 @pytest.mark.parametrize('norms, zero', [
