@@ -128,7 +128,8 @@ def load(module, source, first):
             continue
         if isinstance(old, types.FunctionType) and isinstance(new, types.FunctionType) and not (
                 old.__closure__ or new.__closure__):
-            old.__code__, old.__defaults__ = new.__code__, new.__defaults__
+            for part in '__code__', '__defaults__', '__kwdefaults__':
+                setattr(old, part, getattr(new, part))
         elif isinstance(old, (dict, list)) and type(new) is type(old):
             entries = new.copy()
             old.clear()
