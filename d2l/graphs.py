@@ -59,7 +59,8 @@ def rebuilt(graph, change):
         places.append(change(i, [moved(*entry) for entry in node['inputs']], add))
     for node in nodes:
         if 'control_deps' in node:
-            node['control_deps'] = [places[i] for i in node['control_deps']]
+            node['control_deps'] = [at for i in node['control_deps'] for at in
+                                    (places[i] if isinstance(places[i], list) else [places[i]])]
     return dict(graph, nodes=nodes, heads=[moved(*head) for head in graph['heads']])
 
 

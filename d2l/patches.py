@@ -8,6 +8,7 @@ in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in e
 import collections
 import functools
 import gc
+import itertools
 import math
 import os
 import sys
@@ -594,6 +595,72 @@ def _replace_cached_op(derive):
             module.CachedOp = derived
 
 
+class ShapeChange(typing.NamedTuple):
+    """A change of the graph of a CachedOp that depends on the shapes of its arguments.
+
+    concerns: function that returns whether a node may have to change
+    change: function from a graph, and what `graphs.inferred` returns for it, to the changed graph,
+        or None if it stays
+    when: function that returns whether the change applies to a call with these arguments
+    """
+    concerns: typing.Callable
+    change: typing.Callable
+    when: typing.Callable = lambda args: True
+
+
+_SHAPE_CHANGES = []
+
+
+def _change_by_shapes(change):
+    """Make every CachedOp run the graphs that a ShapeChange makes."""
+    if not _SHAPE_CHANGES:
+        _replace_cached_op(_cached_op_by_shapes)
+    _SHAPE_CHANGES.append(change)
+
+
+def _cached_op_by_shapes(original):
+    """Return a class derived from CachedOp that runs other graphs, one for each set of shapes, if
+    its graph has nodes that a ShapeChange concerns."""
+    import mxnet
+
+    from d2l import c_api
+
+    def changed(sym, args, changes, is_np):
+        """Return the changed Symbol, or None if nothing changes."""
+        result = None
+        for change in changes:
+            try:
+                found = graphs.inferred(sym, graphs.kinds(dict(zip(sym.list_inputs(), args))))
+            except mxnet.MXNetError:            # this call will raise it
+                return None
+            graph = change.change(graphs.from_symbol(sym), found)
+            if graph:
+                result = sym = _symbol(graph, is_np)
+        return result
+
+    class CachedOp(original):
+        __slots__ = ('_shape_changes', '_unchanged', '_by_shapes')
+
+        def __init__(self, sym, flags=(), **kwargs):
+            super().__init__(sym, flags, **kwargs)
+            nodes = graphs.from_symbol(sym)['nodes']
+            self._shape_changes = [change for change in _SHAPE_CHANGES
+                                   if any(map(change.concerns, nodes))]
+            self._unchanged, self._by_shapes = (sym, flags), {}
+
+        def __call__(self, *args, **kwargs):
+            changes = [change for change in self._shape_changes if change.when(args)]
+            if not changes:
+                return super().__call__(*args, **kwargs)
+            key = (*changes, *[c_api.kind(array.handle) for array in args])
+            if key not in self._by_shapes:
+                sym, flags = self._unchanged
+                new = changed(sym, args, changes, self.is_np_sym)
+                self._by_shapes[key] = None if new is None else original(new, flags)
+            return (self._by_shapes[key] or super().__call__)(*args, **kwargs)
+    return CachedOp
+
+
 TURN = Turn()
 
 
@@ -1025,7 +1092,7 @@ def _repair_channel_slices():
             keys, values = list(attrs), list(attrs.values())
         return invoke(whole, arrays, keys, values, out, *kinds)
     _route_calls([whole], invoked)
-    _replace_cached_op(_channel_slicing_cached_op)
+    _change_by_shapes(ShapeChange(_may_slice_channels, channels_sliced))
 
 
 def _bounds(attrs, name):
@@ -1033,6 +1100,11 @@ def _bounds(attrs, name):
     value = attrs.get(name)
     value = graphs.literal(value) if isinstance(value, str) else value
     return tuple(value) if isinstance(value, (tuple, list)) else () if value is None else (value,)
+
+
+def _may_slice_channels(node):
+    """Return whether a node of a graph may take a part of axis 1."""
+    return node['op'] == 'slice' and _slices_axis_1(node.get('attrs', {}))
 
 
 def _slices_axis_1(attrs):
@@ -1061,39 +1133,6 @@ def _channels_and_rest(attrs, shape):
     return {'axis': 1, 'begin': first, 'end': last}, rest if others else {}
 
 
-def _channel_slicing_cached_op(original):
-    """Return a class derived from CachedOp that runs other graphs, one for each set of shapes, if
-    its graph slices channels."""
-    import mxnet
-
-    from d2l import c_api
-
-    class CachedOp(original):
-        __slots__ = ('_sliced_graph', '_sliced')
-
-        def __init__(self, sym, flags=(), **kwargs):
-            super().__init__(sym, flags, **kwargs)
-            self._sliced_graph, self._sliced = None, {}
-            if any(node['op'] == 'slice' and _slices_axis_1(node.get('attrs', {}))
-                   for node in graphs.from_symbol(sym)['nodes']):
-                self._sliced_graph = sym, flags
-
-        def __call__(self, *args, **kwargs):
-            if self._sliced_graph is None:
-                return super().__call__(*args, **kwargs)
-            kinds = tuple([c_api.kind(array.handle) for array in args])
-            if kinds not in self._sliced:
-                sym, flags = self._sliced_graph
-                try:
-                    found = graphs.inferred(sym, graphs.kinds(dict(zip(sym.list_inputs(), args))))
-                except mxnet.MXNetError:            # this call will raise it
-                    found = None
-                graph = found and channels_sliced(graphs.from_symbol(sym), found)
-                self._sliced[kinds] = graph and original(_symbol(graph, self.is_np_sym), flags)
-            return (self._sliced[kinds] or super().__call__)(*args, **kwargs)
-    return CachedOp
-
-
 def channels_sliced(graph, inferred):
     """Return a graph in which slice_axis takes parts of channels, or None if there are none.
 
@@ -1104,7 +1143,7 @@ def channels_sliced(graph, inferred):
     def change(i, inputs, add):
         node = dict(graph['nodes'][i], inputs=inputs)
         attrs = node.get('attrs', {})
-        if node['op'] != 'slice' or not _slices_axis_1(attrs):
+        if not _may_slice_channels(node):
             return add(node)
         before, k, *_ = graph['nodes'][i]['inputs'][0]
         channels, rest = _channels_and_rest(attrs, inferred[graph['nodes'][before]['name']][k][0])
@@ -1119,6 +1158,131 @@ def channels_sliced(graph, inferred):
         return add(graphs.node('slice', node['name'], [[first, 0, 0]], **rest))
     new = graphs.rebuilt(graph, change)
     return new if changed else None
+
+
+# ---- dropout between the layers of an RNN
+def _repair_rnn_dropout():
+    """In training on a CPU, compute an RNN of several layers with dropout layer by layer, with
+    Dropout between them: oneDNN's RNN, which MXNet calls, drops nothing. The masks are those of
+    `nn.Dropout` between single layers.
+
+    Under record(train_mode=False), MXNet's own code (float64) and cuDNN's drop: there it is 0.
+    """
+    from d2l.c_api import is_recording, is_training, operator
+
+    def trains(arrays):
+        return is_training() and arrays[0].context.device_type != 'gpu'
+
+    def predicts(arrays):
+        return is_recording() and not is_training()
+
+    def invoked(invoke, handle, arrays, keys, values, out, *kinds):
+        attrs = {key: str(value) for key, value in zip(keys, values)}
+        # a trace keeps the operator, as the CachedOp of its graph will be repaired
+        if not _drops_between_layers(attrs) or _tracing():
+            return invoke(handle, arrays, keys, values, out, *kinds)
+        if predicts(arrays):
+            attrs['p'] = '0'
+        if not trains(arrays):
+            return invoke(handle, arrays, [*attrs], [*attrs.values()], out, *kinds)
+
+        def call(op, inputs, count=1, out=None, **attrs):
+            found = _CALLS[operator(op)](operator(op), inputs, list(attrs),
+                                         [*map(str, attrs.values())], out, *kinds)
+            return found if isinstance(found, list) else [found]
+        found = _layer_by_layer(call, arrays, attrs, arrays[0].shape[2])
+        if out is not None:
+            outs = out if isinstance(out, (list, tuple)) else [out]
+            found = [call('_copy', [new], out=old)[0] for new, old in zip(found, outs)]
+        return found if len(found) > 1 else found[0]
+    _route_calls([operator('RNN')], invoked)
+    _change_by_shapes(ShapeChange(_rnn_drops, rnns_layer_by_layer, trains))
+    _change_by_shapes(ShapeChange(_rnn_drops, rnns_without_dropout, predicts))
+
+
+def _rnn_drops(node):
+    """Return whether a node of a graph is an RNN that drops values in training."""
+    return node['op'] == 'RNN' and _drops_between_layers(node.get('attrs', {}))
+
+
+def _drops_between_layers(attrs):
+    """Return whether the operator RNN, with these attributes, drops values in training. (With a
+    projection, MXNet has none for a CPU.)"""
+    return (float(attrs.get('p', 0)) > 0 and int(attrs.get('num_layers', 1)) > 1
+            and attrs.get('projection_size', 'None') == 'None')
+
+
+def _is_true(text):
+    """Return whether the text of an attribute means True."""
+    return text in ('True', 'true', '1')
+
+
+def _layer_by_layer(call, inputs, attrs, features):
+    """Compute an RNN layer by layer, and return the list of its results.
+
+    call: function that is called as call(operator, inputs, count=1, **attributes), and returns a
+        list of so many results
+    inputs: those of the operator RNN: sequence (steps, batch, features), the weights of each layer
+        and then its biases, in one vector, and the states (layers * directions, batch, size)
+    attrs: the attributes of the operator RNN, as texts
+    """
+    layers, size = int(attrs['num_layers']), int(attrs['state_size'])
+    states = 2 if attrs['mode'] == 'lstm' else 1
+    directions = 1 + _is_true(attrs.get('bidirectional'))
+    gates = {'lstm': 4, 'gru': 3}.get(attrs['mode'], 1)
+    widths = [features] + [directions * size] * (layers - 1)
+    sizes = [directions * gates * size * (width + size) for width in widths]
+    sizes += [directions * gates * size * 2] * layers
+    ends = (*itertools.accumulate(sizes[:-1], initial=0),)
+    results = 1 + states * _is_true(attrs.get('state_outputs'))
+    sequence, parameters, *rest = inputs
+    parts = call('_split_v2', [parameters], 2 * layers, indices=ends, axis=0)
+    starts = [call('_split_v2', [state], layers, indices=(), sections=layers, axis=0)
+              for state in rest[:states]]
+    lasts = []
+    for i in range(layers):
+        if i:
+            sequence = call('Dropout', [sequence], p=attrs['p'])[0]
+        own, = call('Concat', [parts[i], parts[layers + i]], num_args=2, dim=0)
+        sequence, *last = call('RNN', [sequence, own, *[start[i] for start in starts],
+                                       *rest[states:]], results,
+                               **{**attrs, 'num_layers': 1, 'p': 0})
+        lasts.append(last)
+    return [sequence, *[call('Concat', last, num_args=layers, dim=0)[0] for last in zip(*lasts)]]
+
+
+def rnns_layer_by_layer(graph, inferred):
+    """Return a graph that computes each RNN of several layers with dropout layer by layer.
+
+    inferred: see `graphs.inferred`
+    """
+    def change(i, inputs, add):
+        node = graph['nodes'][i]
+        attrs = node.get('attrs', {})
+        if not _rnn_drops(node):
+            return add(dict(node, inputs=inputs))
+        apart = {name: text for name, text in attrs.items() if name.startswith('__')}
+        numbers = itertools.count()
+
+        def call(op, inputs, count=1, **attrs):
+            new = graphs.node(op, f'{node["name"]} {next(numbers)}', inputs, **apart, **attrs)
+            if 'control_deps' in node:
+                new['control_deps'] = node['control_deps']
+            at = add(new)
+            return [[at, k, 0] for k in range(count)]
+        before, k, *_ = node['inputs'][0]
+        found = _layer_by_layer(call, inputs, {name: text for name, text in attrs.items()
+                                               if name not in apart},
+                                inferred[graph['nodes'][before]['name']][k][0][2])
+        return [entry[0] for entry in found]
+    return graphs.rebuilt(graph, change)
+
+
+def rnns_without_dropout(graph, inferred):
+    """Return a graph in which no RNN drops values. inferred: ignored"""
+    return {**graph, 'nodes': [
+        {**node, 'attrs': {**node['attrs'], 'p': '0'}} if _rnn_drops(node) else node
+        for node in graph['nodes']]}
 
 
 # ---- the rest
@@ -1185,6 +1349,9 @@ AFTER = [
     Effect(_repair_channel_slices, 'slices of channels, such as `Y[:, :8]`, of a convolution\'s '
            'result in training', 'oneDNN\'s end the process, or raise an error, where they cut its '
            'blocks of 8 or 16 channels'),
+    Effect(_repair_rnn_dropout, '`rnn.LSTM`, `GRU` and `RNN` with `dropout`, on a CPU',
+           'oneDNN\'s, which MXNet calls, drop nothing between their layers; others drop '
+           'under `record(train_mode=False)`'),
     Effect(_repair_of_gamma, '`np.random.chisquare` and `beta`', 'MXNet draws a quarter of what it '
            'should, and one number for all where `a` or `b` is one'),
     Effect(_repair_choice, '`np.random.choice(n, k, replace=False)`',

@@ -8,8 +8,8 @@ import weakref
 import mxnet
 import numpy as onp
 import pytest
-from mxnet import autograd, gluon, np, npx
-from mxnet.gluon import nn
+from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn, rnn
 
 import d2l
 from d2l import c_api, graphs, patches
@@ -775,7 +775,7 @@ DELETED = """
 import sys, threading
 import d2l
 from mxnet import autograd, np, npx
-from mxnet.gluon import nn
+from mxnet.gluon import nn, rnn
 npx.set_np()
 net = nn.Dense(2, in_units=2)
 net.initialize()
@@ -840,7 +840,7 @@ import sys
 import d2l
 import numpy as onp
 from mxnet import autograd, np, npx
-from mxnet.gluon import nn
+from mxnet.gluon import nn, rnn
 npx.set_np()
 BOUNDS = [((None, 0), (None, 8)), ((None, 3), (None, 4)), ((None, -3), (None, None)),
           ((1, 2, None), (2, 100, None)), ((None, 8, 1), (None, 24, 7), (None, None, 2)),
@@ -894,3 +894,106 @@ def test_slices_of_channels(how, tmp_path, python):
     """Without the repair, oneDNN ends the process where a slice cuts its blocks of channels."""
     done = python('-W', 'ignore', '-c', SLICED, how, tmp_path / 'net')
     assert done.stdout == 'right\n', (done.returncode, done.stderr)
+
+
+def layered(net, X, states):
+    """Compute a net of rnn by single layers with the same Parameters, and nn.Dropout between."""
+    lasts, dropout = [], nn.Dropout(net._dropout)
+    for i in range(net._num_layers):
+        layer = type(net)(net._hidden_size, bidirectional=net._dir == 2,
+                          input_size=X.shape[2], dtype=X.dtype)
+        for name in [*layer.collect_params()]:
+            own = name[len(layer.prefix):]
+            layer._reg_params[own] = net._reg_params[f'{own[0]}{i}{own[2:]}']
+        X = dropout(X) if i else X
+        X, last = layer(X, [state[i * net._dir:(i + 1) * net._dir] for state in states])
+        lasts.append(last)
+    return X, [np.concatenate(last) for last in zip(*lasts)]
+
+
+class Given(nn.Block):
+    """A net of rnn whose states are arguments."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, X, *states):
+        Y, last = self.net(X, [*states])
+        return Y, *last
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+@pytest.mark.parametrize('directions', [1, 2])
+@pytest.mark.parametrize('kind', [rnn.RNN, rnn.LSTM, rnn.GRU])
+@pytest.mark.parametrize('how', ['eager', 'exact', 'optimized', 'static', 'gluon'])
+def test_dropout_between_the_layers_of_an_rnn(how, kind, directions, dtype):
+    """oneDNN's RNN drops nothing; the masks are those of nn.Dropout, and gradients follow them."""
+    net = kind(4, 3, dropout=0.5, bidirectional=directions == 2, input_size=3)
+    net.initialize(init.Uniform(1))
+    net.cast(dtype)
+    X, *states = arrays = [np.random.normal(size=shape).astype(dtype) for shape in [
+        (5, 2, 3), *[(3 * directions, 2, 4)] * (1 + (kind is rnn.LSTM))]]
+    for array in arrays:
+        array.attach_grad()
+
+    def run(function):
+        npx.random.seed(7)
+        with autograd.record():
+            Y, *last = function(X, *states)
+            loss = (Y ** 2).sum() + sum((state ** 3).sum() for state in last)
+        loss.backward()
+        gradients = [array.grad for array in arrays]
+        gradients += [param.grad() for param in net.collect_params().values()]
+        return [array.asnumpy() for array in (Y, *last, *gradients)]
+
+    def by_layers(X, *states):
+        Y, last = layered(net, X, states)
+        return Y, *last
+    wanted = run(by_layers)
+    plain = [array.asnumpy() for array in Given(net)(X, *states)]
+    given = Given(net)
+    if how == 'gluon':
+        net.hybridize(static_alloc=directions == 2)
+    elif how != 'eager':
+        d2l.hybridize(given, optimize=how == 'optimized', static_alloc=how == 'static')
+    for _ in range(2):
+        for found, right in zip(run(given), wanted, strict=True):
+            onp.testing.assert_allclose(found, right, 1e-5, 1e-5)
+        predicted = [array.asnumpy() for array in given(X, *states)]
+        for found, right in zip(predicted, plain, strict=True):     # prediction drops nothing
+            onp.testing.assert_allclose(found, right, 1e-5, 1e-5)
+        with autograd.record(train_mode=False):
+            onp.testing.assert_allclose(given(X, *states)[0].asnumpy(), plain[0], 1e-5, 1e-5)
+    assert abs(wanted[0] - plain[0]).max() > 0.01
+
+
+def test_the_rnn_operator_writes_into_out():
+    net = rnn.GRU(4, 2, dropout=0.5, input_size=3)
+    net.initialize()
+    values = np.concatenate([param.data().reshape(-1) for kind in ('weight', 'bias')
+                             for name, param in net.collect_params().items() if kind in name])
+    X, state, out = np.ones((5, 2, 3)), np.zeros((2, 2, 4)), np.zeros((5, 2, 4))
+    found = []
+    for into in None, out:
+        npx.random.seed(7)
+        with autograd.train_mode():
+            found.append(npx.rnn(X, values, state, mode='gru', state_size=4, num_layers=2, p=0.5,
+                                 out=into))
+    assert found[1] is out and (found[0] == out).all() and (out != 0).any()
+
+
+def test_dropout_of_a_single_layer_drops_nothing():
+    """Its result is that of the last layer, which drops nothing."""
+    net, X = rnn.LSTM(4, dropout=0.5, input_size=3), np.ones((5, 2, 3))
+    net.initialize()
+    with autograd.train_mode():
+        trained = net(X).asnumpy()
+    assert (trained == net(X).asnumpy()).all()
+
+
+def test_classes_of_cached_ops_share_no_attribute():
+    """Each repair derives a class; one that used an attribute of another's would change it."""
+    slots = [name for cls in mxnet.nd.CachedOp.__mro__
+             for name in cls.__dict__.get('__slots__', ())]
+    assert len({*slots}) == len(slots) > 8
