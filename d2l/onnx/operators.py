@@ -111,6 +111,13 @@ def _arctan2(g, y, x):
     return g.node('Where', origin, number(0), angle)
 
 
+def _power(g, a, b):
+    if isinstance(b, (int, float)) and b == 2:       # in ONNX Runtime, Mul is faster than Pow
+        a = _cast(g, a, g.out[0].dtype)
+        return g.node('Mul', a, a)
+    return _binary('Pow', g, a, b)
+
+
 def _ldexp(g, a, b):
     a, b = (_cast(g, x, g.out[0].dtype) for x in (a, b))
     return g.node('Mul', a, g.node('Pow', g.constant(2, g.out[0].dtype), b))
@@ -128,7 +135,7 @@ for _names, _scalars, _op in [
         ('_npi_subtract broadcast_sub elemwise_sub', '_npi_subtract _minus', 'Sub'),
         ('_npi_multiply broadcast_mul elemwise_mul', '_npi_multiply _mul', 'Mul'),
         ('_npi_true_divide broadcast_div elemwise_div', '_npi_true_divide _div', 'Div'),
-        ('_npi_power broadcast_power _power', '_npi_power _power', 'Pow'),
+        ('_npi_power broadcast_power _power', '_npi_power _power', _power),
         ('broadcast_maximum _maximum', '_maximum', 'Max'),
         ('broadcast_minimum _minimum', '_minimum', 'Min'),
         ('_npi_mod broadcast_mod _mod', '_npi_mod _mod', _remainder),

@@ -125,6 +125,8 @@ class Session:
         # the sources of the arrays that are constants in the file, and copies of these arrays
         self._held = [s for s in self._program.sources.values() if s.kind != 'input']
         self._copies = [self._program.value(source).copy().asnumpy() for source in self._held]
+        # NumPy takes longer to give an address than memcmp to compare most Parameters
+        self._memory = [(copy.ctypes.data, copy.nbytes) for copy in self._copies]
         self._inputs = [put.name for put in self._session.get_inputs()]
         self._outputs = [(out.name, tuple(out.shape), self._dtype(out.type))
                          for out in self._session.get_outputs()]
@@ -148,8 +150,8 @@ class Session:
         if state is None:
             return False
         arrays = [self._program.value(source, (), state) for source in self._held]
-        return not any(_same(_address(array), copy.ctypes.data, copy.nbytes)
-                       for array, copy in zip(arrays, self._copies))
+        return not any(_same(_address(array), *memory)
+                       for array, memory in zip(arrays, self._memory))
 
     def __call__(self, leaves):
         binding = self._session.io_binding()
