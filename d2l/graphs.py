@@ -6,7 +6,7 @@ any, `attrs`, {name: text}, and `control_deps`, the indices of nodes that must r
 variable has the op 'null'. A head, and each of the `inputs` of a node, is [index of a node, index
 of its output, version]. What else MXNet writes may be stale here: `to_symbol` makes it anew.
 """
-# MXNet and NumPy are imported inside of functions, as patches.py needs this module before it may
+# MXNet and NumPy are imported inside of functions, as patches needs this module before it may
 # import them
 import ast
 import json

@@ -1,6 +1,5 @@
 """What `import d2l` repairs in MXNet, and that D2L_PATCH=0 leaves MXNet as it is."""
 import collections
-import functools
 import gc
 import time
 import weakref
@@ -8,12 +7,13 @@ import weakref
 import mxnet
 import numpy as onp
 import pytest
-from mxnet import autograd, gluon, init, np, npx
-from mxnet.gluon import nn, rnn
+from mxnet import autograd, gluon, np, npx
+from mxnet.gluon import nn
 
 import d2l
-from d2l import c_api, graphs, patches
-from tests.support import Plain, alive, randn
+from d2l import patches
+from d2l.patches import marks
+from tests.support import alive
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
@@ -158,112 +158,6 @@ def test_where_keeps_dtypes_and_values(dtype):
         assert (found.asnumpy() == onp.where(condition.asnumpy(), *wanted).astype(dtype)).all()
     assert np.where(True, x, 0) is x and np.where(0, x, 7) == 7
     assert np.where(condition, 1, 0).tolist() == [1, 0, 1]
-
-
-# ------------------------------------------------------------------ max pooling
-POOLS = {
-    '1d': (nn.MaxPool1D(2), (2, 3, 8)), '2d': (nn.MaxPool2D(2), (2, 3, 6, 6)),
-    '2d, overlapping': (nn.MaxPool2D(3, 2, 1), (2, 3, 7, 6)),
-    '3d': (nn.MaxPool3D(2), (1, 2, 4, 4, 4)),
-    'ceil': (nn.MaxPool2D(3, 2, ceil_mode=True), (2, 3, 8, 8)),
-    'global 1d': (nn.GlobalMaxPool1D(), (2, 3, 5)), 'global': (nn.GlobalMaxPool2D(), (2, 3, 5, 5)),
-    'function': (lambda X: npx.pooling(X, kernel=(2, 2), stride=(1, 2)), (2, 3, 6, 6)),
-    'channels last': (nn.MaxPool2D(2, layout='NHWC'), (2, 6, 6, 3)),
-}
-
-
-def pooled_gradient(net, X, train_mode):
-    x = X.copy()
-    x.attach_grad()
-    with autograd.record(train_mode=train_mode):
-        y = net(x)
-        l = (y * np.array(onp.random.RandomState(1).randn(*y.shape))).sum()
-    l.backward()
-    return y.asnumpy(), x.grad.asnumpy()
-
-
-def in_form(form, net, X, folder):
-    """A net in one of the forms: eager, compiled, by Gluon's hybridize, or exported and loaded."""
-    if form == "Gluon's":
-        net.hybridize()
-    elif form == 'compiled':
-        d2l.hybridize(net)
-    elif form == 'exported':
-        d2l.export(net, str(folder / 'net'), X)
-        return d2l.load_exported(str(folder / 'net'))
-    return net
-
-
-@pytest.mark.filterwarnings('ignore:All children of this Sequential:UserWarning')
-@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
-@pytest.mark.parametrize('name', POOLS)
-def test_gradient_of_max_pooling_in_predict_mode(name, form, tmp_path):
-    """As NumPy finds it: the gradient of a maximum goes to the input with that value."""
-    pool, shape = POOLS[name]
-    X = np.array(onp.random.RandomState(0).permutation(int(onp.prod(shape))).reshape(shape),
-                 'float32')
-    net = Plain(lambda self, X: pool(X * 1) * 2)
-    if form == "Gluon's":
-        net = nn.HybridSequential()
-        net.add(nn.HybridLambda(lambda F, X: X * 1), pool if isinstance(pool, nn.HybridBlock) else
-                nn.HybridLambda(lambda F, X: F.npx.pooling(X, kernel=(2, 2), stride=(1, 2))),
-                nn.HybridLambda(lambda F, X: X * 2))
-    net = in_form(form, net, X, tmp_path)
-    Y, found = pooled_gradient(net, X, False)
-    upstream = 2 * onp.random.RandomState(1).randn(*Y.shape)
-    flat, values = onp.zeros(X.size), X.asnumpy().ravel()
-    for value, gradient in zip(Y.ravel() / 2, upstream.ravel()):    # each value is there only once
-        flat[values == value] += gradient
-    assert onp.allclose(found.ravel(), flat, atol=1e-5)
-    Y2, found2 = pooled_gradient(net, X, True)
-    assert (Y == Y2).all() and onp.allclose(found, found2, atol=1e-5)
-
-
-def test_predict_mode_stays_predict_mode():
-    """Beside max pooling, dropout and batch normalization keep to the mode."""
-    net = nn.HybridSequential()
-    net.add(nn.BatchNorm(), nn.Dropout(0.5), nn.MaxPool2D(2))
-    net.initialize()
-    X = randn(2, 3, 4, 4) + 5
-    wanted = net(X).asnumpy()
-    for make in lambda: net, lambda: net.hybridize() or net, lambda: d2l.compile(net):
-        with autograd.record(train_mode=False):
-            made = make()(X)
-        assert onp.allclose(made.asnumpy(), wanted)
-    assert (net[0].running_mean.data().asnumpy() == 0).all()
-
-
-@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
-@pytest.mark.parametrize('shape', [(2, 3), (2, 3, 4, 4)], ids=str)
-def test_gradient_of_batch_normalization_in_predict_mode(form, shape, tmp_path):
-    """There the layer is linear in x, with the slope gamma / running standard deviation."""
-    net, random = nn.BatchNorm(in_channels=3), onp.random.RandomState(0)
-    net.initialize()
-    for name in 'gamma', 'running_mean', 'running_var':
-        getattr(net, name).set_data(np.array(random.rand(3) + 0.5, dtype='float32'))
-    x = randn(*shape)
-    made = in_form(form, net, x, tmp_path)
-    wanted = made(x).asnumpy()
-    slope = (net.gamma.data() / np.sqrt(net.running_var.data() + 1e-5)).asnumpy()
-    Y, found = pooled_gradient(made, x, False)
-    upstream = onp.random.RandomState(1).randn(*shape)
-    assert onp.allclose(Y, wanted, atol=1e-6)
-    assert onp.allclose(found, upstream * slope.reshape(3, *[1] * (len(shape) - 2)), atol=1e-5)
-
-
-def test_a_graph_without_max_pooling_stays():
-    x = mxnet.sym.var('x')
-    average = mxnet.sym.Pooling(x, kernel=(2, 2), pool_type='avg')
-    assert patches.predicting(graphs.from_symbol(average)) is None
-
-
-def test_control_dependencies_are_kept_in_the_changed_graph():
-    nodes = [graphs.node('null', 'x'), graphs.node('Pooling', 'pool', [[0, 0, 0]], kernel=(2, 2)),
-             graphs.node('sin', 'first', [[1, 0, 0]]), graphs.node('cos', 'second', [[1, 0, 0]])]
-    nodes[3]['control_deps'] = [2]
-    changed = patches.predicting(dict(nodes=nodes, heads=[[3, 0, 0]], attrs=graphs.VERSION))
-    second = changed['nodes'][-1]
-    assert [changed['nodes'][i]['name'] for i in second['control_deps']] == ['first']
 
 
 # ------------------------------------------------------------------ drawing
@@ -413,9 +307,9 @@ class Cycle:
 
 def test_cycles_are_freed():
     """No object stays frozen for the garbage collector, also after a DataLoader was made."""
-    assert gc.get_freeze_count() <= patches.FROZEN_BY_PYTHON
+    assert gc.get_freeze_count() <= patches.gluon.FROZEN_BY_PYTHON
     gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
-    assert gc.get_freeze_count() <= patches.FROZEN_BY_PYTHON
+    assert gc.get_freeze_count() <= patches.gluon.FROZEN_BY_PYTHON
     left = weakref.proxy(Cycle())           # as some library may keep
     gc.collect()
     assert not alive(Cycle)
@@ -435,7 +329,7 @@ def test_dataloaders_collect_garbage_a_tenth_of_the_time(monkeypatch):
     monkeypatch.setattr(gc, 'collect', collect)
     monkeypatch.setattr(gc, 'freeze', lambda: frozen.append(1))
     monkeypatch.setattr(gc, 'unfreeze', frozen.clear)
-    monkeypatch.setattr(patches.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(patches.gluon.time, 'monotonic', lambda: now[0])
     for _ in range(1000):
         gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
         now[0] += 0.1
@@ -583,94 +477,6 @@ def test_a_layer_alone_says_what_is_missing_or_too_much(tmp_path):
     assert (bare.weight.data() == full.weight.data()).all()
 
 
-# ------------------------------------------------------------------ the bias beside a frozen weight
-class Full(gluon.HybridBlock):
-    """A fully connected layer as a HybridBlock, called `uses` times, whose weight may be frozen.
-
-    frozen: 'learns' if it is not; else it has grad_req 'null', and is used as it is ('null'),
-    'computed' or 'detached'
-    """
-
-    def __init__(self, frozen, uses):
-        super().__init__()
-        self.frozen, self.uses = frozen, uses
-        self.weight = self.params.get('weight', shape=(4, 3), init=mxnet.init.Normal(1))
-        self.bias = self.params.get('bias', shape=(4,), init='zeros')
-        if frozen != 'learns':
-            self.weight.grad_req = 'null'
-
-    def hybrid_forward(self, F, x, weight, bias):
-        if self.frozen == 'computed':
-            weight = weight * 1
-        elif self.frozen == 'detached':
-            weight = F.BlockGrad(weight.as_nd_ndarray()).as_np_ndarray()
-        layer = functools.partial(F.npx.fully_connected, num_hidden=4, flatten=False)
-        return sum(layer(x * k, weight, bias) for k in range(1, self.uses + 1))
-
-
-@pytest.mark.parametrize('x_learns', [True, False], ids=['x learns', 'x stays'])
-@pytest.mark.parametrize('uses', [1, 2, 3])
-@pytest.mark.parametrize('frozen', ['null', 'computed', 'detached', 'learns'])
-def test_gradient_of_a_bias_whose_weight_is_frozen(frozen, uses, x_learns, tmp_path):
-    x, found = randn(2, 5, 3), {}
-    if x_learns:
-        x.attach_grad()
-    upstream = randn(2, 5, 4)
-    for form in 'eager', 'compiled', "Gluon's", 'exported':
-        mxnet.random.seed(0)
-        net = Full(frozen, uses)
-        net.initialize()
-        net = in_form(form, net, x, tmp_path)
-        if form == 'exported' and frozen != 'learns':
-            for name, parameter in net.collect_params().items():
-                parameter.grad_req = 'null' if 'weight' in name else 'write'
-        [bias] = [p for name, p in net.collect_params().items() if 'bias' in name]
-        for _ in range(2):
-            with autograd.record():
-                l = (net(x) * upstream).sum()
-            l.backward()
-        found[form] = [bias.grad().asnumpy(), *([x.grad.asnumpy()] if x_learns else [])]
-    wanted = uses * upstream.asnumpy().sum(axis=(0, 1))
-    for form, (of_bias, *of_x) in found.items():
-        assert onp.allclose(of_bias, wanted, atol=1e-5), form
-        if form in ('compiled', "Gluon's"):
-            assert (of_bias == found['eager'][0]).all() and all(
-                (a == b).all() for a, b in zip(of_x, found['eager'][1:]))
-
-
-@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's"])
-@pytest.mark.parametrize('depth', [1, 3])
-def test_grad_of_a_bias_alone(form, depth, tmp_path):
-    """autograd.grad asks for no gradient of the weight, which learns."""
-    net = nn.HybridSequential()
-    for _ in range(depth):
-        net.add(nn.Dense(4, activation='tanh', in_units=4))
-    net.initialize()
-    x = randn(5, 4)
-    in_form(form, net, x, tmp_path)
-    biases = [layer.bias.data() for layer in net]
-    with autograd.record():
-        y = (net(x) ** 2).sum()
-    found = autograd.grad(y, biases, retain_graph=True)
-    assert len(found) == depth
-    assert not any(layer.weight.grad().any() for layer in net)      # their gradients are left alone
-    y.backward()
-    for gradient, bias in zip(found, biases):
-        assert onp.allclose(gradient.asnumpy(), bias.grad.asnumpy(), atol=1e-6) and bias.grad.any()
-
-
-def test_a_layer_that_learns_keeps_its_bias_in_the_operator():
-    """Where no weight is frozen, the bias stays in the operator, and the patch costs nothing."""
-    net = nn.Dense(4, in_units=3)
-    net.initialize()
-    for grad_req, wanted in ('write', False), ('add', False), ('null', True):
-        net.weight.grad_req = grad_req
-        with autograd.record():
-            y = net(randn(2, 3))
-        assert ('_npi_add' in c_api.graph_of(y).tojson()) is wanted
-    assert patches.weights_with_bias(graphs.from_symbol(c_api.graph_of(y))) == {}
-
-
 # ------------------------------------------------------------------ gradients that are added up
 ADDED = {
     'mean': lambda m, x: m.mean(x), 'cumsum': lambda m, x: m.cumsum(x, axis=0),
@@ -762,13 +568,13 @@ def test_arrays_that_share_a_gradient_add_up():
 
 def test_nothing_is_kept_of_arrays_that_are_gone():
     gc.collect()
-    known = len(patches._SUMMED_BY_D2L), len(patches._MARKED)
+    known = len(marks._SUMMED_BY_D2L), len(marks.MARKED)
     x = np.ones(3)
     x.attach_grad('add')
-    assert (len(patches._SUMMED_BY_D2L), len(patches._MARKED)) == (known[0] + 1, known[1] + 1)
+    assert (len(marks._SUMMED_BY_D2L), len(marks.MARKED)) == (known[0] + 1, known[1] + 1)
     del x
     gc.collect()
-    assert (len(patches._SUMMED_BY_D2L), len(patches._MARKED)) == known
+    assert (len(marks._SUMMED_BY_D2L), len(marks.MARKED)) == known
 
 
 DELETED = """
@@ -820,176 +626,19 @@ def test_gradients_of_other_arrays_stay_while_one_is_computed(monkeypatch):
     for array in x, other:
         array.attach_grad('add')
         array.grad[:] = 5
-    add = patches._add
+    add = marks._add
 
     def watched(backward, *args):
         def watched_backward(*args):
             seen.append([array.grad.tolist() for array in (x, other)])
             return backward(*args)
         return add(watched_backward, *args)
-    monkeypatch.setattr(patches, '_add', watched)
+    monkeypatch.setattr(marks, '_add', watched)
     with autograd.record():
         y = (x * 2).sum()
     y.backward()
     assert seen == [[[0, 0], [5, 5]]]
     assert x.grad.tolist() == [7, 7] and other.grad.tolist() == [5, 5]
-
-
-SLICED = """
-import sys
-import d2l
-import numpy as onp
-from mxnet import autograd, np, npx
-from mxnet.gluon import nn, rnn
-npx.set_np()
-BOUNDS = [((None, 0), (None, 8)), ((None, 3), (None, 4)), ((None, -3), (None, None)),
-          ((1, 2, None), (2, 100, None)), ((None, 8, 1), (None, 24, 7), (None, None, 2)),
-          ((None, 0), (None, 32)), ((None, 1), (None, 9), (None, 2)), ((0,), (1,))]
-
-class Net(nn.HybridBlock):
-    def __init__(self, conv, bounds):
-        super().__init__()
-        self.conv, self.bounds = conv, bounds
-
-    def hybrid_forward(self, F, X):
-        Y = self.conv(X)
-        return Y, F.npx.slice(Y, *self.bounds)
-
-for conv, shape in [(nn.Conv1D(32, 3, in_channels=3), (2, 3, 10)),
-                    (nn.Conv2D(32, 3, in_channels=3), (2, 3, 10, 10)),
-                    (nn.Conv3D(32, 3, in_channels=3), (2, 3, 10, 4, 4))]:
-    conv.initialize()
-    for bounds in BOUNDS:
-        net, X = Net(conv, bounds), np.random.normal(size=shape)
-        X.attach_grad()
-        with autograd.record():
-            Y = conv(X)
-        begin, end, step = *bounds, *[(None,) * 3] * (3 - len(bounds))
-        taken = tuple(slice(*each) for each in zip(begin, end, step))
-        wanted, weights = Y.asnumpy()[taken], onp.zeros(Y.shape, 'float32')
-        weights[taken] = onp.random.RandomState(0).normal(size=wanted.shape)
-        Y.backward(np.array(weights))
-        gradient = X.grad.asnumpy()
-        with autograd.pause():
-            net(X)
-        exec(sys.argv[1])
-        for repeat in range(2):
-            X.grad[:] = 7
-            with autograd.record():
-                Y, found = net(X)
-            assert (found.asnumpy() == wanted).all(), bounds
-            found.backward(np.array(weights[taken]))
-            assert onp.allclose(X.grad.asnumpy(), gradient, 1e-5, 1e-5), bounds
-        if sys.argv[1] == 'pass':       # indices of Python use the same operator
-            with autograd.record():
-                assert (conv(X)[taken].asnumpy() == wanted).all(), bounds
-print('right')
-"""
-
-
-@pytest.mark.parametrize('how', [
-    'pass', 'd2l.hybridize(net)', 'd2l.hybridize(net, optimize=True)', 'net.hybridize()',
-    'd2l.export(net, sys.argv[2], X); net = d2l.load_exported(sys.argv[2])'])
-def test_slices_of_channels(how, tmp_path, python):
-    """Without the repair, oneDNN ends the process where a slice cuts its blocks of channels."""
-    done = python('-W', 'ignore', '-c', SLICED, how, tmp_path / 'net')
-    assert done.stdout == 'right\n', (done.returncode, done.stderr)
-
-
-def layered(net, X, states):
-    """Compute a net of rnn by single layers with the same Parameters, and nn.Dropout between."""
-    lasts, dropout = [], nn.Dropout(net._dropout)
-    for i in range(net._num_layers):
-        layer = type(net)(net._hidden_size, bidirectional=net._dir == 2,
-                          input_size=X.shape[2], dtype=X.dtype)
-        for name in [*layer.collect_params()]:
-            own = name[len(layer.prefix):]
-            layer._reg_params[own] = net._reg_params[f'{own[0]}{i}{own[2:]}']
-        X = dropout(X) if i else X
-        X, last = layer(X, [state[i * net._dir:(i + 1) * net._dir] for state in states])
-        lasts.append(last)
-    return X, [np.concatenate(last) for last in zip(*lasts)]
-
-
-class Given(nn.Block):
-    """A net of rnn whose states are arguments."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, X, *states):
-        Y, last = self.net(X, [*states])
-        return Y, *last
-
-
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-@pytest.mark.parametrize('directions', [1, 2])
-@pytest.mark.parametrize('kind', [rnn.RNN, rnn.LSTM, rnn.GRU])
-@pytest.mark.parametrize('how', ['eager', 'exact', 'optimized', 'static', 'gluon'])
-def test_dropout_between_the_layers_of_an_rnn(how, kind, directions, dtype):
-    """oneDNN's RNN drops nothing; the masks are those of nn.Dropout, and gradients follow them."""
-    net = kind(4, 3, dropout=0.5, bidirectional=directions == 2, input_size=3)
-    net.initialize(init.Uniform(1))
-    net.cast(dtype)
-    X, *states = arrays = [np.random.normal(size=shape).astype(dtype) for shape in [
-        (5, 2, 3), *[(3 * directions, 2, 4)] * (1 + (kind is rnn.LSTM))]]
-    for array in arrays:
-        array.attach_grad()
-
-    def run(function):
-        npx.random.seed(7)
-        with autograd.record():
-            Y, *last = function(X, *states)
-            loss = (Y ** 2).sum() + sum((state ** 3).sum() for state in last)
-        loss.backward()
-        gradients = [array.grad for array in arrays]
-        gradients += [param.grad() for param in net.collect_params().values()]
-        return [array.asnumpy() for array in (Y, *last, *gradients)]
-
-    def by_layers(X, *states):
-        Y, last = layered(net, X, states)
-        return Y, *last
-    wanted = run(by_layers)
-    plain = [array.asnumpy() for array in Given(net)(X, *states)]
-    given = Given(net)
-    if how == 'gluon':
-        net.hybridize(static_alloc=directions == 2)
-    elif how != 'eager':
-        d2l.hybridize(given, optimize=how == 'optimized', static_alloc=how == 'static')
-    for _ in range(2):
-        for found, right in zip(run(given), wanted, strict=True):
-            onp.testing.assert_allclose(found, right, 1e-5, 1e-5)
-        predicted = [array.asnumpy() for array in given(X, *states)]
-        for found, right in zip(predicted, plain, strict=True):     # prediction drops nothing
-            onp.testing.assert_allclose(found, right, 1e-5, 1e-5)
-        with autograd.record(train_mode=False):
-            onp.testing.assert_allclose(given(X, *states)[0].asnumpy(), plain[0], 1e-5, 1e-5)
-    assert abs(wanted[0] - plain[0]).max() > 0.01
-
-
-def test_the_rnn_operator_writes_into_out():
-    net = rnn.GRU(4, 2, dropout=0.5, input_size=3)
-    net.initialize()
-    values = np.concatenate([param.data().reshape(-1) for kind in ('weight', 'bias')
-                             for name, param in net.collect_params().items() if kind in name])
-    X, state, out = np.ones((5, 2, 3)), np.zeros((2, 2, 4)), np.zeros((5, 2, 4))
-    found = []
-    for into in None, out:
-        npx.random.seed(7)
-        with autograd.train_mode():
-            found.append(npx.rnn(X, values, state, mode='gru', state_size=4, num_layers=2, p=0.5,
-                                 out=into))
-    assert found[1] is out and (found[0] == out).all() and (out != 0).any()
-
-
-def test_dropout_of_a_single_layer_drops_nothing():
-    """Its result is that of the last layer, which drops nothing."""
-    net, X = rnn.LSTM(4, dropout=0.5, input_size=3), np.ones((5, 2, 3))
-    net.initialize()
-    with autograd.train_mode():
-        trained = net(X).asnumpy()
-    assert (trained == net(X).asnumpy()).all()
 
 
 def test_classes_of_cached_ops_share_no_attribute():

@@ -33,9 +33,10 @@ _HERE = os.path.dirname(os.path.dirname(__file__))
 _STANDARD = sysconfig.get_path('stdlib')
 _NOT_USERS = tuple(os.path.join(folder, '') for folder in (
     os.path.join(_HERE, 'hybrid'), os.path.join(_HERE, 'onnx'), os.path.join(_HERE, 'rewrite'),
+    os.path.join(_HERE, 'patches'),
     os.path.dirname(mxnet.__file__), os.path.dirname(numpy.__file__)))
 _NOT_USERS += d2l_compat.__file__, *[
-    os.path.join(_HERE, name) for name in ('c_api.py', 'graphs.py', 'patches.py', 'vision.py')]
+    os.path.join(_HERE, name) for name in ('c_api.py', 'graphs.py', 'vision.py')]
 _PACKAGES = tuple({
     *(os.path.join(sysconfig.get_path(name), '') for name in ('purelib', 'platlib')),
     *(os.path.join(_STANDARD, name, '') for name in ('site-packages', 'dist-packages'))})

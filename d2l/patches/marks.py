@@ -1,0 +1,161 @@
+"""Which arrays want a gradient, and the backward passes of several threads."""
+import collections
+import functools
+import os
+import threading
+import weakref
+
+from .calls import replace_cached_op, route_calls
+
+TURN_TIMEOUT_SECONDS = 10.0     # how long a thread waits for its turn
+
+
+# ---- several threads
+class Turn:
+    """Lets one thread at a time pass operators to MXNet's engine that write into shared arrays.
+
+    The engine puts an operator into the queue of each of its arrays, one after another. If two
+    threads do this at the same time for the same two arrays, their operators may wait for each
+    other for ever. After TURN_TIMEOUT_SECONDS a thread goes on without its turn, because the thread
+    that has the turn may be waiting for it, in a custom operator of the user's.
+    """
+
+    def __init__(self):
+        self._renew()
+        # in the child of a fork, the thread that had the turn may not exist
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self):
+        self._lock = threading.RLock()
+
+    def take(self, function, *args, **kwargs):
+        """Call a function when it is this thread's turn, and return its result."""
+        taken = self._lock.acquire(timeout=TURN_TIMEOUT_SECONDS)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if taken:
+                self._lock.release()
+
+
+def take_turns():
+    """Let threads take turns in backward passes and in batch normalization: they write into
+    gradients of Parameters and running statistics, which threads share."""
+    from d2l.c_api import LIBRARY, operator
+
+    LIBRARY.MXAutogradBackwardEx = functools.partial(TURN.take, LIBRARY.MXAutogradBackwardEx)
+    route_calls([operator('BatchNorm')], TURN.take)
+
+    def with_turns(original):
+        class CachedOp(original):
+            __slots__ = ('_writes',)
+
+            def __init__(self, sym, flags=(), **kwargs):
+                super().__init__(sym, flags, **kwargs)
+                self._writes = bool(sym.list_auxiliary_states())
+
+            def __call__(self, *args, **kwargs):
+                if self._writes:
+                    return TURN.take(super().__call__, *args, **kwargs)
+                return super().__call__(*args, **kwargs)
+        return CachedOp
+    replace_cached_op(with_turns)
+
+
+TURN = Turn()
+
+
+# ---- which arrays want a gradient
+def note_marks():
+    """Store for each array that is marked for autograd whether it needs a gradient, as MXNet does
+    not tell. Also add up gradients with grad_req 'add' in d2l: for many operators, such as mean and
+    cumsum, MXNet overwrites the earlier gradient. So MXNet gets 'write', and d2l adds the earlier
+    gradient afterwards."""
+    from mxnet import autograd, np
+
+    from d2l.c_api import LIBRARY
+
+    mark, attach = autograd.mark_variables, np.ndarray.attach_grad
+    backward = LIBRARY.MXAutogradBackwardEx
+
+    @functools.wraps(mark)
+    def mark_variables(variables, gradients, grad_reqs='write'):
+        one = not isinstance(variables, (list, tuple))
+        arrays, gradients = ([variables], [gradients]) if one else (variables, gradients)
+        reqs = [grad_reqs] * len(arrays) if isinstance(grad_reqs, str) else [*grad_reqs]
+        times = collections.Counter(map(id, gradients))
+        ours = [req == 'add' and isinstance(array, np.ndarray) and gradient.stype == 'default'
+                and times[id(gradient)] == 1        # if arrays share a gradient, MXNet adds it up
+                for array, gradient, req in zip(arrays, gradients, reqs)]
+        mark(arrays, gradients, ['write' if own else req for own, req in zip(ours, reqs)])
+        for array, req, own in zip(arrays, reqs, ours):
+            _note(array, req, own)
+    autograd.mark_variables = mark_variables
+
+    @functools.wraps(attach)
+    def attach_grad(self, grad_req='write'):
+        attach(self, 'write' if grad_req == 'add' else grad_req)
+        _note(self, grad_req, grad_req == 'add')
+    np.ndarray.attach_grad = attach_grad
+
+    def added(count, heads, gradients, variables, *rest):
+        # With `variables`, autograd.grad is calling. It puts gradients into new arrays, to which
+        # nothing is added
+        if not _SUMMED_BY_D2L or variables:
+            return backward(count, heads, gradients, variables, *rest)
+        return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
+    LIBRARY.MXAutogradBackwardEx = added
+
+
+# id of an array that needs a gradient -> (weak reference to it, alias of it). Code uses the alias:
+# when another thread deletes an array, the weak reference still gives it after MXNet has freed it
+MARKED = {}
+_SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds up
+
+
+def _note(array, req, added):
+    """Store that an array was marked with this grad_req; added: whether d2l adds up its gradients.
+    """
+    from d2l import c_api
+
+    if not hasattr(array, '__dict__'):      # an NDArray of mxnet.nd
+        return
+    array.learns, key = req != 'null', id(array)
+    for holds, known in (array.learns, MARKED), (added, _SUMMED_BY_D2L):
+        known.pop(key, None)
+        if holds:
+            known[key] = weakref.ref(array, lambda ref, known=known: (
+                ref is known.get(key, [None])[0] and known.pop(key))), c_api.alias(array)
+
+
+def learns(array):
+    """Return whether an array was marked and needs a gradient."""
+    known = getattr(array, '__dict__', None)
+    return array.grad is not None if known is None else known.get('learns', False)
+
+
+def _add(backward, count, heads, *rest):
+    """Run the backward pass, and add to the gradient of each array in _SUMMED_BY_D2L on which the
+    heads depend the gradient that it had before."""
+    from mxnet import autograd
+
+    from d2l import c_api
+    from d2l.hybrid import tape
+
+    names = c_api.variables_of(count, heads)
+    arrays = [array for _, array in [*_SUMMED_BY_D2L.values()] if tape.entry(array)[0] in names]
+    known = [(array, array.grad, array._fresh_grad) for array in arrays if array.grad is not None]
+    with autograd.pause():
+        before = [gradient.copy() for _, gradient, _ in known]
+        for array, gradient, _ in known:
+            array._fresh_grad = False
+            gradient[:] = 0                 # elements that are not written must not count twice
+        try:
+            return backward(count, heads, *rest)
+        finally:
+            for (array, gradient, fresh), old in zip(known, before):
+                if array._fresh_grad:       # the backward pass has reached this array
+                    gradient += old
+                else:
+                    gradient[:] = old
+                    array._fresh_grad = fresh
