@@ -11,8 +11,8 @@ ENV := .venv
 # some of chapters that read tables, draw, or print what NumPy, pandas and matplotlib changed
 SECTIONS := 2.1 or 2.2 or 2.4 or 3.6 or 4.4 or 4.10 or 6.6 or 11.1 or 11.2 or 13.4 or 14.7 or 15.2 or 17.2 or 17.4 or 17.6
 VENV := $(ENV)/bin/python
-# without --no-compile, pip takes half as long again, to compile what is never imported
-PIP := $(VENV) -m pip install --disable-pip-version-check --no-compile -c constraints.txt
+# pip compiles all modules: with PYTHONDONTWRITEBYTECODE, Python would do so in each of its processes
+PIP := $(VENV) -m pip install --disable-pip-version-check -c constraints.txt
 BUILD ?= cpu
 
 .PHONY: demo lab test test-part test-cu112 test-arm64 test-colab lib gallery test-gallery clean
