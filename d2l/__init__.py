@@ -10,6 +10,7 @@ Everything that the book's sections save is here (`d2l.book`, generated from cha
 - `d2l.from_gluoncv(name)`: a network of Gluon-CV's model zoo
 - `d2l.patches`: all that `import d2l` changes outside of itself, and why; D2L_PATCH=0 turns it off
 """
+import gc as _gc
 import sys as _sys
 import warnings as _warnings
 
@@ -29,20 +30,26 @@ def _only_the_launcher():
 
 
 if not _only_the_launcher():
-    _problem = _d2l_mxnet.problem()
-    if _problem:
-        raise ImportError(_problem)
-    _d2l_finder.install()           # for environments where Python has not read its .pth file
-    _patches.install(_patches.BEFORE)
-    _patches.install(_patches.AFTER)
+    _collects = _gc.isenabled()
+    _gc.disable()           # imports leave little garbage; looking for it is 8 % of their time
+    try:
+        _problem = _d2l_mxnet.problem()
+        if _problem:
+            raise ImportError(_problem)
+        _d2l_finder.install()           # for environments where Python has not read its .pth file
+        _patches.install(_patches.BEFORE)
+        _patches.install(_patches.AFTER)
 
-    with _warnings.catch_warnings():
-        # a string in the book's section 14.11 has '\(' and is no raw string
-        _warnings.filterwarnings('ignore', '.*invalid escape sequence')
-        from d2l.book import *  # noqa: F401, F403
-    from d2l.hybrid import TraceError, compile, export, hybridize, load_exported  # noqa: F401
-    from d2l.onnx import NoConverter, export_onnx  # noqa: F401
-    from d2l.vision import from_gluoncv  # noqa: F401
+        with _warnings.catch_warnings():
+            # a string in the book's section 14.11 has '\(' and is no raw string
+            _warnings.filterwarnings('ignore', '.*invalid escape sequence')
+            from d2l.book import *  # noqa: F401, F403
+        from d2l.hybrid import TraceError, compile, export, hybridize, load_exported  # noqa: F401
+        from d2l.onnx import NoConverter, export_onnx  # noqa: F401
+        from d2l.vision import from_gluoncv  # noqa: F401
+    finally:
+        if _collects:
+            _gc.enable()
 
 __version__ = f'{_d2l_mxnet.BOOK}+mxnet.{_d2l_mxnet.VERSION}'      # of the book, of MXNet
 __doc__ += '\nWhat the import changes outside of d2l:\n\n' + '\n'.join(_patches.table()) + '\n'
