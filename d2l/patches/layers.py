@@ -386,19 +386,23 @@ def _layer_by_layer(call, inputs, attrs, features):
     widths = [features] + [directions * size] * (layers - 1)
     sizes = [directions * gates * size * (width + size) for width in widths]
     sizes += [directions * gates * size * 2] * layers
-    ends = (*itertools.accumulate(sizes[:-1], initial=0),)
+    ends = [*itertools.accumulate(sizes, initial=0)]
     results = 1 + states * _is_true(attrs.get('state_outputs'))
     sequence, parameters, *rest = inputs
-    parts = call('_split_v2', [parameters], 2 * layers, indices=ends, axis=0)
-    starts = [call('_split_v2', [state], layers, indices=(), sections=layers, axis=0)
-              for state in rest[:states]]
+
+    def cut(array, begin, end):
+        return call('slice_axis', [array], axis=0, begin=begin, end=end)[0]
+
+    def rows(k):                # oneDNN joins matrices ten times as fast as MXNet does vectors
+        return call('Reshape', [cut(parameters, ends[k], ends[k + 1])], shape=(-1, size))[0]
     lasts = []
     for i in range(layers):
         if i:
-            sequence = call('Dropout', [sequence], p=attrs['p'])[0]
-        own, = call('Concat', [parts[i], parts[layers + i]], num_args=2, dim=0)
-        sequence, *last = call('RNN', [sequence, own, *[start[i] for start in starts],
-                                       *rest[states:]], results,
+            sequence, = call('Dropout', [sequence], p=attrs['p'])
+        own, = call('Concat', [rows(i), rows(layers + i)], num_args=2, dim=0)
+        own, = call('Reshape', [own], shape=(-1,))
+        starts = [cut(state, i * directions, (i + 1) * directions) for state in rest[:states]]
+        sequence, *last = call('RNN', [sequence, own, *starts, *rest[states:]], results,
                                **{**attrs, 'num_layers': 1, 'p': 0})
         lasts.append(last)
     return [sequence, *[call('Concat', last, num_args=layers, dim=0)[0] for last in zip(*lasts)]]
