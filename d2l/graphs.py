@@ -44,8 +44,8 @@ def rebuilt(graph, change):
 
     change: function that is called as change(i, inputs, add) for each node i, with its inputs in
     the new graph. It adds new nodes by `add(node)`, which returns the index of the new node. It
-    returns the index of the one whose results replace those of node i, or a list of indices, of one
-    new node for each result of node i.
+    returns the index of the one whose results replace those of node i, or a list with an entry for
+    each result of node i: [index of a new node, index of its output, 0].
     """
     nodes, places = [], []
 
@@ -54,13 +54,13 @@ def rebuilt(graph, change):
         return len(nodes) - 1
 
     def moved(i, k, *version):
-        return [places[i][k], 0, 0] if isinstance(places[i], list) else [places[i], k, *version]
+        return [*places[i][k]] if isinstance(places[i], list) else [places[i], k, *version]
     for i, node in enumerate(graph['nodes']):
         places.append(change(i, [moved(*entry) for entry in node['inputs']], add))
     for node in nodes:
         if 'control_deps' in node:
-            node['control_deps'] = [at for i in node['control_deps'] for at in
-                                    (places[i] if isinstance(places[i], list) else [places[i]])]
+            node['control_deps'] = [at for i in node['control_deps'] for at in (
+                [at for at, *_ in places[i]] if isinstance(places[i], list) else [places[i]])]
     return dict(graph, nodes=nodes, heads=[moved(*head) for head in graph['heads']])
 
 

@@ -198,9 +198,14 @@ def test_choice_of_too_many():
 @pytest.mark.parametrize('p', [[0, 0.5, 0, 0.5], [0.5, 0.5, float('nan'), 0.5], [-0.5, 1, 0.5, 0]],
                          ids=str)
 def test_choice_draws_no_element_of_weight_zero(p):
-    with pytest.raises(ValueError, match=f'3 of 4 cannot be drawn .*: p has '
-                                         f'{sum(x > 0 for x in p)} weights'):
-        np.random.choice(4, 3, replace=False, p=np.array(p))
+    def choose(p):
+        return np.random.choice(4, 3, replace=False, p=p)
+    net = d2l.compile(choose)
+    assert sorted(net(np.array([0.4, 0, 0.4, 0.2])).tolist()) == [0, 2, 3]
+    for function in choose, net:
+        with pytest.raises(ValueError, match=f'3 of 4 cannot be drawn .*: p has '
+                                             f'{sum(x > 0 for x in p)} weights'):
+            function(np.array(p))
     if p[0] == 0:
         draws = [tuple(np.random.choice(4, 2, replace=False, p=np.array(p)).tolist())
                  for _ in range(50)]
@@ -279,6 +284,24 @@ def test_gradient_of_unique(x):
     slope = onp.zeros(x.shape)
     slope[wanted[1]] = weights.asnumpy()
     assert (x.grad.asnumpy() == slope).all()
+
+
+@pytest.mark.parametrize('axes', [(0, 1), (1, 2), (-2, -1), (-1, -2), (-1, 0), (0, -1), (2, -3)],
+                         ids=str)
+def test_rot90_of_all_axes(axes):
+    m = onp.arange(24).reshape(2, 3, 4)
+    for k in range(-1, 5):
+        assert (np.rot90(np.array(m), k, axes).asnumpy() == onp.rot90(m, k, axes)).all()
+
+
+@pytest.mark.parametrize('dtype', ['int8', 'int32', 'int64', 'uint8'])
+def test_variance_of_integers(dtype):
+    """MXNet's is an integer."""
+    values = onp.array([[1, 2, 3, 5], [2, 2, 9, 4]])
+    for name in 'var', 'std':
+        found = getattr(np, name)(np.array(values, dtype=dtype), axis=1)
+        assert found.dtype == onp.float32
+        assert onp.allclose(found.asnumpy(), getattr(onp, name)(values, axis=1))
 
 
 def test_values_that_are_not_finite_stay():
@@ -639,6 +662,32 @@ def test_gradients_of_other_arrays_stay_while_one_is_computed(monkeypatch):
     y.backward()
     assert seen == [[[0, 0], [5, 5]]]
     assert x.grad.tolist() == [7, 7] and other.grad.tolist() == [5, 5]
+
+
+@pytest.mark.parametrize('change', ['add', 'write', 'null', '_init_grad', 'reset_ctx'])
+@pytest.mark.parametrize('static_shape', [False, True])
+def test_a_new_gradient_array_is_used(static_shape, change):
+    """With static_shape, MXNet would go on writing into the old one."""
+    net = nn.Dense(1, in_units=2, use_bias=False)
+    net.initialize()
+    net.hybridize(static_alloc=True, static_shape=static_shape)
+
+    def step():
+        with autograd.record():
+            loss = net(np.ones((1, 2))).sum()
+        loss.backward()
+        return net.weight.grad().tolist()
+    assert step() == step() == [[1, 1]]
+    if change == '_init_grad':
+        net.weight._init_grad()
+    elif change == 'reset_ctx':
+        net.collect_params().reset_ctx(npx.cpu())
+    else:
+        net.weight.grad_req = change
+    if change == 'null':
+        net.weight.grad_req = 'write'
+    assert step() == [[1, 1]]
+    assert step() == ([[2, 2]] if change == 'add' else [[1, 1]])
 
 
 def test_classes_of_cached_ops_share_no_attribute():

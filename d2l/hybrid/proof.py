@@ -249,7 +249,7 @@ class Proof:
                 # MXNet allows no variable among the outputs
                 taken[name] = [[add(graphs.node('_copy', f'{name} takes {k}', [entry])), 0, 0]
                                for k, entry in enumerate(inputs)]
-                return [add(graphs.node('null', f'{name} {k}'))
+                return [[add(graphs.node('null', f'{name} {k}')), 0, 0]
                         for k in range(len(self._drawn[name]))]
             return add(graphs.node(op, name, inputs, **{**attrs, 'p': 0} if op == RNN else attrs))
         new = graphs.rebuilt(graph, without_draws)

@@ -8,7 +8,7 @@ in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in e
 import os
 import typing
 
-from . import draws, functions, gluon, layers, marks
+from . import draws, functions, gluon, layers, marks, rnn
 
 
 class Effect(typing.NamedTuple):
@@ -123,10 +123,23 @@ AFTER = [
            "slices of channels, such as `Y[:, :8]`, of a convolution's result in training",
            "oneDNN's end the process, or raise an error, where they cut its blocks of 8 or 16 "
            'channels'),
-    Effect(layers.repair_rnn_dropout,
+    Effect(layers.repair_softmax,
+           "`softmax` and `log_softmax` along the last axis of a convolution's result",
+           "oneDNN's end the process where it stores the channels in blocks"),
+    Effect(layers.repair_norm,
+           'batch normalization after `Conv1D` and `Conv3D`, along another axis, or of a view',
+           "MXNet's backward pass raises an error where oneDNN stores the channels in blocks"),
+    Effect(layers.repair_pooling,
+           'the gradients of pooling of a view, such as `X[:2]`, and of average pooling with '
+           '`ceil_mode`',
+           "oneDNN's are what lies in memory, and divided by another number than the values"),
+    Effect(rnn.repair_rnn,
            '`rnn.LSTM`, `GRU` and `RNN` with `dropout`, on a CPU',
            "oneDNN's, which MXNet calls, drop nothing between their layers; others drop under "
-           '`record(train_mode=False)`'),
+           "`record(train_mode=False)`, where the gradients of `RNN` in float64 are wrong as well"),
+    Effect(rnn.refuse_lengths,
+           '`use_sequence_length` of these on a CPU',
+           'MXNet ignores it; an error here'),
     Effect(draws.repair_of_gamma,
            '`np.random.chisquare` and `beta`',
            'MXNet draws a quarter of what it should, and one number for all where `a` or `b` is '

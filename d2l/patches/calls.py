@@ -2,6 +2,7 @@
 and d2l's `hybridize` run."""
 import collections
 import functools
+import itertools
 import sys
 import typing
 
@@ -52,67 +53,157 @@ def to_symbol(graph, is_np):
     return symbol.as_np_ndarray() if is_np else symbol
 
 
-class ShapeChange(typing.NamedTuple):
-    """A change of the graph of a CachedOp that depends on the shapes of its arguments.
+class Input(typing.NamedTuple):
+    """What a Repair knows of an input. shape; dtype: that of NumPy; array: the array itself in
+    eager mode, None in a graph"""
+    shape: tuple
+    dtype: type
+    array: object = None
 
-    concerns: function that returns whether a node may have to change
-    change: function from a graph, and what `graphs.inferred` returns for it, to the changed graph,
-        or None if it stays
-    when: function that returns whether the change applies to a call with these arguments
+
+class Repair(typing.NamedTuple):
+    """How calls of an operator become right, in eager mode and in the graphs of CachedOps.
+
+    op: the operator's name
+    concerns: function from the operator's attributes, as texts, that returns whether calls with
+        these attributes may need the repair
+    make: function that is called as make(call, inputs, attrs, known), and returns the list of the
+        results, or None where the operator may stay. `inputs` and `attrs` are the operator's,
+        `known` are its inputs as Inputs, and call(operator, inputs, count=1, **attributes) calls
+        another operator and returns the list of its results, `count` of them. By `call`, the
+        operator itself is not repaired again
+    source: function that returns whether a node of a graph may need the repair whose first input is
+        the result of the operator with this name, or an argument of the graph ('null')
+    when: function from the arguments of a call, in eager mode or of a CachedOp, that returns
+        whether the repair applies to it. The mode of autograd may matter to this function and to
+        `make`
+    traced: whether the repair applies to calls that d2l traces as well. Else the trace keeps the
+        operator, and the CachedOp of its graph repairs it
     """
+    op: str
     concerns: typing.Callable
-    change: typing.Callable
-    when: typing.Callable = lambda args: True
+    make: typing.Callable
+    source: typing.Callable = lambda op: True
+    when: typing.Callable = lambda arrays: True
+    traced: bool = False
+
+    def of_node(self, node, nodes):
+        """Return whether a node of a graph, which has these nodes, may need the repair."""
+        return (node['op'] == self.op and self.concerns(node.get('attrs', {}))
+                and self.source(nodes[node['inputs'][0][0]]['op']))
 
 
-_SHAPE_CHANGES = []
+_REPAIRS = []
 
 
-def change_by_shapes(change):
-    """Make every CachedOp run the graphs that a ShapeChange makes."""
-    if not _SHAPE_CHANGES:
-        replace_cached_op(_cached_op_by_shapes)
-    _SHAPE_CHANGES.append(change)
+def repair(*args, **kwargs):
+    """Install a Repair with these fields."""
+    new = Repair(*args, **kwargs)
+    if not _REPAIRS:
+        replace_cached_op(_repaired_cached_op)
+    _REPAIRS.append(new)
+    from d2l.c_api import operator
+    route_calls([operator(new.op)], functools.partial(_repaired_call, new))
 
 
-def _cached_op_by_shapes(original):
-    """Return a class derived from CachedOp that runs other graphs, one for each set of shapes, if
-    its graph has nodes that a ShapeChange concerns."""
+def _repaired_call(repair, invoke, handle, arrays, keys, values, out, *kinds):
+    """Call an operator in eager mode, repaired where it has to be."""
+    from d2l.c_api import operator
+
+    attrs = {key: str(value) for key, value in zip(keys, values)}
+    if not repair.concerns(attrs) or not repair.when(arrays) or not repair.traced and tracing():
+        return invoke(handle, arrays, keys, values, out, *kinds)
+
+    def call(op, inputs, count=1, out=None, **attrs):
+        other = operator(op)
+        found = (invoke if other == handle else CALLS[other])(
+            other, inputs, [*attrs], [*map(str, attrs.values())], out, *kinds)
+        return found if isinstance(found, list) else [found]
+    found = repair.make(call, arrays, attrs, [Input(array.shape, array.dtype, array=array)
+                                              for array in arrays])
+    if found is None:
+        return invoke(handle, arrays, keys, values, out, *kinds)
+    if out is not None:
+        outs = out if isinstance(out, (list, tuple)) else [out]
+        found = [call('_copy', [new], out=old)[0] for new, old in zip(found, outs)]
+    return found if len(found) > 1 else found[0]
+
+
+def repaired(graph, inferred, repair):
+    """Return a graph in which an operator is repaired, or None if it may stay.
+
+    inferred: see `graphs.inferred`
+    """
+    changed = []
+
+    def change(i, inputs, add):
+        node = graph['nodes'][i]
+        found = repair.of_node(node, graph['nodes']) and made(node, inputs, add)
+        if found:
+            changed.append(i)
+        return found or add(dict(node, inputs=inputs))
+
+    def made(node, inputs, add):
+        numbers, attrs = itertools.count(), node.get('attrs', {})
+        apart = {name: text for name, text in attrs.items() if name.startswith('__')}
+        # what has to run before this node has to run before the numbers are drawn
+        waits = 'Dropout' if node['op'] == 'RNN' else node['op']
+
+        def call(op, inputs, count=1, **attrs):
+            new = graphs.node(op, f'{node["name"]} {next(numbers)}', inputs, **apart, **attrs)
+            if 'control_deps' in node and op == waits:
+                new['control_deps'] = node['control_deps']
+            at = add(new)
+            return [[at, k, 0] for k in range(count)]
+        return repair.make(call, inputs, {name: text for name, text in attrs.items()
+                                          if name not in apart},
+                           [Input(*inferred[graph['nodes'][before]['name']][k])
+                            for before, k, *_ in node['inputs']])
+    new = graphs.rebuilt(graph, change)
+    return new if changed else None
+
+
+def _repaired_cached_op(original):
+    """Return a class derived from CachedOp that runs repaired graphs, for the shapes, dtypes and
+    devices of its arguments and for the mode of autograd."""
     import mxnet
 
     from d2l import c_api
 
-    def changed(sym, args, changes, is_np):
-        """Return the changed Symbol, or None if nothing changes."""
-        result = None
-        for change in changes:
-            try:
-                found = graphs.inferred(sym, graphs.kinds(dict(zip(sym.list_inputs(), args))))
-            except mxnet.MXNetError:            # this call will raise it
-                return None
-            graph = change.change(graphs.from_symbol(sym), found)
-            if graph:
-                result = sym = to_symbol(graph, is_np)
-        return result
-
     class CachedOp(original):
-        __slots__ = ('_shape_changes', '_unchanged', '_by_shapes')
+        __slots__ = ('_repairs', '_unchanged', '_by_kinds', '_by_graph')
 
         def __init__(self, sym, flags=(), **kwargs):
             super().__init__(sym, flags, **kwargs)
             nodes = graphs.from_symbol(sym)['nodes']
-            self._shape_changes = [change for change in _SHAPE_CHANGES
-                                   if any(map(change.concerns, nodes))]
-            self._unchanged, self._by_shapes = (sym, flags), {}
+            self._repairs = [each for each in _REPAIRS
+                             if any(each.of_node(node, nodes) for node in nodes)]
+            self._unchanged, self._by_kinds, self._by_graph = (sym, flags), {}, {}
 
         def __call__(self, *args, **kwargs):
-            changes = [change for change in self._shape_changes if change.when(args)]
-            if not changes:
+            repairs = [each for each in self._repairs if each.when(args)]
+            if not repairs:
                 return super().__call__(*args, **kwargs)
-            key = (*changes, *[c_api.kind(array.handle) for array in args])
-            if key not in self._by_shapes:
-                sym, flags = self._unchanged
-                new = changed(sym, args, changes, self.is_np_sym)
-                self._by_shapes[key] = None if new is None else original(new, flags)
-            return (self._by_shapes[key] or super().__call__)(*args, **kwargs)
+            key = (c_api.is_recording(), c_api.is_training(), *map(id, repairs),
+                   *[c_api.kind(array.handle) for array in args])
+            if key not in self._by_kinds:
+                self._by_kinds[key] = self._repaired(args, repairs)
+            return (self._by_kinds[key] or super().__call__)(*args, **kwargs)
+
+        def _repaired(self, args, repairs):
+            """Return the CachedOp that runs the repaired graph, or None if this one does."""
+            (symbol, flags), text = self._unchanged, None
+            for each in repairs:
+                try:
+                    found = graphs.inferred(symbol, graphs.kinds(
+                        dict(zip(symbol.list_inputs(), args))))
+                except mxnet.MXNetError:            # this call will raise it
+                    return None
+                graph = repaired(graphs.from_symbol(symbol), found, each)
+                if graph:
+                    symbol, text = to_symbol(graph, self.is_np_sym), str(graph)
+            if text and text not in self._by_graph:
+                self._by_graph[text] = original(symbol, flags)
+            # shapes that need the same graph share its memory
+            return self._by_graph.get(text)
     return CachedOp

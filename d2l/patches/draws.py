@@ -2,8 +2,6 @@
 import functools
 import math
 
-from .calls import tracing
-
 
 # ---- drawing without replacement
 def repair_choice():
@@ -31,12 +29,10 @@ def repair_choice():
                                                   (tuple, list)) else 1 if size is None else size
             if drawn > count:
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
-            if given and not tracing():
-                weights = p.asnumpy()
-                if not ((weights >= 0).all() and (weights > 0).sum() >= drawn):     # or NaN
-                    raise ValueError(
-                        f'{drawn} of {count} cannot be drawn without replacement: p has '
-                        f'{(weights > 0).sum()} weights above 0')
+            # a net that is compiled asks for this value as well; NaN is not >= 0
+            if given and not bool(((p > 0).sum() >= drawn) * (p >= 0).all()):
+                raise ValueError(f'{drawn} of {count} cannot be drawn without replacement: p has '
+                                 f'{int((p > 0).sum())} weights above 0')
         return original(a, size, replace, p, ctx, out)
     random.choice = choice
 

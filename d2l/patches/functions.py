@@ -58,13 +58,15 @@ def repair_var_and_std():
 
 def _with_gradient(of, original, of_var):
     """Return a replacement for `original`, var or std, that computes the result from means, which
-    have a gradient. It calls `original` for dtypes without a gradient, for float16, in which
-    squares overflow, and for empty arrays.
+    have a gradient. It calls `original` for float16, in which squares overflow, and for empty
+    arrays. Integers become float32, as in `mean`: MXNet's result would be an integer.
 
     of: the module of the operators; of_var: a function from the variance to the result
     """
     @functools.wraps(original)
     def call(a, axis=None, dtype=None, ddof=0, keepdims=False, out=None, **named):
+        if not dtype and 'float' not in str(getattr(a, 'dtype', 'float')):
+            dtype = 'float32'
         if out is not None or named or 'float' not in str(dtype or getattr(a, 'dtype', 'float')) \
                 or 'float16' in (str(dtype), str(getattr(a, 'dtype', ''))) \
                 or not getattr(a, 'size', 1):
@@ -101,8 +103,12 @@ def _rot90(of, original):
         if named or len(axes) != 2 or axes[0] == axes[1] or k % 2 == 0:
             return original(m, k=k, axes=axes, **named)
         if k % 4 == 1:
-            return of.swapaxes(of.flip(m, axes[1]), axes[0], axes[1])
-        return of.flip(of.swapaxes(m, axes[0], axes[1]), axes[1])
+            return of.swapaxes(flip(m, axes[1]), axes[0], axes[1])
+        return flip(of.swapaxes(m, axes[0], axes[1]), axes[1])
+
+    def flip(m, axis):          # MXNet's flip takes no negative axis
+        return of.flip(m, axis) if axis >= 0 else of.swapaxes(
+            of.flip(of.swapaxes(m, axis, 0), 0), axis, 0)
     return rot90
 
 

@@ -1,15 +1,19 @@
 """Operators of layers that oneDNN or MXNet computes wrong."""
 import functools
-import itertools
 
 from d2l import graphs
 
-from .calls import (
-    CALLS, ShapeChange, change_by_shapes, replace_cached_op, route_calls, to_symbol, tracing)
+from .calls import repair, replace_cached_op, route_calls, to_symbol, tracing
 from .marks import MARKED, learns
 
 ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
+BLOCK = 8       # oneDNN stores arrays in blocks of this number of channels, or of twice as many
+# Operators of a graph whose results oneDNN may store in blocks; arguments may be such results
+MAY_BE_BLOCKED = {'null', 'Convolution', 'Deconvolution', 'Pooling', 'BatchNorm', 'Activation',
+                  'LeakyReLU', 'Concat', 'elemwise_add', '_npi_add', 'add_n', 'LRN', 'softmax',
+                  'log_softmax', '_copy', 'BlockGrad', 'Dropout', 'slice', 'relu', '_npx_relu',
+                  '_CachedOp'}
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # dimensions of a kernel -> the default layout
 
 
@@ -97,10 +101,15 @@ def _pooling_layout(node):
     attrs = node.get('attrs', {})
     if node['op'] != 'Pooling' or attrs.get('pool_type', 'max') != 'max':
         return None
-    layout = attrs.get('layout', 'None')
-    if layout == 'None':
-        layout = CHANNELS.get(len(graphs.numbers(attrs.get('kernel', '()'))))
+    layout = _layout(attrs)
     return layout if layout in LAST_AXIS else None
+
+
+def _layout(attrs):
+    """Return the layout of a pooling with these attributes, such as 'NCHW', or None."""
+    layout = attrs.get('layout', 'None')
+    return CHANNELS.get(len(graphs.numbers(attrs.get('kernel', '()')))) if layout == 'None' else (
+        layout)
 
 
 # ---- the bias of a fully connected layer whose weight is frozen
@@ -229,23 +238,14 @@ def repair_channel_slices():
     """Compute a slice along axis 1, of an array with three axes or more, by slice_axis. In training
     mode, oneDNN stores the results of convolutions in blocks of 8 or 16 channels, and its slice of
     a part of a block ends the process or raises an error. slice_axis has no code in oneDNN."""
-    from d2l.c_api import operator
+    repair('slice', _slices_axis_1, _channels_sliced, traced=True)
 
-    along, whole = operator('slice_axis'), operator('slice')
 
-    def invoked(invoke, handle, arrays, keys, values, out, *kinds):
-        attrs = dict(zip(keys, values))
-        if _slices_axis_1(attrs):
-            channels, attrs = _channels_and_rest(attrs, arrays[0].shape)
-            if channels:
-                arrays = [invoke(along, arrays, list(channels), list(channels.values()),
-                                 None if attrs else out, *kinds)]
-                if not attrs:
-                    return arrays[0]
-            keys, values = list(attrs), list(attrs.values())
-        return invoke(whole, arrays, keys, values, out, *kinds)
-    route_calls([whole], invoked)
-    change_by_shapes(ShapeChange(_may_slice_channels, channels_sliced))
+def _channels_sliced(call, inputs, attrs, known):
+    channels, rest = _channels_and_rest(attrs, known[0].shape)
+    if channels:
+        found = call('slice_axis', inputs, **channels)
+        return call('slice', found, **rest) if rest else found
 
 
 def _bounds(attrs, name):
@@ -253,11 +253,6 @@ def _bounds(attrs, name):
     value = attrs.get(name)
     value = graphs.literal(value) if isinstance(value, str) else value
     return tuple(value) if isinstance(value, (tuple, list)) else () if value is None else (value,)
-
-
-def _may_slice_channels(node):
-    """Return whether a node of a graph may take a part of axis 1."""
-    return node['op'] == 'slice' and _slices_axis_1(node.get('attrs', {}))
 
 
 def _slices_axis_1(attrs):
@@ -286,157 +281,88 @@ def _channels_and_rest(attrs, shape):
     return {'axis': 1, 'begin': first, 'end': last}, rest if others else {}
 
 
-def channels_sliced(graph, inferred):
-    """Return a graph in which slice_axis takes parts of channels, or None if there are none.
-
-    inferred: see `graphs.inferred`
-    """
-    changed = []
-
-    def change(i, inputs, add):
-        node = dict(graph['nodes'][i], inputs=inputs)
-        attrs = node.get('attrs', {})
-        if not _may_slice_channels(node):
-            return add(node)
-        before, k, *_ = graph['nodes'][i]['inputs'][0]
-        channels, rest = _channels_and_rest(attrs, inferred[graph['nodes'][before]['name']][k][0])
-        if not channels:
-            return add(node)
-        changed.append(i)
-        apart = {name: text for name, text in attrs.items() if name.startswith('__')}
-        node.update(op='slice_axis', attrs={**apart, **{n: str(v) for n, v in channels.items()}})
-        if not rest:
-            return add(node)
-        first = add({**node, 'name': f'{node["name"]} channels'})
-        return add(graphs.node('slice', node['name'], [[first, 0, 0]], **rest))
-    new = graphs.rebuilt(graph, change)
-    return new if changed else None
+# ---- arrays that oneDNN stores in blocks of channels
+def repair_softmax():
+    """Let softmax and log_softmax along the last axis read a row-major copy, where oneDNN may store
+    its input in blocks of channels: there oneDNN's softmax ends the process."""
+    for op in 'softmax', 'log_softmax':
+        repair(op, _has_code_in_onednn, functools.partial(_softmax_of_copy, op),
+               MAY_BE_BLOCKED.__contains__, traced=True)
 
 
-# ---- dropout between the layers of an RNN
-def repair_rnn_dropout():
-    """In training on a CPU, compute an RNN of several layers with dropout layer by layer, with
-    Dropout between them: oneDNN's RNN, which MXNet calls, drops nothing. The masks are those of
-    `nn.Dropout` between single layers.
+def repair_norm():
+    """Let a batch normalization that oneDNN does not compute, because its input is no picture or
+    its axis is not the second, read a row-major copy, and the one that it computes a copy of a
+    view: MXNet's backward pass would raise an error."""
+    from d2l.c_api import is_recording
 
-    Under record(train_mode=False), MXNet's own code (float64) and cuDNN's drop: there it is 0.
-    """
-    from d2l.c_api import is_recording, is_training, operator
-
-    def trains(arrays):
-        return is_training() and arrays[0].context.device_type != 'gpu'
-
-    def predicts(arrays):
-        return is_recording() and not is_training()
-
-    def invoked(invoke, handle, arrays, keys, values, out, *kinds):
-        attrs = {key: str(value) for key, value in zip(keys, values)}
-        # a trace keeps the operator, as the CachedOp of its graph will be repaired
-        if not _drops_between_layers(attrs) or tracing():
-            return invoke(handle, arrays, keys, values, out, *kinds)
-        if predicts(arrays):
-            attrs['p'] = '0'
-        if not trains(arrays):
-            return invoke(handle, arrays, [*attrs], [*attrs.values()], out, *kinds)
-
-        def call(op, inputs, count=1, out=None, **attrs):
-            found = CALLS[operator(op)](operator(op), inputs, list(attrs),
-                                         [*map(str, attrs.values())], out, *kinds)
-            return found if isinstance(found, list) else [found]
-        found = _layer_by_layer(call, arrays, attrs, arrays[0].shape[2])
-        if out is not None:
-            outs = out if isinstance(out, (list, tuple)) else [out]
-            found = [call('_copy', [new], out=old)[0] for new, old in zip(found, outs)]
-        return found if len(found) > 1 else found[0]
-    route_calls([operator('RNN')], invoked)
-    change_by_shapes(ShapeChange(_rnn_drops, rnns_layer_by_layer, trains))
-    change_by_shapes(ShapeChange(_rnn_drops, rnns_without_dropout, predicts))
+    repair('BatchNorm', lambda attrs: True, _norm_of_copy, MAY_BE_BLOCKED.__contains__,
+           lambda arrays: is_recording())
 
 
-def _rnn_drops(node):
-    """Return whether a node of a graph is an RNN that drops values in training."""
-    return node['op'] == 'RNN' and _drops_between_layers(node.get('attrs', {}))
+def _row_major(call, array):
+    return call('slice_axis', [array], axis=1, begin=0, end=None)[0]
 
 
-def _drops_between_layers(attrs):
-    """Return whether the operator RNN, with these attributes, drops values in training. (With a
-    projection, MXNet has none for a CPU.)"""
-    return (float(attrs.get('p', 0)) > 0 and int(attrs.get('num_layers', 1)) > 1
-            and attrs.get('projection_size', 'None') == 'None')
+def _norm_of_copy(call, inputs, attrs, known):
+    shape, dtype, array = known[0]
+    by_onednn = len(shape) == 4 and int(attrs.get('axis', 1)) == 1
+    blocked = dtype == 'float32' and len(shape) > 2 and shape[1] % BLOCK == 0
+    if blocked and not by_onednn or array is not None and len(shape) > 2 and _may_be_view(array):
+        count = 3 if attrs.get('output_mean_var') in ('True', 'true', '1') else 1
+        return call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]], count, **attrs)
 
 
-def _is_true(text):
-    """Return whether the text of an attribute means True."""
-    return text in ('True', 'true', '1')
+def _has_code_in_onednn(attrs):
+    return attrs.get('temperature', 'None') == 'None' and attrs.get('use_length', '0') in (
+        'False', 'false', '0')
 
 
-def _layer_by_layer(call, inputs, attrs, features):
-    """Compute an RNN layer by layer, and return the list of its results.
-
-    call: function that is called as call(operator, inputs, count=1, **attributes), and returns a
-        list of so many results
-    inputs: those of the operator RNN: sequence (steps, batch, features), the weights of each layer
-        and then its biases, in one vector, and the states (layers * directions, batch, size)
-    attrs: the attributes of the operator RNN, as texts
-    """
-    layers, size = int(attrs['num_layers']), int(attrs['state_size'])
-    states = 2 if attrs['mode'] == 'lstm' else 1
-    directions = 1 + _is_true(attrs.get('bidirectional'))
-    gates = {'lstm': 4, 'gru': 3}.get(attrs['mode'], 1)
-    widths = [features] + [directions * size] * (layers - 1)
-    sizes = [directions * gates * size * (width + size) for width in widths]
-    sizes += [directions * gates * size * 2] * layers
-    ends = [*itertools.accumulate(sizes, initial=0)]
-    results = 1 + states * _is_true(attrs.get('state_outputs'))
-    sequence, parameters, *rest = inputs
-
-    def cut(array, begin, end):
-        return call('slice_axis', [array], axis=0, begin=begin, end=end)[0]
-
-    def rows(k):                # oneDNN joins matrices ten times as fast as MXNet does vectors
-        return call('Reshape', [cut(parameters, ends[k], ends[k + 1])], shape=(-1, size))[0]
-    lasts = []
-    for i in range(layers):
-        if i:
-            sequence, = call('Dropout', [sequence], p=attrs['p'])
-        own, = call('Concat', [rows(i), rows(layers + i)], num_args=2, dim=0)
-        own, = call('Reshape', [own], shape=(-1,))
-        starts = [cut(state, i * directions, (i + 1) * directions) for state in rest[:states]]
-        sequence, *last = call('RNN', [sequence, own, *starts, *rest[states:]], results,
-                               **{**attrs, 'num_layers': 1, 'p': 0})
-        lasts.append(last)
-    return [sequence, *[call('Concat', last, num_args=layers, dim=0)[0] for last in zip(*lasts)]]
+def _softmax_of_copy(op, call, inputs, attrs, known):
+    shape, dtype, _ = known[0]
+    if (dtype == 'float32' and len(shape) in (3, 4) and shape[1] % BLOCK == 0
+            and int(attrs.get('axis', -1)) in (-1, len(shape) - 1)):
+        return call(op, [_row_major(call, inputs[0]), *inputs[1:]], **attrs)
 
 
-def rnns_layer_by_layer(graph, inferred):
-    """Return a graph that computes each RNN of several layers with dropout layer by layer.
+# ---- pooling
+def repair_pooling():
+    """Repair two gradients of pooling that oneDNN computes: of an array that is a view of another,
+    and of averages over windows that go beyond the padding, which oneDNN divides by another number
+    in the backward pass. With the channels last, MXNet's own code computes the latter."""
+    from d2l.c_api import is_recording
 
-    inferred: see `graphs.inferred`
-    """
-    def change(i, inputs, add):
-        node = graph['nodes'][i]
-        attrs = node.get('attrs', {})
-        if not _rnn_drops(node):
-            return add(dict(node, inputs=inputs))
-        apart = {name: text for name, text in attrs.items() if name.startswith('__')}
-        numbers = itertools.count()
-
-        def call(op, inputs, count=1, **attrs):
-            new = graphs.node(op, f'{node["name"]} {next(numbers)}', inputs, **apart, **attrs)
-            if 'control_deps' in node:
-                new['control_deps'] = node['control_deps']
-            at = add(new)
-            return [[at, k, 0] for k in range(count)]
-        before, k, *_ = node['inputs'][0]
-        found = _layer_by_layer(call, inputs, {name: text for name, text in attrs.items()
-                                               if name not in apart},
-                                inferred[graph['nodes'][before]['name']][k][0][2])
-        return [entry[0] for entry in found]
-    return graphs.rebuilt(graph, change)
+    repair('Pooling', lambda attrs: True, _pooled_copy, lambda op: op == 'null',
+           lambda arrays: is_recording())
+    repair('Pooling', _averages_beyond_padding, _pooled_channels_last)
 
 
-def rnns_without_dropout(graph, inferred):
-    """Return a graph in which no RNN drops values. inferred: ignored"""
-    return {**graph, 'nodes': [
-        {**node, 'attrs': {**node['attrs'], 'p': '0'}} if _rnn_drops(node) else node
-        for node in graph['nodes']]}
+def _averages_beyond_padding(attrs):
+    return (attrs.get('pool_type') == 'avg' and attrs.get('pooling_convention') == 'full'
+            and attrs.get('count_include_pad', 'True') not in ('False', 'false', '0')
+            and attrs.get('global_pool', 'False') in ('False', 'false', '0')
+            and _layout(attrs) in LAST_AXIS)
+
+
+def _pooled_copy(call, inputs, attrs, known):
+    array = known[0].array
+    if array is None or _may_be_view(array):
+        return call('Pooling', call('_copy', inputs), **attrs)
+
+
+def _may_be_view(array):
+    """Return whether an array on the tape may share the memory of another: it is one that was
+    marked, or the result of a slice or a reshape."""
+    from d2l import c_api
+
+    symbol = c_api.graph_of(array)
+    return symbol is not None and (symbol.get_children() is None or symbol.attr('begin') is not None
+                                   or symbol.attr('shape') is not None)
+
+
+def _pooled_channels_last(call, inputs, attrs, known):
+    if min(known[0].shape) == 0:
+        return None
+    last = call('_np_moveaxis', inputs, source=(1,), destination=(-1,))
+    pooled = call('Pooling', last, **{**attrs, 'layout': LAST_AXIS[_layout(attrs)]})
+    return call('_np_moveaxis', pooled, source=(-1,), destination=(1,))

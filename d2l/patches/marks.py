@@ -1,6 +1,7 @@
 """Which arrays want a gradient, and the backward passes of several threads."""
 import collections
 import functools
+import itertools
 import os
 import threading
 import weakref
@@ -105,12 +106,14 @@ def note_marks():
             return backward(count, heads, gradients, variables, *rest)
         return TURN.take(_add, backward, count, heads, gradients, variables, *rest)
     LIBRARY.MXAutogradBackwardEx = added
+    replace_cached_op(_remade_cached_op)
 
 
 # id of an array that needs a gradient -> (weak reference to it, alias of it). Code uses the alias:
 # when another thread deletes an array, the weak reference still gives it after MXNet has freed it
 MARKED = {}
 _SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds up
+_NUMBERS = itertools.count()        # a number for each time that an array was marked
 
 
 def _note(array, req, added):
@@ -121,11 +124,37 @@ def _note(array, req, added):
     if not hasattr(array, '__dict__'):      # an NDArray of mxnet.nd
         return
     array.learns, key = req != 'null', id(array)
+    array.mark_number = next(_NUMBERS)
     for holds, known in (array.learns, MARKED), (added, _SUMMED_BY_D2L):
         known.pop(key, None)
         if holds:
             known[key] = weakref.ref(array, lambda ref, known=known: (
                 ref is known.get(key, [None])[0] and known.pop(key))), c_api.alias(array)
+
+
+def _remade_cached_op(original):
+    """Return a class derived from CachedOp that, with static_shape, makes a new one when an
+    argument has got another gradient array since the last call: MXNet would write into the old one,
+    unless the grad_req changed as well."""
+    from d2l.c_api import is_recording
+
+    class CachedOp(original):
+        __slots__ = ('_source', '_newest', '_marks')
+
+        def __init__(self, sym, flags=(), **kwargs):
+            super().__init__(sym, flags, **kwargs)
+            static = str(dict(flags).get('static_shape', False)) in ('True', '1')
+            self._source, self._newest, self._marks = static and (sym, flags), None, {}
+
+        def __call__(self, *args, **kwargs):
+            if self._source and is_recording():
+                # a net has Parameters of its own on each device
+                device = args[0].context if args else None
+                marks = [getattr(array, 'mark_number', None) for array in args]
+                if self._marks.setdefault(device, marks) != marks:
+                    self._newest, self._marks = original(*self._source), {device: marks}
+            return (self._newest or super().__call__)(*args, **kwargs)
+    return CachedOp
 
 
 def learns(array):
