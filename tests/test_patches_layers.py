@@ -1,5 +1,6 @@
 """Layers that MXNet or oneDNN computes wrong, and that d2l repairs."""
 import functools
+import math
 
 import mxnet
 import numpy as onp
@@ -370,6 +371,7 @@ SLICED = """
 import sys
 import d2l
 import functools
+import math
 
 import mxnet
 import numpy as onp
@@ -595,3 +597,24 @@ def test_shapes_that_need_the_same_graph_share_its_memory():
         with autograd.train_mode():
             net(np.ones((steps, 2, 3)))
     assert len(net._cached_op._by_kinds) == 6 and len(net._cached_op._by_graph) == 1
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float64'])
+@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's", 'exported'])
+@pytest.mark.parametrize('layer, slope', [
+    (nn.SELU(), lambda x: onp.where(x > 0, 1.0507, 1.0507 * 1.67326 * onp.exp(x))),
+    (nn.ELU(0.7), lambda x: onp.where(x > 0, 1, 0.7 * onp.exp(x))),
+    (nn.LeakyReLU(0.3), lambda x: onp.where(x > 0, 1, 0.3)),
+    (nn.Swish(1.5), lambda x: (1 + onp.exp(-1.5 * x) * (1 + 1.5 * x)) / (
+        1 + onp.exp(-1.5 * x)) ** 2),
+    (nn.GELU(), lambda x: 0.5 * (1 + onp.vectorize(math.erf)(x / 2 ** 0.5)) + x * onp.exp(
+        -x ** 2 / 2) / (2 * onp.pi) ** 0.5)], ids=['SELU', 'ELU', 'LeakyReLU', 'Swish', 'GELU'])
+def test_gradients_of_activations(layer, slope, form, dtype, tmp_path):
+    values = onp.array([[-3, -1.2, -0.1], [0.1, 0.7, 2]])
+    X = np.array(values, dtype=dtype)
+    net = in_form(form, layer, X, tmp_path)
+    X.attach_grad()
+    with autograd.record():
+        Y = net(X)
+    Y.backward()
+    onp.testing.assert_allclose(X.grad.asnumpy(), slope(values), 1e-4, 1e-4)

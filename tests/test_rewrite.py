@@ -484,6 +484,7 @@ ANY = {         # rule -> a function, shapes of its arguments
     'sequence_mask': (lambda x: npx.sequence_mask(x, np.array([1., 4., 0.]), value=-2, axis=1,
                                                   use_sequence_length=True), (3, 4)),
     'reduction': (lambda x: x.sum(axis=1), (300, 3, 4)),
+    'reduction, of two': (lambda x: x.sum(axis=1), (2, 3, 4)),
     'reduction, first': (lambda x: x.mean(axis=0), (3, 4)),
     'reduction, last': (lambda x: x.sum(axis=-1, keepdims=True), (3, 4)),
     'reduction, all': (lambda x: x.mean(), (3, 4)),

@@ -133,6 +133,9 @@ AFTER = [
            'the gradients of pooling of a view, such as `X[:2]`, and of average pooling with '
            '`ceil_mode`',
            "oneDNN's are what lies in memory, and divided by another number than the values"),
+    Effect(layers.repair_selu,
+           'the gradient of `nn.SELU`',
+           "MXNet's is that of another function"),
     Effect(rnn.repair_rnn,
            '`rnn.LSTM`, `GRU` and `RNN` with `dropout`, on a CPU',
            "oneDNN's, which MXNet calls, drop nothing between their layers; others drop under "
@@ -147,5 +150,5 @@ AFTER = [
     Effect(draws.repair_choice,
            '`np.random.choice(n, k, replace=False)`',
            'MXNet gives 0 to n - 1 in order where k is n, and else few of the possible orders; '
-           'and with `p` elements of weight 0 where others are too few, which is an error here'),
+           'and with `p` elements of weight 0 where others are too few: an error, unless compiled'),
 ]

@@ -2,6 +2,8 @@
 import functools
 import math
 
+from .calls import tracing
+
 
 # ---- drawing without replacement
 def repair_choice():
@@ -29,8 +31,8 @@ def repair_choice():
                                                   (tuple, list)) else 1 if size is None else size
             if drawn > count:
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement')
-            # a net that is compiled asks for this value as well; NaN is not >= 0
-            if given and not bool(((p > 0).sum() >= drawn) * (p >= 0).all()):
+            # a trace has no values, so a compiled net draws whatever p is; NaN is not >= 0
+            if given and not tracing() and not bool(((p > 0).sum() >= drawn) * (p >= 0).all()):
                 raise ValueError(f'{drawn} of {count} cannot be drawn without replacement: p has '
                                  f'{int((p > 0).sum())} weights above 0')
         return original(a, size, replace, p, ctx, out)

@@ -9,11 +9,11 @@ from .marks import MARKED, learns
 ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
 BLOCK = 8       # oneDNN stores arrays in blocks of this number of channels, or of twice as many
-# Operators of a graph whose results oneDNN may store in blocks; arguments may be such results
+# Operators whose results oneDNN may store in blocks, as may be arguments of a graph
 MAY_BE_BLOCKED = {'null', 'Convolution', 'Deconvolution', 'Pooling', 'BatchNorm', 'Activation',
-                  'LeakyReLU', 'Concat', 'elemwise_add', '_npi_add', 'add_n', 'LRN', 'softmax',
-                  'log_softmax', '_copy', 'BlockGrad', 'Dropout', 'slice', 'relu', '_npx_relu',
-                  '_CachedOp'}
+                  'LeakyReLU', 'Concat', 'elemwise_add', 'add_n', 'LRN', 'BlockGrad', '_CachedOp'}
+# of these operators, but for the last ones, each has one of these attributes
+OF_BLOCKED = {'kernel', 'eps', 'act_type', 'num_args', 'nsize'}
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # dimensions of a kernel -> the default layout
 
 
@@ -300,6 +300,23 @@ def repair_norm():
            lambda arrays: is_recording())
 
 
+def _may_be_blocked(array):
+    """Return whether oneDNN may store an array in blocks, as far as it is known whose result it is.
+    """
+    from mxnet import np
+
+    from d2l import c_api
+
+    symbol = c_api.graph_of(array)
+    if symbol is None or symbol.get_children() is None:
+        return True
+    attrs = symbol.list_attr()
+    # without attributes it may be that of elemwise_add, for arrays of mx.nd, or of a CachedOp, of
+    # which there are none in a trace
+    return not OF_BLOCKED.isdisjoint(attrs) or not attrs and not (
+        tracing() and isinstance(array, np.ndarray))
+
+
 def _row_major(call, array):
     return call('slice_axis', [array], axis=1, begin=0, end=None)[0]
 
@@ -319,9 +336,10 @@ def _has_code_in_onednn(attrs):
 
 
 def _softmax_of_copy(op, call, inputs, attrs, known):
-    shape, dtype, _ = known[0]
+    shape, dtype, array = known[0]
     if (dtype == 'float32' and len(shape) in (3, 4) and shape[1] % BLOCK == 0
-            and int(attrs.get('axis', -1)) in (-1, len(shape) - 1)):
+            and int(attrs.get('axis', -1)) in (-1, len(shape) - 1)
+            and (array is None or _may_be_blocked(array))):
         return call(op, [_row_major(call, inputs[0]), *inputs[1:]], **attrs)
 
 
@@ -366,3 +384,17 @@ def _pooled_channels_last(call, inputs, attrs, known):
     last = call('_np_moveaxis', inputs, source=(1,), destination=(-1,))
     pooled = call('Pooling', last, **{**attrs, 'layout': LAST_AXIS[_layout(attrs)]})
     return call('_np_moveaxis', pooled, source=(-1,), destination=(1,))
+
+
+# ---- SELU
+SELU_SCALE, SELU_SLOPE = 1.0507009873554805, 1.6732632423543772     # section 3 of arXiv:1706.02515
+
+
+def repair_selu():
+    """Compute SELU as a multiple of ELU: MXNet's gradient of SELU is that of another function."""
+    repair('LeakyReLU', lambda attrs: attrs.get('act_type') == 'selu', _selu)
+
+
+def _selu(call, inputs, attrs, known):
+    elu = call('LeakyReLU', inputs, act_type='elu', slope=SELU_SLOPE)
+    return call('_npi_multiply_scalar', elu, scalar=SELU_SCALE)
