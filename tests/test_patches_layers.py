@@ -229,6 +229,51 @@ def test_batch_normalization_of_a_convolution(conv, shape, axis, form, tmp_path)
             onp.testing.assert_allclose(single, double, 2e-3, 2e-3 * scale)
 
 
+class Joined(gluon.HybridBlock):
+    """Two convolutions whose channels are joined, and one of these, as in a DenseNet."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2D(n, 3, in_channels=i) for n, i in [
+            (channels, 3), (8, 3), (16, channels + 8)])
+
+    def hybrid_forward(self, F, X):
+        return self.c(F.concat(self.a(X), self.b(X), dim=1))
+
+
+JOINED = """
+import sys
+import mxnet
+from mxnet import autograd, nd
+import d2l
+from tests.test_patches_layers import Joined
+mxnet.npx.reset_np()
+for channels in 4, 8, 12, 16:
+    net, X = Joined(channels), nd.random.normal(shape=(2, 3, 9, 8))
+    net.initialize(mxnet.init.Uniform(1))
+    found = []
+    for dtype in 'float64', 'float32':
+        net.cast(dtype)
+        X = X.astype(dtype)
+        X.attach_grad()
+        if dtype == 'float32' and sys.argv[1] == 'hybridize':
+            net.hybridize()
+        with autograd.record():
+            loss = (net(X) ** 2).sum()
+        loss.backward()
+        found.append(X.grad.asnumpy())
+    assert abs(found[0] - found[1]).max() < 1e-3 * abs(found[0]).max(), channels
+print('right')
+"""
+
+
+@pytest.mark.parametrize('how', ['eager', 'hybridize'])
+def test_backward_pass_of_joined_channels(how, python):
+    """Without the repair, oneDNN's ends the process."""
+    done = python('-W', 'ignore', '-c', JOINED, how)
+    assert done.stdout == 'right\n', (done.returncode, done.stderr)
+
+
 # ------------------------------------------------------------------ softmax
 SOFTMAX = """
 import sys

@@ -129,6 +129,10 @@ AFTER = [
     Effect(layers.repair_norm,
            'batch normalization after `Conv1D` and `Conv3D`, along another axis, or of a view',
            "MXNet's backward pass raises an error where oneDNN stores the channels in blocks"),
+    Effect(layers.repair_concat,
+           'the gradient of `mx.nd.concat(..., dim=1)` of pictures',
+           "oneDNN's ends the process where a convolution follows, unless each has 16, 32, ... "
+           'channels'),
     Effect(layers.repair_pooling,
            'the gradients of pooling of a view, such as `X[:2]`, and of average pooling with '
            '`ceil_mode`',

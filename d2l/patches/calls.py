@@ -54,7 +54,7 @@ def to_symbol(graph, is_np):
 
 
 class Input(typing.NamedTuple):
-    """What a Repair knows of an input. shape; dtype: that of NumPy; array: the array itself in
+    """What a Repair knows of an input. shape; dtype: a numpy.dtype; array: the array itself in
     eager mode, None in a graph"""
     shape: tuple
     dtype: type
@@ -108,6 +108,8 @@ def repair(*args, **kwargs):
 
 def _repaired_call(repair, invoke, handle, arrays, keys, values, out, *kinds):
     """Call an operator in eager mode, repaired where it has to be."""
+    import numpy
+
     from d2l.c_api import operator
 
     attrs = {key: str(value) for key, value in zip(keys, values)}
@@ -119,8 +121,9 @@ def _repaired_call(repair, invoke, handle, arrays, keys, values, out, *kinds):
         found = (invoke if other == handle else CALLS[other])(
             other, inputs, [*attrs], [*map(str, attrs.values())], out, *kinds)
         return found if isinstance(found, list) else [found]
-    found = repair.make(call, arrays, attrs, [Input(array.shape, array.dtype, array=array)
-                                              for array in arrays])
+    # the dtype of an array of mx.nd is a class, which equals no name
+    found = repair.make(call, arrays, attrs, [
+        Input(array.shape, numpy.dtype(array.dtype), array) for array in arrays])
     if found is None:
         return invoke(handle, arrays, keys, values, out, *kinds)
     if out is not None:

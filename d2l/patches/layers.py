@@ -292,12 +292,27 @@ def repair_softmax():
 
 def repair_norm():
     """Let a batch normalization that oneDNN does not compute, because its input is no picture or
-    its axis is not the second, read a row-major copy, and the one that it computes a copy of a
-    view: MXNet's backward pass would raise an error."""
+    its axis is not the second, read and write row-major copies, and the one that it computes read a
+    copy of a view: MXNet's backward pass would raise an error."""
     from d2l.c_api import is_recording
 
-    repair('BatchNorm', lambda attrs: True, _norm_of_copy, MAY_BE_BLOCKED.__contains__,
-           lambda arrays: is_recording())
+    repair('BatchNorm', lambda attrs: True, _norm_of_copy, when=lambda arrays: is_recording())
+
+
+def repair_concat():
+    """Let what follows the operator Concat read a row-major copy of pictures that it joins, where
+    the gradient may come in blocks of channels that a part of them cuts: there oneDNN's backward
+    pass ends the process or raises an error. (np.concatenate has no code in oneDNN.)"""
+    from d2l.c_api import is_recording
+
+    repair('Concat', lambda attrs: attrs.get('dim', '1') == '1', _concat_copied,
+           when=lambda arrays: is_recording())
+
+
+def _concat_copied(call, inputs, attrs, known):
+    if known[0].dtype == 'float32' and all(len(each.shape) == 4 for each in known) and any(
+            each.shape[1] % (2 * BLOCK) for each in known):
+        return [_row_major(call, call('Concat', inputs, **attrs)[0])]
 
 
 def _may_be_blocked(array):
@@ -327,7 +342,9 @@ def _norm_of_copy(call, inputs, attrs, known):
     blocked = dtype == 'float32' and len(shape) > 2 and shape[1] % BLOCK == 0
     if blocked and not by_onednn or array is not None and len(shape) > 2 and _may_be_view(array):
         count = 3 if attrs.get('output_mean_var') in ('True', 'true', '1') else 1
-        return call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]], count, **attrs)
+        result, *rest = call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]], count,
+                             **attrs)
+        return [_row_major(call, result), *rest]
 
 
 def _has_code_in_onednn(attrs):
