@@ -3,7 +3,8 @@ those from before and after MXNet is imported. D2L_PATCH=0 turns them off, excep
 data if D2L_DATA=sample asks for it.
 
 Most of them repair functions that MXNet 1.9.1 computes wrong without an error. Each repair is valid
-in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in exports.
+in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in exports. None reaches
+the executors of `mx.sym`, nor the body of `F.contrib.foreach` and its like that Gluon compiles.
 """
 import os
 import typing
