@@ -489,6 +489,8 @@ ANY = {         # rule -> a function, shapes of its arguments
     'reduction, last': (lambda x: x.sum(axis=-1, keepdims=True), (3, 4)),
     'reduction, all': (lambda x: x.mean(), (3, 4)),
     'layer_norm': (lambda x, g, b: npx.layer_norm(x, g, b, axis=-1), (3, 16), (16,), (16,)),
+    'layer_norm, eps': (lambda x, g, b: npx.layer_norm(x, g, b, axis=-1, eps=0.5),
+                        (3, 16), (16,), (16,)),
     'copy': (lambda x: np.tanh(x.copy()), (3, 4)),
     'reshape': (lambda x: x.reshape(2, 6).reshape(4, 3) * 2, (3, 4)),
     'transpose': (lambda x: x.transpose(1, 0, 2).swapaxes(0, 2) * 2, (3, 4, 2)),
