@@ -314,15 +314,6 @@ print('right')
 """
 
 
-@pytest.mark.parametrize('how', [
-    'pass', 'd2l.hybridize(net)', 'd2l.hybridize(net, optimize=True)', 'net.hybridize()',
-    'd2l.export(net, sys.argv[2], X); net = d2l.load_exported(sys.argv[2])'])
-def test_softmax_of_a_convolution(how, tmp_path, python):
-    """Without the repair, oneDNN ends the process where its array is in blocks of channels."""
-    done = python('-W', 'ignore', '-c', SOFTMAX, how, tmp_path / 'net')
-    assert done.stdout == 'right\n', (done.returncode, done.stderr)
-
-
 # ------------------------------------------------------------------ the bias beside a frozen weight
 class Full(gluon.HybridBlock):
     """A fully connected layer as a HybridBlock, called `uses` times, whose weight may be frozen.
@@ -471,9 +462,11 @@ print('right')
 @pytest.mark.parametrize('how', [
     'pass', 'd2l.hybridize(net)', 'd2l.hybridize(net, optimize=True)', 'net.hybridize()',
     'd2l.export(net, sys.argv[2], X); net = d2l.load_exported(sys.argv[2])'])
-def test_slices_of_channels(how, tmp_path, python):
-    """Without the repair, oneDNN ends the process where a slice cuts its blocks of channels."""
-    done = python('-W', 'ignore', '-c', SLICED, how, tmp_path / 'net')
+@pytest.mark.parametrize('script', [SLICED, SOFTMAX], ids=['slice', 'softmax'])
+def test_operators_of_channels_in_blocks(script, how, tmp_path, python):
+    """Without the repair, oneDNN ends the process where a slice cuts its blocks of channels, and
+    where softmax reads them."""
+    done = python('-W', 'ignore', '-c', script, how, tmp_path / 'net')
     assert done.stdout == 'right\n', (done.returncode, done.stderr)
 
 

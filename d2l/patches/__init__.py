@@ -142,9 +142,10 @@ AFTER = [
            'the gradient of `nn.SELU`',
            "MXNet's is that of another function"),
     Effect(rnn.repair_rnn,
-           '`rnn.LSTM`, `GRU` and `RNN` with `dropout`, on a CPU',
-           "oneDNN's, which MXNet calls, drop nothing between their layers; others drop under "
-           "`record(train_mode=False)`, where the gradients of `RNN` in float64 are wrong as well"),
+           '`rnn.LSTM`, `GRU` and `RNN` of several layers: `dropout`, on a CPU, and gradients in '
+           'float64',
+           "oneDNN's drop nothing between their layers, others drop under "
+           "`record(train_mode=False)`; MXNet's gradients in float64 are what lies in memory"),
     Effect(rnn.refuse_lengths,
            '`use_sequence_length` of these on a CPU',
            'MXNet ignores it; an error here'),

@@ -53,6 +53,12 @@ def to_symbol(graph, is_np):
     return symbol.as_np_ndarray() if is_np else symbol
 
 
+def is_true(text):
+    """Return whether the text of an attribute means True. None, for one that is not there, does
+    not."""
+    return text in ('True', 'true', '1')
+
+
 class Input(typing.NamedTuple):
     """What a Repair knows of an input. shape; dtype: a numpy.dtype; array: the array itself in
     eager mode, None in a graph"""
@@ -108,13 +114,12 @@ def repair(*args, **kwargs):
 
 def _repaired_call(repair, invoke, handle, arrays, keys, values, out, *kinds):
     """Call an operator in eager mode, repaired where it has to be."""
-    import numpy
-
-    from d2l.c_api import operator
-
     attrs = {key: str(value) for key, value in zip(keys, values)}
     if not repair.concerns(attrs) or not repair.when(arrays) or not repair.traced and tracing():
         return invoke(handle, arrays, keys, values, out, *kinds)
+    import numpy
+
+    from d2l.c_api import operator
 
     def call(op, inputs, count=1, out=None, **attrs):
         other = operator(op)

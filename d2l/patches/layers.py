@@ -3,7 +3,7 @@ import functools
 
 from d2l import graphs
 
-from .calls import repair, replace_cached_op, route_calls, to_symbol, tracing
+from .calls import is_true, repair, replace_cached_op, route_calls, to_symbol, tracing
 from .marks import MARKED, learns
 
 ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
@@ -12,8 +12,8 @@ BLOCK = 8       # oneDNN stores arrays in blocks of this number of channels, or 
 # Operators whose results oneDNN may store in blocks, as may be arguments of a graph
 MAY_BE_BLOCKED = {'null', 'Convolution', 'Deconvolution', 'Pooling', 'BatchNorm', 'Activation',
                   'LeakyReLU', 'Concat', 'elemwise_add', 'add_n', 'LRN', 'BlockGrad', '_CachedOp'}
-# of these operators, but for the last ones, each has one of these attributes
-OF_BLOCKED = {'kernel', 'eps', 'act_type', 'num_args', 'nsize'}
+# Each of these operators has one of these attributes, but elemwise_add, BlockGrad and _CachedOp
+ATTRS_OF_BLOCKED = {'kernel', 'eps', 'act_type', 'num_args', 'nsize'}
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # dimensions of a kernel -> the default layout
 
 
@@ -328,7 +328,7 @@ def _may_be_blocked(array):
     attrs = symbol.list_attr()
     # without attributes it may be that of elemwise_add, for arrays of mx.nd, or of a CachedOp, of
     # which there are none in a trace
-    return not OF_BLOCKED.isdisjoint(attrs) or not attrs and not (
+    return not ATTRS_OF_BLOCKED.isdisjoint(attrs) or not attrs and not (
         tracing() and isinstance(array, np.ndarray))
 
 
@@ -341,15 +341,14 @@ def _norm_of_copy(call, inputs, attrs, known):
     by_onednn = len(shape) == 4 and int(attrs.get('axis', 1)) == 1
     blocked = dtype == 'float32' and len(shape) > 2 and shape[1] % BLOCK == 0
     if blocked and not by_onednn or array is not None and len(shape) > 2 and _may_be_view(array):
-        count = 3 if attrs.get('output_mean_var') in ('True', 'true', '1') else 1
+        count = 3 if is_true(attrs.get('output_mean_var')) else 1
         result, *rest = call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]], count,
                              **attrs)
         return [_row_major(call, result), *rest]
 
 
 def _has_code_in_onednn(attrs):
-    return attrs.get('temperature', 'None') == 'None' and attrs.get('use_length', '0') in (
-        'False', 'false', '0')
+    return attrs.get('temperature', 'None') == 'None' and not is_true(attrs.get('use_length'))
 
 
 def _softmax_of_copy(op, call, inputs, attrs, known):
@@ -374,8 +373,8 @@ def repair_pooling():
 
 def _averages_beyond_padding(attrs):
     return (attrs.get('pool_type') == 'avg' and attrs.get('pooling_convention') == 'full'
-            and attrs.get('count_include_pad', 'True') not in ('False', 'false', '0')
-            and attrs.get('global_pool', 'False') in ('False', 'false', '0')
+            and attrs.get('count_include_pad', 'None') in ('None', 'True', 'true', '1')
+            and not is_true(attrs.get('global_pool'))
             and _layout(attrs) in LAST_AXIS)
 
 

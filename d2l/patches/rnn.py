@@ -1,7 +1,7 @@
 """The operator RNN, which Gluon's `rnn.RNN`, `LSTM` and `GRU` call."""
 import itertools
 
-from .calls import repair
+from .calls import is_true, repair
 
 
 def repair_rnn():
@@ -10,15 +10,15 @@ def repair_rnn():
     `nn.Dropout` between single layers. Under record(train_mode=False), MXNet's own code (float64)
     and cuDNN's drop: there the dropout becomes 0.
 
-    Layer by layer, `rnn.RNN` in float64 has its gradients, too: MXNet's are uninitialized memory
-    but for the last layer.
+    Layer by layer, those in float64 have their gradients, too: MXNet's are uninitialized memory for
+    all layers but the last, in `rnn.RNN`, and in the others if their input wants no gradient.
     """
     repair('RNN', _has_layers, _repaired, when=_in_use)
 
 
 def refuse_lengths():
     """Refuse an RNN that MXNet would compute without regard to the lengths of the sequences."""
-    repair('RNN', lambda attrs: _is_true(attrs.get('use_sequence_length')), _refused, when=_on_cpu,
+    repair('RNN', lambda attrs: is_true(attrs.get('use_sequence_length')), _refused, when=_on_cpu,
            traced=True)
 
 
@@ -62,17 +62,12 @@ def _repaired(call, inputs, attrs, known):
 
 def _results(attrs):
     """Return how many results an RNN has."""
-    return 1 + _states(attrs) * _is_true(attrs.get('state_outputs'))
+    return 1 + _states(attrs) * is_true(attrs.get('state_outputs'))
 
 
 def _states(attrs):
     """Return how many states an RNN has."""
     return 2 if attrs['mode'] == 'lstm' else 1
-
-
-def _is_true(text):
-    """Return whether the text of an attribute means True."""
-    return text in ('True', 'true', '1')
 
 
 def _layer_by_layer(call, inputs, attrs, features, p):
@@ -85,7 +80,7 @@ def _layer_by_layer(call, inputs, attrs, features, p):
     p: the share of the values that are dropped between the layers
     """
     layers, size = int(attrs['num_layers']), int(attrs['state_size'])
-    states, directions = _states(attrs), 1 + _is_true(attrs.get('bidirectional'))
+    states, directions = _states(attrs), 1 + is_true(attrs.get('bidirectional'))
     gates = {'lstm': 4, 'gru': 3}.get(attrs['mode'], 1)
     widths = [features] + [directions * size] * (layers - 1)
     sizes = [directions * gates * size * (width + size) for width in widths]
