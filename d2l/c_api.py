@@ -19,8 +19,8 @@ LIBRARY = _LIB          # for modules that replace functions in it
 DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
           if isinstance(kind, type)}
 DTYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
-# MXNet's own functions, stored before a trace replaces them
-_mark_variables, _set_is_training = _LIB.MXAutogradMarkVariables, _LIB.MXAutogradSetIsTraining
+# MXNet's own function, stored before a trace replaces it
+_mark_variables = _LIB.MXAutogradMarkVariables
 _ONE = ctypes.byref(ctypes.c_int(1))
 _NO_TYPES = ctypes.byref(ctypes.POINTER(ctypes.c_int)())
 
@@ -186,8 +186,3 @@ def _getter(function):
 
 # The same as those of mxnet.autograd, even during a trace, which replaces functions of the library
 is_recording, is_training = map(_getter, (_LIB.MXAutogradIsRecording, _LIB.MXAutogradIsTraining))
-
-
-def set_training(trains):
-    """Switch training mode on or off, even during a trace."""
-    check_call(_set_is_training(trains, ctypes.byref(ctypes.c_int())))

@@ -22,87 +22,25 @@ def repair_predict_mode():
     """Repair the gradients of two operators under autograd.record(train_mode=False).
 
     oneDNN's max pooling stores the indices of the maxima, which its gradient needs, in training
-    mode only. So an operator that is called by itself runs in training mode. In a graph, pooling
-    gets its channels last, because MXNet then uses its own code instead of oneDNN's.
+    mode only. So the channels become the last axis, because MXNet then uses its own code.
 
     Batch normalization in predict mode uses the running statistics, but its gradient is computed as
     if they were those of the minibatch, unless the attribute use_global_stats is set.
     """
-    from d2l.c_api import is_recording, is_training, operator, set_training
-
-    pooling, norm = map(operator, ('Pooling', 'BatchNorm'))
-
-    def predicts():
-        return is_recording() and not is_training()
-
-    def invoked(invoke, handle, *args):
-        if not predicts():
-            return invoke(handle, *args)
-        if handle == norm:
-            if tracing():          # the graph is for training, too; CachedOp below repairs it
-                return invoke(handle, *args)
-            arrays, keys, values, *rest = args
-            attrs = {**dict(zip(keys, values)), **ALWAYS}
-            return invoke(handle, arrays, list(attrs), list(attrs.values()), *rest)
-        set_training(True)
-        try:
-            return invoke(handle, *args)
-        finally:
-            set_training(False)
-    route_calls((pooling, norm), invoked)
-    replace_cached_op(functools.partial(_predicting_cached_op, predicts=predicts))
+    repair('Pooling', _max_pools, _pooled_channels_last, when=_predicts)
+    repair('BatchNorm', lambda attrs: not is_true(attrs.get('use_global_stats')), _norm_of_running,
+           when=_predicts)
 
 
-def _predicting_cached_op(original, predicts):
-    """Return a class derived from CachedOp that runs a second graph under
-    record(train_mode=False), if its graph has max pooling or batch normalization."""
-    class CachedOp(original):
-        __slots__ = ('_made_of', '_other')
+def _predicts(arrays):
+    from d2l.c_api import is_recording, is_training
 
-        def __init__(self, sym, flags=(), **kwargs):
-            super().__init__(sym, flags, **kwargs)
-            self._made_of, self._other = (sym, flags), None
-
-        def __call__(self, *args, **kwargs):
-            if not predicts():
-                return super().__call__(*args, **kwargs)
-            if self._other is None:
-                (sym, flags), self._other = self._made_of, False
-                graph = predicting(graphs.from_symbol(sym))
-                if graph:
-                    self._other = original(to_symbol(graph, self.is_np_sym), flags)
-            return (self._other or super().__call__)(*args, **kwargs)
-    return CachedOp
+    return is_recording() and not is_training()
 
 
-def predicting(graph):
-    """Return a graph with the channels last in each max pooling that oneDNN would compute, and with
-    running statistics in each batch normalization. Return None if it has neither."""
-    def changed(i, inputs, add):
-        node = dict(graph['nodes'][i], inputs=inputs)
-        attrs, layout = node.get('attrs', {}), _pooling_layout(node)
-
-        def move(name, source, destination, inputs):
-            return add(graphs.node('_np_moveaxis', f'{node["name"]} {name}', inputs,
-                                   source=source, destination=destination))
-        if node['op'] == 'BatchNorm':
-            node['attrs'] = {**attrs, **ALWAYS}
-        if not layout:
-            return add(node)
-        node.update(inputs=[[move('last', (1,), (-1,), inputs), 0, 0]],
-                    attrs={**attrs, 'layout': LAST_AXIS[layout]})
-        return move('back', (-1,), (1,), [[add(node), 0, 0]])
-    if any(node['op'] == 'BatchNorm' or _pooling_layout(node) for node in graph['nodes']):
-        return graphs.rebuilt(graph, changed)
-
-
-def _pooling_layout(node):
-    """Return the layout of a max pooling that oneDNN computes; None for any other operator."""
-    attrs = node.get('attrs', {})
-    if node['op'] != 'Pooling' or attrs.get('pool_type', 'max') != 'max':
-        return None
-    layout = _layout(attrs)
-    return layout if layout in LAST_AXIS else None
+def _max_pools(attrs):
+    """Return whether oneDNN computes a pooling with these attributes, and it is max pooling."""
+    return attrs.get('pool_type', 'max') == 'max' and _layout(attrs) in LAST_AXIS
 
 
 def _layout(attrs):
@@ -110,6 +48,15 @@ def _layout(attrs):
     layout = attrs.get('layout', 'None')
     return CHANNELS.get(len(graphs.numbers(attrs.get('kernel', '()')))) if layout == 'None' else (
         layout)
+
+
+def _norm_of_running(call, inputs, attrs, known):
+    return call('BatchNorm', inputs, _norm_results(attrs), **{**attrs, **ALWAYS})
+
+
+def _norm_results(attrs):
+    """Return how many results a batch normalization has."""
+    return 3 if is_true(attrs.get('output_mean_var')) else 1
 
 
 # ---- the bias of a fully connected layer whose weight is frozen
@@ -341,9 +288,8 @@ def _norm_of_copy(call, inputs, attrs, known):
     by_onednn = len(shape) == 4 and int(attrs.get('axis', 1)) == 1
     blocked = dtype == 'float32' and len(shape) > 2 and shape[1] % BLOCK == 0
     if blocked and not by_onednn or array is not None and len(shape) > 2 and _may_be_view(array):
-        count = 3 if is_true(attrs.get('output_mean_var')) else 1
-        result, *rest = call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]], count,
-                             **attrs)
+        result, *rest = call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]],
+                             _norm_results(attrs), **attrs)
         return [_row_major(call, result), *rest]
 
 
