@@ -160,6 +160,13 @@ def test_layer_norm_over_another_axis_stays():
                 normal(3), within=['LayerNorm'])
 
 
+def test_layer_norm_whose_mean_is_used_stays():
+    def function(x, g, b):
+        y, mean, deviation = npx.layer_norm(x, g, b, axis=-1, output_mean_var=True)
+        return y * mean + deviation
+    assert_same(function, normal(2, 3, 4), normal(4), normal(4), within=['LayerNorm'])
+
+
 def test_pooling_stays():
     assert_same(lambda x: npx.pooling(x, kernel=(1, 1), pool_type='avg', global_pool=True),
                 normal(2, 3, 4, 4), within=['Pooling'])
@@ -174,6 +181,12 @@ def test_transpose(lengths, data):
     def function(x):
         return np.swapaxes(x.transpose(*order) * 2, i, j)
     assert_same(function, normal(*lengths), without=['_np_transpose', 'SwapAxis'])
+
+
+@pytest.mark.parametrize('named', [{'dim1': 2}, {'dim2': 1}, {}], ids=str)
+def test_axes_that_swapaxes_is_not_told_are_the_first(named):
+    assert_same(lambda x: mxnet.nd.swapaxes((x * 2).as_nd_ndarray(), **named).as_np_ndarray() * 2,
+                normal(2, 3, 4), without=['SwapAxis'])
 
 
 def test_transposes_and_reshapes_vanish():
@@ -240,8 +253,12 @@ def test_batch_dot(batch, n, k, m, flags):
 def test_a_row_times_rows(batch, k, m, flag):
     def function(a, b):
         return npx.batch_dot(a.swapaxes(1, 2) if flag else a, b.swapaxes(1, 2))
-    assert_same(function, normal(*(batch, k, 1) if flag else (batch, 1, k)), normal(batch, m, k),
-                within=['_np_reshape'], without=['SwapAxis', 'transpose'])
+
+    def by_attributes(a, b):
+        return npx.batch_dot(a, b, transpose_a=flag, transpose_b=True)
+    for each in function, by_attributes:
+        assert_same(each, normal(*(batch, k, 1) if flag else (batch, 1, k)), normal(batch, m, k),
+                    within=['_np_reshape'], without=['SwapAxis', 'transpose'])
 
 
 @given(rows=st.integers(1, 6), steps=length, value=st.sampled_from([0, -1e6]), twice=st.booleans())
