@@ -24,8 +24,12 @@ def to_symbol(graph):
     """Return the Symbol of a graph."""
     import mxnet
 
-    variables = [i for i, node in enumerate(graph['nodes']) if node['op'] == 'null']
-    return mxnet.sym.load_json(json.dumps(dict(graph, arg_nodes=variables)))
+    def complete(graph):
+        nodes = graph['nodes']
+        return dict(graph, arg_nodes=[i for i, node in enumerate(nodes) if node['op'] == 'null'],
+                    nodes=[dict(node, subgraphs=[*map(complete, node['subgraphs'])])
+                           if 'subgraphs' in node else node for node in nodes])
+    return mxnet.sym.load_json(json.dumps(complete(graph)))
 
 
 def node(op, name, inputs=(), /, **attrs):
@@ -87,15 +91,58 @@ def kinds(arrays):
 
 
 def inferred(symbol, kinds):
-    """Return {name of a node: [(shape, dtype) of each of its results]}, as MXNet infers them.
+    """Return {name of a node: [(shape, dtype) of each of its results]}, as MXNet infers them. A
+    shape that depends on values is None.
 
-    kinds: name of a variable -> (shape, dtype)
+    kinds: name of a variable -> (shape or None, dtype)
     """
+    import mxnet
     import numpy
 
-    inside, found = symbol.get_internals(), {}
-    _, shapes, _ = inside.infer_shape(**{name: shape for name, (shape, _) in kinds.items()})
+    inside, found, unknown = symbol.get_internals(), {}, -1 if mxnet.util.is_np_shape() else 0
+    _, shapes, _ = inside.infer_shape_partial(**{
+        name: shape for name, (shape, _) in kinds.items() if shape is not None})
     _, dtypes, _ = inside.infer_type(**{name: dtype for name, (_, dtype) in kinds.items()})
     for part, shape, dtype in zip(inside, shapes, dtypes):
-        found.setdefault(part.name, []).append((tuple(shape), numpy.dtype(dtype)))
+        known = shape is not None and min(shape, default=0) > unknown
+        found.setdefault(part.name, []).append((tuple(shape) if known else None,
+                                                numpy.dtype(dtype)))
     return found
+
+
+def with_unique_names(graph):
+    """Return a graph in which no two operators have the same name, as they have if Gluon calls a
+    layer twice."""
+    names = set()
+
+    def unique(i, node):
+        name = node['name']
+        if name in names:
+            name = f'{name} {i}'
+        names.add(name)
+        return dict(node, name=name)
+    return dict(graph, nodes=[unique(i, node) for i, node in enumerate(graph['nodes'])])
+
+
+def parts(node, kinds):
+    """Return the graphs inside of a node, a loop or a condition, as a list of pairs (graph, {name
+    of a variable: (shape, dtype)}).
+
+    kinds: (shape, dtype) of each input of the node
+    """
+    if 'subgraphs' not in node:
+        return []
+
+    def indices(name):
+        return numbers(node['attrs'][name])
+    if node['op'] == '_foreach':        # a step gets parts of its first inputs, along axis 0
+        slices, others = indices('in_data_locs'), indices('in_state_locs') + indices('remain_locs')
+        order = [*slices, *others]
+        inputs = [[order.index(k) for k in range(len(order))]]
+        kinds = [(shape and shape[i < len(slices):], dtype)
+                 for i, (shape, dtype) in enumerate(kinds)]
+    else:
+        inputs = [indices(f'{part}_input_locs') for part in (
+            ('cond', 'func') if node['op'] == '_while_loop' else ('cond', 'then', 'else'))]
+    return [(dict(graph, attrs=VERSION), {name: kinds[i] for name, i in zip(variables(graph), at)})
+            for graph, at in zip(node['subgraphs'], inputs)]

@@ -300,3 +300,17 @@ def said_by(group):
         for popen in group:
             popen.kill()
             popen.wait()
+
+
+def in_form(form, net, X, folder):
+    """A net in one of the forms: eager, compiled, by Gluon's hybridize, or exported and loaded."""
+    import d2l
+
+    if form == "Gluon's":
+        net.hybridize()
+    elif form == 'compiled':
+        d2l.hybridize(net)
+    elif form == 'exported':
+        d2l.export(net, str(folder / 'net'), X)
+        return d2l.load_exported(str(folder / 'net'))
+    return net

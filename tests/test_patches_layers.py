@@ -1,5 +1,4 @@
 """Layers that MXNet or oneDNN computes wrong, and that d2l repairs."""
-import functools
 import math
 
 import mxnet
@@ -9,9 +8,7 @@ from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
 import d2l
-from d2l import c_api, graphs
-from d2l.patches import calls, layers
-from tests.support import Plain, randn
+from tests.support import Plain, in_form, randn
 
 npx.set_np()
 pytestmark = pytest.mark.filterwarnings(
@@ -39,18 +36,6 @@ def pooled_gradient(net, X, train_mode):
         l = (y * np.array(onp.random.RandomState(1).randn(*y.shape))).sum()
     l.backward()
     return y.asnumpy(), x.grad.asnumpy()
-
-
-def in_form(form, net, X, folder):
-    """A net in one of the forms: eager, compiled, by Gluon's hybridize, or exported and loaded."""
-    if form == "Gluon's":
-        net.hybridize()
-    elif form == 'compiled':
-        d2l.hybridize(net)
-    elif form == 'exported':
-        d2l.export(net, str(folder / 'net'), X)
-        return d2l.load_exported(str(folder / 'net'))
-    return net
 
 
 @pytest.mark.filterwarnings('ignore:All children of this Sequential:UserWarning')
@@ -108,28 +93,6 @@ def test_gradient_of_batch_normalization_in_predict_mode(form, shape, tmp_path):
     upstream = onp.random.RandomState(1).randn(*shape)
     assert onp.allclose(Y, wanted, atol=1e-6)
     assert onp.allclose(found, upstream * slope.reshape(3, *[1] * (len(shape) - 2)), atol=1e-5)
-
-
-def predicting(graph):
-    """The graph as it is recorded in predict mode, if its variable x is a picture of 4 x 4; None if
-    it stays."""
-    pooling = calls.Repair('Pooling', layers._max_pools, layers._pooled_channels_last)
-    return calls.repaired(graph, {'x': [((1, 1, 4, 4), onp.dtype('float32'))]}, pooling)
-
-
-def test_a_graph_without_max_pooling_stays():
-    x = mxnet.sym.var('x')
-    average = mxnet.sym.Pooling(x, kernel=(2, 2), pool_type='avg')
-    assert predicting(graphs.from_symbol(average)) is None
-
-
-def test_control_dependencies_are_kept_in_the_changed_graph():
-    nodes = [graphs.node('null', 'x'), graphs.node('Pooling', 'pool', [[0, 0, 0]], kernel=(2, 2)),
-             graphs.node('sin', 'first', [[1, 0, 0]]), graphs.node('cos', 'second', [[1, 0, 0]])]
-    nodes[3]['control_deps'] = [2]
-    changed = predicting(dict(nodes=nodes, heads=[[3, 0, 0]], attrs=graphs.VERSION))
-    second = changed['nodes'][-1]
-    assert [changed['nodes'][i]['name'] for i in second['control_deps']] == ['first']
 
 
 # ------------------------------------------------------------------ pooling
@@ -321,99 +284,10 @@ print('right')
 """
 
 
-# ------------------------------------------------------------------ the bias beside a frozen weight
-class Full(gluon.HybridBlock):
-    """A fully connected layer as a HybridBlock, called `uses` times, whose weight may be frozen.
-
-    frozen: 'learns' if it is not; else it has grad_req 'null', and is used as it is ('null'),
-    'computed' or 'detached'
-    """
-
-    def __init__(self, frozen, uses):
-        super().__init__()
-        self.frozen, self.uses = frozen, uses
-        self.weight = self.params.get('weight', shape=(4, 3), init=mxnet.init.Normal(1))
-        self.bias = self.params.get('bias', shape=(4,), init='zeros')
-        if frozen != 'learns':
-            self.weight.grad_req = 'null'
-
-    def hybrid_forward(self, F, x, weight, bias):
-        if self.frozen == 'computed':
-            weight = weight * 1
-        elif self.frozen == 'detached':
-            weight = F.BlockGrad(weight.as_nd_ndarray()).as_np_ndarray()
-        layer = functools.partial(F.npx.fully_connected, num_hidden=4, flatten=False)
-        return sum(layer(x * k, weight, bias) for k in range(1, self.uses + 1))
-
-
-@pytest.mark.parametrize('x_learns', [True, False], ids=['x learns', 'x stays'])
-@pytest.mark.parametrize('uses', [1, 2, 3])
-@pytest.mark.parametrize('frozen', ['null', 'computed', 'detached', 'learns'])
-def test_gradient_of_a_bias_whose_weight_is_frozen(frozen, uses, x_learns, tmp_path):
-    x, found = randn(2, 5, 3), {}
-    if x_learns:
-        x.attach_grad()
-    upstream = randn(2, 5, 4)
-    for form in 'eager', 'compiled', "Gluon's", 'exported':
-        mxnet.random.seed(0)
-        net = Full(frozen, uses)
-        net.initialize()
-        net = in_form(form, net, x, tmp_path)
-        if form == 'exported' and frozen != 'learns':
-            for name, parameter in net.collect_params().items():
-                parameter.grad_req = 'null' if 'weight' in name else 'write'
-        [bias] = [p for name, p in net.collect_params().items() if 'bias' in name]
-        for _ in range(2):
-            with autograd.record():
-                l = (net(x) * upstream).sum()
-            l.backward()
-        found[form] = [bias.grad().asnumpy(), *([x.grad.asnumpy()] if x_learns else [])]
-    wanted = uses * upstream.asnumpy().sum(axis=(0, 1))
-    for form, (of_bias, *of_x) in found.items():
-        assert onp.allclose(of_bias, wanted, atol=1e-5), form
-        if form in ('compiled', "Gluon's"):
-            assert (of_bias == found['eager'][0]).all() and all(
-                (a == b).all() for a, b in zip(of_x, found['eager'][1:]))
-
-
-@pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's"])
-@pytest.mark.parametrize('depth', [1, 3])
-def test_grad_of_a_bias_alone(form, depth, tmp_path):
-    """autograd.grad asks for no gradient of the weight, which learns."""
-    net = nn.HybridSequential()
-    for _ in range(depth):
-        net.add(nn.Dense(4, activation='tanh', in_units=4))
-    net.initialize()
-    x = randn(5, 4)
-    in_form(form, net, x, tmp_path)
-    biases = [layer.bias.data() for layer in net]
-    with autograd.record():
-        y = (net(x) ** 2).sum()
-    found = autograd.grad(y, biases, retain_graph=True)
-    assert len(found) == depth
-    assert not any(layer.weight.grad().any() for layer in net)      # their gradients are left alone
-    y.backward()
-    for gradient, bias in zip(found, biases):
-        assert onp.allclose(gradient.asnumpy(), bias.grad.asnumpy(), atol=1e-6) and bias.grad.any()
-
-
-def test_a_layer_that_learns_keeps_its_bias_in_the_operator():
-    """Where no weight is frozen, the bias stays in the operator, and the patch costs nothing."""
-    net = nn.Dense(4, in_units=3)
-    net.initialize()
-    for grad_req, wanted in ('write', False), ('add', False), ('null', True):
-        net.weight.grad_req = grad_req
-        with autograd.record():
-            y = net(randn(2, 3))
-        assert ('_npi_add' in c_api.graph_of(y).tojson()) is wanted
-    assert layers.weights_with_bias(graphs.from_symbol(c_api.graph_of(y))) == {}
-
-
 # ------------------------------------------------------------------ slices of channels
 SLICED = """
 import sys
 import d2l
-import functools
 import math
 
 import mxnet
@@ -632,16 +506,6 @@ def test_lengths_that_an_rnn_would_ignore_are_refused(form, tmp_path):
         net.hybridize()
     with pytest.raises(NotImplementedError, match='sequence_mask'):
         net(X, sequence_length=np.array([1, 4], dtype='int32'))
-
-
-def test_shapes_that_need_the_same_graph_share_its_memory():
-    net = rnn.GRU(4, 2, dropout=0.5, input_size=3)
-    net.initialize()
-    net.hybridize(static_alloc=True)
-    for steps in range(3, 9):
-        with autograd.train_mode():
-            net(np.ones((steps, 2, 3)))
-    assert len(net._cached_op._by_kinds) == 6 and len(net._cached_op._by_graph) == 1
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])

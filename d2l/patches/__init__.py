@@ -4,12 +4,12 @@ data if D2L_DATA=sample asks for it.
 
 Most of them repair functions that MXNet 1.9.1 computes wrong without an error. Each repair is valid
 in eager mode, in what `d2l.hybridize` and Gluon's `hybridize` compile, and in exports. None reaches
-the executors of `mx.sym`, nor the body of `F.contrib.foreach` and its like that Gluon compiles.
+the executors of `mx.sym`.
 """
 import os
 import typing
 
-from . import draws, functions, gluon, layers, marks, rnn
+from . import draws, functions, gluon, layers, marks, rnn, wanted
 
 
 class Effect(typing.NamedTuple):
@@ -117,9 +117,22 @@ AFTER = [
            'MXNet writes over what was there, or leaves it, where the array itself goes into '
            '`mean`, `cumsum`, `flip`, `diff`, `trace`, `split`, `clip`, `inner`, `tensordot`, '
            '`inv` and others'),
-    Effect(layers.repair_bias,
+    Effect(wanted.repair_bias,
            'the gradient of the bias of `Dense` whose weight wants none',
            "MXNet's is what lies in memory: oneDNN computes it together with that of the weight"),
+    Effect(wanted.repair_sums,
+           "the gradients of sums, such as `x + c` of `mx.nd`, in Gluon's `hybridize("
+           'static_alloc=True)`',
+           "MXNet's are what lies in memory where one of both arrays wants none"),
+    Effect(wanted.repair_dependent,
+           "the gradients of `F.contrib.while_loop` in Gluon's `hybridize`, and of "
+           '`contrib.interleaved_matmul_selfatt_valatt` and `_encdec_qk`',
+           "MXNet's are 0 or what lies in memory where a loop variable, or the first array, wants "
+           'none'),
+    Effect(wanted.repair_labels,
+           'the gradient of the labels of `SoftmaxOutput`, `SVMOutput`, `LinearRegressionOutput`, '
+           '`LogisticRegressionOutput` and `MAERegressionOutput`',
+           "MXNet's is what lies in memory; now it is 0"),
     Effect(layers.repair_channel_slices,
            "slices of channels, such as `Y[:, :8]`, of a convolution's result in training",
            "oneDNN's end the process, or raise an error, where they cut its blocks of 8 or 16 "

@@ -3,8 +3,8 @@ import functools
 
 from d2l import graphs
 
-from .calls import is_true, repair, replace_cached_op, route_calls, to_symbol, tracing
-from .marks import MARKED, learns
+from .calls import is_true, tracing
+from .repairs import repair
 
 ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
@@ -14,6 +14,8 @@ MAY_BE_BLOCKED = {'null', 'Convolution', 'Deconvolution', 'Pooling', 'BatchNorm'
                   'LeakyReLU', 'Concat', 'elemwise_add', 'add_n', 'LRN', 'BlockGrad', '_CachedOp'}
 # Each of these operators has one of these attributes, but elemwise_add, BlockGrad and _CachedOp
 ATTRS_OF_BLOCKED = {'kernel', 'eps', 'act_type', 'num_args', 'nsize'}
+# attributes of the operator slice_axis that makes a row-major copy
+ROW_MAJOR = {'axis': 0, 'begin': 0, 'end': None}
 CHANNELS = {1: 'NCW', 2: 'NCHW', 3: 'NCDHW'}    # dimensions of a kernel -> the default layout
 
 
@@ -59,127 +61,6 @@ def _norm_results(attrs):
     return 3 if is_true(attrs.get('output_mean_var')) else 1
 
 
-# ---- the bias of a fully connected layer whose weight is frozen
-def repair_bias():
-    """Repair the gradient of the bias if the weight needs none. oneDNN computes both together, so
-    MXNet leaves that of the bias uninitialized. In this case the bias is added by an operator of
-    its own. So it is if the weight is the result of another operator, as it is not known then
-    whether it needs a gradient."""
-    from d2l.c_api import is_recording, operator
-
-    full, add = map(operator, ('FullyConnected', '_npi_add'))
-
-    def invoked(invoke, handle, arrays, keys, values, out, *kinds):
-        if len(arrays) != 3 or learns(arrays[1]) or not is_recording() or tracing():
-            return invoke(handle, arrays, keys, values, out, *kinds)
-        attrs = {**dict(zip(keys, values)), 'no_bias': 'True'}
-        x = invoke(full, arrays[:2], list(attrs), list(attrs.values()), None, *kinds)
-        return invoke(add, [x, arrays[2]], [], [], out, *kinds)
-    route_calls([full], invoked)
-    replace_cached_op(_unbiased_cached_op)
-    _ask_for_weights()
-
-
-def _ask_for_weights():
-    """Make autograd.grad compute the gradient of a weight, too, if it computes that of the bias. By
-    itself it computes no gradients but those of its variables."""
-    from mxnet import autograd, nd
-
-    original = autograd.grad
-
-    @functools.wraps(original)
-    def grad(heads, variables, *args, **named):
-        wanted = [variables] if isinstance(variables, nd.NDArray) else [*variables]
-        weights = _weights_beside([heads] if isinstance(heads, nd.NDArray) else heads, wanted)
-        return original(heads, [*wanted, *weights], *args, **named)[:len(wanted)]
-    autograd.grad = grad
-
-
-def _weights_beside(heads, wanted):
-    """Return the weights of fully connected layers whose bias depends on an array in `wanted`, if
-    they are not in `wanted` themselves."""
-    from d2l import c_api
-    from d2l.hybrid import tape
-
-    names, found = {tape.entry(array)[0] for array in wanted}, set()
-    for symbol in map(c_api.graph_of, heads):
-        nodes = [] if symbol is None else graphs.from_symbol(symbol)['nodes']
-        needs = set()                       # indices of the nodes that depend on a wanted array
-        for i, node in enumerate(nodes):
-            inputs = [j for j, *_ in node['inputs']]
-            if node['name'] in names or needs & {*inputs}:
-                needs.add(i)
-            if node['op'] == 'FullyConnected' and len(inputs) == 3 and inputs[2] in needs:
-                found.add(nodes[inputs[1]]['name'])
-            # its layers are hidden, so all of its inputs may be such weights
-            elif node['op'] == '_CachedOp' and needs & {*inputs}:
-                found |= {nodes[j]['name'] for j in inputs if nodes[j]['op'] == 'null'}
-    found -= names
-    return [array for _, array in [*MARKED.values()]
-            if found and array.ndim == 2 and tape.entry(array)[0] in found]
-
-
-def _unbiased_cached_op(original):
-    """Return a class derived from CachedOp that runs another graph for each set of weights that
-    need no gradient."""
-    from d2l.c_api import is_recording
-
-    class CachedOp(original):
-        __slots__ = ('_made', '_weights', '_others')
-
-        def __init__(self, sym, flags=(), **kwargs):
-            super().__init__(sym, flags, **kwargs)
-            self._made, self._weights, self._others = (sym, flags), None, {}
-
-        def __call__(self, *args, **kwargs):
-            if self._weights == () or not is_recording():
-                return super().__call__(*args, **kwargs)
-            sym, flags = self._made
-            # indices of the weights among args; -1 for a weight that is the result of an operator
-            if self._weights is None:
-                at = {name: i for i, name in enumerate(sym.list_inputs())}
-                self._weights = (*{at.get(name, -1) for name in weights_with_bias(
-                    graphs.from_symbol(sym)).values()},)
-            frozen = tuple([i for i in self._weights if i < 0 or not learns(args[i])])
-            if not frozen:
-                return super().__call__(*args, **kwargs)
-            if frozen not in self._others:
-                names = sym.list_inputs()
-                other = bias_apart(graphs.from_symbol(sym), {names[i] for i in frozen if i >= 0})
-                self._others[frozen] = original(to_symbol(other, self.is_np_sym), flags)
-            return self._others[frozen](*args, **kwargs)
-    return CachedOp
-
-
-def weights_with_bias(graph):
-    """Return {index of a node, a fully connected layer with a bias: name of the input that is its
-    weight, or None if its weight is the result of an operator}."""
-    nodes, found = graph['nodes'], {}
-    for i, node in enumerate(nodes):
-        if node['op'] == 'FullyConnected' and len(node['inputs']) == 3:
-            weight = nodes[node['inputs'][1][0]]
-            found[i] = weight['name'] if weight['op'] == 'null' else None
-    return found
-
-
-def bias_apart(graph, frozen):
-    """Return a graph in which the bias of a fully connected layer is added by an operator of its
-    own, if its weight is frozen or the result of an operator.
-
-    frozen: names of the inputs that are frozen weights
-    """
-    apart = {i for i, name in weights_with_bias(graph).items() if name is None or name in frozen}
-
-    def changed(i, inputs, add):
-        node = graph['nodes'][i]
-        if i not in apart:
-            return add(dict(node, inputs=inputs))
-        *taken, bias = inputs
-        product = add(dict(node, inputs=taken, attrs={**node['attrs'], 'no_bias': 'True'}))
-        return add(graphs.node('_npi_add', f'{node["name"]} with bias', [[product, 0, 0], bias]))
-    return graphs.rebuilt(graph, changed)
-
-
 # ---- a part of a convolution's channels
 def repair_channel_slices():
     """Compute a slice along axis 1, of an array with three axes or more, by slice_axis. In training
@@ -213,6 +94,8 @@ def _channels_and_rest(attrs, shape):
     the slice_axis that takes a part of the channels, or None if it needs none, and the attributes
     of the slice that follows, or {} if it needs none."""
     begin, end = ([*_bounds(attrs, name)] for name in ('begin', 'end'))
+    if shape is None:                       # a row-major copy is right in any case
+        return ROW_MAJOR, attrs
     if len(shape) < 3 or len(begin) < 2 or len(end) < 2:
         return None, attrs
     first, last = begin[1] or 0, end[1]
@@ -221,7 +104,7 @@ def _channels_and_rest(attrs, shape):
         return None, attrs
     # slice_axis raises an error for a bound beyond the axis, so it only makes a row-major copy
     if max(-first, abs(last or 0)) > shape[1]:
-        return {'axis': 1, 'begin': 0, 'end': None}, attrs
+        return ROW_MAJOR, attrs
     begin[1] = end[1] = None
     rest = {**attrs, 'begin': (*begin,), 'end': (*end,)}
     others = any(value is not None for value in (*begin, *end, *_bounds(attrs, 'step')))
@@ -257,8 +140,10 @@ def repair_concat():
 
 
 def _concat_copied(call, inputs, attrs, known):
-    if known[0].dtype == 'float32' and all(len(each.shape) == 4 for each in known) and any(
-            each.shape[1] % (2 * BLOCK) for each in known):
+    shapes = [each.shape for each in known]
+    if known[0].dtype == 'float32' and (None in shapes or all(
+            len(shape) == 4 for shape in shapes) and any(
+            shape[1] % (2 * BLOCK) for shape in shapes)):
         return [_row_major(call, call('Concat', inputs, **attrs)[0])]
 
 
@@ -280,13 +165,13 @@ def _may_be_blocked(array):
 
 
 def _row_major(call, array):
-    return call('slice_axis', [array], axis=1, begin=0, end=None)[0]
+    return call('slice_axis', [array], **ROW_MAJOR)[0]
 
 
 def _norm_of_copy(call, inputs, attrs, known):
     shape, dtype, array = known[0]
-    by_onednn = len(shape) == 4 and int(attrs.get('axis', 1)) == 1
-    blocked = dtype == 'float32' and len(shape) > 2 and shape[1] % BLOCK == 0
+    by_onednn = shape is not None and len(shape) == 4 and int(attrs.get('axis', 1)) == 1
+    blocked = dtype == 'float32' and (shape is None or len(shape) > 2 and shape[1] % BLOCK == 0)
     if blocked and not by_onednn or array is not None and len(shape) > 2 and _may_be_view(array):
         result, *rest = call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]],
                              _norm_results(attrs), **attrs)
@@ -299,8 +184,8 @@ def _has_code_in_onednn(attrs):
 
 def _softmax_of_copy(op, call, inputs, attrs, known):
     shape, dtype, array = known[0]
-    if (dtype == 'float32' and len(shape) in (3, 4) and shape[1] % BLOCK == 0
-            and int(attrs.get('axis', -1)) in (-1, len(shape) - 1)
+    if (dtype == 'float32' and (shape is None or len(shape) in (3, 4) and shape[1] % BLOCK == 0
+                                and int(attrs.get('axis', -1)) in (-1, len(shape) - 1))
             and (array is None or _may_be_blocked(array))):
         return call(op, [_row_major(call, inputs[0]), *inputs[1:]], **attrs)
 
@@ -341,7 +226,7 @@ def _may_be_view(array):
 
 
 def _pooled_channels_last(call, inputs, attrs, known):
-    if min(known[0].shape) == 0:
+    if 0 in (known[0].shape or ()):
         return None
     last = call('_np_moveaxis', inputs, source=(1,), destination=(-1,))
     pooled = call('Pooling', last, **{**attrs, 'layout': LAST_AXIS[_layout(attrs)]})

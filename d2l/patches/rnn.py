@@ -1,7 +1,8 @@
 """The operator RNN, which Gluon's `rnn.RNN`, `LSTM` and `GRU` call."""
 import itertools
 
-from .calls import is_true, repair
+from .calls import is_true
+from .repairs import repair
 
 
 def repair_rnn():
@@ -54,7 +55,7 @@ def _repaired(call, inputs, attrs, known):
     loses = (is_recording() and known[0].dtype == 'float64'
              and (known[0].array is None or _on_cpu(inputs)))
     if loses or drops and is_training():
-        return _layer_by_layer(call, inputs, attrs, known[0].shape[2],
+        return _layer_by_layer(call, inputs, attrs, known[1].shape[0],
                                float(attrs.get('p', 0)) * is_training())
     if drops:
         return call('RNN', inputs, _results(attrs), **{**attrs, 'p': 0})
@@ -70,21 +71,23 @@ def _states(attrs):
     return 2 if attrs['mode'] == 'lstm' else 1
 
 
-def _layer_by_layer(call, inputs, attrs, features, p):
+def _layer_by_layer(call, inputs, attrs, count, p):
     """Compute an RNN layer by layer, and return the list of its results.
 
     call: see `Repair`
     inputs: those of the operator RNN: sequence (steps, batch, features), the weights of each layer
         and then its biases, in one vector, and the states (layers * directions, batch, size)
     attrs: the attributes of the operator RNN, as texts
+    count: the number of weights and biases. It tells the number of features, also where the shape
+        of the sequence depends on values
     p: the share of the values that are dropped between the layers
     """
     layers, size = int(attrs['num_layers']), int(attrs['state_size'])
     states, directions = _states(attrs), 1 + is_true(attrs.get('bidirectional'))
     gates = {'lstm': 4, 'gru': 3}.get(attrs['mode'], 1)
-    widths = [features] + [directions * size] * (layers - 1)
-    sizes = [directions * gates * size * (width + size) for width in widths]
+    sizes = [directions * gates * size * (directions * size + size)] * (layers - 1)
     sizes += [directions * gates * size * 2] * layers
+    sizes.insert(0, count - sum(sizes))
     ends = [*itertools.accumulate(sizes, initial=0)]
     sequence, parameters, *rest = inputs
 
