@@ -117,7 +117,7 @@ def with_unique_names(graph):
 
     def unique(i, node):
         name = node['name']
-        if name in names:
+        while name in names:
             name = f'{name} {i}'
         names.add(name)
         return dict(node, name=name)

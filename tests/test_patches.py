@@ -534,6 +534,68 @@ def test_gradients_are_added_up(name, form, tmp_path):
     assert (found == 7 + one + one).all()
 
 
+OLDER = {       # functions of F and x, an array of mx.nd
+    'mean': lambda F, x: F.mean(x), 'cumsum': lambda F, x: F.cumsum(x, axis=0),
+    'flip': lambda F, x: F.flip(x, axis=0), 'clip': lambda F, x: F.clip(x, -0.5, 0.5),
+    'split': lambda F, x: F.split(x, 3)[1], 'gemm2': lambda F, x: F.linalg.gemm2(x, x),
+    'trmm': lambda F, x: F.linalg.trmm(x, x), 'moveaxis': lambda F, x: F.Pooling(
+        F.reshape(x, (1, 1, 3, 3)), kernel=(2, 2), pool_type='avg', pooling_convention='full'),
+    'softmax': lambda F, x: F.SoftmaxOutput(x, F.ones((3,))), 'sum': lambda F, x: F.sum(x),
+    'used twice': lambda F, x: F.broadcast_mul(F.cumsum(x, axis=1), F.mean(x)),
+}
+
+
+OLDER_DIMENSIONS = {'mean': 1, 'sum': 1, 'moveaxis': 4}      # of the result, where it has not 2
+
+
+class Older(gluon.HybridBlock):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.x = self.params.get('x', shape=(3, 3), init=mxnet.init.Uniform(1), grad_req='add')
+
+    def hybrid_forward(self, F, zero, x):
+        return F.broadcast_add(self.function(F, x), zero)
+
+
+@pytest.mark.parametrize('flags', [None, {}, {'static_alloc': True, 'static_shape': True}], ids=str)
+@pytest.mark.parametrize('name', OLDER)
+def test_gradients_of_older_arrays_are_added_up(name, flags):
+    npx.reset_np()
+    try:
+        net, found = Older(OLDER[name]), []
+        net.initialize()
+        if flags is not None:
+            net.hybridize(**flags)
+        for grad_req in 'write', 'add':
+            net.x.grad_req = grad_req
+            net.x.grad()[:] = 7
+            for _ in range(2):
+                with autograd.record():
+                    y = net(mxnet.nd.zeros((1,) * OLDER_DIMENSIONS.get(name, 2))) ** 2
+                y.backward()
+            found.append(net.x.grad().asnumpy())
+        assert onp.allclose(found[1], 7 + 2 * found[0], 1e-5) and found[0].any()
+    finally:
+        npx.set_np()
+
+
+def test_gradients_of_an_older_array_are_added_up_by_its_other_name():
+    x = mxnet.nd.array([1, 2, 3])
+    x.attach_grad('add')
+    for _ in range(2):
+        with autograd.record():
+            y = np.cumsum(x.as_np_ndarray())
+        y.backward()
+    assert x.grad.asnumpy().tolist() == [6, 4, 2]
+    x.attach_grad()
+    for _ in range(2):
+        with autograd.record():
+            y = np.cumsum(x.as_np_ndarray())
+        y.backward()
+    assert x.grad.asnumpy().tolist() == [3, 2, 1]
+
+
 def test_parameters_on_several_devices_add_up():
     """A backward pass adds only to the gradients that it reaches, each on its device."""
     ctxs = [mxnet.cpu(0), mxnet.cpu(1)]
@@ -582,6 +644,10 @@ def test_arrays_that_share_a_gradient_add_up():
         y = (a * 2 + b * 3).sum()
     y.backward()
     assert (shared == 6).all()
+    with autograd.record():
+        y = (np.cumsum(a) + np.cumsum(b)).sum()
+    y.backward()
+    assert (shared == np.array([12, 10, 8])).all()
 
 
 def test_nothing_is_kept_of_arrays_that_are_gone():

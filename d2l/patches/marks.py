@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 
-from .calls import replace_cached_op, route_calls
+from .calls import CALLS, replace_cached_op, route_calls
 
 TURN_TIMEOUT_SECONDS = 10.0     # how long a thread waits for its turn
 
@@ -71,12 +71,15 @@ def note_marks():
     """Store for each array that is marked for autograd whether it needs a gradient, as MXNet does
     not tell. Also add up gradients with grad_req 'add' in d2l: for many operators, such as mean and
     cumsum, MXNet overwrites the earlier gradient. So MXNet gets 'write', and d2l adds the earlier
-    gradient afterwards."""
-    from mxnet import autograd, np
+    gradient afterwards. Arrays of mx.nd, of which Python cannot store that much, go into operators
+    as copies: MXNet adds up the gradients of a copy."""
+    from mxnet import autograd, nd, np
+    from mxnet.ndarray import register
 
-    from d2l.c_api import LIBRARY
+    from d2l.c_api import LIBRARY, is_recording
 
     mark, attach = autograd.mark_variables, np.ndarray.attach_grad
+    attach_older, invoke = nd.NDArray.attach_grad, register._imperative_invoke
     backward = LIBRARY.MXAutogradBackwardEx
 
     @functools.wraps(mark)
@@ -91,13 +94,37 @@ def note_marks():
         mark(arrays, gradients, ['write' if own else req for own, req in zip(ours, reqs)])
         for array, req, own in zip(arrays, reqs, ours):
             _note(array, req, own)
+            _note_handle(array, req == 'add' and not own)
     autograd.mark_variables = mark_variables
 
     @functools.wraps(attach)
     def attach_grad(self, grad_req='write'):
         attach(self, 'write' if grad_req == 'add' else grad_req)
         _note(self, grad_req, grad_req == 'add')
+        _note_handle(self, False)
     np.ndarray.attach_grad = attach_grad
+
+    @functools.wraps(attach_older)
+    def attach_grad_older(self, grad_req='write', stype=None):
+        attach_older(self, grad_req, stype)
+        _note_handle(self, grad_req == 'add')
+    nd.NDArray.attach_grad = attach_grad_older
+
+    def as_other(convert):
+        @functools.wraps(convert)
+        def converted(self):
+            other = convert(self)
+            _note_handle(other, self.handle.value in _ADDED_BY_MXNET)
+            return other
+        return converted
+    for kind, name in (nd.NDArray, 'as_np_ndarray'), (np.ndarray, 'as_nd_ndarray'):
+        setattr(kind, name, as_other(getattr(kind, name)))
+
+    def invoked(handle, arrays, *rest):
+        if _ADDED_BY_MXNET and is_recording():
+            arrays = _copied(arrays)
+        return invoke(handle, arrays, *rest)
+    register._imperative_invoke = invoked
 
     def added(count, heads, gradients, variables, *rest):
         # With `variables`, autograd.grad is calling. It puts gradients into new arrays, to which
@@ -113,6 +140,9 @@ def note_marks():
 # when another thread deletes an array, the weak reference still gives it after MXNet has freed it
 MARKED = {}
 _SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds up
+# handles of arrays whose gradients MXNet adds up. Some are gone, and an array that has got the same
+# handle since is copied for nothing
+_ADDED_BY_MXNET = set()
 _NUMBERS = itertools.count()        # a number for each time that an array was marked
 
 
@@ -132,10 +162,29 @@ def _note(array, req, added):
                 ref is known.get(key, [None])[0] and known.pop(key))), c_api.alias(array)
 
 
+def _note_handle(array, added):
+    """Store whether MXNet adds up the gradients of this array."""
+    if added:
+        _ADDED_BY_MXNET.add(array.handle.value)
+    else:
+        _ADDED_BY_MXNET.discard(array.handle.value)
+
+
+def _copied(arrays):
+    """Return these arrays, with copies of those whose gradients MXNet adds up."""
+    from mxnet import np
+
+    from d2l.c_api import operator
+
+    copy = operator('_copy')
+    return [array if array.handle.value not in _ADDED_BY_MXNET else CALLS[copy](
+        copy, [array], [], [], None, isinstance(array, np.ndarray), False) for array in arrays]
+
+
 def _remade_cached_op(original):
-    """Return a class derived from CachedOp that, with static_shape, makes a new one when an
-    argument has got another gradient array since the last call: MXNet would write into the old one,
-    unless the grad_req changed as well."""
+    """Return a class derived from CachedOp that copies arguments whose gradients MXNet adds up, and
+    that, with static_shape, makes a new one when an argument has got another gradient array since
+    the last call: MXNet would write into the old one, unless the grad_req changed as well."""
     from d2l.c_api import is_recording
 
     class CachedOp(original):
@@ -147,6 +196,8 @@ def _remade_cached_op(original):
             self._source, self._newest, self._marks = static and (sym, flags), None, {}
 
         def __call__(self, *args, **kwargs):
+            if _ADDED_BY_MXNET and is_recording():
+                args = _copied(args)
             if self._source and is_recording():
                 # a net has Parameters of its own on each device
                 device = args[0].context if args else None

@@ -177,8 +177,9 @@ def _repaired_cached_op(original):
                 at and all(i >= 0 and learns(args[i]) for i in at))]
             if not repairs:
                 return super().__call__(*args, **kwargs)
-            learning = {i for _, at in self._repairs for i in at if i >= 0 and learns(args[i])}
-            key = (c_api.is_recording(), c_api.is_training(), *map(id, repairs), *sorted(learning),
+            learning = frozenset(
+                i for _, at in self._repairs for i in at if i >= 0 and learns(args[i]))
+            key = (c_api.is_recording(), c_api.is_training(), learning, (*map(id, repairs),),
                    *[c_api.kind(array.handle) for array in args])
             if key not in self._by_kinds:
                 self._by_kinds[key] = self._repaired(args, repairs, learning)
