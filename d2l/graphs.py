@@ -80,8 +80,9 @@ def literal(text):
 
 
 def numbers(text):
-    """Return the numbers in the text of an attribute, a tuple or a single number, as a tuple."""
-    value = ast.literal_eval(text)
+    """Return the numbers in the text of an attribute, a tuple or a single number, as a tuple. Old
+    files have Python 2's, such as (2L, 2L)."""
+    value = ast.literal_eval(text.replace('L', ''))
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 

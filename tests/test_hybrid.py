@@ -973,6 +973,23 @@ def test_a_trace_leaves_nothing_behind():
     assert len(alive(mx.nd.NDArray)) <= count + 5
 
 
+@pytest.mark.parametrize('optimize', [False, True])
+def test_arrays_of_mx_nd_that_forward_makes_or_has(optimize):
+    class Net(nn.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.mask = mx.nd.ones((3,)) * 3
+
+        def hybrid_forward(self, F, X):
+            product = F.broadcast_mul(X.as_nd_ndarray(), F.ones((2, 1)) * 2)
+            return F.broadcast_add(product, self.mask).as_np_ndarray()
+    net, X = Net(), np.ones((2, 3))
+    hybridize(net, optimize=optimize)
+    assert (net(X) == 5).all() and (net(X) == 5).all()
+    net.mask[:] = 1
+    assert (net(X) == 3).all()
+
+
 @pytest.mark.parametrize('question', [False, True])
 @pytest.mark.parametrize('stop, left', [
     (lambda Y: Y.detach().copy(), 7),

@@ -248,18 +248,26 @@ def test_backward_pass_of_joined_channels(how, python):
 SOFTMAX = """
 import sys
 import d2l
+import mxnet
 import numpy as onp
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 npx.set_np()
 
 class Net(nn.HybridBlock):
-    def __init__(self, conv, op, axis):
+    def __init__(self, conv, between, op, axis):
         super().__init__()
-        self.conv, self.op, self.axis = conv, op, axis
+        self.conv, self.between, self.op, self.axis = conv, between, op, axis
 
     def hybrid_forward(self, F, X):
-        return getattr(F.npx, self.op)(self.conv(X), axis=self.axis)
+        return getattr(F.npx, self.op)(self.between(F, self.conv(X)), axis=self.axis)
+
+# operators that may write their results over that of the convolution, and some that do not
+BETWEEN = [lambda F, Y: Y, lambda F, Y: F.npx.relu(Y), lambda F, Y: F.np.copy(Y),
+           lambda F, Y: F.npx.reshape(Y, (-2, -2, -1)), lambda F, Y: Y / 2,
+           lambda F, Y: F.np.where(Y > 0, Y, Y * 2), lambda F, Y: F.np.tanh(F.np.exp(Y)),
+           lambda F, Y: F.npx.dropout(Y, p=1e-9), lambda F, Y: F.np.swapaxes(Y, 1, 2),
+           lambda F, Y: F.npx.batch_dot(*[F.npx.reshape(Y, (-2, -2, -1))] * 2, transpose_b=True)]
 
 for conv, shape in [(nn.Conv1D(16, 3, in_channels=3), (2, 3, 10)),
                     (nn.Conv2D(8, 3, in_channels=3), (2, 3, 10, 9)),
@@ -267,19 +275,22 @@ for conv, shape in [(nn.Conv1D(16, 3, in_channels=3), (2, 3, 10)),
                     (nn.Conv2DTranspose(32, 3, in_channels=3), (2, 3, 10, 9))]:
     conv.initialize()
     for op in 'softmax', 'log_softmax':
-        for axis in -1, 1, 2, len(shape) - 1:
-            net, X = Net(conv, op, axis), np.random.normal(size=shape)
+        for axis, between in [(axis, BETWEEN[0]) for axis in (-1, 1, 2, len(shape) - 1)] + [
+                (-1, between) for between in BETWEEN[1:]]:
+            net, X = Net(conv, between, op, axis), np.random.normal(size=shape)
             X.attach_grad()
-            Y = conv(X).asnumpy().astype('float64')
+            Y = between(mxnet.nd, np.array(conv(X).asnumpy())).asnumpy().astype('float64')
+            Y -= Y.max(axis, keepdims=True)
             wanted = Y - onp.log(onp.exp(Y).sum(axis, keepdims=True))
             wanted = onp.exp(wanted) if op == 'softmax' else wanted
             exec(sys.argv[1])
+            case = conv, op, axis, BETWEEN.index(between)
             for train_mode in False, True:
                 with autograd.record(train_mode=train_mode):
                     found = net(X)
                 found.backward()
-                assert onp.allclose(found.asnumpy(), wanted, 1e-4, 1e-5), (op, axis)
-            assert onp.allclose(net(X).asnumpy(), wanted, 1e-4, 1e-5), (op, axis)
+                assert onp.allclose(found.asnumpy(), wanted, 1e-4, 1e-4), case
+            assert onp.allclose(net(X).asnumpy(), wanted, 1e-4, 1e-4), case
 print('right')
 """
 
@@ -349,6 +360,16 @@ def test_operators_of_channels_in_blocks(script, how, tmp_path, python):
     where softmax reads them."""
     done = python('-W', 'ignore', '-c', script, how, tmp_path / 'net')
     assert done.stdout == 'right\n', (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize('dtype', ['bool', 'int8', 'int32', 'float16', 'float32', 'float64'])
+def test_slices_of_channels_of_any_dtype(dtype):
+    values = onp.random.RandomState(0).randint(0, 2, (2, 6, 3)).astype(dtype)
+    X = np.array(values, dtype=dtype)
+    assert X.dtype == dtype
+    for found, wanted in (X[:, :2], values[:, :2]), (X[:, 1:], values[:, 1:]), (
+            npx.slice(X, (None, -2), (None, None)), values[:, -2:]):
+        assert (found.asnumpy() == wanted).all() and found.dtype == dtype
 
 
 # ------------------------------------------------------------------ dropout of an RNN
@@ -495,6 +516,47 @@ def test_gradients_of_an_rnn_in_float64(kind, form, train_mode, tmp_path):
         found.append([param.grad().asnumpy() for param in net.collect_params().values()])
     for single, double in zip(*found):
         onp.testing.assert_allclose(single, double, 1e-3, 1e-3)
+
+
+@pytest.mark.parametrize('hybridized', [False, True])
+@pytest.mark.parametrize('kind', [rnn.RNN, rnn.LSTM, rnn.GRU])
+def test_default_states_without_np_semantics(kind, hybridized):
+    """Gluon's zeros for them get their shape from the operator RNN."""
+    class Net(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.layer = kind(5, num_layers=2, dropout=1e-9, input_size=3)
+
+        def hybrid_forward(self, F, x):
+            return self.layer(x)
+    npx.reset_np()
+    try:
+        net = Net()
+        net.initialize()
+        x = mxnet.nd.random.normal(shape=(2, 4, 3))
+        wanted = net(x).asnumpy()
+        if hybridized:
+            net.hybridize()
+        for _ in range(2):
+            with autograd.record():
+                y = net(x)
+            y.backward()
+            assert onp.allclose(y.asnumpy(), wanted, 1e-5, 1e-6)
+    finally:
+        npx.set_np()
+
+
+def test_predict_mode_of_an_rnn_in_float64_with_static_shape():
+    net = rnn.LSTM(5, num_layers=2, input_size=4, layout='NTC')
+    net.initialize()
+    net.cast('float64')
+    net.hybridize(static_alloc=True, static_shape=True)
+    x = np.ones((3, 2, 4), dtype='float64')
+    for _ in range(10):
+        with autograd.record(train_mode=False):
+            l = (net(x) ** 2).sum()
+        l.backward()
+        assert l > 0
 
 
 @pytest.mark.parametrize('form', ['eager', 'compiled', "Gluon's"])

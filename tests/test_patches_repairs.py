@@ -40,7 +40,7 @@ def test_shapes_that_need_the_same_graph_share_its_memory():
     for steps in range(3, 9):
         with autograd.train_mode():
             net(np.ones((steps, 2, 3)))
-    assert len(net._cached_op._by_kinds) == 6 and len(net._cached_op._by_graph) == 1
+    assert len(net._cached_op._by_kinds) == 6 and len(net._cached_op.substitutes) == 1
 
 
 def test_operators_of_one_name_have_their_own_shapes():
@@ -86,3 +86,40 @@ def test_shapes_that_depend_on_values(layer, flags):
     net.hybridize(False)
     for a, b in zip(*found):
         onp.testing.assert_allclose(b, a, 1e-5, 1e-6)
+
+
+class Twice(gluon.HybridBlock):
+    def __init__(self):
+        super().__init__()
+        self.act = nn.Activation('relu')
+
+    def hybrid_forward(self, F, x, y):
+        return [F.npx.slice(self.act(each), begin=(None, 0), end=(None, 9)) for each in (x, y)]
+
+
+def test_a_layer_that_is_called_twice():
+    net = Twice()
+    net.hybridize()
+    assert [each.shape for each in net(np.ones((2, 10, 3)), np.ones((2, 5, 3)))] == [
+        (2, 9, 3), (2, 5, 3)]
+
+
+@pytest.mark.filterwarnings('ignore:register_op_hook is experimental:UserWarning')
+@pytest.mark.parametrize('flags', [{}, {'static_alloc': True, 'static_shape': True}], ids=str)
+def test_hooks_see_operators_of_repaired_graphs(flags):
+    net, seen, x = nn.HybridSequential(), [], np.ones((2, 1, 8, 8))
+    net.add(nn.Conv2D(4, 3), nn.AvgPool2D(3, 2, ceil_mode=True))
+    net.initialize()
+    net.hybridize(**flags)
+    net(x)
+    net.register_op_hook(lambda name, op, array: seen.append(name.decode()))
+    for shape in (2, 1, 8, 8), (3, 1, 9, 9):        # known, and new
+        seen.clear()
+        net(np.ones(shape)).wait_to_read()
+        assert any('conv' in name for name in seen) and any('pool' in name for name in seen)
+    for parameter in net.collect_params().values():
+        parameter.grad_req = 'add'                  # with static_shape, another CachedOp is made
+    seen.clear()
+    with autograd.record():
+        net(x).wait_to_read()
+    assert any('pool' in name for name in seen)

@@ -184,6 +184,20 @@ def test_labels_have_no_gradient(op):
     assert (gradients(function, values, [0, 1], False, None)[1] == 0).all()
 
 
+def test_bias_of_older_arrays():
+    """Whether the weight wants a gradient is not known."""
+    x, weight, bias = (mxnet.nd.ones(shape) for shape in ((2, 3), (4, 3), (4,)))
+    bias.attach_grad()
+    for grad_req in 'null', 'write':
+        weight.attach_grad(grad_req)
+        bias.grad[:] = 5
+        with autograd.record():
+            y = mxnet.nd.FullyConnected(x, weight, bias, num_hidden=4).sum()
+        assert (autograd.grad(y, [bias], retain_graph=True)[0].asnumpy() == 2).all()
+        y.backward()
+        assert (bias.grad.asnumpy() == 2).all()
+
+
 # ------------------------------------------------------------------ loops
 class Loop(gluon.HybridBlock):
     """A loop or a condition of `F.contrib`, by its name, in a HybridBlock."""

@@ -462,7 +462,8 @@ class Trace:
                 name, variable = tape.entry(array)
                 if variable and name in lost:
                     lost.remove(name)
-                    self._sources[name] = Source('const', array=array.as_in_ctx(self.ctx))
+                    here = array.as_np_ndarray().as_in_ctx(self.ctx)
+                    self._sources[name] = Source('const', array=here)
         if lost:
             raise self._error('uses a number that was drawn before a value was asked for, of which '
                               'nothing was left then')

@@ -39,10 +39,34 @@ def replace_cached_op(derive):
     import mxnet
 
     original = mxnet.nd.CachedOp
-    derived = derive(original)
+    derived = derive(original if hasattr(original, 'substitute') else _with_substitutes(original))
     for module in list(sys.modules.values()):
         if getattr(module, '__dict__', {}).get('CachedOp') is original:
             module.CachedOp = derived
+
+
+def _with_substitutes(original):
+    """Return a class derived from CachedOp that stores other CachedOps, which run in its place, in
+    a dict, and gives them the hooks that it gets."""
+    class CachedOp(original):
+        __slots__ = ('substitutes', '_hooks')
+
+        def __init__(self, sym, flags=(), **kwargs):
+            super().__init__(sym, flags, **kwargs)
+            self.substitutes, self._hooks = {}, []
+
+        def substitute(self, key, other):
+            """Store another CachedOp under a key."""
+            self.substitutes[key] = other
+            for args, kwargs in self._hooks:
+                other._register_op_hook(*args, **kwargs)
+
+        def _register_op_hook(self, *args, **kwargs):
+            self._hooks.append((args, kwargs))
+            super()._register_op_hook(*args, **kwargs)
+            for other in self.substitutes.values():
+                other._register_op_hook(*args, **kwargs)
+    return CachedOp
 
 
 def to_symbol(graph, is_np):

@@ -39,7 +39,8 @@ def _for_floats(original, module, make, repaired):
     @functools.wraps(original)
     def call(*operands, out=None, **named):
         *others, x, number = *operands, *(named[key] for key in ('scalar',) if key in named)
-        if 'float' not in str(getattr(x, 'dtype', 'float')):
+        if 'float' not in str(getattr(x, 'dtype', 'float')) or not all(
+                getattr(each, 'size', 1) for each in (*others, x)):     # MXNet's where of them dies
             return original(*operands, out=out, **named)
         return repaired(module, make, *others, x, number, out=out)
     return call
@@ -53,7 +54,14 @@ def repair_var_and_std():
 
     for of in imperative, symbolic:
         of.var = _with_gradient(of, of.var, lambda var: var)
-        of.std = _with_gradient(of, of.std, of.sqrt)
+        of.std = _with_gradient(of, of.std, functools.partial(_root, of))
+
+
+def _root(of, var):
+    """Return the square root of a variance, with a gradient of 0 where it is 0."""
+    zero, one = of.full_like(var, 0), of.full_like(var, 1)
+    is_0 = of.where(of.equal(var, zero), one, zero)
+    return of.sqrt(var + is_0) - is_0
 
 
 def _with_gradient(of, original, of_var):

@@ -12,6 +12,9 @@ BLOCK = 8       # oneDNN stores arrays in blocks of this number of channels, or 
 # Operators whose results oneDNN may store in blocks, as may be arguments of a graph
 MAY_BE_BLOCKED = {'null', 'Convolution', 'Deconvolution', 'Pooling', 'BatchNorm', 'Activation',
                   'LeakyReLU', 'Concat', 'elemwise_add', 'add_n', 'LRN', 'BlockGrad', '_CachedOp'}
+# Operators whose results are new arrays, which are not stored in blocks
+ROW_MAJOR_RESULTS = {'batch_dot', 'dot', '_npi_matmul', 'FullyConnected', 'transpose',
+                     '_np_transpose', 'SwapAxis', 'Embedding', 'take'}
 # Each of these operators has one of these attributes, but elemwise_add, BlockGrad and _CachedOp
 ATTRS_OF_BLOCKED = {'kernel', 'eps', 'act_type', 'num_args', 'nsize'}
 # attributes of the operator slice_axis that makes a row-major copy
@@ -71,7 +74,7 @@ def repair_channel_slices():
 
 def _channels_sliced(call, inputs, attrs, known):
     channels, rest = _channels_and_rest(attrs, known[0].shape)
-    if channels:
+    if channels and known[0].dtype == 'float32':
         found = call('slice_axis', inputs, **channels)
         return call('slice', found, **rest) if rest else found
 
@@ -117,7 +120,21 @@ def repair_softmax():
     its input in blocks of channels: there oneDNN's softmax ends the process."""
     for op in 'softmax', 'log_softmax':
         repair(op, _has_code_in_onednn, functools.partial(_softmax_of_copy, op),
-               MAY_BE_BLOCKED.__contains__, traced=True)
+               _may_hold_blocks, traced=True)
+
+
+def _may_hold_blocks(node, nodes):
+    """Return whether the result of a node of a graph may lie in blocks of channels: that of a
+    convolution, say, or of an operator that may have written its own over it."""
+    seen, todo = set(), [node]
+    while todo:
+        each = todo.pop()
+        if each['op'] in MAY_BE_BLOCKED and (each['op'] != 'null' or each is node):
+            return True
+        if each['op'] not in ROW_MAJOR_RESULTS and each['name'] not in seen:
+            seen.add(each['name'])
+            todo += [nodes[i] for i, *_ in each['inputs']]
+    return False
 
 
 def repair_norm():
@@ -197,8 +214,8 @@ def repair_pooling():
     in the backward pass. With the channels last, MXNet's own code computes the latter."""
     from d2l.c_api import is_recording
 
-    repair('Pooling', lambda attrs: True, _pooled_copy, lambda op: op == 'null',
-           lambda arrays: is_recording())
+    repair('Pooling', lambda attrs: True, _pooled_copy,
+           lambda node, nodes: node['op'] == 'null', lambda arrays: is_recording())
     repair('Pooling', _averages_beyond_padding, _pooled_channels_last)
 
 

@@ -188,12 +188,12 @@ def _remade_cached_op(original):
     from d2l.c_api import is_recording
 
     class CachedOp(original):
-        __slots__ = ('_source', '_newest', '_marks')
+        __slots__ = ('_source', '_marks')
 
         def __init__(self, sym, flags=(), **kwargs):
             super().__init__(sym, flags, **kwargs)
             static = str(dict(flags).get('static_shape', False)) in ('True', '1')
-            self._source, self._newest, self._marks = static and (sym, flags), None, {}
+            self._source, self._marks = static and (sym, flags), {}
 
         def __call__(self, *args, **kwargs):
             if _ADDED_BY_MXNET and is_recording():
@@ -203,15 +203,16 @@ def _remade_cached_op(original):
                 device = args[0].context if args else None
                 marks = [getattr(array, 'mark_number', None) for array in args]
                 if self._marks.setdefault(device, marks) != marks:
-                    self._newest, self._marks = original(*self._source), {device: marks}
-            return (self._newest or super().__call__)(*args, **kwargs)
+                    self.substitute('newest', original(*self._source))
+                    self._marks = {device: marks}
+            return self.substitutes.get('newest', super().__call__)(*args, **kwargs)
     return CachedOp
 
 
 def learns(array):
-    """Return whether an array was marked and needs a gradient."""
-    known = getattr(array, '__dict__', None)
-    return array.grad is not None if known is None else known.get('learns', False)
+    """Return whether an array was marked and needs a gradient. Of arrays of mx.nd it is not known;
+    they count as if they did not."""
+    return getattr(array, 'learns', False)
 
 
 def _add(backward, count, heads, *rest):
@@ -227,9 +228,8 @@ def _add(backward, count, heads, *rest):
     known = [(array, array.grad, array._fresh_grad) for array in arrays if array.grad is not None]
     with autograd.pause():
         before = [gradient.copy() for _, gradient, _ in known]
-        for array, gradient, _ in known:
+        for array, *_ in known:
             array._fresh_grad = False
-            gradient[:] = 0                 # elements that are not written must not count twice
         try:
             return backward(count, heads, *rest)
         finally:

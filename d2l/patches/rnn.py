@@ -55,7 +55,7 @@ def _repaired(call, inputs, attrs, known):
     loses = (is_recording() and known[0].dtype == 'float64'
              and (known[0].array is None or _on_cpu(inputs)))
     if loses or drops and is_training():
-        return _layer_by_layer(call, inputs, attrs, known[1].shape[0],
+        return _layer_by_layer(call, inputs, attrs, known,
                                float(attrs.get('p', 0)) * is_training())
     if drops:
         return call('RNN', inputs, _results(attrs), **{**attrs, 'p': 0})
@@ -71,38 +71,46 @@ def _states(attrs):
     return 2 if attrs['mode'] == 'lstm' else 1
 
 
-def _layer_by_layer(call, inputs, attrs, count, p):
+def _layer_by_layer(call, inputs, attrs, known, p):
     """Compute an RNN layer by layer, and return the list of its results.
 
     call: see `Repair`
     inputs: those of the operator RNN: sequence (steps, batch, features), the weights of each layer
         and then its biases, in one vector, and the states (layers * directions, batch, size)
     attrs: the attributes of the operator RNN, as texts
-    count: the number of weights and biases. It tells the number of features, also where the shape
-        of the sequence depends on values
+    known: the inputs as `Input`s
     p: the share of the values that are dropped between the layers
     """
+    from mxnet import util
+
     layers, size = int(attrs['num_layers']), int(attrs['state_size'])
     states, directions = _states(attrs), 1 + is_true(attrs.get('bidirectional'))
     gates = {'lstm': 4, 'gru': 3}.get(attrs['mode'], 1)
     sizes = [directions * gates * size * (directions * size + size)] * (layers - 1)
     sizes += [directions * gates * size * 2] * layers
-    sizes.insert(0, count - sum(sizes))
+    # what is left tells the number of features, also where the sequence has no known shape
+    sizes.insert(0, known[1].shape[0] - sum(sizes))
     ends = [*itertools.accumulate(sizes, initial=0)]
     sequence, parameters, *rest = inputs
 
     def cut(array, begin, end):
         return call('slice_axis', [array], axis=0, begin=begin, end=end)[0]
 
+    def of_known_shape(state, shape, dtype, array):
+        # without np semantics, the zeros of Gluon's begin_state get their shape from operator RNN
+        if array is not None or util.is_np_shape():
+            return state
+        return call('add_n', [state, *call('_zeros', [], shape=shape, dtype=dtype)], num_args=2)[0]
+
     def rows(k):                # oneDNN joins matrices ten times as fast as MXNet does vectors
         return call('Reshape', [cut(parameters, ends[k], ends[k + 1])], shape=(-1, size))[0]
-    lasts = []
+    lasts, begin = [], [of_known_shape(*each) for each in zip(rest, *zip(*known[2:]))][:states]
     for i in range(layers):
         if i and p:
             sequence, = call('Dropout', [sequence], p=p)
         own, = call('Concat', [rows(i), rows(layers + i)], num_args=2, dim=0)
         own, = call('Reshape', [own], shape=(-1,))
-        starts = [cut(state, i * directions, (i + 1) * directions) for state in rest[:states]]
+        starts = [cut(state, i * directions, (i + 1) * directions) for state in begin]
         sequence, *last = call('RNN', [sequence, own, *starts, *rest[states:]], _results(attrs),
                                **{**attrs, 'num_layers': 1, 'p': 0})
         lasts.append(last)
