@@ -363,6 +363,39 @@ def test_a_loop_whose_states_are_results():
                 within=['RNN'])
 
 
+def test_a_loop_whose_outputs_and_states_are_results():
+    """The outputs of all steps are one product, and the gradients of its inputs come from one
+    operator, not from one for each step."""
+    def model(X, H, C, V, c, *params):
+        outputs = []
+        for x in X:
+            _, H, C = steps('lstm')(np.expand_dims(x, 0), H, C, *params)
+            outputs.append(np.dot(H, V) + c)
+        return np.concatenate(outputs, axis=0), H, C
+    arrays = [normal(*s) for s in ((6, 2, 3), (2, 5), (2, 5), (5, 4), (4,))] + layer(3, 5, 4)
+    assert_same(model, *arrays, within=['RNN', 'SliceChannel'], modes=[True])
+    _, ops = run(model, arrays, True, True)
+    assert ops.count('slice_axis') == 0 and ops.count('SliceChannel') == 1
+    # those of the last step's gates, of which one leads to H alone, and of the outputs
+    assert ops.count('_np_dot') == 9
+
+
+@pytest.mark.parametrize('taken, split', [
+    ([0, 1, 2, 3], True), ([5, 1, 3, 1, 0], True), ([0, 1, 2], False)], ids=str)
+def test_steps_of_an_array(taken, split):
+    """Few, or larger, slices stay."""
+    def part(x, begin, end):
+        x = x.as_nd_ndarray()
+        return mxnet.nd.slice_axis(x, axis=0, begin=begin, end=end).as_np_ndarray()
+
+    def function(x):
+        x = np.tanh(x)
+        return sum((k + 1) * part(x, t, t + 1) for k, t in enumerate(taken)) + part(x, 2, 4).sum()
+    assert_same(function, normal(6, 2, 3), within=['slice_axis', *['SliceChannel'] * split],
+                without=['SliceChannel'] * (not split), modes=[True])
+    assert_same(function, normal(6, 2, 3), without=['SliceChannel'], modes=[False])
+
+
 def test_stacked_loops():
     def two(X, H, W_x, W_h, b, V_x, V_h, c):
         G, outputs = H, []
@@ -487,7 +520,14 @@ def average(x):
     return npx.pooling(x, kernel=(2, 2), stride=(2, 2), pool_type='avg')
 
 
+def steps_of(x):
+    x = np.tanh(x).as_nd_ndarray()
+    return sum(t * mxnet.nd.slice_axis(x, axis=0, begin=t, end=t + 1) for t in range(1, 6)
+               ).as_np_ndarray()
+
+
 ANY = {         # rule -> a function, shapes of its arguments
+    'split': (steps_of, (6, 3)),
     'square': (lambda x: x ** 2, (3, 4)),
     'tanh': (np.tanh, (3, 4)),
     'sigmoid': (npx.sigmoid, (3, 4)),

@@ -214,7 +214,26 @@ def _grouped(nodes, ran, keys):
             found.append([])
         found[home[i]].append(i)
         at_draw = home[i] if draws else at_draw
-    return found, home
+    found = _delayed(nodes, found, home, keys)
+    return found, {i: at for at, group in enumerate(found) for i in group}
+
+
+def _delayed(nodes, found, home, keys):
+    """Return fewer lists: each joins the next one with its key, unless a list before that uses its
+    results, or it draws random numbers. So all steps that compute an output of a loop are together,
+    and can become one product."""
+    found = [*found]
+    for at in reversed(range(len(found))):
+        later = next((k for k in range(at + 1, len(found))
+                      if found[k] and keys[found[k][0]] == keys[found[at][0]]), None)
+        if later and not any(
+                home[j] == at for k in range(at + 1, later)
+                for i in found[k] for j, *_ in nodes[i]['inputs'] if j in home) and not any(
+                tape.draws(nodes[i]['op'], nodes[i].get('attrs', {})) for i in found[at]):
+            found[later] = sorted(found[at] + found[later], key=lambda i: _time(nodes, i))
+            home.update(dict.fromkeys(found[at], later))
+            found[at] = []
+    return [group for group in found if group]
 
 
 def has_several_results(graph, flowing):
