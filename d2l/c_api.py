@@ -19,8 +19,9 @@ LIBRARY = _LIB          # for modules that replace functions in it
 DTYPES = {number: numpy.dtype(kind) for number, kind in _DTYPE_MX_TO_NP.items()
           if isinstance(kind, type)}
 DTYPE_NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
-# MXNet's own function, stored before a trace replaces it
+# MXNet's own functions, stored before a trace replaces them
 _mark_variables = _LIB.MXAutogradMarkVariables
+_get_gradient = _LIB.MXNDArrayGetGrad
 _ONE = ctypes.byref(ctypes.c_int(1))
 _NO_TYPES = ctypes.byref(ctypes.POINTER(ctypes.c_int)())
 
@@ -158,6 +159,13 @@ def _graph(handle):
     found = SymbolHandle()
     status = _LIB.MXAutogradGetSymbol(handle, ctypes.byref(found))
     return Symbol(found) if status == 0 else None
+
+
+def has_gradient(array):
+    """Return whether an array is marked, even during a trace."""
+    found = NDArrayHandle()
+    check_call(_get_gradient(array.handle, ctypes.byref(found)))
+    return bool(found.value) and _LIB.MXNDArrayFree(found) == 0
 
 
 def variables_of(count, arrays):

@@ -615,6 +615,56 @@ def test_gradients_of_an_older_array_are_added_up_by_its_other_name():
     assert x.grad.asnumpy().tolist() == [3, 2, 1]
 
 
+@pytest.mark.parametrize('how', ['eager', 'net.hybridize()', 'd2l.hybridize(net)',
+                                 'net.hybridize(static_alloc=True, static_shape=True)'])
+def test_handles_of_arrays_that_are_gone(how):
+    """An array that gets the handle of one whose gradients were added up is no such array."""
+    gone = [mxnet.nd.ones((2,)) for _ in range(3000)]
+    for array in gone:
+        array.attach_grad('add')
+    del gone, array
+    net = nn.BatchNorm(in_channels=3)
+    net.initialize()
+    if how != 'eager':
+        exec(how, {'net': net, 'd2l': d2l})
+    x = np.random.normal(5, 1, size=(4, 3))
+    for _ in range(2):
+        with autograd.record():
+            y = net(x)
+        y.backward()
+    assert onp.allclose(net.running_mean.data().asnumpy(), 0.19 * x.asnumpy().mean(0), 1e-4)
+
+
+@pytest.mark.parametrize('steps', [
+    [('add', 4), ('add', 8), ('write', 4), ('write', 4)], [('write', 4), ('add', 4), ('write', 4)],
+    [('add', 4), ('null', None), ('add', 4), ('add', 8)]], ids=str)
+def test_an_older_parameter_changes_its_grad_req(steps):
+    npx.reset_np()
+    try:
+        net = nn.Dense(2, in_units=3)
+        net.initialize()
+        net.hybridize(static_alloc=True, static_shape=True)
+        for req, wanted in steps:
+            net.weight.grad_req = req
+            with autograd.record():
+                l = net(mxnet.nd.ones((4, 3))).sum()
+            l.backward()
+            assert wanted is None or (net.weight.grad().asnumpy() == wanted).all(), req
+    finally:
+        npx.set_np()
+
+
+def test_sparse_gradients_are_not_added_up():
+    weight = mxnet.nd.ones((4, 2))
+    weight.attach_grad('add', stype='row_sparse')
+    with autograd.record():
+        y = mxnet.nd.Embedding(mxnet.nd.array([1, 2]), weight, input_dim=4, output_dim=2,
+                               sparse_grad=True)
+    with pytest.raises(mxnet.MXNetError, match='kWriteTo'):
+        y.backward()
+        npx.waitall()
+
+
 def test_parameters_on_several_devices_add_up():
     """A backward pass adds only to the gradients that it reaches, each on its device."""
     ctxs = [mxnet.cpu(0), mxnet.cpu(1)]

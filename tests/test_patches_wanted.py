@@ -227,6 +227,40 @@ class Loop(gluon.HybridBlock):
         return F.contrib.cond(F.sum(x) < 100, lambda: selu(F.sum(x, axis=0) * y), lambda: y)
 
 
+class Counted(gluon.HybridBlock):
+    """A while_loop over arrays of several dtypes, alone or inside of a condition."""
+
+    def __init__(self, nested):
+        super().__init__()
+        self.nested = nested
+
+    def hybrid_forward(self, F, x, i, weight):
+        def loop(x, i):
+            return F.contrib.while_loop(
+                lambda x, i: F.sum(x) < 20,
+                lambda x, i: ([x * 1], [F.broadcast_add(x, F.Cast(i, 'float32')) * weight, i + 1]),
+                loop_vars=[x, i], max_iterations=4)[1][0]
+        if self.nested:
+            return F.contrib.cond(F.sum(x) < 100, lambda: loop(x, i), lambda: x * 2)
+        return loop(x, i)
+
+
+@pytest.mark.parametrize('nested', [False, True])
+def test_a_loop_over_several_dtypes(nested):
+    npx.reset_np()
+    try:
+        net = Counted(nested)
+        inputs = [mxnet.nd.array([1., 2.]), mxnet.nd.array([1, 1], dtype='int32'),
+                  mxnet.nd.array([1.5, 2.5])]
+        wanted = net(*inputs).asnumpy()
+        net.hybridize()
+        with autograd.record():
+            found = net(*inputs).asnumpy()
+        assert (found == wanted).all() and found.any()
+    finally:
+        npx.set_np()
+
+
 @pytest.mark.parametrize('wanted', [(0, 1), (0,), (1,)], ids=str)
 @pytest.mark.parametrize('kind', ['foreach', 'while_loop', 'cond', 'nested'])
 def test_loops_that_gluon_compiles(kind, wanted):

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 
-from .calls import CALLS, replace_cached_op, route_calls
+from .calls import CALLS, replace_cached_op, route_calls, tracing
 
 TURN_TIMEOUT_SECONDS = 10.0     # how long a thread waits for its turn
 
@@ -92,9 +92,9 @@ def note_marks():
                 and times[id(gradient)] == 1        # if arrays share a gradient, MXNet adds it up
                 for array, gradient, req in zip(arrays, gradients, reqs)]
         mark(arrays, gradients, ['write' if own else req for own, req in zip(ours, reqs)])
-        for array, req, own in zip(arrays, reqs, ours):
+        for array, gradient, req, own in zip(arrays, gradients, reqs, ours):
             _note(array, req, own)
-            _note_handle(array, req == 'add' and not own)
+            _note_handle(array, req == 'add' and not own and gradient.stype == 'default')
     autograd.mark_variables = mark_variables
 
     @functools.wraps(attach)
@@ -107,7 +107,7 @@ def note_marks():
     @functools.wraps(attach_older)
     def attach_grad_older(self, grad_req='write', stype=None):
         attach_older(self, grad_req, stype)
-        _note_handle(self, grad_req == 'add')
+        _note_handle(self, grad_req == 'add' and (stype or self.stype) == 'default')
     nd.NDArray.attach_grad = attach_grad_older
 
     def as_other(convert):
@@ -121,7 +121,7 @@ def note_marks():
         setattr(kind, name, as_other(getattr(kind, name)))
 
     def invoked(handle, arrays, *rest):
-        if _ADDED_BY_MXNET and is_recording():
+        if _ADDED_BY_MXNET and is_recording() and not tracing():
             arrays = _copied(arrays)
         return invoke(handle, arrays, *rest)
     register._imperative_invoke = invoked
@@ -140,8 +140,8 @@ def note_marks():
 # when another thread deletes an array, the weak reference still gives it after MXNet has freed it
 MARKED = {}
 _SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds up
-# handles of arrays whose gradients MXNet adds up. Some are gone, and an array that has got the same
-# handle since is copied for nothing
+# handles of arrays whose gradients MXNet adds up. Some are gone: an array that has got the same
+# handle since has no gradient, or was marked, so that this set tells what it is
 _ADDED_BY_MXNET = set()
 _NUMBERS = itertools.count()        # a number for each time that an array was marked
 
@@ -163,11 +163,18 @@ def _note(array, req, added):
 
 
 def _note_handle(array, added):
-    """Store whether MXNet adds up the gradients of this array."""
+    """Store whether MXNet adds up the gradients of this array, which are not sparse."""
     if added:
         _ADDED_BY_MXNET.add(array.handle.value)
     else:
         _ADDED_BY_MXNET.discard(array.handle.value)
+
+
+def _is_added_by_mxnet(array):
+    """Return whether MXNet adds up the gradients of this array."""
+    from d2l.c_api import has_gradient
+
+    return array.handle.value in _ADDED_BY_MXNET and has_gradient(array)
 
 
 def _copied(arrays):
@@ -177,8 +184,8 @@ def _copied(arrays):
     from d2l.c_api import operator
 
     copy = operator('_copy')
-    return [array if array.handle.value not in _ADDED_BY_MXNET else CALLS[copy](
-        copy, [array], [], [], None, isinstance(array, np.ndarray), False) for array in arrays]
+    return [CALLS[copy](copy, [array], [], [], None, isinstance(array, np.ndarray), False)
+            if _is_added_by_mxnet(array) else array for array in arrays]
 
 
 def _remade_cached_op(original):
@@ -196,12 +203,14 @@ def _remade_cached_op(original):
             self._source, self._marks = static and (sym, flags), {}
 
         def __call__(self, *args, **kwargs):
-            if _ADDED_BY_MXNET and is_recording():
+            given = args
+            if _ADDED_BY_MXNET and is_recording() and not tracing():
                 args = _copied(args)
             if self._source and is_recording():
                 # a net has Parameters of its own on each device
                 device = args[0].context if args else None
-                marks = [getattr(array, 'mark_number', None) for array in args]
+                marks = [(getattr(array, 'mark_number', None), array is own)
+                         for array, own in zip(args, given)]
                 if self._marks.setdefault(device, marks) != marks:
                     self.substitute('newest', original(*self._source))
                     self._marks = {device: marks}

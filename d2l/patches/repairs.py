@@ -120,7 +120,8 @@ def repaired(graph, kinds, repair, learning=()):
     """
     if not repair.of_graph(graph, learning):
         return None
-    inferred = graphs.inferred(graphs.to_symbol(graph), kinds)
+    symbol = graphs.to_symbol(graph)
+    inferred = graphs.inferred(symbol, kinds)
     nodes, changed = graph['nodes'], []
 
     def change(i, inputs, add):
@@ -152,7 +153,11 @@ def repaired(graph, kinds, repair, learning=()):
         return repair.make(call, inputs, {name: text for name, text in attrs.items()
                                           if name not in apart}, [Input(*each) for each in known])
     new = graphs.rebuilt(graph, change)
-    return new if changed else None
+    if not changed:
+        return None
+    # whoever runs the graph gives it the arguments in this order
+    assert graphs.to_symbol(new).list_inputs() == symbol.list_inputs(), 'another order of arguments'
+    return new
 
 
 def _repaired_cached_op(original):
@@ -204,9 +209,7 @@ def _repaired_cached_op(original):
                 flags = [flag for flag in flags if flag[0] != 'static_shape']
             key = str((graph, flags))
             if key not in self.substitutes:     # shapes that need the same graph share its memory
-                symbol = to_symbol(graph, self.is_np_sym)
-                assert symbol.list_inputs() == names, 'a repair has changed the order of arguments'
-                self.substitute(key, original(symbol, flags))
+                self.substitute(key, original(to_symbol(graph, self.is_np_sym), flags))
             return self.substitutes[key]
     return CachedOp
 

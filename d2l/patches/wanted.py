@@ -114,11 +114,15 @@ def _with_dependent_variables(call, inputs, attrs, known):
 
 
 def _dependent(call, i, inputs, known):
-    """Return input i plus 0 times all inputs of its dtype."""
-    def zero(array):
+    """Return input i plus 0 times all inputs. All, so that the arguments of the graph keep their
+    order."""
+    dtype = known[i].dtype
+
+    def zero(array, own):
         zeros, = call('zeros_like', [array])
-        return call('sum', call('where', [zeros, array, zeros]))[0]
-    zeros = [zero(array) for array, each in zip(inputs, known) if each.dtype == known[i].dtype]
+        found = call('sum', call('where', [zeros, array, zeros]))
+        return found[0] if own == dtype else call('Cast', found, dtype=dtype)[0]
+    zeros = [zero(array, each.dtype) for array, each in zip(inputs, known)]
     total = call('add_n', zeros, num_args=len(zeros))
     shaped = call('Reshape', total, shape=(1,) * len(known[i].shape))
     return call('broadcast_add', [inputs[i], *shaped])[0]

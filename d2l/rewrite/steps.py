@@ -13,9 +13,9 @@ def split(graph, node):
     """Many steps of an array along its first axis -> the results of one SliceChannel."""
     array, = node.inputs
     users = [user for user in graph.users[array] if user.op == 'slice_axis' and is_step(user)]
-    if not graph.training or not is_step(node) or len(users) < MIN_STEPS:
-        return None
     count = shape(array)[0]
+    if not graph.training or not is_step(node) or len(users) < max(MIN_STEPS, count // 2):
+        return None
     whole, _ = graph.new('SliceChannel', [array], node.shapes[0], once=True, num_outputs=count,
                          axis=0)
     whole.shapes, whole.dtypes = node.shapes * count, node.dtypes * count
