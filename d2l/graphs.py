@@ -10,6 +10,7 @@ of its output, version]. What else MXNet writes may be stale here: `to_symbol` m
 # import them
 import ast
 import json
+import re
 
 # what a graph names as its version; without it, MXNet warns that the graph is an old one
 VERSION = {'mxnet_version': ['int', 10901]}
@@ -71,7 +72,7 @@ def rebuilt(graph, change):
 def literal(text):
     """Return the value that the text of an attribute stands for, such as a tuple for '(0, 2, 1)'.
     A text that stands for no value is returned as it is."""
-    for read in ast.literal_eval, float:            # float reads 'inf'
+    for read in _evaluated, float:                  # float reads 'inf'
         try:
             return read(text)
         except (ValueError, SyntaxError):
@@ -79,10 +80,14 @@ def literal(text):
     return text
 
 
+def _evaluated(text):
+    """Evaluate a literal of Python. Old files have those of Python 2, such as (2L, 2L)."""
+    return ast.literal_eval(re.sub(r'(?<=\d)L\b', '', text))
+
+
 def numbers(text):
-    """Return the numbers in the text of an attribute, a tuple or a single number, as a tuple. Old
-    files have Python 2's, such as (2L, 2L)."""
-    value = ast.literal_eval(text.replace('L', ''))
+    """Return the numbers in the text of an attribute, a tuple or a single number, as a tuple."""
+    value = _evaluated(text)
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 

@@ -123,3 +123,13 @@ def test_hooks_see_operators_of_repaired_graphs(flags):
     with autograd.record():
         net(x).wait_to_read()
     assert any('pool' in name for name in seen)
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('(2L, 2L)', (2, 2)), ('(2, 2)', (2, 2)), ('3L', 3), ('(0, None)', (0, None)), ('NLC', 'NLC'),
+    ('(L2,)', '(L2,)')])
+def test_attributes_of_old_files(text, wanted):
+    """Python 2 wrote them with an L."""
+    assert graphs.literal(text) == wanted
+    if not isinstance(wanted, str) and None not in (wanted if isinstance(wanted, tuple) else ()):
+        assert graphs.numbers(text) == (wanted if isinstance(wanted, tuple) else (wanted,))
