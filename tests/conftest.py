@@ -62,6 +62,15 @@ def _signal_handlers_stay():
 
 
 @pytest.fixture
+def without_np():
+    """Turn off np semantics during a test: arrays are those of mx.nd, and none has 0 axes."""
+    from mxnet import npx
+    npx.reset_np()
+    yield
+    npx.set_np()
+
+
+@pytest.fixture
 def python():
     """A function that runs this Python with arguments in a new process and returns the
     CompletedProcess."""

@@ -327,13 +327,9 @@ def test_gradient_of_a_deviation_of_0(form, tmp_path):
     assert x.grad[0].tolist() == [0, 0, 0] and abs(x.grad[1]).min() > 0.1 and y[0] == 0
 
 
-def test_where_without_np_semantics():
-    npx.reset_np()
-    try:
-        x = np.array([1., -2.])
-        assert np.where(x > 0, x, 7).tolist() == [1, 7] and np.arctan2(0, x).shape == (2,)
-    finally:
-        npx.set_np()
+def test_where_without_np_semantics(without_np):
+    x = np.array([1., -2.])
+    assert np.where(x > 0, x, 7).tolist() == [1, 7] and np.arctan2(0, x).shape == (2,)
 
 
 # ------------------------------------------------------------------ garbage
@@ -562,8 +558,6 @@ OLDER = {       # functions of F and x, an array of mx.nd
     'softmax': lambda F, x: F.SoftmaxOutput(x, F.ones((3,))), 'sum': lambda F, x: F.sum(x),
     'used twice': lambda F, x: F.broadcast_mul(F.cumsum(x, axis=1), F.mean(x)),
 }
-
-
 OLDER_DIMENSIONS = {'mean': 1, 'sum': 1, 'moveaxis': 4}      # of the result, where it has not 2
 
 
@@ -579,24 +573,20 @@ class Older(gluon.HybridBlock):
 
 @pytest.mark.parametrize('flags', [None, {}, {'static_alloc': True, 'static_shape': True}], ids=str)
 @pytest.mark.parametrize('name', OLDER)
-def test_gradients_of_older_arrays_are_added_up(name, flags):
-    npx.reset_np()
-    try:
-        net, found = Older(OLDER[name]), []
-        net.initialize()
-        if flags is not None:
-            net.hybridize(**flags)
-        for grad_req in 'write', 'add':
-            net.x.grad_req = grad_req
-            net.x.grad()[:] = 7
-            for _ in range(2):
-                with autograd.record():
-                    y = net(mxnet.nd.zeros((1,) * OLDER_DIMENSIONS.get(name, 2))) ** 2
-                y.backward()
-            found.append(net.x.grad().asnumpy())
-        assert onp.allclose(found[1], 7 + 2 * found[0], 1e-5) and found[0].any()
-    finally:
-        npx.set_np()
+def test_gradients_of_older_arrays_are_added_up(name, flags, without_np):
+    net, found = Older(OLDER[name]), []
+    net.initialize()
+    if flags is not None:
+        net.hybridize(**flags)
+    for grad_req in 'write', 'add':
+        net.x.grad_req = grad_req
+        net.x.grad()[:] = 7
+        for _ in range(2):
+            with autograd.record():
+                y = net(mxnet.nd.zeros((1,) * OLDER_DIMENSIONS.get(name, 2))) ** 2
+            y.backward()
+        found.append(net.x.grad().asnumpy())
+    assert onp.allclose(found[1], 7 + 2 * found[0], 1e-5) and found[0].any()
 
 
 def test_gradients_of_an_older_array_are_added_up_by_its_other_name():
@@ -638,20 +628,16 @@ def test_handles_of_arrays_that_are_gone(how):
 @pytest.mark.parametrize('steps', [
     [('add', 4), ('add', 8), ('write', 4), ('write', 4)], [('write', 4), ('add', 4), ('write', 4)],
     [('add', 4), ('null', None), ('add', 4), ('add', 8)]], ids=str)
-def test_an_older_parameter_changes_its_grad_req(steps):
-    npx.reset_np()
-    try:
-        net = nn.Dense(2, in_units=3)
-        net.initialize()
-        net.hybridize(static_alloc=True, static_shape=True)
-        for req, wanted in steps:
-            net.weight.grad_req = req
-            with autograd.record():
-                l = net(mxnet.nd.ones((4, 3))).sum()
-            l.backward()
-            assert wanted is None or (net.weight.grad().asnumpy() == wanted).all(), req
-    finally:
-        npx.set_np()
+def test_an_older_parameter_changes_its_grad_req(steps, without_np):
+    net = nn.Dense(2, in_units=3)
+    net.initialize()
+    net.hybridize(static_alloc=True, static_shape=True)
+    for req, wanted in steps:
+        net.weight.grad_req = req
+        with autograd.record():
+            l = net(mxnet.nd.ones((4, 3))).sum()
+        l.backward()
+        assert wanted is None or (net.weight.grad().asnumpy() == wanted).all(), req
 
 
 def test_sparse_gradients_are_not_added_up():
@@ -771,6 +757,27 @@ def test_an_array_that_another_thread_deletes_is_not_used(req, said, python):
     """Python calls `__del__`, in which MXNet frees the array, before it clears weak references."""
     done = python('-W', 'ignore', '-c', DELETED, req)
     assert done.stdout == f'{said}\n', (done.returncode, done.stderr)
+
+
+def test_gradients_stay_while_they_are_computed(monkeypatch):
+    """Another thread may read them meanwhile."""
+    seen, (x, other) = [], (np.ones(2), np.ones(2))
+    for array in x, other:
+        array.attach_grad('add')
+        array.grad[:] = 5
+    add = marks._add
+
+    def watched(backward, *args):
+        def watched_backward(*args):
+            seen.append([array.grad.tolist() for array in (x, other)])
+            return backward(*args)
+        return add(watched_backward, *args)
+    monkeypatch.setattr(marks, '_add', watched)
+    with autograd.record():
+        y = (x * 2).sum()
+    y.backward()
+    assert seen == [[[5, 5], [5, 5]]]
+    assert x.grad.tolist() == [7, 7] and other.grad.tolist() == [5, 5]
 
 
 def test_a_gradient_stays_until_the_backward_pass_writes_it():

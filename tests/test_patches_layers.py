@@ -520,7 +520,7 @@ def test_gradients_of_an_rnn_in_float64(kind, form, train_mode, tmp_path):
 
 @pytest.mark.parametrize('hybridized', [False, True])
 @pytest.mark.parametrize('kind', [rnn.RNN, rnn.LSTM, rnn.GRU])
-def test_default_states_without_np_semantics(kind, hybridized):
+def test_default_states_without_np_semantics(kind, hybridized, without_np):
     """Gluon's zeros for them get their shape from the operator RNN."""
     class Net(gluon.HybridBlock):
         def __init__(self):
@@ -529,21 +529,17 @@ def test_default_states_without_np_semantics(kind, hybridized):
 
         def hybrid_forward(self, F, x):
             return self.layer(x)
-    npx.reset_np()
-    try:
-        net = Net()
-        net.initialize()
-        x = mxnet.nd.random.normal(shape=(2, 4, 3))
-        wanted = net(x).asnumpy()
-        if hybridized:
-            net.hybridize()
-        for _ in range(2):
-            with autograd.record():
-                y = net(x)
-            y.backward()
-            assert onp.allclose(y.asnumpy(), wanted, 1e-5, 1e-6)
-    finally:
-        npx.set_np()
+    net = Net()
+    net.initialize()
+    x = mxnet.nd.random.normal(shape=(2, 4, 3))
+    wanted = net(x).asnumpy()
+    if hybridized:
+        net.hybridize()
+    for _ in range(2):
+        with autograd.record():
+            y = net(x)
+        y.backward()
+        assert onp.allclose(y.asnumpy(), wanted, 1e-5, 1e-6)
 
 
 def test_predict_mode_of_an_rnn_in_float64_with_static_shape():
