@@ -165,7 +165,10 @@ def has_gradient(array):
     """Return whether an array is marked, even during a trace."""
     found = NDArrayHandle()
     check_call(_get_gradient(array.handle, ctypes.byref(found)))
-    return bool(found.value) and _LIB.MXNDArrayFree(found) == 0
+    if not found.value:
+        return False
+    check_call(_LIB.MXNDArrayFree(found))
+    return True
 
 
 def variables_of(count, arrays):

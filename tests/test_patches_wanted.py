@@ -227,6 +227,27 @@ class Loop(gluon.HybridBlock):
         return F.contrib.cond(F.sum(x) < 100, lambda: selu(F.sum(x, axis=0) * y), lambda: y)
 
 
+def test_attention_of_an_array_without_a_known_shape():
+    class Net(gluon.HybridBlock):
+        def hybrid_forward(self, F, x, y):
+            x = F.np.reshape(F.np.unique(x), (3, 2, 4)).as_nd_ndarray()
+            return F.contrib.interleaved_matmul_encdec_qk(
+                x, y.as_nd_ndarray(), heads=2).as_np_ndarray()
+    net, found = Net(), []
+    x, y = np.array(onp.arange(24), dtype='float32'), randn(3, 2, 8)
+    x.attach_grad()
+    for make, wanted in (lambda: None, x), (net.hybridize, x), (lambda: None, x.detach()):
+        make()
+        y.attach_grad()
+        y.grad[:] = 7e7
+        with autograd.record():
+            z = net(wanted, y)
+        z.backward()
+        found.append(y.grad.asnumpy())
+    for other in found[1:]:
+        onp.testing.assert_allclose(other, found[0], 1e-5)
+
+
 class Counted(gluon.HybridBlock):
     """A while_loop over arrays of several dtypes, alone or inside of a condition."""
 
@@ -246,42 +267,34 @@ class Counted(gluon.HybridBlock):
 
 
 @pytest.mark.parametrize('nested', [False, True])
-def test_a_loop_over_several_dtypes(nested):
-    npx.reset_np()
-    try:
-        net = Counted(nested)
-        inputs = [mxnet.nd.array([1., 2.]), mxnet.nd.array([1, 1], dtype='int32'),
-                  mxnet.nd.array([1.5, 2.5])]
-        wanted = net(*inputs).asnumpy()
-        net.hybridize()
-        with autograd.record():
-            found = net(*inputs).asnumpy()
-        assert (found == wanted).all() and found.any()
-    finally:
-        npx.set_np()
+def test_a_loop_over_several_dtypes(nested, without_np):
+    net = Counted(nested)
+    inputs = [mxnet.nd.array([1., 2.]), mxnet.nd.array([1, 1], dtype='int32'),
+              mxnet.nd.array([1.5, 2.5])]
+    wanted = net(*inputs).asnumpy()
+    net.hybridize()
+    with autograd.record():
+        found = net(*inputs).asnumpy()
+    assert (found == wanted).all() and found.any()
 
 
 @pytest.mark.parametrize('wanted', [(0, 1), (0,), (1,)], ids=str)
 @pytest.mark.parametrize('kind', ['foreach', 'while_loop', 'cond', 'nested'])
-def test_loops_that_gluon_compiles(kind, wanted):
+def test_loops_that_gluon_compiles(kind, wanted, without_np):
     """MXNet's own gradient of SELU is wrong, so this one shows that repairs reach the body, too."""
     found = []
-    npx.reset_np()
-    try:
-        for flags in None, {}, {'static_alloc': True}:
-            net, random = Loop(kind), onp.random.RandomState(0)
-            if flags is not None:
-                net.hybridize(**flags)
-            inputs = [mxnet.nd.array(random.normal(size=shape)) for shape in ((3, 2, 4), (2, 4))]
-            for i in wanted:
-                inputs[i].attach_grad()
-            for _ in range(2):
-                with autograd.record():
-                    y = net(*inputs)
-                y.backward()
-            found.append([y.asnumpy(), *[inputs[i].grad.asnumpy() for i in wanted]])
-    finally:
-        npx.set_np()
+    for flags in None, {}, {'static_alloc': True}:
+        net, random = Loop(kind), onp.random.RandomState(0)
+        if flags is not None:
+            net.hybridize(**flags)
+        inputs = [mxnet.nd.array(random.normal(size=shape)) for shape in ((3, 2, 4), (2, 4))]
+        for i in wanted:
+            inputs[i].attach_grad()
+        for _ in range(2):
+            with autograd.record():
+                y = net(*inputs)
+            y.backward()
+        found.append([y.asnumpy(), *[inputs[i].grad.asnumpy() for i in wanted]])
     for other in found[1:]:
         for a, b in zip(found[0], other):
             onp.testing.assert_allclose(b, a, 1e-5, 1e-6)

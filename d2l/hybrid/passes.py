@@ -205,7 +205,7 @@ def _grouped(nodes, ran, keys):
     Lists only use results of those before them; random numbers are drawn in the order of `ran`."""
     found, home, at_draw = [], {}, 0
     for i in ran:
-        draws = tape.draws(nodes[i]['op'], nodes[i].get('attrs', {}))
+        draws = _draws(nodes[i])
         least = max((home[j] for j, *_ in nodes[i]['inputs'] if j in home), default=0)
         least = max(least, at_draw) if draws else least
         home[i] = next((at for at in range(least, len(found)) if keys[found[at][0]] == keys[i]),
@@ -216,6 +216,11 @@ def _grouped(nodes, ran, keys):
         at_draw = home[i] if draws else at_draw
     found = _delayed(nodes, found, home, keys)
     return found, {i: at for at, group in enumerate(found) for i in group}
+
+
+def _draws(node):
+    """Return when a node draws random numbers; see `tape.draws`."""
+    return tape.draws(node['op'], node.get('attrs', {}))
 
 
 def _delayed(nodes, found, home, keys):
@@ -229,7 +234,7 @@ def _delayed(nodes, found, home, keys):
         if later and not any(
                 home[j] == at for k in range(at + 1, later)
                 for i in found[k] for j, *_ in nodes[i]['inputs'] if j in home) and not any(
-                tape.draws(nodes[i]['op'], nodes[i].get('attrs', {})) for i in found[at]):
+                _draws(nodes[i]) for i in found[at]):
             found[later] = sorted(found[at] + found[later], key=lambda i: _time(nodes, i))
             home.update(dict.fromkeys(found[at], later))
             found[at] = []
@@ -335,8 +340,7 @@ def keep_random_order(graph):
     """Make operators that draw random numbers run in the order in which Python ran them, as all of
     them draw from one stream. A CachedOp would run them in the order of a depth-first search from
     its outputs, so each of them gets a dependency on the one before it."""
-    drawing = [i for i, node in enumerate(graph['nodes'])
-               if tape.draws(node['op'], node.get('attrs', {}))]
+    drawing = [i for i, node in enumerate(graph['nodes']) if _draws(node)]
     drawing.sort(key=lambda i: int(graph['nodes'][i]['name'].split('_')[1]))  # node_<when>
     waits = dict(zip(drawing[1:], drawing))
     return dict(graph, nodes=[dict(node, control_deps=[waits[i]]) if i in waits else node

@@ -138,7 +138,8 @@ AFTER = [
            "oneDNN's end the process, or raise an error, where they cut its blocks of 8 or 16 "
            'channels'),
     Effect(layers.repair_softmax,
-           "`softmax` and `log_softmax` along the last axis of a convolution's result",
+           "`softmax` and `log_softmax` along the last axis of a convolution's result, and of what "
+           'is computed of it in a compiled net',
            "oneDNN's end the process where it stores the channels in blocks"),
     Effect(layers.repair_norm,
            'batch normalization after `Conv1D` and `Conv3D`, along another axis, or of a view',

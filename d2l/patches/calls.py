@@ -4,8 +4,6 @@ import collections
 import functools
 import sys
 
-from d2l import graphs
-
 
 def tracing():
     """Return whether d2l traces a net in this thread. Then eager calls are not repaired: the
@@ -67,12 +65,6 @@ def _with_substitutes(original):
             for other in self.substitutes.values():
                 other._register_op_hook(*args, **kwargs)
     return CachedOp
-
-
-def to_symbol(graph, is_np):
-    """Return the Symbol of a graph, for `mx.np` or for `mx.nd`."""
-    symbol = graphs.to_symbol(graph)
-    return symbol.as_np_ndarray() if is_np else symbol
 
 
 def is_true(text):

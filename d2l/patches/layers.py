@@ -4,7 +4,7 @@ import functools
 from d2l import graphs
 
 from .calls import is_true, tracing
-from .repairs import repair
+from .repairs import records, repair
 
 ALWAYS = {'use_global_stats': 'True'}   # attribute of BatchNorm: always use running statistics
 LAST_AXIS = {'NCW': 'NWC', 'NCHW': 'NHWC', 'NCDHW': 'NDHWC'}    # layout -> with channels last
@@ -141,19 +141,14 @@ def repair_norm():
     """Let a batch normalization that oneDNN does not compute, because its input is no picture or
     its axis is not the second, read and write row-major copies, and the one that it computes read a
     copy of a view: MXNet's backward pass would raise an error."""
-    from d2l.c_api import is_recording
-
-    repair('BatchNorm', lambda attrs: True, _norm_of_copy, when=lambda arrays: is_recording())
+    repair('BatchNorm', lambda attrs: True, _norm_of_copy, when=records)
 
 
 def repair_concat():
     """Let what follows the operator Concat read a row-major copy of pictures that it joins, where
     the gradient may come in blocks of channels that a part of them cuts: there oneDNN's backward
     pass ends the process or raises an error. (np.concatenate has no code in oneDNN.)"""
-    from d2l.c_api import is_recording
-
-    repair('Concat', lambda attrs: attrs.get('dim', '1') == '1', _concat_copied,
-           when=lambda arrays: is_recording())
+    repair('Concat', lambda attrs: attrs.get('dim', '1') == '1', _concat_copied, when=records)
 
 
 def _concat_copied(call, inputs, attrs, known):
@@ -212,10 +207,8 @@ def repair_pooling():
     """Repair two gradients of pooling that oneDNN computes: of an array that is a view of another,
     and of averages over windows that go beyond the padding, which oneDNN divides by another number
     in the backward pass. With the channels last, MXNet's own code computes the latter."""
-    from d2l.c_api import is_recording
-
     repair('Pooling', lambda attrs: True, _pooled_copy,
-           lambda node, nodes: node['op'] == 'null', lambda arrays: is_recording())
+           lambda node, nodes: node['op'] == 'null', records)
     repair('Pooling', _averages_beyond_padding, _pooled_channels_last)
 
 

@@ -6,7 +6,7 @@ import typing
 
 from d2l import graphs
 
-from .calls import CALLS, replace_cached_op, route_calls, to_symbol, tracing
+from .calls import CALLS, replace_cached_op, route_calls, tracing
 from .marks import learns
 
 
@@ -52,10 +52,13 @@ class Repair(typing.NamedTuple):
 
         learning: the names of the variables that want a gradient
         """
-        return (node['op'] == self.op and self.concerns(node.get('attrs', {}))
-                and self.source(nodes[node['inputs'][0][0]], nodes)
-                and (self.frozen is None or len(node['inputs']) > self.frozen and _name(
-                    nodes[node['inputs'][self.frozen][0]]) not in learning))
+        if (node['op'] != self.op or not self.concerns(node.get('attrs', {}))
+                or not self.source(nodes[node['inputs'][0][0]], nodes)):
+            return False
+        if self.frozen is None:
+            return True
+        inputs = [nodes[i] for i, *_ in node['inputs']][self.frozen:]
+        return bool(inputs) and not (inputs[0]['op'] == 'null' and inputs[0]['name'] in learning)
 
     def of_graph(self, graph, learning=()):
         """Return whether a node of a graph, or of a graph inside of one, may need the repair."""
@@ -64,9 +67,11 @@ class Repair(typing.NamedTuple):
                    for node in graph['nodes'])
 
 
-def _name(node):
-    """Return the name of a variable, None for another node."""
-    return node['name'] if node['op'] == 'null' else None
+def records(arrays):
+    """Return whether autograd records, as `Repair.when` asks."""
+    from d2l.c_api import is_recording
+
+    return is_recording()
 
 
 _REPAIRS = []
@@ -209,7 +214,9 @@ def _repaired_cached_op(original):
                 flags = [flag for flag in flags if flag[0] != 'static_shape']
             key = str((graph, flags))
             if key not in self.substitutes:     # shapes that need the same graph share its memory
-                self.substitute(key, original(to_symbol(graph, self.is_np_sym), flags))
+                symbol = graphs.to_symbol(graph)
+                self.substitute(key, original(
+                    symbol.as_np_ndarray() if self.is_np_sym else symbol, flags))
             return self.substitutes[key]
     return CachedOp
 

@@ -5,19 +5,13 @@ from d2l import graphs
 
 from .calls import is_true
 from .marks import MARKED
-from .repairs import repair
+from .repairs import records, repair
 
 # operators that compute a loss, of values and labels
 LOSSES = ('LinearRegressionOutput', 'MAERegressionOutput', 'LogisticRegressionOutput',
           'SoftmaxOutput', 'SVMOutput')
 # operators of attention that compute no gradient of the second input without that of the first
 PAIRS = '_contrib_interleaved_matmul_selfatt_valatt', '_contrib_interleaved_matmul_encdec_qk'
-
-
-def _records(arrays):
-    from d2l.c_api import is_recording
-
-    return is_recording()
 
 
 # ---- the bias of a fully connected layer whose weight is frozen
@@ -27,7 +21,7 @@ def repair_bias():
     its own. So it is if the weight is the result of another operator, as it is not known then
     whether it needs a gradient."""
     repair('FullyConnected', lambda attrs: not is_true(attrs.get('no_bias')), _bias_apart,
-           when=_records, frozen=1)
+           when=records, frozen=1)
     _ask_for_weights()
 
 
@@ -79,7 +73,7 @@ def _weights_beside(heads, wanted):
 def repair_sums():
     """Let graphs add two arrays by add_n: elemwise_add leaves the gradient of one uninitialized, or
     raises an error, where the other wants none and the graph's memory is static."""
-    repair('elemwise_add', lambda attrs: True, _sum_of_any_number, when=_records)
+    repair('elemwise_add', lambda attrs: True, _sum_of_any_number, when=records)
 
 
 def _sum_of_any_number(call, inputs, attrs, known):
@@ -97,8 +91,8 @@ def repair_dependent():
     which a sum starts: MXNet leaves what comes through their later values out, or uninitialized.
     """
     for op in PAIRS:
-        repair(op, lambda attrs: True, functools.partial(_with_dependent_first, op), when=_records)
-    repair('_while_loop', lambda attrs: True, _with_dependent_variables, when=_records)
+        repair(op, lambda attrs: True, functools.partial(_with_dependent_first, op), when=records)
+    repair('_while_loop', lambda attrs: True, _with_dependent_variables, when=records)
 
 
 def _with_dependent_first(op, call, inputs, attrs, known):
@@ -108,7 +102,7 @@ def _with_dependent_first(op, call, inputs, attrs, known):
 def _with_dependent_variables(call, inputs, attrs, known):
     new, func = [*inputs], graphs.numbers(attrs['func_input_locs'])
     for i in {func[place] for place in graphs.numbers(attrs['func_var_locs']) if place >= 0}:
-        if known[i].dtype.kind == 'f' and known[i].shape is not None:
+        if known[i].dtype.kind == 'f':
             new[i] = _dependent(call, i, inputs, known)
     return call('_while_loop', new, int(attrs['num_outputs']), **attrs)
 
@@ -124,15 +118,14 @@ def _dependent(call, i, inputs, known):
         return found[0] if own == dtype else call('Cast', found, dtype=dtype)[0]
     zeros = [zero(array, each.dtype) for array, each in zip(inputs, known)]
     total = call('add_n', zeros, num_args=len(zeros))
-    shaped = call('Reshape', total, shape=(1,) * len(known[i].shape))
-    return call('broadcast_add', [inputs[i], *shaped])[0]
+    return call('_npi_add', [inputs[i], *total])[0]
 
 
 # ---- labels
 def repair_labels():
     """Let the gradient of the labels be 0 in operators that leave it uninitialized."""
     for op in LOSSES:
-        repair(op, lambda attrs: True, functools.partial(_with_constant_labels, op), when=_records)
+        repair(op, lambda attrs: True, functools.partial(_with_constant_labels, op), when=records)
 
 
 def _with_constant_labels(op, call, inputs, attrs, known):
