@@ -380,15 +380,16 @@ def test_a_loop_whose_outputs_and_states_are_results():
     assert ops.count('_np_dot') == 9
 
 
+def part(x, begin, end):
+    """Return x[begin:end], as slice_axis."""
+    return mxnet.nd.slice_axis(x.as_nd_ndarray(), axis=0, begin=begin, end=end).as_np_ndarray()
+
+
 @pytest.mark.parametrize('taken, split', [
     ([0, 1, 2, 3], True), ([5, 1, 3, 1, 0], True), ([0, 1, 2], False), (range(9), True),
     (range(8), False)], ids=str)
 def test_steps_of_an_array(taken, split):
     """Few, or larger, slices stay, as do those of an array with many more steps."""
-    def part(x, begin, end):
-        x = x.as_nd_ndarray()
-        return mxnet.nd.slice_axis(x, axis=0, begin=begin, end=end).as_np_ndarray()
-
     def function(x):
         x = np.tanh(x)
         return sum((k + 1) * part(x, t, t + 1) for k, t in enumerate(taken)) + part(x, 2, 4).sum()
@@ -396,6 +397,13 @@ def test_steps_of_an_array(taken, split):
     assert_same(function, x, within=['slice_axis', *['SliceChannel'] * split],
                 without=['SliceChannel'] * (not split), modes=[True])
     assert_same(function, x, without=['SliceChannel'], modes=[False])
+
+
+def test_steps_of_steps():
+    def function(x):
+        x = np.tanh(x)
+        return sum((t + 1) * part(part(x, t, t + 1), 0, 1) for t in range(6))
+    assert_same(function, normal(6, 2, 3), within=['SliceChannel'], modes=[True])
 
 
 def test_stacked_loops():

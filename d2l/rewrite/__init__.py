@@ -3,17 +3,16 @@
     net = d2l.hybridize(net, optimize=True)
 
 A rule is a function from a node to the value that replaces the node's, or None. loops.py has rules
-for loops over time steps, channels.py for convolutions with few filters, steps.py for parts of an
-array, rules.py all others. The last digits of the results differ, as sums are added up in another
-order.
+for loops over time steps, channels.py for convolutions with few filters, rules.py all others. The
+last digits of the results differ, as sums are added up in another order.
 """
-from . import channels, loops, rules, steps
+from . import channels, loops, rules
 from .graph import Graph
 
 # Limits that stop rules which go on for ever; rules that end stay far below them
 PASSES = 50         # walks over the graph for each table of rules
 ROOM = 20           # new operators per operator of the graph
-TABLES = loops.RULES, rules.RULES, channels.RULES, steps.RULES
+TABLES = loops.RULES, rules.RULES, channels.RULES, loops.LAST_RULES
 
 
 def names():

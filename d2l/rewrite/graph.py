@@ -74,8 +74,7 @@ class Graph:
         if self.room < 0:
             raise RuntimeError('the rules make too many operators')
         node = Node(op, f'new_{next(NUMBERS)}', {k: str(v) for k, v in attrs.items()}, list(inputs),
-                    [tuple(shape)],
-                    [numpy.dtype(dtype)])
+                    [tuple(shape)], [numpy.dtype(dtype)])
         constant = not self.training and self._constants.issuperset(inputs)
         if not (once or constant):
             return node, 0

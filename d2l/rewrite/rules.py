@@ -9,29 +9,27 @@ The table has the speedup of each rule: the time without it divided by the time 
 the network where that is largest. Times are CPU seconds of one thread, as other processes were
 running; medians of three rounds, to within some 5 %.
 
-    rule                    training                    prediction
-    square                  2.75 deepfm                 3.70 deepfm
-    reduction               2.47 deepfm                 5.51 deepfm
-    fuse_recurrences        1.66 lstm_scratch           2.16 lstm_scratch
-    batch_dot               1.39 skip_gram              1.84 skip_gram
-    split                   1.24 lstm_scratch
-    few_filters             1.19 lenet                  1.54 lenet
-    hoist_matmul_over_concat
-                            1.18 lstm_scratch           1.08 lstm_scratch
-    layer_norm              1.18 transformer
-    transpose               1.17 transformer            1.40 transformer
-    concatenate             1.10 lstm_scratch           1.30 lstm_scratch
-    reshape                 1.07 lstm_scratch           1.07 transformer
-    sequence_mask           1.06 transformer            1.05 transformer
-    copy                    1.00 transformer            1.05 transformer
+    rule                        training                prediction
+    square                      2.75 deepfm             3.70 deepfm
+    reduction                   2.47 deepfm             5.51 deepfm
+    fuse_recurrences            1.66 lstm_scratch       2.16 lstm_scratch
+    batch_dot                   1.39 skip_gram          1.84 skip_gram
+    split                       1.24 lstm_scratch
+    few_filters                 1.19 lenet              1.54 lenet
+    hoist_matmul_over_concat    1.18 lstm_scratch       1.08 lstm_scratch
+    layer_norm                  1.18 transformer
+    transpose                   1.17 transformer        1.40 transformer
+    concatenate                 1.10 lstm_scratch       1.30 lstm_scratch
+    reshape                     1.07 lstm_scratch       1.07 transformer
+    sequence_mask               1.06 transformer        1.05 transformer
+    copy                        1.00 transformer        1.05 transformer
 
-That of split was measured on two threads, milliseconds of a training step, without and with it:
-29.3 and 23.6. Two rules are not in the table: activation is for nets with np.tanh and npx.sigmoid,
-which these networks use in loops only; elementwise was 1.05 for the transformer when it did more.
-Rules that were removed: scalars times products or embeddings (1.02 in training; in prediction 1.13
-and 1.06 for the transformer, for which ONNX Runtime is faster); products as grouped convolutions
-(0.79, and errors of oneDNN); sums of equal shapes by oneDNN (the proof found a wrong gradient in a
-ResNet).
+That of split was measured on two threads. Two rules are not in the table: activation is for nets
+with np.tanh and npx.sigmoid, which these networks use in loops only; elementwise was 1.05 for the
+transformer when it did more. Rules that were removed: scalars times products or embeddings (1.02 in
+training; in prediction 1.13 and 1.06 for the transformer, for which ONNX Runtime is faster);
+products as grouped convolutions (0.79, and errors of oneDNN); sums of equal shapes by oneDNN (the
+proof found a wrong gradient in a ResNet).
 """
 import functools
 import math
@@ -253,8 +251,7 @@ def permutation(node):
 
 @rule('_np_transpose', 'SwapAxis', 'transpose')
 def transpose(graph, node):
-    """A transpose of a transpose -> one transpose. If only axes of dimension 1 move -> a reshape.
-    """
+    """A transpose of a transpose -> one transpose. If only axes of dimension 1 move: a reshape."""
     order, (source,) = permutation(node), node.inputs
     inner = permutation(source[0])
     if inner:
@@ -271,8 +268,7 @@ def transpose(graph, node):
 @rule('batch_dot')
 def batch_dot(graph, node):
     """A product of transposed arguments -> a product that reads them transposed. A product of one
-    row with several rows, x Y^T -> (Y x^T)^T, because BLAS starts by copying the second argument.
-    """
+    row with several rows, x Y^T -> (Y x^T)^T, because BLAS first copies the second argument."""
     if len(node.shapes[0]) != 3:
         return None
     flags, inputs = {}, list(node.inputs)
