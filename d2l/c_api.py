@@ -118,8 +118,12 @@ def applied(op, name, inputs, attrs):
 
 # ---- arrays
 def address(array):
-    """Return the address of an array's values, or 0 if it has none. An array may have none before
-    its values are computed."""
+    """Wait until an array is computed, and return the address of its values, or 0 if it has none.
+
+    Without the wait, MXNet would allocate memory for them in this thread. If the engine's thread
+    does the same at that moment, to compute them, one writes them to where the other does not look.
+    """
+    array.wait_to_read()
     found = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(found)))
     return found.value or 0

@@ -3,6 +3,8 @@
 Each way of taking an array from another is tried in each kind of program, compiled and eagerly.
 """
 import gc
+import threading
+import time
 import weakref
 
 import mxnet as mx
@@ -14,7 +16,7 @@ from mxnet import autograd, np, npx
 from mxnet.gluon import nn
 
 import d2l
-from d2l.hybrid import TraceError
+from d2l.hybrid import TraceError, tape
 
 WAYS = {
     'detach': lambda Y: Y.detach(), 'row': lambda Y: Y[0], 'last': lambda Y: Y[-1],
@@ -522,3 +524,23 @@ def test_a_net_that_nobody_uses_is_freed(form, optimize):
     gc.collect()
     gc.collect()
     assert [reference() is None for reference in references] == [True] * len(references)
+
+
+def test_an_address_is_that_of_values_that_are_computed():
+    """MXNet would allocate memory in this thread while the engine's thread does, and the values of
+    an argument were garbage in one of some hundred calls of a net that writes into its state."""
+    done = threading.Event()
+
+    class Slow(mx.operator.CustomOp):
+        def forward(self, is_train, req, in_data, out_data, aux):
+            time.sleep(.2)
+            self.assign(out_data[0], req[0], in_data[0])
+            done.set()
+
+    @mx.operator.register('test_slow')
+    class SlowProp(mx.operator.CustomOpProp):
+        def create_operator(self, ctx, shapes, dtypes):
+            return Slow()
+    X = mx.nd.Custom(mx.nd.ones(3), op_type='test_slow').as_np_ndarray()
+    assert not done.is_set()
+    assert len(tape.memory(X)) == 12 and done.is_set()

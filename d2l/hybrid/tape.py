@@ -45,8 +45,6 @@ def mark(array):
 
 def memory(array):
     """Return the range of the addresses of an array's values."""
-    if not c_api.address(array):
-        array.wait_to_read()
     address = c_api.address(array)
     return range(address, address + math.prod(array.shape) * numpy.dtype(array.dtype).itemsize)
 

@@ -37,8 +37,7 @@ def _onnxruntime():
 
 
 def _address(array):
-    """Wait until an array is computed, and return the address of its values in memory."""
-    array.wait_to_read()
+    """Wait until an array is computed, and return an address of memory, also if it is empty."""
     return address(array) or ctypes.addressof(EMPTY_BUFFER)
 
 
