@@ -692,6 +692,22 @@ def test_autograd_grad_adds_nothing():
     assert (x.grad == 1).all()
 
 
+@pytest.mark.parametrize('at_once', [False, True])
+def test_arrays_whose_gradients_overlap_add_up(at_once):
+    a, b, flat = np.ones(2), np.ones(2), np.ones(4)
+    gradients = [flat[:2], flat[1:3]]
+    if at_once:
+        autograd.mark_variables([a, b], gradients, 'add')
+    else:
+        autograd.mark_variables(a, gradients[0], 'add')
+        autograd.mark_variables(b, gradients[1], 'add')
+    for _ in range(2):
+        with autograd.record():
+            y = (np.tile(a, 2).sum() + 3 * b.sum())
+        y.backward()
+    assert flat.asnumpy().tolist() == [5, 11, 7, 1]
+
+
 def test_arrays_that_share_a_gradient_add_up():
     a, b, shared = np.ones(3), np.ones(3), np.ones(3)
     autograd.mark_variables([a, b], [shared, shared], 'add')
@@ -801,17 +817,20 @@ def test_a_gradient_stays_until_the_backward_pass_writes_it():
 
 @pytest.mark.parametrize('change', ['add', 'write', 'null', '_init_grad', 'reset_ctx'])
 @pytest.mark.parametrize('static_shape', [False, True])
-def test_a_new_gradient_array_is_used(static_shape, change):
-    """With static_shape, MXNet would go on writing into the old one."""
+@pytest.mark.parametrize('older', [False, True])
+def test_a_new_gradient_array_is_used(older, static_shape, change, request):
+    """With static_shape, MXNet would go on writing into the old one. older: of mx.nd"""
+    if older:
+        request.getfixturevalue('without_np')
     net = nn.Dense(1, in_units=2, use_bias=False)
     net.initialize()
     net.hybridize(static_alloc=True, static_shape=static_shape)
 
     def step():
         with autograd.record():
-            loss = net(np.ones((1, 2))).sum()
+            loss = net((mxnet.nd if older else np).ones((1, 2))).sum()
         loss.backward()
-        return net.weight.grad().tolist()
+        return net.weight.grad().asnumpy().tolist()
     assert step() == step() == [[1, 1]]
     if change == '_init_grad':
         net.weight._init_grad()

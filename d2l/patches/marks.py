@@ -1,5 +1,4 @@
 """Which arrays want a gradient, and the backward passes of several threads."""
-import collections
 import functools
 import itertools
 import os
@@ -87,10 +86,15 @@ def note_marks():
         one = not isinstance(variables, (list, tuple))
         arrays, gradients = ([variables], [gradients]) if one else (variables, gradients)
         reqs = [grad_reqs] * len(arrays) if isinstance(grad_reqs, str) else [*grad_reqs]
-        times = collections.Counter(map(id, gradients))
         ours = [req == 'add' and isinstance(array, np.ndarray) and gradient.stype == 'default'
-                and times[id(gradient)] == 1        # if arrays share a gradient, MXNet adds it up
                 for array, gradient, req in zip(arrays, gradients, reqs)]
+        # if the gradients of two arrays share memory, MXNet adds them up
+        shared = _sharing([(a, g) for a, g, own in zip(arrays, gradients, ours) if own])
+        ours = [own and id(array) not in shared for array, own in zip(arrays, ours)]
+        for array in [a for a in shared.values() if not any(a is b for b in arrays)]:
+            mark([array], [array.grad], ['add'])
+            _note(array, 'add', False)
+            _note_handle(array, True)
         mark(arrays, gradients, ['write' if own else req for own, req in zip(ours, reqs)])
         for array, gradient, req, own in zip(arrays, gradients, reqs, ours):
             _note(array, req, own)
@@ -107,6 +111,7 @@ def note_marks():
     @functools.wraps(attach_older)
     def attach_grad_older(self, grad_req='write', stype=None):
         attach_older(self, grad_req, stype)
+        _note(self, grad_req, False)
         _note_handle(self, grad_req == 'add' and (stype or self.stype) == 'default')
     nd.NDArray.attach_grad = attach_grad_older
 
@@ -144,6 +149,7 @@ _SUMMED_BY_D2L = {}         # the same for the arrays whose gradients d2l adds u
 # handle since has no gradient, or was marked, so that this set tells what it is
 _ADDED_BY_MXNET = set()
 _NUMBERS = itertools.count()        # a number for each time that an array was marked
+_NUMBERS_BY_HANDLE = {}     # the last number of an array of mx.nd, which cannot store it
 
 
 def _note(array, req, added):
@@ -152,6 +158,7 @@ def _note(array, req, added):
     from d2l import c_api
 
     if not hasattr(array, '__dict__'):      # an NDArray of mxnet.nd
+        _NUMBERS_BY_HANDLE[array.handle.value] = next(_NUMBERS)
         return
     array.learns, key = req != 'null', id(array)
     array.mark_number = next(_NUMBERS)
@@ -162,12 +169,39 @@ def _note(array, req, added):
                 ref is known.get(key, [None])[0] and known.pop(key))), c_api.alias(array)
 
 
+def _sharing(pairs):
+    """Return {id: array} of the arrays whose gradients share memory with those of others, among
+    these pairs (array, gradient) and the arrays whose gradients d2l adds up."""
+    from d2l.hybrid import tape
+
+    new = {id(array) for array, _ in pairs}
+    known = [entry[0]() for entry in [*_SUMMED_BY_D2L.values()]] if pairs else []
+    pairs = [*pairs, *((array, array.grad) for array in known
+                       if array is not None and array.grad is not None and id(array) not in new)]
+    places = [(tape.memory(gradient), array) for array, gradient in pairs]
+    places.sort(key=lambda place: place[0].start)
+    found, end, last = {}, -1, None
+    for memory, array in places:
+        if memory and memory.start < end:
+            found.update({id(each): each for each in (last, array)})
+        if memory.stop > end:
+            end, last = memory.stop, array
+    return found
+
+
 def _note_handle(array, added):
     """Store whether MXNet adds up the gradients of this array, which are not sparse."""
     if added:
         _ADDED_BY_MXNET.add(array.handle.value)
     else:
         _ADDED_BY_MXNET.discard(array.handle.value)
+
+
+def _mark_number(array):
+    """Return the number that an array got when it was marked last, or None."""
+    if hasattr(array, '__dict__'):
+        return getattr(array, 'mark_number', None)
+    return _NUMBERS_BY_HANDLE.get(array.handle.value)
 
 
 def _is_added_by_mxnet(array):
@@ -209,8 +243,7 @@ def _remade_cached_op(original):
             if self._source and is_recording():
                 # a net has Parameters of its own on each device
                 device = args[0].context if args else None
-                marks = [(getattr(array, 'mark_number', None), array is own)
-                         for array, own in zip(args, given)]
+                marks = [(_mark_number(own), array is own) for array, own in zip(args, given)]
                 if self._marks.setdefault(device, marks) != marks:
                     self.substitute('newest', original(*self._source))
                     self._marks = {device: marks}
