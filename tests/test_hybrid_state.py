@@ -1179,6 +1179,38 @@ more('WeakKeyDictionary whose key dies',
      CLASS_K+'r=weakref.WeakKeyDictionary({t: 5})\n'+F+'X*sum(r.values())', ['r[t]=3', 'del t'])
 
 
+more('deepcopy of a result', 'import copy\n'+B('self.h=np.ones(3)',
+     'return X*copy.deepcopy(X*self.h)'),['net.h[:]=5'])
+more('copies of arrays', 'import copy\n'+B('self.h=np.ones(3); self.l=[np.ones(3)]',
+     'return X*copy.copy(self.h)*copy.deepcopy(self.l)[0]'),['net.h[:]=5','net.l[0][:]=3'])
+more('bound get', 'T={"k":2}\nget=T.get\n'+F+'X*get("k")',['T["k"]=5'])
+more('bound wrapper', 'T=[2]\nget=T.__len__\n'+F+'X*get()',['T.append(5)'])
+more('bound append', 'L=[]\n'+B('self.push=L.append','self.push(1)\nreturn X*len(L)'))
+more('local import', 'import sys\nsys.modules["my_conf"]=types.ModuleType("my_conf")\n'
+     'sys.modules["my_conf"].K=2\ndef f(X):\n    from my_conf import K\n    return X*K',
+     ['sys.modules["my_conf"].K=5'])
+more('local import as', 'import sys\nsys.modules["my_conf"]=types.ModuleType("my_conf")\n'
+     'sys.modules["my_conf"].K=2\ndef f(X):\n    import my_conf as c\n    return X*c.K',
+     ['sys.modules["my_conf"].K=5'])
+more('import_module', 'import importlib, sys\nsys.modules["my_conf"]=types.ModuleType("my_conf")\n'
+     'sys.modules["my_conf"].K=2\ndef f(X):\n    return X*importlib.import_module("my_conf").K',
+     ['sys.modules["my_conf"].K=5'])
+for _kind, _value in (('collections.deque', ''), ('set', ''), ('frozenset', ''), ('bytearray', ''),
+                      ('numpy.ndarray', '2'), ('list', ''), ('array.array', '"i"')):
+    more(f'attribute of a {_kind}', f'import array\nclass D({_kind}): pass\nd=D({_value})\nd.k=2\n'
+         +F+'X*d.k',['d.k=5'])
+    more(f'attribute of a {_kind} set inside',
+         f'import array\nclass D({_kind}): pass\n'+B(
+             f'self.d=D({_value}); self.d.k=2','self.d.k=self.d.k+0\nreturn X*self.d.k'),
+         ['net.d.k=5'])
+more('format of a class', 'class C: mode=2\n'+F+'X*int("{0.mode}".format(C))',['C.mode=5'])
+if sys.version_info >= (3, 10):
+    more('match of a class', 'class C: mode=2\nc=C()\ndef f(X):\n    match c:\n'
+         '        case C(mode=2): return X*2\n    return X*5',['C.mode=5'])
+    more('match by position', 'class C:\n    mode=2\n    __match_args__="mode",\nc=C()\ndef f(X):\n'
+         '    match c:\n        case C(2): return X*2\n    return X*5',['C.mode=5'])
+
+
 def outcome(case, train):
     source, changes, *call = case
     call = call[0] if call else None
@@ -1337,6 +1369,23 @@ REFUSED = {
                          'reads a clock', 'clock()'),
     'datetime.now': ('', '', 'return X * datetime.datetime.now().microsecond', 'reads a clock',
                      'now()'),
+    'datetime of a subclass': ('class D(datetime.datetime): pass', '',
+                               'return X * D.now().microsecond', 'reads a clock', 'D.now()'),
+    'getrandom': ('import os', '', 'return X * os.getrandom(1)[0]', 'draws entropy', 'getrandom'),
+    'os.times': ('import os', '', 'return X * os.times()[4]', 'asks for the state', 'os.times'),
+    'bound generator': ('import random\ndraw = random.Random(5).random', '', 'return X * draw()',
+                        'draws from a generator', 'draw()'),
+    'StringIO': ('import io\nfile = io.StringIO("2")', '', 'return X * int(file.getvalue())',
+                 'reads a file', 'getvalue'),
+    'a schedule': ('schedule = mx.lr_scheduler.FactorScheduler(1)', '', 'return X * schedule(3)',
+                   'learning-rate schedule', 'schedule(3)'),
+    'a Trainer': ('w = gluon.Parameter("w", shape=1)\nw.initialize()\n'
+                  'trainer = gluon.Trainer([w], "sgd")', '', 'return X * trainer.learning_rate',
+                  'a Trainer', 'trainer.'),
+    'a thread': ('import threading', '', 'threading.Thread(target=print).start()\nreturn X',
+                 'starts a thread', 'Thread('),
+    'pickle': ('import pickle', '', 'return X * pickle.loads(pickle.dumps(X))', 'pickles an array',
+               'pickle'),
     'date.today': ('', '', 'return X * datetime.date.today().day', 'reads a clock', 'today()'),
     'uuid': ('', '', 'return X * uuid.uuid4().int', 'entropy', 'uuid4'),
     'urandom': ('', '', 'return X * os.urandom(1)[0]', 'entropy', 'urandom'),

@@ -11,6 +11,7 @@ import decimal
 import dis
 import functools
 import gc
+import importlib
 import io
 import os
 import queue
@@ -43,7 +44,8 @@ _PACKAGES = tuple({
 # Modules whose reads do not matter to results: they log, warn, format source lines and import
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
-_COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers'}
+_COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers',
+                  'format', 'format_map', '__match_args__'}
 _LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
@@ -52,19 +54,24 @@ _ATTRIBUTE_STORES = {'STORE_ATTR', 'DELETE_ATTR'}
 _CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE', 'LOAD_FROM_DICT_OR_DEREF'}
 _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType
            and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
-_CLOCKS |= {datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today,
-            datetime.date.today}
+_NOW = {'now', 'utcnow', 'today'}       # methods of datetime.date and of classes derived from it
 # built-in function that no graph can repeat -> how an error message describes calling it
 _NOT_REPEATABLE = {
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
-    os.urandom: 'draws entropy from the system', input: 'asks for input',
+    **dict.fromkeys({os.urandom, getattr(os, 'getrandom', os.urandom)},
+                    'draws entropy from the system'),
+    input: 'asks for input',
     **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
     **dict.fromkeys((gc.isenabled, gc.get_count, gc.get_threshold, sys.getrecursionlimit,
                      sys.getswitchinterval, sys.getrefcount, os.getpid, os.getppid, os.getloadavg,
+                     os.times,
                      decimal.getcontext, decimal.localcontext),
                     'asks for the state of Python or of its process'),
     **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
                     'looks at files')}
+_CONTENTS = 'getvalue', 'getbuffer'     # of files in memory
+# Modules of MXNet whose objects change from step to step, as Python's own code does not show
+_CHANGING = 'mxnet.lr_scheduler', 'mxnet.optimizer', 'mxnet.gluon.trainer', 'mxnet.metric'
 _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
                   functools.cached_property, type)
 _CACHED = type(functools.lru_cache(len))
@@ -124,10 +131,21 @@ def names_in(code):
                 _LOADS, _STORES, _ATTRIBUTES, _CELL_LOADS, _ATTRIBUTE_STORES)):
             if step.opname in operators:
                 found[kind][step.argval] = None
+        if step.opname == 'MATCH_CLASS':        # the names are in a tuple, or the class has them
+            found[2].update(dict.fromkeys(('__match_args__', *(
+                name for names in code.co_consts if isinstance(names, tuple) for name in names
+                if isinstance(name, str)))))
         if 'LOAD_FAST' in step.opname:
             # since Python 3.13, this instruction loads a cell for the closure of an inner function
             found[3].update((name, None) for name in _names(step) if name in code.co_freevars)
     return [tuple(found[kind]) for kind in range(5)]
+
+
+@functools.lru_cache(maxsize=None)
+def imports_of(code):
+    """Return the names of the modules that a code object imports."""
+    return tuple(step.argval for step in dis.get_instructions(code)
+                 if step.opname == 'IMPORT_NAME')
 
 
 def _names(step):
@@ -320,12 +338,23 @@ class Reads:
             raise self._refuse('makes a random generator without a seed', BEFORE)
         elif code is _QUEUE:
             raise self._refuse('takes something from a queue', BEFORE)
+        elif code is _IMPORT:
+            self.meet_module(frame.f_locals['name'], frame.f_locals['package'])
+        elif (frame.f_globals.get('__name__') or '').startswith(_CHANGING) and (
+                frame.f_back and is_users(frame.f_back)):
+            raise self._refuse('asks an optimizer, a Trainer, a metric or a learning-rate '
+                               'schedule, whose state changes', BEFORE)
         for value, _ in self._stateful:
             if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
                 raise self._refuse('takes the next value of a generator', BEFORE)
         if code in self._codes or not is_users(frame):
             return
         self._codes.add(code)
+        self._meet_imports(frame)
+        if {'object', '__getattribute__'} <= {*code.co_names} and any(
+                isinstance(value, gluon.Block) for value in frame.f_locals.values()):
+            raise self._refuse('names object.__getattribute__, past which no read is seen',
+                               'Use the name of the attribute, or getattr. ')
         loads, stores, attributes, _, stored = names_in(code)
         self._stored.update(stored)
         for name in loads:
@@ -342,6 +371,20 @@ class Reads:
                 iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
+
+    def _meet_imports(self, frame):
+        """Meet the modules that a function imports while it runs."""
+        for name in imports_of(frame.f_code):
+            self.meet_module(name, frame.f_globals.get('__package__'))
+
+    def meet_module(self, name, package):
+        """Meet the module of this name, as it is or relative to a package or its parents."""
+        parents = (package or '').split('.')
+        for each in [name.lstrip('.'), *(
+                '.'.join((*parents[:i], *name.lstrip('.').split('.'))).strip('.')
+                for i in range(1, len(parents) + 1))]:
+            if each.partition('.')[0] not in ('d2l', 'd2l_compat') and each in sys.modules:
+                self.meet(sys.modules[each])
 
     def _name(self, names, code):
         new = [name for name in names if name not in self._names]
@@ -360,10 +403,15 @@ class Reads:
             if isinstance(owner, _GENERATORS) and (owner in _GLOBAL or any(
                     owner is v for v, _ in self._stateful)):
                 what = 'draws from a generator of Python or NumPy'
-            elif isinstance(owner, io.IOBase) and function.__name__.startswith('read'):
+            elif isinstance(owner, io.IOBase) and (
+                    function.__name__.startswith('read') or function.__name__ in _CONTENTS
+                    and any(owner is v for v, _ in self._stateful)):
                 what = 'reads a file'
             elif isinstance(owner, contextvars.ContextVar) and function.__name__ == 'get':
                 what = 'reads a context variable'
+        elif isinstance(owner, type) and issubclass(owner, datetime.date) \
+                and function.__name__ in _NOW:
+            what = 'reads a clock'
         elif function is next and any(hasattr(v, '__next__')
                                       and not isinstance(v, types.GeneratorType)
                                       for v, _ in self._stateful):
@@ -401,6 +449,7 @@ class Reads:
                 self._call_of_c(frame, arg)
             elif event == 'return' and frame.f_code in self._codes:
                 self.left = frame.f_code, frame.f_lineno
+                self._meet_imports(frame)       # those that it has imported for the first time
         finally:
             self._running = False
 
@@ -422,5 +471,6 @@ class Reads:
 
 
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
+_IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
 _GLOBAL = random._inst, numpy.random.mtrand._rand

@@ -49,6 +49,7 @@ _FORBIDDEN = {  # function of MXNet's C library -> how an error message describe
     'MXAutogradBackwardEx': 'computes gradients',
     'MXNDArrayGetGrad': 'reads a gradient',
     'MXNDArrayLoad': 'loads arrays from a file', 'MXNDArraySave': 'saves arrays',
+    'MXNDArraySaveRawBytes': 'pickles an array',
     'MXNDArrayToDLPack': 'hands the memory of an array to others',
     'MXRandomSeed': 'seeds the generator of random numbers',
     'MXRandomSeedContext': 'seeds the generator of random numbers',
@@ -1185,6 +1186,11 @@ class Trace:
             self._as_numpy(original, array)
         return original(array, how)
 
+    @staticmethod
+    def _copied(array, memo=None):
+        """Return what copy.copy and copy.deepcopy make of an array: one that has no gradient."""
+        return array.detach().copy()
+
     def _is_training(self, original, answer):
         self.mode = answer._obj.value = self._training
         return 0
@@ -1253,6 +1259,11 @@ class Trace:
                 *((c_api.LIBRARY, name, self._forbid(what))
                   for name, what in _FORBIDDEN.items())):
             self._patch(owner, name, hook)
+        for how in '__copy__', '__deepcopy__':      # NDArray has none, and is pickled
+            setattr(NDArray, how, self._copied)
+            self._undo.append(functools.partial(delattr, NDArray, how))
+        self._patch(threading.Thread, 'start', self._forbid(
+            'starts a thread, whose operators no trace sees'))
         repeats = self._forbid(
             'draws from the generator of Python or NumPy, and a graph would repeat '
             "one number for ever; MXNet's np.random draws at each call")

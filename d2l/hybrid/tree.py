@@ -184,6 +184,13 @@ class Tree:
             self.weak += [part for part in parts if id(part) not in self.seen]
         return (kind, type(value), None, *self._children(parts))
 
+    def _builtin(self, value):
+        """Flatten a built-in function: by identity, or as a method of a value."""
+        owner = getattr(value, '__self__', None)
+        if owner is None or isinstance(owner, (type, types.ModuleType)):
+            return self._identity(value)
+        return self._parts(_BuiltinMethod, value)
+
     def _node(self, kind, value):
         again = self.seen.get(id(value))
         if again is not None:
@@ -240,6 +247,19 @@ class _Frozen:
         return kind(children)
 
 
+class _OwnFrozen:
+    """A frozenset of a class of the user's, with the attributes that it may have."""
+
+    def take(value):
+        return None, (frozenset(value), *_extra(value))
+
+    def make(kind, meta, children):
+        made = kind(children[0])
+        for extra in children[1:]:
+            vars(made).update(extra)
+        return made
+
+
 class _Method:
     """A method of an object."""
 
@@ -248,6 +268,17 @@ class _Method:
 
     def make(kind, meta, children):
         return types.MethodType(*children)
+
+
+class _BuiltinMethod:
+    """A method of a built-in object, such as `table.get`."""
+
+    def take(value):
+        return None, (value.__name__, value.__self__)
+
+    def make(kind, meta, children):
+        name, owner = children
+        return getattr(owner, name)
 
 
 class _Partial:
@@ -298,28 +329,32 @@ class _Deque:
     fast = 'sequences'
 
     def take(value):
-        return (len(value), value.maxlen), list(value)
+        return (len(value), value.maxlen), [*value, *_extra(value)]
 
     def new(kind, meta):
         return kind(maxlen=meta[1])
 
     def fill(value, meta, children):
         value.clear()
-        value.extend(children)
+        value.extend(children[:meta[0]])
+        for extra in children[meta[0]:]:
+            vars(value).update(extra)
 
 
 class _Set:
     fast = 'copies'
 
     def take(value):
-        return (len(value), None), list(value)
+        return (len(value), None), [*value, *_extra(value)]
 
     def new(kind, meta):
         return kind.__new__(kind)
 
     def fill(value, meta, children):
         value.clear()
-        value.update(children)
+        value.update(children[:meta[0]])
+        for extra in children[meta[0]:]:
+            vars(value).update(extra)
 
 
 class _Dict:
@@ -382,16 +417,19 @@ class _NumpyArray:
         if value.nbytes > MAX_ARRAY_BYTES:
             raise CannotHold(f'a NumPy array of {value.nbytes:,} bytes')
         if value.dtype.hasobject:
-            return (value.shape, value.dtype, None), value.ravel().tolist()
-        return (value.shape, value.dtype, value.tobytes()), []
+            return (value.shape, value.dtype, None), [*value.ravel().tolist(), *_extra(value)]
+        return (value.shape, value.dtype, value.tobytes()), _extra(value)
 
     def new(kind, meta):
         return numpy.empty(meta[0], meta[1]).view(kind)
 
     def fill(value, meta, children):
         shape, dtype, content = meta
+        size = value.size if content is None else 0
         value[...] = numpy.frombuffer(content, dtype).reshape(shape) if content is not None else \
-            numpy.array([*children, None], dtype)[:-1].reshape(shape)
+            numpy.array([*children[:size], None], dtype)[:-1].reshape(shape)
+        for extra in children[size:]:
+            vars(value).update(extra)
 
 
 class _Ctypes:
@@ -413,13 +451,15 @@ class _Bytes:
     fast = 'copies'
 
     def take(value):
-        return (getattr(value, 'typecode', None), bytes(value)), []
+        return (getattr(value, 'typecode', None), bytes(value)), _extra(value)
 
     def new(kind, meta):
         return kind(meta[1]) if meta[0] is None else kind(meta[0], meta[1])
 
     def fill(value, meta, children):
         value[:] = _Bytes.new(type(value), meta)
+        for extra in children:
+            vars(value).update(extra)
 
 
 def pairs(kind, before, after):
@@ -538,10 +578,12 @@ def method_of(kind):
     if issubclass(kind, tuple):
         return Tree._tuple
     for base, how in ((list, node(_List)), (collections.deque, node(_Deque)), (set, node(_Set)),
-                      (frozenset, parts(_Frozen)), (dict, node(_Dict)),
+                      (frozenset, parts(_Frozen if kind is frozenset else _OwnFrozen)),
+                      (dict, node(_Dict)),
                       (numpy.ndarray, node(_NumpyArray)), (slice, parts(_Slice)),
                       ((bytearray, memoryview, array.array), node(_Bytes)), (_C, node(_Ctypes)),
                       (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
+                      ((types.BuiltinMethodType, types.MethodWrapperType), Tree._builtin),
                       ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
                       (_GENERATORS, Tree._stateful), ((io.IOBase, types.GeneratorType),
                                                       Tree._stateful)):
