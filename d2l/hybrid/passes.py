@@ -84,8 +84,8 @@ def _reached(nodes, entries, known):
 
 
 def parts(graph, flowing, with_past, exact):
-    """Cut a graph into parts, in the order in which Python ran its nodes, so that its gradients are
-    those of eager mode.
+    """Cut a graph into parts, in the order in which Python or MXNet's backward pass comes to its
+    nodes, so that its gradients are those of eager mode.
 
     All nodes of a part lead to the same outputs of the graph, and no part takes its own results as
     inputs. So no gradient is computed for nodes that lead only to an output that nobody used, where
@@ -127,6 +127,8 @@ def parts(graph, flowing, with_past, exact):
         found, home = _grouped(nodes, ran, _merged(nodes, ran, keys, flowing))
         before = crossing = crossing | {(j, k) for i in ran for j, k, *_ in nodes[i]['inputs']
                                         if j in home and home[j] != home[i]}
+    elif exact and not _shares_statistics(nodes):
+        ran = _as_visited(nodes, ran, taped)
     while crossing != before:           # a cut may make other cuts necessary
         for i, _ in crossing:           # constants and nodes on the tape go into separate parts
             leads[i][1] = leads[i][1] if taped[i] else frozenset()
@@ -249,6 +251,19 @@ def has_several_results(graph, flowing):
     """
     heads = {i for i, *_ in graph['heads']}
     return len(heads) > 1 and bool(flowing & inputs_of(graph, graph['heads'], constants=False))
+
+
+def _as_visited(nodes, ran, taped):
+    """Return the nodes in an order in which fewer cuts are needed: first those that depend on no
+    node on the tape, then the others in the order of their indices, in which MXNet visits them. If
+    nodes would draw random numbers in another order, return `ran`."""
+    later = set()
+    for i in sorted(ran):
+        if taped[i] or any(j in later for j, *_ in nodes[i]['inputs']):
+            later.add(i)
+    found = sorted(ran, key=lambda i: (i in later, i))
+    drawing = [i for i in found if _draws(nodes[i])]
+    return found if drawing == [i for i in ran if _draws(nodes[i])] else ran
 
 
 def _visited_before(nodes, heads, taped, with_past):
