@@ -1227,6 +1227,16 @@ def test_guarded(name, train):
     assert same(eager, compiled)
 
 
+@pytest.mark.parametrize('compiled', [False, True])
+def test_arrays_are_made_on_the_current_context(compiled):
+    def f(X):
+        return X * 2, np.ones(2)
+    f, X = hybrid.compile(f) if compiled else f, np.ones(2)
+    for number in 0, 1, 0:
+        with mx.cpu(number):
+            assert [Y.ctx for Y in f(X)] == [mx.cpu(0), mx.cpu(number)]
+
+
 SHARING = ('O=types.SimpleNamespace(h=np.ones((2, 3)), l=np.zeros((2, 3)))\nSTATE=["O.h", "O.l"]\n'
            'def f(X):\n    Y=X*1\n    ')
 
@@ -1382,6 +1392,7 @@ REFUSED = {
     'a Trainer': ('w = gluon.Parameter("w", shape=1)\nw.initialize()\n'
                   'trainer = gluon.Trainer([w], "sgd")', '', 'return X * trainer.learning_rate',
                   'a Trainer', 'trainer.'),
+    'id of an array': ('', '', 'return X * (id(X) > 0)', 'the id of an array', 'id(X)'),
     'a thread': ('import threading', '', 'threading.Thread(target=print).start()\nreturn X',
                  'starts a thread', 'Thread('),
     'pickle': ('import pickle', '', 'return X * pickle.loads(pickle.dumps(X))', 'pickles an array',

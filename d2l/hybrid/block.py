@@ -369,6 +369,7 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
                   guarded. If a call adds a result to a cache, it runs eagerly first.
     guarded       It reads weak references; TraceError if only they lead to a Block or function.
     TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
+    TraceError    It starts a thread, asks a schedule, an optimizer or a Trainer, or for `id(X)`.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
     TraceError    It calls a child that has hooks. Hooks of net itself run.
     trace only    It prints, logs, warns, sleeps, imports, asserts.

@@ -25,6 +25,7 @@ import types
 import mxnet
 import numpy
 from mxnet import gluon
+from mxnet.ndarray import NDArray
 
 import d2l_compat
 
@@ -75,6 +76,7 @@ _CHANGING = 'mxnet.lr_scheduler', 'mxnet.optimizer', 'mxnet.gluon.trainer', 'mxn
 _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
                   functools.cached_property, type)
 _CACHED = type(functools.lru_cache(len))
+_UNKNOWN = object()
 BEFORE = 'Do it before, and pass what it gives as an argument. '
 
 
@@ -164,9 +166,9 @@ def line_of(code, name):
     return code.co_firstlineno
 
 
-def _may_seed(frame):
-    """Return whether the call that a frame is making may have a seed: an argument that is not None,
-    as far as the bytecode tells."""
+def _last_argument(frame):
+    """Return (whether the call that a frame is making has arguments, the value of the last one).
+    The value is _UNKNOWN if the bytecode does not tell it."""
     call, before = None, [None, None]
     for step in dis.get_instructions(frame.f_code):
         if step.offset > frame.f_lasti:
@@ -177,13 +179,25 @@ def _may_seed(frame):
         elif step.opname not in ('PRECALL', 'KW_NAMES'):
             before = [before[1], step]
     if not (call and call.arg):
-        return False
+        return False, None
     if argument.opname == 'LOAD_CONST':
-        return argument.argval is not None
+        return True, argument.argval
     known = {**frame.f_globals, **frame.f_locals}
     if argument.opname.startswith(('LOAD_FAST', 'LOAD_DEREF', 'LOAD_GLOBAL', 'LOAD_NAME')):
-        return known.get(_names(argument)[-1], argument) is not None
-    return True
+        return True, known.get(_names(argument)[-1], _UNKNOWN)
+    return True, _UNKNOWN
+
+
+class _Current:
+    """What belongs to the thread that runs, as attributes."""
+
+    @property
+    def context(self):
+        """The current context, which `with mx.cpu(1):` sets."""
+        return mxnet.context.current_context()
+
+
+_CURRENT = _Current()
 
 
 class Reads:
@@ -338,6 +352,8 @@ class Reads:
             raise self._refuse('makes a random generator without a seed', BEFORE)
         elif code is _QUEUE:
             raise self._refuse('takes something from a queue', BEFORE)
+        elif code is _CONTEXT:
+            self._slot(_CURRENT, 'context', 'the current context', True)
         elif code is _IMPORT:
             self.meet_module(frame.f_locals['name'], frame.f_locals['package'])
         elif (frame.f_globals.get('__name__') or '').startswith(_CHANGING) and (
@@ -416,6 +432,9 @@ class Reads:
                                       and not isinstance(v, types.GeneratorType)
                                       for v, _ in self._stateful):
             what = 'takes the next value of an iterator'
+        elif function is id and is_users(frame) and isinstance(_last_argument(frame)[1], NDArray):
+            raise self._refuse('asks for the id of an array, and each call has other arrays',
+                               'Use another key. ')
         elif function is globals and is_users(frame):
             raise self._refuse('looks for globals by a text', 'Name them. ')
         if what is None:
@@ -430,7 +449,8 @@ class Reads:
                 return
             frame = frame.f_back
         named = {'randbits', 'getrandbits'} & {*frame.f_code.co_names}
-        if seeds and not named and _may_seed(frame):
+        if seeds and not named and _last_argument(frame) != (True, None) \
+                and _last_argument(frame)[0]:
             # RandomState(seed) reads entropy, too, and then uses the seed
             self.entropy = self.entropy or (frame.f_code, frame.f_lineno)
             return
@@ -471,6 +491,7 @@ class Reads:
 
 
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
+_CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
 _GLOBAL = random._inst, numpy.random.mtrand._rand

@@ -56,7 +56,7 @@ def close(a, b):
         return True
     finite = numpy.isfinite(b)
     relative, absolute = TOLERANCES
-    return (finite == numpy.isfinite(a)).all() and (
+    return numpy.array_equal(a[~finite], b[~finite], equal_nan=True) and (
         abs(a[finite] - b[finite]) <= relative * abs(b[finite]).max(initial=0) + absolute).all()
 
 

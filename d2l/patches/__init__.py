@@ -9,7 +9,7 @@ the executors of `mx.sym`.
 import os
 import typing
 
-from . import draws, functions, gluon, layers, marks, rnn, wanted
+from . import draws, functions, gluon, heads, layers, marks, rnn, wanted
 
 
 class Effect(typing.NamedTuple):
@@ -93,6 +93,15 @@ AFTER = [
     Effect(marks.take_turns,
            'gradients, and `BatchNorm` of several threads at once: they take turns',
            "MXNet's engine may let them wait for each other for ever"),
+    Effect(heads.repair_repeated_heads,
+           'heads that are given twice, as in `autograd.backward([y, y])`',
+           'MXNet takes the last one only'),
+    Effect(heads.refuse_second_derivatives,
+           '`autograd.grad(..., create_graph=True)` through a `Dense` layer that others follow',
+           "MXNet's second derivatives lack a part; an error here"),
+    Effect(heads.mark_copied_parameters,
+           '`copy.deepcopy` and `pickle` of Parameters',
+           'the copies would never get gradients'),
     Effect(functions.repair_numbers,
            'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and `np.arctan2(1, x)`',
            "MXNet's operators for a number give those of other functions"),
