@@ -1186,6 +1186,14 @@ class Trace:
             self._as_numpy(original, array)
         return original(array, how)
 
+    def _start_thread(self, original, thread):
+        frame = sys._getframe(2)
+        while not is_users(frame) and frame.f_back:
+            if frame.f_globals.get('__name__') == 'd2l.vision':     # it traces in another thread
+                return original(thread)
+            frame = frame.f_back
+        raise self._error('starts a thread, whose operators no trace sees')
+
     @staticmethod
     def _copied(array, memo=None):
         """Return what copy.copy and copy.deepcopy make of an array: one that has no gradient."""
@@ -1262,8 +1270,7 @@ class Trace:
         for how in '__copy__', '__deepcopy__':      # NDArray has none, and is pickled
             setattr(NDArray, how, self._copied)
             self._undo.append(functools.partial(delattr, NDArray, how))
-        self._patch(threading.Thread, 'start', self._forbid(
-            'starts a thread, whose operators no trace sees'))
+        self._patch(threading.Thread, 'start', self._start_thread)
         repeats = self._forbid(
             'draws from the generator of Python or NumPy, and a graph would repeat '
             "one number for ever; MXNet's np.random draws at each call")
