@@ -1203,6 +1203,18 @@ for _kind, _value in (('collections.deque', ''), ('set', ''), ('frozenset', ''),
          f'import array\nclass D({_kind}): pass\n'+B(
              f'self.d=D({_value}); self.d.k=2','self.d.k=self.d.k+0\nreturn X*self.d.k'),
          ['net.d.k=5'])
+more('pandas Series', 'import pandas\n'+B('self.s=pandas.Series([2.,3.])','return X*self.s.sum()'),
+     ['net.s[0]=9','net.s.iloc[1]=5'])
+more('pandas DataFrame', 'import pandas\n'+B('self.t=pandas.DataFrame({"a":[2.,3.],"b":["x","y"]})',
+     'return X*float(self.t["a"][0])'),['net.t.loc[0,"a"]=9','net.t["a"]=[4.,5.]'])
+more('array of another library',
+     'class T:\n    def __init__(self): self.kept=memoryview(bytearray(b"abc"))\n'
+     '    def __array__(self, dtype=None, copy=None): return numpy.frombuffer(self.kept, "uint8")\n'
+     't=T()\n'+F+'X*int(numpy.asarray(t)[0])',['t.kept[0]=5'])
+more('attribute of an array of another library',
+     'class T:\n    def __init__(self): self.k=2\n'
+     '    def __array__(self, dtype=None, copy=None): return numpy.ones(2)\n'
+     't=T()\n'+F+'X*t.k',['t.k=5'])
 more('format of a class', 'class C: mode=2\n'+F+'X*int("{0.mode}".format(C))',['C.mode=5'])
 if sys.version_info >= (3, 10):
     more('match of a class', 'class C: mode=2\nc=C()\ndef f(X):\n    match c:\n'
@@ -1392,6 +1404,12 @@ REFUSED = {
     'a Trainer': ('w = gluon.Parameter("w", shape=1)\nw.initialize()\n'
                   'trainer = gluon.Trainer([w], "sgd")', '', 'return X * trainer.learning_rate',
                   'a Trainer', 'trainer.'),
+    'a new Series': ('import pandas', '', 'return X, pandas.Series([1])', 'returns a Series',
+                     'Series('),
+    'a changed array of another library': (
+        'class T:\n    def __init__(self): self.a = numpy.ones(2)\n'
+        '    def __array__(self, dtype=None, copy=None): return self.a\nt = T()\n', '',
+        't.a[0] = 7\nreturn X * t.a[0]', 'and then changes it', 't.a[0]'),
     'id of an array': ('', '', 'return X * (id(X) > 0)', 'the id of an array', 'id(X)'),
     'a thread': ('import threading', '', 'threading.Thread(target=print).start()\nreturn X',
                  'starts a thread', 'Thread('),

@@ -449,8 +449,8 @@ class Reads:
                 return
             frame = frame.f_back
         named = {'randbits', 'getrandbits'} & {*frame.f_code.co_names}
-        if seeds and not named and _last_argument(frame) != (True, None) \
-                and _last_argument(frame)[0]:
+        given, seed = _last_argument(frame) if seeds and not named else (False, None)
+        if given and seed is not None:
             # RandomState(seed) reads entropy, too, and then uses the seed
             self.entropy = self.entropy or (frame.f_code, frame.f_lineno)
             return

@@ -24,6 +24,7 @@ import os
 import pathlib
 import pkgutil
 import random
+import re
 import sys
 import sysconfig
 import threading
@@ -198,6 +199,8 @@ class Tree:
         if kind is _Object and len(
                 getattr(value, '__dict__', ())) > MAX_ATTRIBUTES or is_module(value):
             return self._identity(value)
+        if kind is _Foreign and self.check is not None:
+            self.check(value)           # results cannot have new ones
         self.seen[id(value)] = NODE, len(self.nodes)
         self.nodes.append(value)
         self.kinds.append(kind)
@@ -432,6 +435,37 @@ class _NumpyArray:
             vars(value).update(extra)
 
 
+class _Foreign:
+    """An array of another library, such as a Series of pandas or a tensor of PyTorch, by its
+    values, which may change in place; of a class of the user's, with its attributes. (pandas keeps
+    caches in those of its own.)"""
+    fast = 'copies'
+
+    def take(value):
+        hook = sys.getprofile()
+        sys.setprofile(None)            # what the library reads here is no part of a trace
+        try:
+            array = numpy.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as error:      # such as a tensor on a GPU
+            raise CannotHold(f'a {type(value).__name__} that NumPy cannot read: {error}') from error
+        finally:
+            sys.setprofile(hook)
+        meta, children = _NumpyArray.take(array)
+        module = sys.modules.get(type(value).__module__)
+        installed = re.search('(site|dist)-packages', getattr(module, '__file__', None) or '')
+        return meta, [*children, *([] if installed else _extra(value))]
+
+    def new(kind, meta):
+        raise TypeError(f'{kind.__name__} of {kind.__module__}')
+
+    def fill(value, meta, children):
+        array = numpy.asarray(value)
+        size = array.size if meta[2] is None else 0
+        _NumpyArray.fill(array, meta, children[:size])
+        for extra in children[size:]:
+            vars(value).update(extra)
+
+
 class _Ctypes:
     """A number, an array or a structure of ctypes."""
     fast = 'copies'
@@ -466,7 +500,7 @@ def pairs(kind, before, after):
     """Return pairs (old, new) of what a node held before and holds now at the same index, key or
     attribute. before, after: (meta, children)"""
     (meta, old), (new_meta, new) = before, after
-    if kind in (_NumpyArray, _Bytes, _Ctypes):
+    if kind in (_NumpyArray, _Foreign, _Bytes, _Ctypes):
         return [(meta[-1], new_meta[-1])]
     if kind is _Object:
         old, new = dict(zip(meta, old)), dict(zip(new_meta, new))
@@ -590,6 +624,9 @@ def method_of(kind):
         if issubclass(kind, base):
             return how
     library = kind.__module__.partition('.')[0] in _LIBRARIES
+    if not library and not slots(kind) and (
+            hasattr(kind, '__array__') or hasattr(kind, '__array_interface__')):
+        return node(_Foreign)
     if hasattr(kind, '__next__') and library:
         return Tree._iterator if kind.__reduce__ is not object.__reduce__ else Tree._stateful
     if issubclass(kind, _OPENED) or kind.__module__ == 'multiprocessing.sharedctypes' or (
