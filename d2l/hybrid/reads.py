@@ -196,6 +196,10 @@ class _Current:
         """The current context, which `with mx.cpu(1):` sets."""
         return mxnet.context.current_context()
 
+    @context.setter
+    def context(self, value):
+        mxnet.Context._default_ctx.value = value
+
 
 _CURRENT = _Current()
 
