@@ -59,14 +59,13 @@ _NOW = {'now', 'utcnow', 'today'}       # methods of datetime.date and of classe
 # built-in function that no graph can repeat -> how an error message describes calling it
 _NOT_REPEATABLE = {
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
-    **dict.fromkeys({os.urandom, getattr(os, 'getrandom', os.urandom)},
+    **dict.fromkeys((os.urandom, getattr(os, 'getrandom', None)),       # only Linux has the latter
                     'draws entropy from the system'),
     input: 'asks for input',
     **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
     **dict.fromkeys((gc.isenabled, gc.get_count, gc.get_threshold, sys.getrecursionlimit,
                      sys.getswitchinterval, sys.getrefcount, os.getpid, os.getppid, os.getloadavg,
-                     os.times,
-                     decimal.getcontext, decimal.localcontext),
+                     os.times, decimal.getcontext, decimal.localcontext),
                     'asks for the state of Python or of its process'),
     **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
                     'looks at files')}

@@ -451,9 +451,7 @@ class _Foreign:
         finally:
             sys.setprofile(hook)
         meta, children = _NumpyArray.take(array)
-        module = sys.modules.get(type(value).__module__)
-        installed = re.search('(site|dist)-packages', getattr(module, '__file__', None) or '')
-        return meta, [*children, *([] if installed else _extra(value))]
+        return meta, [*children, *([] if is_installed(type(value)) else _extra(value))]
 
     def new(kind, meta):
         raise TypeError(f'{kind.__name__} of {kind.__module__}')
@@ -526,6 +524,13 @@ def remember(function):
         return stored[key]
     remembering.stored = stored
     return remembering
+
+
+@remember
+def is_installed(kind):
+    """Return whether a class is of an installed package, and not of the user's own code."""
+    file = getattr(sys.modules.get(kind.__module__), '__file__', None) or ''
+    return bool(re.search('(site|dist)-packages', file))
 
 
 @remember

@@ -161,7 +161,7 @@ def _note(array, req, added):
         _NUMBERS_BY_HANDLE[array.handle.value] = next(_NUMBERS)
         return
     array.learns, key = req != 'null', id(array)
-    array.mark_number = next(_NUMBERS)
+    array.mark_number, array.gradient_memory = next(_NUMBERS), None
     for holds, known in (array.learns, MARKED), (added, _SUMMED_BY_D2L):
         known.pop(key, None)
         if holds:
@@ -175,10 +175,13 @@ def _sharing(pairs):
     from d2l.hybrid import tape
 
     new = {id(array) for array, _ in pairs}
-    known = [entry[0]() for entry in [*_SUMMED_BY_D2L.values()]] if pairs else []
-    pairs = [*pairs, *((array, array.grad) for array in known
-                       if array is not None and array.grad is not None and id(array) not in new)]
     places = [(tape.memory(gradient), array) for array, gradient in pairs]
+    for reference, _ in [*_SUMMED_BY_D2L.values()] if pairs else ():
+        array = reference()
+        if array is not None and id(array) not in new:
+            if array.gradient_memory is None:   # stored, as nets have hundreds of Parameters
+                array.gradient_memory = tape.memory(array.grad)
+            places.append((array.gradient_memory, array))
     places.sort(key=lambda place: place[0].start)
     found, end, last = {}, -1, None
     for memory, array in places:
