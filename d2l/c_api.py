@@ -116,6 +116,14 @@ def applied(op, name, inputs, attrs):
     return symbol
 
 
+def without_amp_casts(symbol):
+    """Return a Symbol without the casts of mixed precision. MXNet makes the same one when it writes
+    a Symbol as text, and never frees it."""
+    handle = SymbolHandle()
+    check_call(_LIB.MXSymbolRemoveAmpCast(symbol.handle, ctypes.byref(handle)))
+    return Symbol(handle)
+
+
 # ---- arrays
 def address(array):
     """Wait until an array is computed, and return the address of its values, or 0 if it has none.

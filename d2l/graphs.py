@@ -17,8 +17,9 @@ VERSION = {'mxnet_version': ['int', 10901]}
 
 
 def from_symbol(symbol):
-    """Return the graph of a Symbol."""
-    return json.loads(symbol.tojson())
+    """Return the graph of a Symbol, without the casts of mixed precision."""
+    from d2l.c_api import without_amp_casts
+    return json.loads(without_amp_casts(symbol).tojson(remove_amp_cast=False))
 
 
 def to_symbol(graph):
