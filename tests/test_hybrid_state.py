@@ -1215,6 +1215,16 @@ more('attribute of an array of another library',
      'class T:\n    def __init__(self): self.k=2\n'
      '    def __array__(self, dtype=None, copy=None): return numpy.ones(2)\n'
      't=T()\n'+F+'X*t.k',['t.k=5'])
+more('ConfigParser','import configparser\n'+B(
+    'self.c=configparser.ConfigParser()\nself.c.read_dict({"a": {"k": "2"}})',
+    'return X*self.c["a"].getfloat("k")'),['net.c["a"]["k"]="5"','net.c.set("a","k","7")'])
+more('section of a ConfigParser','import configparser\nc=configparser.ConfigParser()\n'
+     'c.read_dict({"a": {"k": "2"}})\ns=c["a"]\n'+F+'X*s.getfloat("k")',['s["k"]="5"'])
+more('Message','import email.message\nm=email.message.Message()\nm["k"]="2"\n'
+     +F+'X*float(m["k"])',['m.replace_header("k","5")'])
+more('Values','import optparse\nv=optparse.Values({"k": 2})\nn="k"\n'
+     +F+'X*v.ensure_value(n, 3)',['v.k=5'])
+more('a time that is given',F+'X*int(time.strftime("%Y",(2020,1,1,0,0,0,0,1,0)))')
 more('format of a class', 'class C: mode=2\n'+F+'X*int("{0.mode}".format(C))',['C.mode=5'])
 if sys.version_info >= (3, 10):
     more('match of a class', 'class C: mode=2\nc=C()\ndef f(X):\n    match c:\n'
@@ -1393,6 +1403,14 @@ REFUSED = {
                      'now()'),
     'datetime of a subclass': ('class D(datetime.datetime): pass', '',
                                'return X * D.now().microsecond', 'reads a clock', 'D.now()'),
+    'strftime': ('', '', 'return X * int(time.strftime("%S"))', 'reads a clock', 'strftime'),
+    'strftime by star': ('', '', 'return X * int(time.strftime(*["%S"]))', 'reads a clock',
+                         'strftime'),
+    'asctime': ('', '', 'return X * len(time.asctime())', 'reads a clock', 'asctime'),
+    'datetime64': ('', '', 'return X * (numpy.datetime64("now") > numpy.datetime64("2020"))',
+                   'reads a clock', ''),
+    'Timestamp': ('import pandas', '', 'return X * pandas.Timestamp.now().second', 'reads a clock',
+                  ''),
     'getrandom': ('import os', '', 'return X * os.getrandom(1)[0]', 'draws entropy', 'getrandom'),
     'os.times': ('import os', '', 'return X * os.times()[4]', 'asks for the state', 'os.times'),
     'bound generator': ('import random\ndraw = random.Random(5).random', '', 'return X * draw()',

@@ -12,6 +12,7 @@ import dis
 import functools
 import gc
 import importlib
+import inspect
 import io
 import os
 import queue
@@ -55,7 +56,11 @@ _ATTRIBUTE_STORES = {'STORE_ATTR', 'DELETE_ATTR'}
 _CELL_LOADS = {'LOAD_DEREF', 'LOAD_CLASSDEREF', 'LOAD_CLOSURE', 'LOAD_FROM_DICT_OR_DEREF'}
 _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFunctionType
            and name not in ('sleep', 'mktime', 'strptime', 'asctime', 'strftime', 'tzset')}
+# functions that take the time of the clock if they get fewer arguments than this
+_TAKE_NOW = {time.asctime: 1, time.strftime: 2}
 _NOW = {'now', 'utcnow', 'today'}       # methods of datetime.date and of classes derived from it
+# The same of NumPy's and pandas' classes, where they are texts, or methods that no hook sees
+_TIMES = {'datetime64', 'Timestamp', 'Period', 'DatetimeIndex', 'to_datetime'}
 # built-in function that no graph can repeat -> how an error message describes calling it
 _NOT_REPEATABLE = {
     **dict.fromkeys(_CLOCKS, 'reads a clock'),
@@ -166,8 +171,9 @@ def line_of(code, name):
 
 
 def _last_argument(frame):
-    """Return (whether the call that a frame is making has arguments, the value of the last one).
-    The value is _UNKNOWN if the bytecode does not tell it."""
+    """Return (number of arguments of the call that a frame is making, the value of the last one).
+    The value is _UNKNOWN if the bytecode does not tell it. If there are none, or `*args` stands for
+    them, this returns (0, None)."""
     call, before = None, [None, None]
     for step in dis.get_instructions(frame.f_code):
         if step.offset > frame.f_lasti:
@@ -177,14 +183,14 @@ def _last_argument(frame):
             call, argument = step, before[step.opname not in ('CALL_KW', 'CALL_FUNCTION_KW')]
         elif step.opname not in ('PRECALL', 'KW_NAMES'):
             before = [before[1], step]
-    if not (call and call.arg):
-        return False, None
+    if not (call and call.arg) or call.opname == 'CALL_FUNCTION_EX':
+        return 0, None
     if argument.opname == 'LOAD_CONST':
-        return True, argument.argval
+        return call.arg, argument.argval
     known = {**frame.f_globals, **frame.f_locals}
     if argument.opname.startswith(('LOAD_FAST', 'LOAD_DEREF', 'LOAD_GLOBAL', 'LOAD_NAME')):
-        return True, known.get(_names(argument)[-1], _UNKNOWN)
-    return True, _UNKNOWN
+        return call.arg, known.get(_names(argument)[-1], _UNKNOWN)
+    return call.arg, _UNKNOWN
 
 
 class _Current:
@@ -353,6 +359,9 @@ class Reads:
             self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
         elif code is _SEED and frame.f_locals['a'] is None:
             raise self._refuse('makes a random generator without a seed', BEFORE)
+        elif code is _FUNCTION:
+            raise self._refuse('calls an autograd.Function, whose backward pass is no part of a '
+                               'graph', 'Compute the gradient by operators of MXNet. ')
         elif code is _QUEUE:
             raise self._refuse('takes something from a queue', BEFORE)
         elif code is _CONTEXT:
@@ -375,6 +384,9 @@ class Reads:
             raise self._refuse('names object.__getattribute__, past which no read is seen',
                                'Use the name of the attribute, or getattr. ')
         loads, stores, attributes, _, stored = names_in(code)
+        if not _TIMES.isdisjoint((*loads, *attributes)) and not _NOW.isdisjoint(
+                (*attributes, *[text for text in code.co_consts if isinstance(text, str)])):
+            raise self._refuse('reads a clock, and a graph would repeat it for ever', BEFORE)
         self._stored.update(stored)
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
@@ -438,6 +450,8 @@ class Reads:
         elif function is id and is_users(frame) and isinstance(_last_argument(frame)[1], NDArray):
             raise self._refuse('asks for the id of an array, and each call has other arrays',
                                'Use another key. ')
+        elif function in _TAKE_NOW and _last_argument(frame)[0] < _TAKE_NOW[function]:
+            what = 'reads a clock'
         elif function is globals and is_users(frame):
             raise self._refuse('looks for globals by a text', 'Name them. ')
         if what is None:
@@ -452,7 +466,7 @@ class Reads:
                 return
             frame = frame.f_back
         named = {'randbits', 'getrandbits'} & {*frame.f_code.co_names}
-        given, seed = _last_argument(frame) if seeds and not named else (False, None)
+        given, seed = _last_argument(frame) if seeds and not named else (0, None)
         if given and seed is not None:
             # RandomState(seed) reads entropy, too, and then uses the seed
             self.entropy = self.entropy or (frame.f_code, frame.f_lineno)
@@ -494,6 +508,7 @@ class Reads:
 
 
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
+_FUNCTION = inspect.unwrap(mxnet.autograd.Function.__call__).__code__
 _CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__

@@ -49,9 +49,13 @@ MAX_ATTRIBUTES = 100        # in larger objects, only the attributes that the co
 _ATOMS = (bool, int, str, bytes, type(None), type(...), type(NotImplemented), range, numpy.dtype,
           mxnet.Context, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
           fractions.Fraction, pathlib.PurePath, uuid.UUID)
+# classes of the standard library whose instances are compared by what they hold
 _OPENED = (types.SimpleNamespace, argparse.Namespace, collections.ChainMap, collections.UserDict,
            collections.UserList, collections.UserString, threading.local, weakref.WeakSet,
            weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
+# the same, of modules that need not be imported for it
+_OPENED_BY_NAME = {('configparser', 'RawConfigParser'), ('email.message', 'Message'),
+                   ('optparse', 'Values'), ('multiprocessing.sharedctypes', 'SynchronizedBase')}
 _GENERATORS = (random.Random, numpy.random.Generator, numpy.random.RandomState,
                numpy.random.BitGenerator, numpy.random.SeedSequence)
 _C = ctypes.c_int.__base__, ctypes.Array, ctypes.Structure, ctypes.Union
@@ -634,7 +638,8 @@ def method_of(kind):
         return node(_Foreign)
     if hasattr(kind, '__next__') and library:
         return Tree._iterator if kind.__reduce__ is not object.__reduce__ else Tree._stateful
-    if issubclass(kind, _OPENED) or kind.__module__ == 'multiprocessing.sharedctypes' or (
+    if issubclass(kind, _OPENED) or not _OPENED_BY_NAME.isdisjoint(
+            (base.__module__, base.__name__) for base in kind.__mro__) or (
             not library and (getattr(kind, '__dictoffset__', 0) or slots(kind))):
         return node(_Object)
     return Tree._identity
