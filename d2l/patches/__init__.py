@@ -9,7 +9,7 @@ the executors of `mx.sym`.
 import os
 import typing
 
-from . import draws, functions, gluon, heads, layers, marks, rnn, wanted
+from . import custom, draws, functions, gluon, heads, layers, marks, rnn, wanted
 
 
 class Effect(typing.NamedTuple):
@@ -102,6 +102,11 @@ AFTER = [
     Effect(heads.mark_copied_parameters,
            '`copy.deepcopy` and `pickle` of Parameters',
            'the copies would never get gradients'),
+    Effect(custom.repair_functions,
+           '`autograd.Function`',
+           'in MXNet, gradients with `grad_req` \'add\' stay 0, those after an argument that wants '
+           'none are what lies in memory, that of an argument that `forward` returns is lost, and '
+           'arrays of `mx.np` do not work'),
     Effect(functions.repair_numbers,
            'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and `np.arctan2(1, x)`',
            "MXNet's operators for a number give those of other functions"),
