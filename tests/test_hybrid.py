@@ -757,6 +757,9 @@ class Doubled(autograd.Function):
 
 
 REFUSED = {
+    'function of NumPy': (lambda self, X: onp.interp(X, [0, 1], [1, 2]), 'calls numpy.interp',
+                          'interp'),
+    'operator of NumPy': (lambda self, X: onp.spacing(X), 'calls numpy.spacing', 'spacing'),
     'own backward pass': (lambda self, X: Doubled()(X), 'calls an autograd.Function', 'Doubled()'),
     'branches on a float': (branch, 'asks for the value', 'while float('),
     'prints': (lambda self, X: print(X * 2), 'asks for the value', 'print(X * 2)'),

@@ -25,8 +25,9 @@ import types
 
 import mxnet
 import numpy
-from mxnet import gluon
+from mxnet import gluon, np
 from mxnet.ndarray import NDArray
+from mxnet.numpy import multiarray
 
 import d2l_compat
 
@@ -359,6 +360,9 @@ class Reads:
             self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
         elif code is _SEED and frame.f_locals['a'] is None:
             raise self._refuse('makes a random generator without a seed', BEFORE)
+        elif code in _DISPATCH and frame.f_locals[_DISPATCH[code][0]] not in _DISPATCH[code][1]():
+            name = frame.f_locals[_DISPATCH[code][0]].__name__
+            raise self._refuse(f'calls numpy.{name}, for which MXNet has no operator', BEFORE)
         elif code is _FUNCTION:
             raise self._refuse('calls an autograd.Function, whose backward pass is no part of a '
                                'graph', 'Compute the gradient by operators of MXNet. ')
@@ -509,6 +513,13 @@ class Reads:
 
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
 _FUNCTION = inspect.unwrap(mxnet.autograd.Function.__call__).__code__
+# code that calls NumPy's functions -> the variable that holds the function, and what MXNet has
+_DISPATCH = {
+    np.ndarray.__array_function__.__code__: (
+        'func', lambda: multiarray._NUMPY_ARRAY_FUNCTION_DICT),
+    np.ndarray.__array_ufunc__.__code__: (
+        'ufunc', lambda: [getattr(numpy, name, None)
+                          for name in multiarray._NUMPY_ARRAY_UFUNC_DICT])}
 _CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
