@@ -10,14 +10,16 @@ turns them off.
 import _ctypes
 import ctypes
 import functools
-import importlib
+import hashlib
+import importlib.util
 import inspect
+import marshal
 import os
 import re
 import sys
 import types
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from d2l_finder import after, before
 
@@ -294,6 +296,99 @@ def metrics_in_float64(metric):
     if release(numpy) >= (2, 0):
         metric.EvalMetric.sum_metric = double('sum_metric')
         metric.EvalMetric.global_sum_metric = double('global_sum_metric')
+
+
+# --- what makes `import mxnet` slow
+
+class OperatorCode:
+    """Compiled code of the functions that MXNet writes for its operators, stored in a file.
+
+    The file lies beside the modules that Python has compiled, and is written under the same
+    conditions. It begins with a digest of the rest, which is {digest of a source: its code} as
+    marshal writes it. A file that is not whole counts as none.
+    """
+    # The source without what differs from process to process, and what it is without:
+    DOCUMENTATION = re.compile('    r""".*?"""', re.DOTALL)         # MXNet sets __doc__ afterwards
+    HANDLE = re.compile(r'(?<=\()\d{6,}(?=, )')          # the address of the operator
+    STANDS_FOR_HANDLE = 8_191_919_818_191
+
+    def __init__(self, path):
+        self._path, self._code, self._is_new = path, None, False
+
+    def compiled(self, source):
+        """Return the code of a source, as `exec` makes it of a text."""
+        if self._code is None:
+            self._code = self._read()
+        source = self.DOCUMENTATION.sub('    ""', source)
+        handle = self.HANDLE.search(source)
+        source = self.HANDLE.sub(str(self.STANDS_FOR_HANDLE), source)
+        key = self._digest(source.encode())
+        if key not in self._code:
+            self._code[key], self._is_new = compile(source, '<string>', 'exec'), True
+        code = self._code[key]
+        return code.replace(co_consts=tuple(
+            each.replace(co_consts=tuple(
+                int(handle[0]) if constant == self.STANDS_FOR_HANDLE else constant
+                for constant in each.co_consts)) if isinstance(each, types.CodeType) else each
+            for each in code.co_consts))
+
+    def _read(self):
+        try:
+            with open(self._path, 'rb') as file:
+                digest, content = file.read(16), file.read()
+        except OSError:
+            return {}
+        return marshal.loads(content) if digest == self._digest(content) else {}
+
+    @staticmethod
+    def _digest(content):
+        return hashlib.blake2b(importlib.util.MAGIC_NUMBER + content, digest_size=16).digest()
+
+    def write(self):
+        """Write the file if there is new code, and free the memory."""
+        if self._is_new and not sys.dont_write_bytecode:
+            content, own = marshal.dumps(self._code), f'{self._path}.{os.getpid()}'
+            try:
+                os.makedirs(os.path.dirname(self._path), exist_ok=True)
+                with open(own, 'wb') as file:
+                    file.write(self._digest(content) + content)
+                os.replace(own, self._path)
+            except OSError:         # such as a folder that cannot be written to
+                with suppress(OSError):
+                    os.remove(own)
+        self._code, self._is_new = None, False
+
+
+OPERATORS = OperatorCode(importlib.util.cache_from_source(
+    os.path.join(os.path.dirname(__file__), 'd2l_operators.py')))
+
+
+@before('mxnet.ndarray.register', 'mxnet.symbol.register')
+def operators_are_compiled_once(module):
+    """MXNet writes the source of a function for each operator when it is imported, 2,800 in all. To
+    compile them takes almost half of the time. So their code is stored."""
+    module.exec = lambda source, globals_, variables: exec(
+        OPERATORS.compiled(source), vars(module), variables)
+
+
+@after('mxnet')
+def operators_are_stored(mxnet):
+    """Write the code of MXNet's functions to the file, if there is new code."""
+    for name in 'ndarray', 'symbol':
+        vars(sys.modules.get(f'mxnet.{name}.register', mxnet)).pop('exec', None)
+    OPERATORS.write()
+
+
+@before('mxnet.contrib.quantization', 'mxnet.test_utils')
+def scipy_stats_waits(module):
+    """Import scipy.stats when it is used: by the calibration of quantized nets, and by functions
+    for tests."""
+    name = 'scipy.stats'
+    if name in sys.modules or importlib.util.find_spec('scipy') is None:
+        return None
+    stats = sys.modules[name] = types.ModuleType(name)
+    stats.__getattr__ = lambda attribute: getattr(importlib.import_module(name), attribute)
+    return lambda: sys.modules.pop(name)
 
 
 # --- NumPy, pandas, matplotlib and IPython, for listings

@@ -540,3 +540,112 @@ def test_another_error_is_left_as_it_is():
     with pytest.raises(mxnet.base.MXNetError) as err:
         np.zeros((2, 3)).reshape(7, 7)
     assert 'd2l:' not in str(err.value)
+
+
+# ------------------------------------------------------------------ what makes import mxnet slow
+
+OPERATORS = '''
+import hashlib, inspect, sys
+import d2l_finder
+if 'plain' in sys.argv:
+    d2l_finder.load_hooks()
+    for name in 'ndarray', 'symbol':
+        del d2l_finder.FINDER.before[f'mxnet.{name}.register']
+    d2l_finder.load_hooks = lambda: None
+import mxnet
+from mxnet.base import _LIB, OpHandle, py_str
+import ctypes
+found, count = hashlib.sha256(), 0
+modules = {id(module): module for name, module in sorted(sys.modules.items())
+           if name.startswith(('mxnet.ndarray', 'mxnet.symbol'))}
+for module in modules.values():
+    for name, function in sorted(vars(module).items()):
+        code = getattr(function, '__code__', None)
+        if code and code.co_filename == '<string>':
+            handle, = [c for c in code.co_consts if type(c) is int and c > 99999]
+            operator = ctypes.c_char_p()
+            assert _LIB.MXSymbolGetAtomicSymbolName(OpHandle(handle), ctypes.byref(operator)) == 0
+            consts = [c for c in code.co_consts if c != handle][1:]     # the first one: __doc__
+            found.update(repr((
+                module.__name__, name, py_str(operator.value), function.__doc__, code.co_code,
+                consts, code.co_names, str(inspect.signature(function)))).encode())
+            count += 1
+assert count > 2500
+assert not hasattr(mxnet.ndarray.register, 'exec')
+print(found.hexdigest())
+'''
+
+
+def test_stored_code_of_operators_is_what_mxnet_compiles(python, tmp_path):
+    def digest(*args):
+        done = python('-c', OPERATORS, *args, env={
+            'PYTHONPYCACHEPREFIX': str(tmp_path), 'PYTHONDONTWRITEBYTECODE': ''})
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+    plain = digest('plain')
+    assert not [*tmp_path.rglob('d2l_operators*')]
+    assert digest() == plain
+    path, = tmp_path.rglob('d2l_operators*')
+    content = path.read_bytes()
+    assert digest() == plain and path.read_bytes() == content
+
+
+SOURCE = """
+def f(x):
+    r\"""What f does.
+    \"""
+    return g(123456789012, x, 7)"""
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """A function that calls the function of a source, compiled by an OperatorCode."""
+    monkeypatch.setattr(sys, 'dont_write_bytecode', False)
+
+    def call(path, source=SOURCE):
+        code, names = d2l_compat.OperatorCode(path), {'g': lambda *args: args}
+        exec(code.compiled(source), names)
+        code.write()
+        return names['f'](5)
+    return call
+
+
+def test_an_operators_function_has_the_handle_of_this_process(called, tmp_path):
+    path = tmp_path / 'folder' / 'code'
+    assert called(path) == (123456789012, 5, 7)
+    content = path.read_bytes()
+    assert called(path, SOURCE.replace('123456789012', '987654321')) == (987654321, 5, 7)
+    assert path.read_bytes() == content
+    assert called(path, SOURCE.replace('7', '8')) == (123456889012, 5, 8)
+    assert path.read_bytes() != content
+
+
+@pytest.mark.parametrize('damage', [
+    lambda content: b'', lambda content: content[:9], lambda content: content[:-1],
+    lambda content: content[:99] + bytes([content[99] ^ 1]) + content[100:]],
+    ids=['empty', 'digest cut', 'end cut', 'one bit'])
+def test_damaged_code_of_operators_is_replaced(called, damage, tmp_path):
+    path = tmp_path / 'code'
+    called(path)
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    assert called(path) == (123456789012, 5, 7)
+    assert path.read_bytes() == content and [*tmp_path.iterdir()] == [path]
+
+
+def test_code_of_operators_is_stored_only_where_pythons_is(called, tmp_path, monkeypatch):
+    (tmp_path / 'file').touch()
+    assert called(tmp_path / 'file' / 'code') == (123456789012, 5, 7)
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)
+    assert called(tmp_path / 'code') == (123456789012, 5, 7)
+    assert [*tmp_path.iterdir()] == [tmp_path / 'file']
+
+
+def test_scipy_stats_is_imported_when_it_is_used(python):
+    done = python('-c', '''
+import sys, mxnet
+assert 'scipy.stats' not in sys.modules
+print(mxnet.contrib.quantization.stats.entropy([1, 1]))
+import scipy.stats
+assert scipy.stats.norm.mean() == 0''')
+    assert done.stdout.startswith('0.69'), done.stderr

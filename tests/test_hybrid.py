@@ -256,7 +256,7 @@ def test_importing_d2l_hybrid_imports_little_else(python):
             "print(sorted(m for m in set(sys.modules) - before "
             "if not m.startswith(('d2l.hybrid', 'd2l.rewrite', 'd2l.graphs', 'd2l.c_api', "
             "'d2l.files', 'd2l_compat', 'd2l_finder', 'fractions', 'contextvars', '_context', "
-            "'fcntl'))))")
+            "'fcntl', 'dataclasses', 'decimal', '_decimal', 'pkgutil', '_sysconfigdata'))))")
     assert python('-c', code).stdout.strip() == '[]'
 
 
