@@ -35,7 +35,8 @@ def lasting(*names, when=after):
         @functools.wraps(repair)
         def hook(module):
             if os.environ.get('D2L_PATCH') != '0':
-                repair(module)
+                return repair(module)
+            return None
         return when(*names)(hook)
     return decorate
 
@@ -363,10 +364,11 @@ OPERATORS = OperatorCode(importlib.util.cache_from_source(
     os.path.join(os.path.dirname(__file__), 'd2l_operators.py')))
 
 
-@before('mxnet.ndarray.register', 'mxnet.symbol.register')
+@lasting('mxnet.ndarray.register', 'mxnet.symbol.register', when=before)
 def operators_are_compiled_once(module):
-    """MXNet writes the source of a function for each operator when it is imported, 2,800 in all. To
-    compile them takes almost half of the time. So their code is stored."""
+    """When MXNet is imported, it writes the source of a function for each operator, 2,800 in all,
+    and compiles them, which takes almost a third of the time. Their code is stored in __pycache__,
+    where Python stores that of this module."""
     module.exec = lambda source, globals_, variables: exec(
         OPERATORS.compiled(source), vars(module), variables)
 
@@ -379,10 +381,10 @@ def operators_are_stored(mxnet):
     OPERATORS.write()
 
 
-@before('mxnet.contrib.quantization', 'mxnet.test_utils')
+@lasting('mxnet.contrib.quantization', 'mxnet.test_utils', when=before)
 def scipy_stats_waits(module):
-    """Import scipy.stats when it is used: by the calibration of quantized nets, and by functions
-    for tests."""
+    """MXNet imports scipy.stats, for the calibration of quantized nets and for tests. Now it is
+    imported when these use it."""
     name = 'scipy.stats'
     if name in sys.modules or importlib.util.find_spec('scipy') is None:
         return None

@@ -26,6 +26,14 @@ CASES = {
         assert library.openblas_get_corename() != b'Prescott'
         assert 'OPENBLAS_CORETYPE' not in os.environ
     ''',
+    'operators_are_compiled_once': '''
+        import mxnet
+        assert mxnet.nd.FullyConnected.__code__.co_consts[0] == ''
+    ''',
+    'scipy_stats_waits': '''
+        import mxnet, sys
+        assert 'scipy.stats' not in sys.modules
+    ''',
     'numbers_print_as_before': '''
         import mxnet, threading
         assert repr((numpy.float32(1.5), numpy.int64(2))) == '(1.5, 2)'
