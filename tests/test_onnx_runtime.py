@@ -203,3 +203,43 @@ def test_without_onnxruntime(monkeypatch):
 def test_another_runtime():
     with pytest.raises(ValueError, match="runtime='tvm'.*'onnx'"):
         d2l.compile(small_net(), runtime='tvm')
+
+
+@pytest.mark.parametrize('make', [
+    lambda: gluon.nn.Conv2D(2, 3), lambda: gluon.nn.Conv2DTranspose(2, 3), gluon.nn.GELU],
+    ids=['Conv', 'ConvTranspose', 'Erf'])
+def test_what_onnx_runtime_lacks_is_refused(make):
+    net = make()
+    net.initialize()
+    net(np.ones((1, 3, 5, 5)))
+    net.cast('float64')
+    X = np.ones((1, 3, 5, 5), dtype='float64')
+    with pytest.raises(ValueError, match='ONNX Runtime cannot run .*\n*.*cast the net to float32'):
+        d2l.compile(net, X, runtime='onnx')
+
+
+def test_what_onnx_runtime_lacks_at_the_first_run_is_refused():
+    net = gluon.rnn.GRU(3, input_size=2)
+    net.initialize()
+    net(np.ones((4, 2, 2)))
+    net.cast('float64')
+    net(np.ones((4, 2, 2), dtype='float64'))
+    with pytest.raises(ValueError, match='does not support double'):
+        d2l.compile(net, np.ones((4, 2, 2), dtype='float64'), runtime='onnx')
+
+
+def test_operators_that_onnx_runtime_joins_are_left_apart():
+    """It joins these into FusedMatMul, for which it has no code in float64."""
+    def scores(X):
+        return npx.batch_dot(X, X, transpose_b=True) / 2
+    X = np.random.normal(0, 1, (2, 3, 4)).astype('float64')
+    found = d2l.compile(scores, X, runtime='onnx')(X)
+    assert found.dtype == 'float64' and np.allclose(found, scores(X))
+
+
+def test_sums_in_float16():
+    def total(X):
+        return X.sum()
+    X = np.random.uniform(0, 1, (40, 40)).astype('float16')
+    found = d2l.compile(total, X, runtime='onnx')(X)
+    assert abs(found.item() - X.astype('float32').sum().item()) < 8

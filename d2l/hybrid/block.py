@@ -437,10 +437,11 @@ def compile(net: Callable, *args, exact: bool = True, optimize: bool = False,
     runtime: 'onnx' computes predictions by ONNX Runtime with the graph that `d2l.export_onnx`
         writes, which is often faster. All other options are then ignored, results differ in the
         last digits, and a call under autograd.record raises RuntimeError. `compile` raises what
-        export_onnx does, such as NoConverter, and ImportError without ONNX Runtime. A change of
-        the Parameters is noticed at the next call. For arguments that are infinite or NaN, its
-        sums, maxima and recurrent layers may return other values than MXNet's: its LSTM returns
-        finite values for NaN
+        export_onnx does, such as NoConverter, ValueError for what ONNX Runtime lacks, such as
+        convolutions in float64, and ImportError without ONNX Runtime. A change of the Parameters
+        is noticed at the next call. For arguments that are infinite or NaN, its sums, maxima,
+        signs and recurrent layers may return other values than MXNet's: its LSTM returns finite
+        values for NaN
     """
     if runtime == 'onnx':
         from ..onnx.runtime import Prediction

@@ -21,6 +21,7 @@ from .export import export_onnx, signature
 FATAL = 4                           # log level: errors are raised, so they need not be logged, too
 # (relative to the largest value, absolute): other orders of summation differ by less
 TOLERANCES = 1e-3, 1e-5
+ROUNDINGS = 8                       # as many units in the last place count as equal
 EMPTY_BUFFER = ctypes.create_string_buffer(1)    # its address stands in for that of an empty array
 _same = ctypes.CDLL(None).memcmp
 _same.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t
@@ -56,6 +57,7 @@ def close(a, b):
         return True
     finite = numpy.isfinite(b)
     relative, absolute = TOLERANCES
+    relative = max(relative, ROUNDINGS * numpy.finfo(a.dtype).eps)      # larger for float16
     return numpy.array_equal(a[~finite], b[~finite], equal_nan=True) and (
         abs(a[finite] - b[finite]) <= relative * abs(b[finite]).max(initial=0) + absolute).all()
 
@@ -117,10 +119,7 @@ class Session:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, 'net.onnx')
             export_onnx(net, path, *args)
-            options = runtime.SessionOptions()
-            options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))    # 0: all
-            options.log_severity_level = FATAL
-            self._session = runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
+            self._session = self._opened(runtime, path, net)
         # the sources of the arrays that are constants in the file, and copies of these arrays
         self._held = [s for s in self._program.sources.values() if s.kind != 'input']
         self._copies = [self._program.value(source).copy().asnumpy() for source in self._held]
@@ -131,10 +130,36 @@ class Session:
                          for out in self._session.get_outputs()]
 
         right = self._program(tree, self._program.valid_state())
-        for ours, expected in zip(flat(self(tree.arrays)), flat(right)):
+        try:
+            found = self(tree.arrays)
+        except Exception as error:
+            raise self._cannot_run(net, error) from error
+        for ours, expected in zip(flat(found), flat(right)):
             if not close(ours, expected):
                 raise ValueError(f'ONNX Runtime computes something else than {net._name_of_net()}: '
                                  'compile it without runtime, and please report this')
+
+    @classmethod
+    def _opened(cls, runtime, path, net):
+        """Return ONNX Runtime's session of a file. If it has no code for an operator into which it
+        has joined others, they are left apart."""
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))    # 0: all
+        options.log_severity_level = FATAL
+        levels = runtime.GraphOptimizationLevel
+        for level in levels.ORT_ENABLE_ALL, levels.ORT_ENABLE_BASIC:
+            options.graph_optimization_level = level
+            try:
+                return runtime.InferenceSession(path, options, ['CPUExecutionProvider'])
+            except Exception as error:      # those of ONNX Runtime have no class in common
+                raised = error
+        raise cls._cannot_run(net, raised) from raised
+
+    @staticmethod
+    def _cannot_run(net, error):
+        return ValueError(
+            f'ONNX Runtime cannot run {net._name_of_net()}: {error}. It lacks some operators in '
+            'float64 and in small integers: cast the net to float32, or compile it without runtime')
 
     @staticmethod
     def _dtype(text):
