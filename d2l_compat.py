@@ -30,7 +30,7 @@ def lasting(*names, when=after):
     """Decorator for a hook that changes modules for good. It adds the hook to LASTING, and makes it
     do nothing with D2L_PATCH=0. when: `before` or `after` the modules are executed"""
     def decorate(repair):
-        LASTING[repair.__name__] = names, ' '.join(repair.__doc__.split())
+        LASTING[repair.__name__] = names, ' '.join((repair.__doc__ or '').split())
 
         @functools.wraps(repair)
         def hook(module):

@@ -183,13 +183,18 @@ def has_gradient(array):
     return True
 
 
-def variables_of(count, arrays):
-    """Return the names of the variables of the tape on which arrays depend.
+def graphs_of(count, arrays):
+    """Return the graphs on the tape that computed arrays, as Symbols.
 
     arrays: a C array of the handles of so many arrays
     """
     found = [_graph(NDArrayHandle(arrays[i])) for i in range(count)]
-    return {name for graph in found if graph is not None for name in graph.list_inputs()}
+    return [graph for graph in found if graph is not None]
+
+
+def variables_of(count, arrays):
+    """Return the names of the variables of the tape on which arrays depend, as in `graphs_of`."""
+    return {name for graph in graphs_of(count, arrays) for name in graph.list_inputs()}
 
 
 def mark(array, gradient):

@@ -1,3 +1,5 @@
+import collections
+
 import mxnet
 import pytest
 from mxnet import autograd, np, npx
@@ -119,14 +121,87 @@ def test_scalars_and_empty_arrays():
     assert empty.grad.shape == (0, 3)
 
 
-def test_an_error_is_raised(capsys):
+@pytest.mark.parametrize('gradients, said', [
+    (lambda head: (head, head), 'returns 2 gradients for 1 arguments'),
+    (lambda head: None, 'returns a NoneType as gradient of argument 0'),
+    (lambda head: 2.0, 'returns a float as gradient'),
+    (lambda head: head[:1], 'shape (1,) as gradient of argument 0'),
+    (lambda head: 1 / 0, 'ZeroDivisionError')])
+def test_an_error_is_raised(capsys, module, gradients, said):
     class Wrong(Straight):
         def backward(self, head):
-            return head, head
-    x = marked(np, 5, 'write')
+            return gradients(head)
+    x = marked(module, 5, 'write')
     with autograd.record():
         y = Wrong()(x)
     with pytest.raises(mxnet.MXNetError):
         y.backward()
         npx.waitall()
-    assert 'returns 2 gradients for 1 arguments' in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+def test_none_is_no_gradient_of_what_wants_none(module):
+    class First(Product):
+        def backward(self, head):
+            return super().backward(head)[0], None
+    x, w = marked(module, 5, 'write'), marked(module, 2, None)
+    with autograd.record():
+        y = First()(x, w)
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [4] * 3
+
+
+@pytest.mark.parametrize('kind', [tuple, list, collections.namedtuple('Pair', 'a b')])
+def test_results_keep_their_type(module, kind):
+    class Results(Straight):
+        def forward(self, x):
+            return kind._make([x, x * 2]) if hasattr(kind, '_make') else kind([x, x * 2])
+
+        def backward(self, first, second):
+            return first + second * 2
+    x = marked(module, 5, 'write')
+    with autograd.record():
+        found = Results()(x)
+        total = found[0] + found[1]
+    assert type(found) is kind
+    total.backward()
+    assert x.grad.asnumpy().tolist() == [3] * 3
+
+
+class Checkpointed(autograd.Function):
+    """Computes a function once more in the backward pass."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return self.function(x)
+
+    def backward(self, head):
+        x = self.saved_tensors[0].copy()
+        x.attach_grad()
+        with autograd.record():
+            y = self.function(x)
+        y.backward(head)
+        return x.grad
+
+
+def test_a_function_inside_of_a_backward_pass(module, monkeypatch, capsys):
+    monkeypatch.setenv('MXNET_CPU_TEMP_COPY', '1')      # as d2l sets it
+    x = marked(module, 5, 'write')
+    with autograd.record():
+        y = Checkpointed(lambda x: x * x)(x)
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [10] * 3
+    with autograd.record():
+        y = Checkpointed(lambda x: Product()(x, x))(x)
+    if module is mxnet.nd:
+        y.backward()
+        assert x.grad.asnumpy().tolist() == [25] * 3
+    else:
+        with pytest.raises(mxnet.MXNetError):
+            y.backward()
+            npx.waitall()
+        assert 'set MXNET_CPU_TEMP_COPY=4' in capsys.readouterr().err

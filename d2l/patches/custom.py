@@ -1,6 +1,9 @@
 """Functions with a backward pass of the user's own: `autograd.Function`."""
+import contextlib
 import ctypes
 import functools
+import os
+import threading
 import traceback
 
 NULL, ADD = 0, 3        # MXNet's numbers of grad_req 'null' and 'add'; others mean 'write'
@@ -14,6 +17,8 @@ def repair_functions():
     from mxnet import nd, np, util
     from mxnet.autograd import Function
 
+    from d2l.c_api import LIBRARY
+
     call, entry_type = Function.__call__, Function._bwd_functype
 
     @functools.wraps(call)
@@ -26,7 +31,9 @@ def repair_functions():
             found = forward(*inputs)
             results = (found,) if isinstance(found, nd.NDArray) else found
             results = [array.copy() if id(array) in given else array for array in results]
-            return results[0] if isinstance(found, nd.NDArray) else type(found)(results)
+            if isinstance(found, nd.NDArray):
+                return results[0]
+            return getattr(type(found), '_make', type(found))(results)      # a namedtuple has _make
         self.array_type = np.ndarray if np.ndarray in map(type, inputs) else nd.NDArray
         self.array_semantics = util.np_array(util.is_np_array())
         self.forward = forward_with_copies
@@ -41,6 +48,48 @@ def repair_functions():
         cells = dict(zip(of_mxnet.__code__.co_freevars, of_mxnet.__closure__))
         return entry_type(functools.partial(_backward, cells['self'].cell_contents))
     Function._bwd_functype = staticmethod(entry)
+    LIBRARY.MXAutogradBackwardEx = functools.partial(_backward_pass, LIBRARY.MXAutogradBackwardEx)
+
+
+class _Running(threading.local):
+    """The `autograd.Function` whose backward pass runs in this thread."""
+    function = None
+
+
+_RUNNING = _Running()
+
+
+@contextlib.contextmanager
+def _nested(function):
+    before, _RUNNING.function = _RUNNING.function, function
+    try:
+        yield
+    finally:
+        _RUNNING.function = before
+
+
+def _backward_pass(original, count, heads, *rest):
+    """Refuse the backward pass of a Function in that of another one, where it may never end: two
+    threads pass operators to MXNet's engine that use the same workspace."""
+    from mxnet import nd
+
+    from d2l import c_api, graphs
+
+    function = _RUNNING.function
+    if function is not None and function.array_type is not nd.NDArray \
+            and os.environ.get('MXNET_CPU_TEMP_COPY') == '1' \
+            and any(node['op'] == '_CustomFunction' for graph in c_api.graphs_of(count, heads)
+                    for node in graphs.from_symbol(graph)['nodes']):
+        raise RuntimeError(
+            f'{type(function).__name__}.backward computes gradients through another '
+            'autograd.Function, which may wait for ever: set MXNET_CPU_TEMP_COPY=4 in the '
+            'environment before Python starts')
+    return original(count, heads, *rest)
+
+
+def _described(value):
+    shape = getattr(value, 'shape', None)
+    return f'a {type(value).__name__}' if shape is None else f'an array of shape {shape}'
 
 
 def _backward(function, heads, count, handles, reqs, is_training, state):
@@ -54,13 +103,18 @@ def _backward(function, heads, count, handles, reqs, is_training, state):
     try:
         arrays = [function.array_type(ctypes.cast(handles[i], NDArrayHandle), writable=i >= heads)
                   for i in range(heads + count)]
-        with function.array_semantics:      # this is another thread
+        name = f'{type(function).__name__}.backward'
+        with function.array_semantics, _nested(function):      # this is another thread
             found = function.backward(*arrays[:heads])
             found = found if isinstance(found, (list, tuple)) else (found,)
             if len(found) != count:
-                raise ValueError(f'{type(function).__name__}.backward returns {len(found)} '
-                                 f'gradients for {count} arguments of forward')
-            for array, gradient, req in zip(arrays[heads:], found, reqs[:count]):
+                raise ValueError(f'{name} returns {len(found)} gradients for {count} arguments of '
+                                 'forward')
+            for i, (array, gradient, req) in enumerate(zip(arrays[heads:], found, reqs[:count])):
+                if req != NULL and getattr(gradient, 'shape', None) != array.shape:
+                    raise TypeError(
+                        f'{name} returns {_described(gradient)} as gradient of argument {i} of '
+                        f'forward, which wants an array of shape {array.shape}')
                 if req == ADD:
                     array += gradient
                 elif req != NULL:
