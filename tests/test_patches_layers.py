@@ -585,3 +585,34 @@ def test_gradients_of_activations(layer, slope, form, dtype, tmp_path):
         Y = net(X)
     Y.backward()
     onp.testing.assert_allclose(X.grad.asnumpy(), slope(values), 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize('channels', [1, 4])
+@pytest.mark.parametrize('how', [
+    lambda net: None, lambda net: net.hybridize(), lambda net: net.hybridize(static_alloc=True),
+    d2l.hybridize, lambda net: d2l.hybridize(net, optimize=True)],
+    ids=['eager', 'gluon', 'static_alloc', 'exact', 'optimized'])
+@pytest.mark.parametrize('picture', [False, True])
+def test_the_slope_of_prelu_between_layers(how, channels, picture):
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(4, 1, use_bias=False) if picture else nn.Dense(4, use_bias=False),
+            nn.PReLU(in_channels=channels),
+            nn.Conv2D(2, 1, use_bias=False) if picture else nn.Dense(2, use_bias=False))
+    net.initialize(mxnet.init.Normal(1))
+    X = np.random.normal(0, 1, (3, 4, 5, 5) if picture else (3, 4))
+    net(X)
+    how(net)
+    for _ in range(2):
+        with autograd.record():
+            total = net(X).sum()
+        total.backward()
+    first, _, last = [layer.params for layer in net]
+    first, last = [next(iter(p.values())).data().asnumpy().reshape(-1, 4) for p in (first, last)]
+    X = onp.moveaxis(X.asnumpy(), 1, -1).reshape(-1, 4).astype('float64')
+    hidden = X @ first.T
+    slope = (onp.minimum(hidden, 0) * last.sum(0)).sum(0)
+    expected = slope if channels > 1 else slope.sum(keepdims=True)
+    onp.testing.assert_allclose(net[1].alpha.grad().asnumpy(), expected, 1e-4, 1e-4)
+    above = onp.where(hidden > 0, 1, 0.25) * last.sum(0)
+    found = net[0].weight.grad().asnumpy().reshape(4, 4)
+    onp.testing.assert_allclose(found, above.T @ X, 1e-4, 1e-4)

@@ -169,6 +169,9 @@ AFTER = [
     Effect(layers.repair_selu,
            'the gradient of `nn.SELU`',
            "MXNet's is that of another function"),
+    Effect(layers.repair_prelu,
+           'the gradient of the slope of `nn.PReLU` in a compiled net',
+           "MXNet's is multiplied by the slope where another layer follows"),
     Effect(rnn.repair_rnn,
            '`rnn.LSTM`, `GRU` and `RNN` of several layers: `dropout`, on a CPU, and gradients in '
            'float64',

@@ -255,3 +255,22 @@ def repair_selu():
 def _selu(call, inputs, attrs, known):
     elu = call('LeakyReLU', inputs, act_type='elu', slope=SELU_SLOPE)
     return call('_npi_multiply_scalar', elu, scalar=SELU_SCALE)
+
+
+def repair_prelu():
+    """Compute PReLU by other operators while autograd records. In a graph, MXNet writes the
+    gradient of its input over the one that comes from above, and computes that of the slope from
+    it."""
+    repair('LeakyReLU', lambda attrs: attrs.get('act_type') == 'prelu', _prelu, when=records)
+
+
+def _prelu(call, inputs, attrs, known):
+    values, slope = inputs
+    ndim = len(known[0].shape)
+    if ndim > 1 and len(known[1].shape) == 1:       # one for each channel
+        slope, = call('_npx_reshape', [slope], newshape=(1, -1) + (1,) * (ndim - 2))
+    zeros, = call('zeros_like', [values])
+    positive, = call('_greater_scalar', [values], scalar=0.0)
+    negative, = call('where', [positive, zeros, values])        # where multiplied, inf would be NaN
+    scaled, = call('_npi_multiply', [negative, slope])
+    return call('where', [positive, values, scaled])
