@@ -34,8 +34,8 @@ def repair_functions():
             if isinstance(found, nd.NDArray):
                 return results[0]
             return getattr(type(found), '_make', type(found))(results)      # a namedtuple has _make
-        self.array_type = np.ndarray if np.ndarray in map(type, inputs) else nd.NDArray
-        self.array_semantics = util.np_array(util.is_np_array())
+        self._array_type = np.ndarray if np.ndarray in map(type, inputs) else nd.NDArray
+        self._array_semantics = util.np_array(util.is_np_array())
         self.forward = forward_with_copies
         try:
             return call(self, *inputs)
@@ -76,7 +76,7 @@ def _backward_pass(original, count, heads, *rest):
     from d2l import c_api, graphs
 
     function = _RUNNING.function
-    if function is not None and function.array_type is not nd.NDArray \
+    if function is not None and function._array_type is not nd.NDArray \
             and os.environ.get('MXNET_CPU_TEMP_COPY') == '1' \
             and any(node['op'] == '_CustomFunction' for graph in c_api.graphs_of(count, heads)
                     for node in graphs.from_symbol(graph)['nodes']):
@@ -101,10 +101,10 @@ def _backward(function, heads, count, handles, reqs, is_training, state):
     from mxnet.base import NDArrayHandle
 
     try:
-        arrays = [function.array_type(ctypes.cast(handles[i], NDArrayHandle), writable=i >= heads)
+        arrays = [function._array_type(ctypes.cast(handles[i], NDArrayHandle), writable=i >= heads)
                   for i in range(heads + count)]
         name = f'{type(function).__name__}.backward'
-        with function.array_semantics, _nested(function):      # this is another thread
+        with function._array_semantics, _nested(function):      # this is another thread
             found = function.backward(*arrays[:heads])
             found = found if isinstance(found, (list, tuple)) else (found,)
             if len(found) != count:
