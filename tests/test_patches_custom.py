@@ -140,6 +140,19 @@ def test_an_error_is_raised(capsys, module, gradients, said):
     assert said in capsys.readouterr().err
 
 
+def test_autograd_still_records_after_an_exception(module):
+    class Raises(Straight):
+        def forward(self, x):
+            raise KeyError(0)
+    x = marked(module, 5, 'write')
+    with autograd.record():
+        with pytest.raises(KeyError):
+            Raises()(x)
+        y = x * 2
+    y.backward()
+    assert x.grad.asnumpy().tolist() == [2] * 3
+
+
 def test_none_is_no_gradient_of_what_wants_none(module):
     class First(Product):
         def backward(self, head):

@@ -12,12 +12,12 @@ NULL, ADD = 0, 3        # MXNet's numbers of grad_req 'null' and 'add'; others m
 def repair_functions():
     """Let `autograd.Function` compute the gradients of all arguments that want one. MXNet leaves
     those with grad_req 'add' at 0, and what lies in memory in those after an argument that wants
-    none. It passes arrays of mx.nd to the backward pass of arrays of mx.np, and loses the gradient
-    of an argument that `forward` returns as it is."""
-    from mxnet import nd, np, util
+    none. It passes arrays of mx.nd to the backward pass of arrays of mx.np, loses the gradient of
+    an argument that `forward` returns as it is, and records no more after an exception in it."""
+    from mxnet import autograd, nd, np, util
     from mxnet.autograd import Function
 
-    from d2l.c_api import LIBRARY
+    from d2l.c_api import LIBRARY, is_recording
 
     call, entry_type = Function.__call__, Function._bwd_functype
 
@@ -36,11 +36,13 @@ def repair_functions():
             return getattr(type(found), '_make', type(found))(results)      # a namedtuple has _make
         self._array_type = np.ndarray if np.ndarray in map(type, inputs) else nd.NDArray
         self._array_semantics = util.np_array(util.is_np_array())
-        self.forward = forward_with_copies
+        self.forward, recording = forward_with_copies, is_recording()
         try:
             return call(self, *inputs)
         finally:
             del self.forward
+            if is_recording() != recording:     # forward has raised an exception
+                autograd.set_recording(recording)
     Function.__call__ = __call__
 
     def entry(of_mxnet):
