@@ -616,3 +616,27 @@ def test_the_slope_of_prelu_between_layers(how, channels, picture):
     above = onp.where(hidden > 0, 1, 0.25) * last.sum(0)
     found = net[0].weight.grad().asnumpy().reshape(4, 4)
     onp.testing.assert_allclose(found, above.T @ X, 1e-4, 1e-4)
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+@pytest.mark.parametrize('hybridize', [False, True])
+def test_the_slope_of_prelu_where_shapes_depend_on_values(hybridize, channels):
+    class Net(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.slope = self.params.get('slope', shape=(channels,), init=init.Constant(0.25))
+
+        def hybrid_forward(self, F, X, slope):
+            X = F.np.expand_dims(F.np.expand_dims(F.np.unique(X), 1), 1)
+            X = X * F.np.ones((1, channels, 2))
+            return F.npx.leaky_relu(X * 1, slope, act_type='prelu') * 2
+    net = Net()
+    net.initialize()
+    if hybridize:
+        net.hybridize()
+    with autograd.record():
+        Y = net(np.array([-1.0, -2, 3, 3]))
+        total = Y.sum()
+    total.backward()
+    assert Y.shape == (3, channels, 2) and Y[:, 0, 0].tolist() == [-1, -0.5, 6]
+    assert net.slope.grad().tolist() == [-12] * channels

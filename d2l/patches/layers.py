@@ -266,11 +266,15 @@ def repair_prelu():
 
 def _prelu(call, inputs, attrs, known):
     values, slope = inputs
-    ndim = len(known[0].shape)
-    if ndim > 1 and len(known[1].shape) == 1:       # one for each channel
-        slope, = call('_npx_reshape', [slope], newshape=(1, -1) + (1,) * (ndim - 2))
+    shape, one = known[0].shape, known[1].shape == (1,)
     zeros, = call('zeros_like', [values])
     positive, = call('_greater_scalar', [values], scalar=0.0)
     negative, = call('where', [positive, zeros, values])        # where multiplied, inf would be NaN
+    if shape is None and not one:       # so many axes as there are, the channels become the last
+        negative, = call('SwapAxis', [negative], dim1=1, dim2=-1)
+    elif not one and len(shape) > 1:
+        slope, = call('_npx_reshape', [slope], newshape=(1, -1) + (1,) * (len(shape) - 2))
     scaled, = call('_npi_multiply', [negative, slope])
+    if shape is None and not one:
+        scaled, = call('SwapAxis', [scaled], dim1=1, dim2=-1)
     return call('where', [positive, values, scaled])
