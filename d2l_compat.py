@@ -308,9 +308,11 @@ class OperatorCode:
     conditions. It begins with a digest of the rest, which is {digest of a source: its code} as
     marshal writes it. A file that is not whole counts as none.
     """
-    # The source without what differs from process to process, and what it is without:
-    DOCUMENTATION = re.compile('    r""".*?"""', re.DOTALL)         # MXNet sets __doc__ afterwards
-    HANDLE = re.compile(r'(?<=\()\d{6,}(?=, )')          # the address of the operator
+    # MXNet sets __doc__ afterwards, so the text is left out
+    DOCUMENTATION = re.compile('    r""".*?"""', re.DOTALL)
+    # The address of the operator is another one in each process. The stored code has a number in
+    # its place, which `compiled` replaces by the address
+    HANDLE = re.compile(r'(?<=\()\d{6,}(?=, )')
     STANDS_FOR_HANDLE = 8_191_919_818_191
 
     def __init__(self, path):

@@ -7,7 +7,7 @@ from mxnet import autograd, gluon, np, npx
 from mxnet.gluon import nn
 
 import d2l
-from d2l.onnx import operators
+from d2l.onnx import operators, runtime
 
 npx.set_np()
 X = np.array(onp.random.RandomState(0).normal(size=(4, 3, 8, 8)), dtype='float32')
@@ -243,3 +243,11 @@ def test_sums_in_float16():
     X = np.random.uniform(0, 1, (40, 40)).astype('float16')
     found = d2l.compile(total, X, runtime='onnx')(X)
     assert abs(found.item() - X.astype('float32').sum().item()) < 8
+
+
+@pytest.mark.parametrize('dtype, units, equal', [
+    ('float16', 4, True), ('float16', 20, False), ('float32', 8, True), ('float32', 20_000, False)])
+def test_results_differ_by_few_units_in_the_last_place(dtype, units, equal):
+    right = onp.array([1024.0], dtype)
+    found = right + onp.array(units * 1024 * onp.finfo(dtype).eps, dtype)
+    assert runtime.close(found, right) == equal

@@ -1,4 +1,5 @@
 import collections
+import itertools
 
 import mxnet
 import pytest
@@ -57,12 +58,10 @@ def marked(module, value, req):
     return array
 
 
-@pytest.mark.parametrize('w_req', REQS)
-@pytest.mark.parametrize('x_req', REQS)
+@pytest.mark.parametrize('x_req, w_req', [
+    pair for pair in itertools.product(REQS, REQS) if {'write', 'add'} & {*pair}])
 def test_each_argument_gets_its_gradient(module, x_req, w_req):
     x, w = marked(module, 5, x_req), marked(module, 2, w_req)
-    if {x_req, w_req} <= {None, 'null'}:
-        return
     for _ in range(2):
         with autograd.record():
             y = Product()(x, w).sum()

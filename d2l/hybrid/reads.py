@@ -60,7 +60,8 @@ _CLOCKS = {f for name, f in vars(time).items() if type(f) is types.BuiltinFuncti
 # functions that take the time of the clock if they get fewer arguments than this
 _TAKE_NOW = {time.asctime: 1, time.strftime: 2}
 _NOW = {'now', 'utcnow', 'today'}       # methods of datetime.date and of classes derived from it
-# The same of NumPy's and pandas' classes, where they are texts, or methods that no hook sees
+# Classes and a function of NumPy and pandas that read the clock: they get one of the names in _NOW
+# as a text, or have a method of that name, which no profile hook sees
 _TIMES = {'datetime64', 'Timestamp', 'Period', 'DatetimeIndex', 'to_datetime'}
 # built-in function that no graph can repeat -> how an error message describes calling it
 _NOT_REPEATABLE = {
@@ -192,6 +193,17 @@ def _last_argument(frame):
     if argument.opname.startswith(('LOAD_FAST', 'LOAD_DEREF', 'LOAD_GLOBAL', 'LOAD_NAME')):
         return call.arg, known.get(_names(argument)[-1], _UNKNOWN)
     return call.arg, _UNKNOWN
+
+
+def _function_of_numpy(frame):
+    """Return the function of NumPy's that this frame of MXNet's will call, as MXNet has no operator
+    for it, or None."""
+    code, given = frame.f_code, frame.f_locals
+    if code is _ARRAY_FUNCTION and given['func'] not in multiarray._NUMPY_ARRAY_FUNCTION_DICT:
+        return given['func']
+    if code is _ARRAY_UFUNC and given['ufunc'].__name__ not in multiarray._NUMPY_ARRAY_UFUNC_DICT:
+        return given['ufunc']
+    return None
 
 
 class _Current:
@@ -360,9 +372,9 @@ class Reads:
             self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
         elif code is _SEED and frame.f_locals['a'] is None:
             raise self._refuse('makes a random generator without a seed', BEFORE)
-        elif code in _DISPATCH and frame.f_locals[_DISPATCH[code][0]] not in _DISPATCH[code][1]():
-            name = frame.f_locals[_DISPATCH[code][0]].__name__
-            raise self._refuse(f'calls numpy.{name}, for which MXNet has no operator', BEFORE)
+        elif _function_of_numpy(frame) is not None:
+            raise self._refuse(f'calls numpy.{_function_of_numpy(frame).__name__}, for which MXNet '
+                               'has no operator', BEFORE)
         elif code is _FUNCTION:
             raise self._refuse('calls an autograd.Function, whose backward pass is no part of a '
                                'graph', 'Compute the gradient by operators of MXNet. ')
@@ -513,13 +525,8 @@ class Reads:
 
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
 _FUNCTION = inspect.unwrap(mxnet.autograd.Function.__call__).__code__
-# code that calls NumPy's functions -> the variable that holds the function, and what MXNet has
-_DISPATCH = {
-    np.ndarray.__array_function__.__code__: (
-        'func', lambda: multiarray._NUMPY_ARRAY_FUNCTION_DICT),
-    np.ndarray.__array_ufunc__.__code__: (
-        'ufunc', lambda: [getattr(numpy, name, None)
-                          for name in multiarray._NUMPY_ARRAY_UFUNC_DICT])}
+_ARRAY_FUNCTION = np.ndarray.__array_function__.__code__
+_ARRAY_UFUNC = np.ndarray.__array_ufunc__.__code__
 _CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__

@@ -26,8 +26,8 @@ def repair_functions():
         forward, given = self.forward, {id(array) for array in inputs}
 
         def forward_with_copies(*inputs):
-            """Return copies of the results that are arguments: a result becomes another one on the
-            tape."""
+            """Return copies of the results that are arguments. MXNet gives each result a new place
+            on the tape, and an argument would lose its own."""
             found = forward(*inputs)
             results = (found,) if isinstance(found, nd.NDArray) else found
             results = [array.copy() if id(array) in given else array for array in results]
@@ -62,7 +62,7 @@ _RUNNING = _Running()
 
 
 @contextlib.contextmanager
-def _nested(function):
+def _runs_here(function):
     before, _RUNNING.function = _RUNNING.function, function
     try:
         yield
@@ -73,15 +73,17 @@ def _nested(function):
 def _backward_pass(original, count, heads, *rest):
     """Refuse the backward pass of a Function in that of another one, where it may never end: two
     threads pass operators to MXNet's engine that use the same workspace."""
+    function = _RUNNING.function
+    if function is None:
+        return original(count, heads, *rest)
     from mxnet import nd
 
     from d2l import c_api, graphs
 
-    function = _RUNNING.function
-    if function is not None and function._array_type is not nd.NDArray \
-            and os.environ.get('MXNET_CPU_TEMP_COPY') == '1' \
-            and any(node['op'] == '_CustomFunction' for graph in c_api.graphs_of(count, heads)
-                    for node in graphs.from_symbol(graph)['nodes']):
+    if function._array_type is not nd.NDArray \
+            and os.environ.get('MXNET_CPU_TEMP_COPY') == '1' and any(
+                node['op'] == '_CustomFunction' for graph in c_api.graphs_of(count, heads)
+                for node in graphs.from_symbol(graph)['nodes']):
         raise RuntimeError(
             f'{type(function).__name__}.backward computes gradients through another '
             'autograd.Function, which may wait for ever: set MXNET_CPU_TEMP_COPY=4 in the '
@@ -106,7 +108,7 @@ def _backward(function, heads, count, handles, reqs, is_training, state):
         arrays = [function._array_type(ctypes.cast(handles[i], NDArrayHandle), writable=i >= heads)
                   for i in range(heads + count)]
         name = f'{type(function).__name__}.backward'
-        with function._array_semantics, _nested(function):      # this is another thread
+        with function._array_semantics, _runs_here(function):   # this is another thread
             found = function.backward(*arrays[:heads])
             found = found if isinstance(found, (list, tuple)) else (found,)
             if len(found) != count:
