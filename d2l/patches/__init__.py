@@ -107,6 +107,9 @@ AFTER = [
            'in MXNet, gradients with `grad_req` \'add\' stay 0, those after an argument that wants '
            'none are what lies in memory, that of an argument that `forward` returns is lost, and '
            'arrays of `mx.np` do not work'),
+    Effect(custom.let_custom_operators_finish,
+           'Functions and custom operators inside of one another',
+           "in MXNet they may wait for one another's workspace for ever"),
     Effect(functions.repair_numbers,
            'the gradients of `np.where(c, x, 0)`, `np.where(c, 0, x)` and `np.arctan2(1, x)`',
            "MXNet's operators for a number give those of other functions"),

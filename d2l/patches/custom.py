@@ -3,8 +3,8 @@ import contextlib
 import ctypes
 import functools
 import os
-import threading
 import traceback
+import types
 
 NULL, ADD = 0, 3        # MXNet's numbers of grad_req 'null' and 'add'; others mean 'write'
 
@@ -17,7 +17,7 @@ def repair_functions():
     from mxnet import autograd, nd, np, util
     from mxnet.autograd import Function
 
-    from d2l.c_api import LIBRARY, is_recording
+    from d2l.c_api import is_recording
 
     call, entry_type = Function.__call__, Function._bwd_functype
 
@@ -50,45 +50,57 @@ def repair_functions():
         cells = dict(zip(of_mxnet.__code__.co_freevars, of_mxnet.__closure__))
         return entry_type(functools.partial(_backward, cells['self'].cell_contents))
     Function._bwd_functype = staticmethod(entry)
-    LIBRARY.MXAutogradBackwardEx = functools.partial(_backward_pass, LIBRARY.MXAutogradBackwardEx)
 
 
-class _Running(threading.local):
-    """The `autograd.Function` whose backward pass runs in this thread."""
-    function = None
+def let_custom_operators_finish():
+    """Let each call of a custom operator of the user's wait until its workspaces are free."""
+    from mxnet import context, operator
 
+    register = operator.register
 
-_RUNNING = _Running()
+    @functools.wraps(register)
+    def register_finishing(reg_name):
+        def do_register(prop_cls):
+            class Prop(prop_cls):
+                def create_operator(self, ctx, in_shapes, in_dtypes):
+                    op = super().create_operator(ctx, in_shapes, in_dtypes)
+                    # MXNet asks for these two alone
+                    return types.SimpleNamespace(
+                        forward=finishing(op.forward), backward=finishing(op.backward))
+            register(reg_name)(Prop)
+            return prop_cls
+        return do_register
+
+    def finishing(method):
+        def call(**kwargs):
+            with _workspaces_free_at_the_end({context.current_context()}):
+                method(**kwargs)
+        return call
+    operator.register = register_finishing
 
 
 @contextlib.contextmanager
-def _runs_here(function):
-    before, _RUNNING.function = _RUNNING.function, function
+def _workspaces_free_at_the_end(contexts):
+    """Wait at the end until no operator of this thread in MXNet's queue needs a workspace.
+
+    MXNet calls custom operators and backward passes of Functions in threads of its own, in each one
+    after another. Operators use a thread's workspaces in the order in which they were passed. One
+    that waits for a Function that the same thread calls later would keep a workspace from that
+    Function's operators for ever.
+    """
+    from mxnet import autograd, nd
+
+    # MXNet's defaults are 4 for a CPU and 1 for a GPU; operators take them in turn
+    workspaces = max(int(os.environ.get(name) or 4)
+                     for name in ('MXNET_CPU_TEMP_COPY', 'MXNET_GPU_TEMP_COPY'))
     try:
         yield
     finally:
-        _RUNNING.function = before
-
-
-def _backward_pass(original, count, heads, *rest):
-    """Refuse the backward pass of a Function in that of another one, where it may never end: two
-    threads pass operators to MXNet's engine that use the same workspace."""
-    function = _RUNNING.function
-    if function is None:
-        return original(count, heads, *rest)
-    from mxnet import nd
-
-    from d2l import c_api, graphs
-
-    if function._array_type is not nd.NDArray \
-            and os.environ.get('MXNET_CPU_TEMP_COPY') == '1' and any(
-                node['op'] == '_CustomFunction' for graph in c_api.graphs_of(count, heads)
-                for node in graphs.from_symbol(graph)['nodes']):
-        raise RuntimeError(
-            f'{type(function).__name__}.backward computes gradients through another '
-            'autograd.Function, which may wait for ever: set MXNET_CPU_TEMP_COPY=4 in the '
-            'environment before Python starts')
-    return original(count, heads, *rest)
+        with autograd.pause():
+            for device in contexts:
+                array = nd.zeros(1, device)
+                for result in [nd.sum(array) for _ in range(workspaces)]:
+                    result.wait_to_read()
 
 
 def _described(value):
@@ -108,7 +120,8 @@ def _backward(function, heads, count, handles, reqs, is_training, state):
         arrays = [function._array_type(ctypes.cast(handles[i], NDArrayHandle), writable=i >= heads)
                   for i in range(heads + count)]
         name = f'{type(function).__name__}.backward'
-        with function._array_semantics, _runs_here(function):   # this is another thread
+        with function._array_semantics, _workspaces_free_at_the_end(
+                {array.context for array in arrays}):       # this is another thread
             found = function.backward(*arrays[:heads])
             found = found if isinstance(found, (list, tuple)) else (found,)
             if len(found) != count:
