@@ -173,6 +173,14 @@ def _graph(handle):
     return Symbol(found) if status == 0 else None
 
 
+def is_on_tape(array):
+    """Return whether an array is on the tape, as a result or as a variable. It is only asked for
+    the state of its gradient, as the tape has no question for this."""
+    fresh = ctypes.c_int()
+    check_call(_LIB.MXNDArrayGetGradState(array.handle, ctypes.byref(fresh)))
+    return _LIB.MXNDArraySetGradState(array.handle, fresh) == 0     # an error if it is not there
+
+
 def has_gradient(array):
     """Return whether an array is marked, even during a trace."""
     found = NDArrayHandle()

@@ -113,6 +113,16 @@ def test_second_derivatives_that_would_be_wrong_are_refused(net):
     assert abs(slope).max() > 0
 
 
+def test_second_derivatives_through_a_graph_name_the_cure():
+    x = np.array([1.0, -2, 3])
+    x.attach_grad()
+    with autograd.record():
+        with pytest.raises(NotImplementedError, match=r'write x\.detach\(\) > 0'):
+            autograd.grad(np.sin(x) * (x > 0), [x], create_graph=True, retain_graph=True)
+        slope, = autograd.grad(np.sin(x) * (x.detach() > 0), [x], create_graph=True)
+    assert np.allclose(slope.as_np_ndarray(), np.cos(x) * (x > 0))
+
+
 @pytest.mark.parametrize('copied', [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))],
                          ids=['deepcopy', 'pickle'])
 @pytest.mark.parametrize('req', ['write', 'add', 'null'])

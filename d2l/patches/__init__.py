@@ -9,7 +9,7 @@ the executors of `mx.sym`.
 import os
 import typing
 
-from . import custom, draws, functions, gluon, heads, layers, marks, rnn, wanted
+from . import constants, custom, draws, functions, gluon, heads, layers, marks, rnn, wanted
 
 
 class Effect(typing.NamedTuple):
@@ -107,6 +107,11 @@ AFTER = [
            'in MXNet, gradients with `grad_req` \'add\' stay 0, those after an argument that wants '
            'none are what lies in memory, that of an argument that `forward` returns is lost, and '
            'arrays of `mx.np` do not work'),
+    Effect(constants.repair_constants,
+           'comparisons, `argmax`, `floor` and others that have no gradient, and indices of '
+           '`pick` and conditions of `where`, while autograd records',
+           'MXNet ends the process where the result of a layer goes through a reshape or a slice, '
+           'then into one of these, and nowhere else'),
     Effect(custom.let_custom_operators_finish,
            'Functions and custom operators inside of one another',
            "in MXNet they may wait for one another's workspace for ever"),

@@ -4,6 +4,7 @@ import functools
 
 from .calls import CALLS, tracing
 
+
 def repair_repeated_heads():
     """Let a head count each time that it is given, as in `autograd.backward([y, y])`: MXNet takes
     the last one only. All but the first go in as copies."""
@@ -20,6 +21,29 @@ def refuse_second_derivatives():
                 _refuse(head)
         return heads, *rest
     _wrap(('grad',), checked)
+    _name_the_cure()
+
+
+def _name_the_cure():
+    """Let autograd.grad say what to do where MXNet finds a compiled graph: its own error names
+    `hybridize`, which the user may not have called."""
+    from mxnet import MXNetError, autograd
+
+    original = autograd.grad
+
+    @functools.wraps(original)
+    def grad(*args, **named):
+        try:
+            return original(*args, **named)
+        except MXNetError as error:
+            if 'CachedOp does not support higher order gradients' not in str(error):
+                raise
+            raise NotImplementedError(
+                'd2l: create_graph=True goes through a compiled net, or through an operator that '
+                'has no gradient, such as x > 0, which d2l runs as one. MXNet has no second '
+                'derivatives of these. Do not compile the net, and write x.detach() > 0'
+            ) from error
+    autograd.grad = grad
 
 
 def mark_copied_parameters():
