@@ -1231,6 +1231,38 @@ if sys.version_info >= (3, 10):
          '        case C(mode=2): return X*2\n    return X*5',['C.mode=5'])
     more('match by position', 'class C:\n    mode=2\n    __match_args__="mode",\nc=C()\ndef f(X):\n'
          '    match c:\n        case C(2): return X*2\n    return X*5',['C.mode=5'])
+MODULE = 'import sys\nm=types.ModuleType("cfg"); m.K=2; sys.modules["cfg"]=m; n="K"; N="cfg"\n'
+for how, value in {
+        'getattr': 'getattr(m, n)', 'getattr of a text': 'getattr(m, "K")',
+        'a default': 'getattr(m, "L", 9)', 'hasattr': '(2 if hasattr(m, "L") else 3)',
+        'vars': 'vars(m)["K"]', 'all of vars': 'sum(v for k, v in vars(m).items() if k.isupper())',
+        'sys.modules': 'getattr(sys.modules["cfg"], n)', 'a global name': 'sys.modules[N].K',
+        '__import__': '__import__("cfg").K'}.items():
+    more(f'a module by {how}', MODULE+F+'X*'+value, ['m.K=5', 'm.L=7'])
+for how, value in {
+        'getattr': 'getattr(g, "k", 2)', 'hasattr': '(2 if hasattr(g, "k") else 3)',
+        'a computed name': 'getattr(g, n, 2)', '__dict__': 'g.__dict__.get("k", 2)',
+        '__defaults__': 'g.__defaults__[0]', '__kwdefaults__': 'g.__kwdefaults__["b"]',
+        '__doc__': 'len(g.__doc__)', '__name__': 'len(g.__name__)',
+        'signature': 'inspect.signature(g).parameters["a"].default',
+        '__annotations__': 'len(g.__annotations__)'}.items():
+    more(f'a function by {how}',
+         'import inspect\nn="k"\ndef g(a=2, *, b=3):\n    "text"\n'+F+'X*'+value,
+         ['g.k=5', 'g.__defaults__=(6,)', 'g.__kwdefaults__={"b": 7}', 'g.__doc__="longer"',
+          'g.__name__="longer"', 'g.__annotations__={"a": int}'])
+for how, value in {'items': 'sum(float(v) for k, v in os.environ.items() if k[:6]=="D2L_T_")',
+                   'keys': 'len([k for k in os.environ if k.startswith("D2L_T_")])',
+                   'len': 'len(os.environ)', 'copy': 'len(os.environ.copy())'}.items():
+    more(f'the environment by {how}', 'os.environ["D2L_T_A"]="2"\n'+F+'X*'+value, [
+        'os.environ["D2L_T_A"]="3"', 'os.environ["D2L_T_B"]="5"',
+        'del os.environ["D2L_T_A"], os.environ["D2L_T_B"]'])
+BASES = 'class P:\n    def k(self): return 2\nclass Q:\n    def k(self): return 5\n'
+more('bases of a class', BASES+'class C(P): pass\nc=C()\n'+F+'X*c.k()', ['C.__bases__=(Q,)'])
+more('bases of a Block', BASES+'class R(P, nn.Block): pass\n'
+     'class Net(R):\n    def forward(self, X): return X*self.k()\nnet=Net()\n',
+     ['R.__bases__=(Q, nn.Block)'])
+more('bases of a base', BASES+'class C(P): pass\nclass D(C): pass\nc=D()\n'+F+'X*c.k()',
+     ['C.__bases__=(Q,)'])
 
 
 def outcome(case, train):

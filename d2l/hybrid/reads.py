@@ -48,7 +48,12 @@ _PACKAGES = tuple({
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
 _COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers',
-                  'format', 'format_map', '__match_args__'}
+                  'hasattr', 'format', 'format_map', '__match_args__'}
+# attributes of functions that are in no dict, and functions of the standard library that read them
+_OF_FUNCTIONS = {'__code__', '__defaults__', '__kwdefaults__', '__name__', '__qualname__',
+                 '__doc__', '__annotations__', '__closure__'}
+_SIGNATURES = {'signature', 'getfullargspec', 'getdoc', 'getsource', 'get_annotations',
+               'get_type_hints', 'getclosurevars'}
 _LOADS = {'LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS'}
 _STORES = {'STORE_GLOBAL', 'DELETE_GLOBAL'}
 _ATTRIBUTES = {'LOAD_ATTR', 'LOAD_METHOD', 'LOAD_SUPER_ATTR', 'STORE_ATTR', 'DELETE_ATTR',
@@ -222,6 +227,50 @@ class _Current:
 _CURRENT = _Current()
 
 
+class _Asked:
+    """What a function gives for an object, as an attribute, `answer`, that a slot can hold."""
+
+    def __init__(self, function, owner):
+        self._function, self._owner = function, owner
+
+    @property
+    def answer(self):
+        """What the function gives now."""
+        return self._function(self._owner)
+
+    @answer.setter
+    def answer(self, value):        # the places from which it is made are restored themselves
+        pass
+
+
+def _is_plain(value):
+    """Return whether a value is of a kind that can be compared with another one by its contents."""
+    if type(value) in (tuple, list, set, frozenset):
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(map(_is_plain, (*value, *value.values())))
+    return value is None or isinstance(value, (
+        bool, int, float, complex, str, bytes, types.FunctionType, type, NDArray, numpy.ndarray,
+        numpy.generic, gluon.Block))
+
+
+def _is_librarys(owner):
+    """Return whether a class belongs to a library, which does not change it."""
+    # __module__ of classes made in C, such as ctypes' metaclass, may be no text
+    return not isinstance(owner.__module__, str) \
+        or owner.__module__.partition('.')[0] in _LIBRARIES
+
+
+def _bases(owner):
+    return owner.__mro__
+
+
+def _sorted_names(held):
+    """Return the names in a dict, but for those that Python sets itself."""
+    return tuple(sorted(name for name in tuple(held) if not name.startswith(('__', b'__')[
+        isinstance(name, bytes)])))
+
+
 class Reads:
     """Watches the functions that run, and reports what they read.
 
@@ -237,14 +286,23 @@ class Reads:
         self._slot, self._refuse, self._stateful = slot, refuse, stateful
         self._remembers = remembers
         self._codes, self._functions = set(), collections.defaultdict(list)
+        self._met_functions = []
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
         # id -> class of the user's; (code, name) of the first code that computes attributes' names
         self.classes, self._computes_names = {}, None
         self._previous, self._running = None, False
         self.caches = []        # (function decorated with functools.lru_cache, keys in its cache)
+        self._asked = {}        # (function, id of an object) -> _Asked
         self.stopped, self.left = False, None   # left: (code, line) where user code returned last
         # (code, line) that read entropy of the system, but may not have used it
         self.entropy = None
+
+    def _ask(self, function, owner, what):
+        """Guard what a function gives for an object."""
+        key = function, id(owner)
+        if key not in self._asked:
+            self._asked[key] = _Asked(function, owner)
+            self._slot(self._asked[key], 'answer', what, True)
 
     def meet(self, value):
         """Prepare to report reads of what belongs to a value that a slot holds by identity: the
@@ -260,6 +318,8 @@ class Reads:
             elif value.__closure__ and not value.__code__.co_filename.startswith(_NOT_USERS):
                 self._cells(value)      # a wrapper made by a decorator of the standard library
             self._space(vars(value), f'{value.__name__}.')
+            self._met_functions.append(value)
+            self._look_up_function(value, self._names)
             for wrapped in [vars(value).get('__wrapped__')]:
                 self._meet_entry(wrapped)
         elif isinstance(value, (staticmethod, classmethod, property, functools.partialmethod,
@@ -267,8 +327,10 @@ class Reads:
             self._meet_entry(value)
         elif isinstance(value, type):
             for base in value.__mro__:
-                if base.__module__.partition('.')[0] not in _LIBRARIES:
+                if not _is_librarys(base):
                     self._class(base)
+            if not _is_librarys(value):
+                self._ask(_bases, value, f'the bases of {value.__name__}')
             self._space(value, f'{value.__name__}.')
         elif isinstance(value, types.ModuleType):
             self._space(vars(value), f'{value.__name__}.')
@@ -327,12 +389,33 @@ class Reads:
             self._spaces[id(owner)] = owner, what
             for name in tuple(self._names):
                 self._look_up(owner, what, name)
+            if self._computes_names:
+                self._whole_space(owner, what)
+
+    def _whole_space(self, owner, what):
+        """Guard all attributes of a function, or of a module of the user's, and their names."""
+        if not isinstance(owner, dict) or not self._is_own(owner) \
+                or owner.get('__name__') in sys.builtin_module_names \
+                or not _is_users(owner.get('__file__') or '', owner.get('__name__')):
+            return
+        self._ask(_sorted_names, owner, f'the names of {what}')
+        for name, value in tuple(owner.items()):
+            if not name.startswith('__') and _is_plain(value):
+                self._slot(owner, name, what + name, True, self._computes_names)
+
+    def _look_up_function(self, function, names):
+        """Guard those attributes of a function that are in no dict."""
+        if not names.isdisjoint(_SIGNATURES):
+            names = _OF_FUNCTIONS
+        for name in sorted(_OF_FUNCTIONS.intersection(names)):
+            self._slot(function, name, f'{function.__name__}.{name}', True)
 
     def _look_up(self, owner, what, name, line=None):
         if not isinstance(owner, dict):
             return self.look_up_class(owner, name, line)
         for each in name, '_' + name:           # properties of MXNet's classes store _name
-            if each in ('_data', '_grad'):      # the trace itself sees uses of Parameters' arrays
+            # the trace itself sees uses of Parameters' arrays, and `_meet_by_text` those of modules
+            if each in ('_data', '_grad') or (each == 'modules' and owner is vars(sys)):
                 continue
             if each in owner or each in self._stored and self._is_own(owner):
                 self._slot(owner, each, what + name, True, line)
@@ -352,9 +435,7 @@ class Reads:
                         self._slot(b, name, f'{b.__name__}.{name}', True, line)
                 return
         for base in bases:
-            # from Python 3.13 on, __module__ of ctypes' metaclass is no text
-            if isinstance(base.__module__, str) \
-                    and base.__module__.partition('.')[0] not in _LIBRARIES:
+            if not _is_librarys(base):
                 self._slot(base, name, f'{base.__name__}.{name}', True)
 
     def _cells(self, function):
@@ -370,6 +451,8 @@ class Reads:
         if code is _ENVIRON:
             key = frame.f_locals['self'].encodekey(frame.f_locals['key'])
             self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
+        elif code in _ENVIRONS_NAMES:
+            self._ask(_sorted_names, os.environ._data, 'the names in os.environ')
         elif code is _SEED and frame.f_locals['a'] is None:
             raise self._refuse('makes a random generator without a seed', BEFORE)
         elif _function_of_numpy(frame) is not None:
@@ -404,6 +487,13 @@ class Reads:
                 (*attributes, *[text for text in code.co_consts if isinstance(text, str)])):
             raise self._refuse('reads a clock, and a graph would repeat it for ever', BEFORE)
         self._stored.update(stored)
+        if not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
+            # texts that may be names of attributes, which may be set later
+            texts = [text for text in code.co_consts
+                     if isinstance(text, str) and text.isidentifier()]
+            self._stored.update(texts)
+            attributes = *attributes, *texts
+        self._meet_by_text(frame, loads, attributes)
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
             if name not in frame.f_globals:
@@ -418,11 +508,25 @@ class Reads:
                 iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
+            for owner, what in tuple(self._spaces.values()):
+                self._whole_space(owner, what)
 
     def _meet_imports(self, frame):
         """Meet the modules that a function imports while it runs."""
         for name in imports_of(frame.f_code):
             self.meet_module(name, frame.f_globals.get('__package__'))
+
+    def _meet_by_text(self, frame, loads, attributes):
+        """Meet the modules that a function finds by their names, as in sys.modules[__name__]."""
+        if '__import__' not in loads and not ('modules' in attributes and 'sys' in loads):
+            return
+        texts = [text for text in (*frame.f_code.co_consts, *map(frame.f_globals.get, loads))
+                 if isinstance(text, str) and text.replace('.', '').isidentifier()]
+        if not texts:
+            raise self._refuse('finds a module by a text', 'Import it by its name. ')
+        for text in texts:
+            self._slot(sys.modules, text, f'sys.modules[{text!r}]', True)
+            self.meet_module(text, None)
 
     def meet_module(self, name, package):
         """Meet the module of this name, as it is or relative to a package or its parents."""
@@ -436,6 +540,8 @@ class Reads:
     def _name(self, names, code):
         new = [name for name in names if name not in self._names]
         self._names.update(new)
+        for function in tuple(self._met_functions):
+            self._look_up_function(function, {*new})
         for owner, what in tuple(self._spaces.values()):
             for name in new:
                 self._look_up(owner, what, name, (code, name))
@@ -523,6 +629,7 @@ class Reads:
             self._profiler.enable()
 
 
+_ENVIRONS_NAMES = {getattr(type(os.environ), name).__code__ for name in ('__iter__', '__len__')}
 _ENVIRON, _QUEUE = type(os.environ).__getitem__.__code__, queue.Queue.get.__code__
 _FUNCTION = inspect.unwrap(mxnet.autograd.Function.__call__).__code__
 _ARRAY_FUNCTION = np.ndarray.__array_function__.__code__
