@@ -1,7 +1,9 @@
 import collections
+import functools
 import itertools
 
 import mxnet
+import numpy as onp
 import pytest
 from mxnet import autograd, np, npx
 
@@ -264,3 +266,115 @@ def test_functions_and_operators_inside_of_one_another_end(python, workspaces):
     lines = done.stdout.splitlines()
     assert len(lines) == 90
     assert len({line.partition('[')[2] for line in lines}) == 1, done.stdout
+
+
+def register(name, make=None, **methods):
+    """Register a custom operator that computes x * 2, with these methods in place of its own, and
+    return a function that calls it."""
+    class Twice(mxnet.operator.CustomOp):
+        def forward(self, is_train, req, in_data, out_data, aux):
+            self.assign(out_data[0], req[0], in_data[0] * 2)
+
+        def backward(self, req, out_grad, in_data, out_data, in_grad, aux):
+            self.assign(in_grad[0], req[0], out_grad[0] * 2)
+
+    class Prop(mxnet.operator.CustomOpProp):
+        def __init__(self, number=None):
+            super(self.__class__, self).__init__(need_top_grad=True)
+
+        def create_operator(self, ctx, in_shapes, in_dtypes):
+            assert type(self) is Prop
+            return methods['operator'] if 'operator' in methods else type(
+                'Op', (Twice,), methods)()
+    assert mxnet.operator.register(name)(make(Prop) if make else Prop)
+    return lambda x: mxnet.nd.Custom(x, op_type=name)
+
+
+def of_ones(function):
+    x = mxnet.nd.ones(3)
+    x.attach_grad()
+    with autograd.record():
+        y = function(x)
+    y.backward()
+    return y.asnumpy().tolist(), x.grad.asnumpy().tolist()
+
+
+@pytest.mark.parametrize('make', [None, lambda prop: functools.partial(prop, 7),
+                                  lambda prop: lambda **kwargs: prop(**kwargs)])
+def test_a_custom_operator_is_made_as_in_mxnet(without_np, make):
+    assert of_ones(register('test_patches_custom_made', make)) == ([2] * 3, [2] * 3)
+
+
+def test_a_custom_operator_that_chooses_its_backward_pass(without_np):
+    def forward(self, is_train, req, in_data, out_data, aux):
+        self.backward = self.large
+        self.assign(out_data[0], req[0], in_data[0])
+
+    def large(self, req, out_grad, in_data, out_data, in_grad, aux):
+        self.assign(in_grad[0], req[0], out_grad[0] * 100)
+    function = register('test_patches_custom_chosen', forward=forward, large=large)
+    assert of_ones(function) == ([1] * 3, [100] * 3)
+
+
+def test_an_operator_without_a_backward_pass_predicts(without_np):
+    class Operator:
+        def forward(self, is_train, req, in_data, out_data, aux):
+            out_data[0][:] = in_data[0] * 3
+    function = register('test_patches_custom_predicts', operator=Operator())
+    assert function(mxnet.nd.ones(2)).asnumpy().tolist() == [3, 3]
+
+
+class Two(tuple):
+    def __new__(cls, a, b):
+        return super().__new__(cls, (a, b))
+
+
+class Named(list):
+    name = 'default'
+
+
+def named(*arrays):
+    made = Named(arrays)
+    made.name = 'mine'
+    return made
+
+
+@pytest.mark.parametrize('result', [
+    lambda x: onp.array([2, 3]), lambda x: {'ab': x}, lambda x: None, lambda x: 2.5,
+    lambda x: 'ab', lambda x: collections.deque([x], 3), lambda x: Two(x, x), lambda x: named(x)],
+    ids=['NumPy', 'dict', 'None', 'float', 'str', 'deque', 'tuple', 'list'])
+def test_a_result_that_is_not_recorded_stays_as_it_is(module, result):
+    class Returns(Straight):
+        def forward(self, x):
+            self.found = result(x)
+            return self.found
+    function = Returns()
+    assert function(marked(module, 5, 'write')) is function.found
+
+
+@pytest.mark.parametrize('make', [Two, named, lambda *arrays: arrays, lambda *arrays: [*arrays]])
+def test_results_that_are_arguments_or_the_same(module, make):
+    class Returns(Straight):
+        def forward(self, x):
+            return make(x, x)
+
+        def backward(self, first, second):
+            return first * 10 + second
+    x = marked(module, 5, 'write')
+    with autograd.record():
+        found = Returns()(x)
+        total = found[0] + found[1] * 2
+    assert type(found) is type(make(x, x))
+    assert getattr(found, 'name', 'mine') == 'mine'
+    total.backward()
+    assert x.grad.asnumpy().tolist() == [12] * 3
+
+    class Same(Returns):
+        def forward(self, x):
+            y = x * 2
+            return make(y, y)
+    with autograd.record():
+        found = Same()(x)
+        total = found[0] + found[1] * 2
+    total.backward()
+    assert x.grad.asnumpy().tolist() == [12] * 3

@@ -1,4 +1,5 @@
 """Layers that MXNet or oneDNN computes wrong, and that d2l repairs."""
+import itertools
 import math
 
 import mxnet
@@ -640,3 +641,47 @@ def test_the_slope_of_prelu_where_shapes_depend_on_values(hybridize, channels):
     total.backward()
     assert Y.shape == (3, channels, 2) and Y[:, 0, 0].tolist() == [-1, -0.5, 6]
     assert net.slope.grad().tolist() == [-12] * channels
+
+
+@pytest.mark.parametrize('how', ['eager', 'net.hybridize()', 'd2l.hybridize(net)'])
+@pytest.mark.parametrize('shape, slopes', [
+    ((2, 3), (2, 3)), ((2, 3), (2, 1)), ((2, 3), (2,)), ((2, 3), (3,)), ((2, 3), (1, 3)),
+    ((2, 3), (1,)), ((2, 3, 4), (3,)), ((2, 3, 4), (2,)), ((2, 3, 4), (1, 3)), ((2, 3, 4), (2, 3)),
+    ((5,), (5,)), ((3, 3), (3,)), ((2, 3, 3), (3,)), ((3, 3, 4, 4), (3,))])
+def test_the_slopes_of_prelu_fit_as_in_mxnet(how, shape, slopes):
+    """While autograd records, d2l computes the operator by others; to predict, MXNet does."""
+    class Net(gluon.HybridBlock):
+        def __init__(self):
+            super().__init__()
+            self.slopes = self.params.get('slopes', shape=slopes, init=init.Uniform(1))
+
+        def hybrid_forward(self, F, X, slopes):
+            return F.npx.leaky_relu(X * 1, slopes, act_type='prelu') * 2
+    net = Net()
+    net.initialize()
+    X = np.random.normal(0, 1, shape)
+    exec('pass' if how == 'eager' else how)
+    predicted = net(X)
+    with autograd.record():
+        y = net(X)
+    y.backward()
+    assert np.allclose(y, predicted)
+    each = np.minimum(X, 0) * 2         # the gradient of the slope of each value
+    slope = net.slopes.data().copy()
+    for i in itertools.product(*map(range, slopes)):
+        moved = slope.copy()
+        moved[i] += 1
+        net.slopes.set_data(moved)
+        assert np.allclose(net.slopes.grad()[i], (net(X) - predicted).sum(), atol=1e-4)
+        net.slopes.set_data(slope)
+    assert np.allclose(net.slopes.grad().sum(), each.sum(), atol=1e-4)
+
+
+@pytest.mark.parametrize('shape', [(0, 3), (0, 3, 4), (2, 3, 0)])
+def test_the_slopes_of_prelu_get_nothing_of_no_values(shape):
+    slopes = np.ones(3)
+    slopes.attach_grad()
+    with autograd.record():
+        y = npx.leaky_relu(np.zeros(shape), slopes, act_type='prelu')
+    y.backward()
+    assert y.shape == shape and not slopes.grad.any()

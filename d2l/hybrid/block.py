@@ -439,9 +439,9 @@ def compile(net: Callable, *args, exact: bool = True, optimize: bool = False,
         last digits, and a call under autograd.record raises RuntimeError. `compile` raises what
         export_onnx does, such as NoConverter, ValueError for what ONNX Runtime lacks, such as
         convolutions in float64, and ImportError without ONNX Runtime. A change of the Parameters
-        is noticed at the next call. For arguments that are infinite or NaN, its sums, maxima,
-        signs and recurrent layers may return other values than MXNet's: its LSTM returns finite
-        values for NaN
+        is noticed at the next call. For values that are infinite or NaN, its sums, maxima, minima,
+        signs, softmax, sorted values and recurrent layers may differ from MXNet's: its LSTM returns
+        finite values for NaN
     """
     if runtime == 'onnx':
         from ..onnx.runtime import Prediction

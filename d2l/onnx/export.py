@@ -44,6 +44,8 @@ def export_onnx(net: Callable, path: Union[str, os.PathLike], *example, other: o
       the same distributions, but not the same numbers, whatever the seed
 
     Sums and products of int64 are exact up to 2 ** 53: ONNX Runtime 1.32 computes them in float64.
+    Where values are NaN, `max`, `min`, `argmax`, `argmin`, `sort`, `argsort`, `topk`, `sign`,
+    `softmax`, `log_softmax` and max pooling give other results than MXNet's.
 
     The inputs have the names of net's arguments: `X`, or `state_0` for the first array in a list.
     The outputs are named `output`, or `output_0`, `output_1_0` if they are nested. Raises what

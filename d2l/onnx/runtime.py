@@ -144,7 +144,7 @@ class Session:
         """Return ONNX Runtime's session of a file. If it has no code for an operator into which it
         has joined others, they are left apart."""
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS', 0))    # 0: all
+        options.intra_op_num_threads = int(os.environ.get('OMP_NUM_THREADS') or 0)    # 0: all
         options.log_severity_level = FATAL
         levels = runtime.GraphOptimizationLevel
         for level in levels.ORT_ENABLE_ALL, levels.ORT_ENABLE_BASIC:

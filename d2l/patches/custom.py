@@ -4,7 +4,6 @@ import ctypes
 import functools
 import os
 import traceback
-import types
 
 NULL, ADD = 0, 3        # MXNet's numbers of grad_req 'null' and 'add'; others mean 'write'
 
@@ -23,20 +22,31 @@ def repair_functions():
 
     @functools.wraps(call)
     def __call__(self, *inputs):
-        forward, given = self.forward, {id(array) for array in inputs}
+        forward, recording = self.forward, is_recording()
 
         def forward_with_copies(*inputs):
-            """Return copies of the results that are arguments. MXNet gives each result a new place
-            on the tape, and an argument would lose its own."""
+            """Return copies of the results that are arguments, or that were returned before. MXNet
+            gives each result a new place on the tape, and an argument would lose its own."""
             found = forward(*inputs)
-            results = (found,) if isinstance(found, nd.NDArray) else found
-            results = [array.copy() if id(array) in given else array for array in results]
+            if not recording:
+                return found
             if isinstance(found, nd.NDArray):
-                return results[0]
-            return getattr(type(found), '_make', type(found))(results)      # a namedtuple has _make
+                return _apart([found], inputs)[0]
+            if not isinstance(found, (list, tuple)):
+                return _apart(found, inputs)
+            results = _apart(found, inputs)
+            if all(new is old for new, old in zip(results, found)):
+                return found
+            if isinstance(found, list):
+                found[:] = results
+                return found
+            rebuilt = tuple.__new__(type(found), results)   # its class may take other arguments
+            if hasattr(found, '__dict__'):
+                vars(rebuilt).update(vars(found))
+            return rebuilt
         self._array_type = np.ndarray if np.ndarray in map(type, inputs) else nd.NDArray
         self._array_semantics = util.np_array(util.is_np_array())
-        self.forward, recording = forward_with_copies, is_recording()
+        self.forward = forward_with_copies
         try:
             return call(self, *inputs)
         finally:
@@ -52,31 +62,54 @@ def repair_functions():
     Function._bwd_functype = staticmethod(entry)
 
 
+def _apart(results, inputs):
+    """Return these results, with copies of those that are inputs or that came before."""
+    seen, found = {id(array) for array in inputs}, []
+    for array in results:
+        found.append(array.copy() if id(array) in seen else array)
+        seen.add(id(array))
+    return found
+
+
 def let_custom_operators_finish():
     """Let each call of a custom operator of the user's wait until its workspaces are free."""
-    from mxnet import context, operator
+    from mxnet import operator
 
     register = operator.register
 
     @functools.wraps(register)
     def register_finishing(reg_name):
         def do_register(prop_cls):
-            class Prop(prop_cls):
-                def create_operator(self, ctx, in_shapes, in_dtypes):
-                    op = super().create_operator(ctx, in_shapes, in_dtypes)
-                    # MXNet asks for these two alone
-                    return types.SimpleNamespace(
-                        forward=finishing(op.forward), backward=finishing(op.backward))
-            register(reg_name)(Prop)
+            def make(**kwargs):
+                prop = prop_cls(**kwargs)
+                create = prop.create_operator
+                prop.create_operator = lambda *args: _Finishing(create(*args))
+                return prop
+            register(reg_name)(make)
             return prop_cls
         return do_register
-
-    def finishing(method):
-        def call(**kwargs):
-            with _workspaces_free_at_the_end({context.current_context()}):
-                method(**kwargs)
-        return call
     operator.register = register_finishing
+
+
+class _Finishing:
+    """A custom operator of the user's whose calls wait until the thread's workspaces are free."""
+
+    def __init__(self, op):
+        self._op = op
+
+    def forward(self, **arguments):
+        """Compute the results."""
+        self._call('forward', arguments)
+
+    def backward(self, **arguments):
+        """Compute the gradients."""
+        self._call('backward', arguments)
+
+    def _call(self, name, arguments):
+        from mxnet import context
+
+        with _workspaces_free_at_the_end({context.current_context()}):
+            getattr(self._op, name)(**arguments)
 
 
 @contextlib.contextmanager

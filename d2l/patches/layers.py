@@ -267,14 +267,32 @@ def repair_prelu():
 def _prelu(call, inputs, attrs, known):
     values, slope = inputs
     shape, one = known[0].shape, known[1].shape == (1,)
+    newshape = None if shape is None else _axes_of_slopes(known[1].shape, shape)
+    if shape is not None and (newshape is None or 0 in shape):
+        return None         # MXNet raises an error; of no values, it leaves the gradient as it is
     zeros, = call('zeros_like', [values])
     positive, = call('_greater_scalar', [values], scalar=0.0)
     negative, = call('where', [positive, zeros, values])        # where multiplied, inf would be NaN
     if shape is None and not one:       # so many axes as there are, the channels become the last
         negative, = call('SwapAxis', [negative], dim1=1, dim2=-1)
-    elif not one and len(shape) > 1:
-        slope, = call('_npx_reshape', [slope], newshape=(1, -1) + (1,) * (len(shape) - 2))
+    elif shape is not None and newshape != known[1].shape:
+        slope, = call('_npx_reshape', [slope], newshape=newshape)
     scaled, = call('_npi_multiply', [negative, slope])
     if shape is None and not one:
         scaled, = call('SwapAxis', [scaled], dim1=1, dim2=-1)
     return call('where', [positive, values, scaled])
+
+
+def _axes_of_slopes(slopes, shape):
+    """Return the shape of PReLU's slopes with an axis for each of the values, as MXNet finds it, or
+    None if they do not fit.
+
+    slopes, shape: the shapes of the slopes and of the values
+    """
+    if slopes is None:
+        return (1, -1, *(1,) * (len(shape) - 2)) if len(shape) > 1 else (-1,)
+    found, left = [1] * len(shape), [*slopes]
+    for axis in reversed(range(min(2, len(shape)))):    # channels before examples
+        if left and left[-1] in (1, shape[axis]):
+            found[axis] = left.pop()
+    return None if left else tuple(found)
