@@ -1256,6 +1256,18 @@ for how, value in {'items': 'sum(float(v) for k, v in os.environ.items() if k[:6
     more(f'the environment by {how}', 'os.environ["D2L_T_A"]="2"\n'+F+'X*'+value, [
         'os.environ["D2L_T_A"]="3"', 'os.environ["D2L_T_B"]="5"',
         'del os.environ["D2L_T_A"], os.environ["D2L_T_B"]'])
+more('a logger beside hasattr',
+     'import logging\n' + block(
+         'self.log=logging.getLogger("d2l_test"); self.k=2',
+         'self.log.debug("x")\nreturn X*(self.k if hasattr(self, "k") else 3)'),
+     ['net.k=5', 'logging.disable(logging.NOTSET)'])
+more('modules of a net beside sys',
+     'import sys\n' + block('self.modules=[2]',
+                            'return X*self.modules[0]*(1 if sys.version_info else 2)'),
+     ['net.modules=[5]'])
+more('a module with what cannot be compared',
+     MODULE+'m.big=[*range(200)]; m.own=[]; m.own.append(m.own); m.file=open(os.devnull)\n'+F
+     +'X*getattr(m, n)', ['m.K=5', 'm.big[0]=7'])
 BASES = 'class P:\n    def k(self): return 2\nclass Q:\n    def k(self): return 5\n'
 more('bases of a class', BASES+'class C(P): pass\nc=C()\n'+F+'X*c.k()', ['C.__bases__=(Q,)'])
 more('bases of a Block', BASES+'class R(P, nn.Block): pass\n'

@@ -88,6 +88,7 @@ _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, funct
                   functools.cached_property, type)
 _CACHED = type(functools.lru_cache(len))
 _UNKNOWN = object()
+LARGE = 100     # containers in modules with more elements are not compared at each call
 BEFORE = 'Do it before, and pass what it gives as an argument. '
 
 
@@ -161,6 +162,15 @@ def imports_of(code):
                  if step.opname == 'IMPORT_NAME')
 
 
+@functools.lru_cache(maxsize=None)
+def finds_modules(code):
+    """Return whether a code object uses sys.modules or __import__."""
+    steps = [*dis.get_instructions(code)]
+    return any(step.opname in _LOADS and (
+        step.argval == '__import__' or step.argval == 'sys' and after.argval == 'modules')
+        for step, after in zip(steps, steps[1:]))
+
+
 def _names(step):
     """Return the names that an instruction uses. Since Python 3.13, some load two variables."""
     return step.argval if isinstance(step.argval, tuple) else (step.argval,)
@@ -231,24 +241,27 @@ class _Asked:
     """What a function gives for an object, as an attribute, `answer`, that a slot can hold."""
 
     def __init__(self, function, owner):
-        self._function, self._owner = function, owner
+        self._function, self._owner, self._last = function, owner, None
 
     @property
     def answer(self):
-        """What the function gives now."""
-        return self._function(self._owner)
+        """What the function gives now: the same object as long as it is equal."""
+        found = self._function(self._owner)
+        if found != self._last:
+            self._last = found
+        return self._last
 
     @answer.setter
     def answer(self, value):        # the places from which it is made are restored themselves
         pass
 
 
-def _is_plain(value):
-    """Return whether a value is of a kind that can be compared with another one by its contents."""
-    if type(value) in (tuple, list, set, frozenset):
-        return all(map(_is_plain, value))
-    if type(value) is dict:
-        return all(map(_is_plain, (*value, *value.values())))
+def _is_plain(value, depth=3):
+    """Return whether a value is of a kind that can be compared with another one by its contents,
+    is nested no deeper than this, and no larger than LARGE."""
+    if type(value) in (tuple, list, set, frozenset, dict):
+        parts = (*value, *value.values()) if type(value) is dict else value
+        return depth > 0 and len(parts) <= LARGE and all(_is_plain(v, depth - 1) for v in parts)
     return value is None or isinstance(value, (
         bool, int, float, complex, str, bytes, types.FunctionType, type, NDArray, numpy.ndarray,
         numpy.generic, gluon.Block))
@@ -261,14 +274,24 @@ def _is_librarys(owner):
         or owner.__module__.partition('.')[0] in _LIBRARIES
 
 
+def _is_of_users(module):
+    """Return whether the namespace of a module is that of a module of the user's."""
+    name = module['__name__']
+    return name.partition('.')[0] not in (*_LIBRARIES, 'd2l', 'd2l_compat', 'chapters') \
+        and _is_users(module.get('__file__') or '<none>', name)
+
+
 def _bases(owner):
     return owner.__mro__
 
 
-def _sorted_names(held):
-    """Return the names in a dict, but for those that Python sets itself."""
-    return tuple(sorted(name for name in tuple(held) if not name.startswith(('__', b'__')[
-        isinstance(name, bytes)])))
+def _public_names(namespace):
+    """Return the names in a namespace, but for those that Python sets itself."""
+    return tuple(sorted(name for name in tuple(namespace) if not name.startswith('__')))
+
+
+def _all_names(namespace):
+    return tuple(sorted(namespace))
 
 
 class Reads:
@@ -292,6 +315,7 @@ class Reads:
         self.classes, self._computes_names = {}, None
         self._previous, self._running = None, False
         self.caches = []        # (function decorated with functools.lru_cache, keys in its cache)
+        self._wholes = {}       # those of _spaces of which all attributes may be read
         self._asked = {}        # (function, id of an object) -> _Asked
         self.stopped, self.left = False, None   # left: (code, line) where user code returned last
         # (code, line) that read entropy of the system, but may not have used it
@@ -317,7 +341,7 @@ class Reads:
                     self._cells(value)
             elif value.__closure__ and not value.__code__.co_filename.startswith(_NOT_USERS):
                 self._cells(value)      # a wrapper made by a decorator of the standard library
-            self._space(vars(value), f'{value.__name__}.')
+            self._whole_space(vars(value), f'{value.__name__}.')
             self._met_functions.append(value)
             self._look_up_function(value, self._names)
             for wrapped in [vars(value).get('__wrapped__')]:
@@ -332,10 +356,10 @@ class Reads:
             if not _is_librarys(value):
                 self._ask(_bases, value, f'the bases of {value.__name__}')
             self._space(value, f'{value.__name__}.')
-        elif isinstance(value, types.ModuleType):
-            self._space(vars(value), f'{value.__name__}.')
-        elif is_module(value):
-            self._space(value, f'{value["__name__"]}.')
+        elif isinstance(value, types.ModuleType) or is_module(value):
+            space = value if is_module(value) else vars(value)
+            (self._whole_space if _is_of_users(space) else self._space)(
+                space, f'{space["__name__"]}.')
         elif isinstance(value, gluon.Block):
             self.meet(type(value))
         elif isinstance(value, _CACHED):
@@ -389,16 +413,17 @@ class Reads:
             self._spaces[id(owner)] = owner, what
             for name in tuple(self._names):
                 self._look_up(owner, what, name)
-            if self._computes_names:
-                self._whole_space(owner, what)
 
     def _whole_space(self, owner, what):
-        """Guard all attributes of a function, or of a module of the user's, and their names."""
-        if not isinstance(owner, dict) or not self._is_own(owner) \
-                or owner.get('__name__') in sys.builtin_module_names \
-                or not _is_users(owner.get('__file__') or '', owner.get('__name__')):
-            return
-        self._ask(_sorted_names, owner, f'the names of {what}')
+        """Add the namespace of a function, or of a module of the user's: if some code computes the
+        names of attributes, all of them are guarded, and which there are."""
+        self._space(owner, what)
+        self._wholes[id(owner)] = owner, what
+        if self._computes_names:
+            self._guard_all(owner, what)
+
+    def _guard_all(self, owner, what):
+        self._ask(_public_names, owner, f'the names of {what}')
         for name, value in tuple(owner.items()):
             if not name.startswith('__') and _is_plain(value):
                 self._slot(owner, name, what + name, True, self._computes_names)
@@ -452,7 +477,7 @@ class Reads:
             key = frame.f_locals['self'].encodekey(frame.f_locals['key'])
             self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
         elif code in _ENVIRONS_NAMES:
-            self._ask(_sorted_names, os.environ._data, 'the names in os.environ')
+            self._ask(_all_names, os.environ._data, 'the names in os.environ')
         elif code is _SEED and frame.f_locals['a'] is None:
             raise self._refuse('makes a random generator without a seed', BEFORE)
         elif _function_of_numpy(frame) is not None:
@@ -493,7 +518,7 @@ class Reads:
                      if isinstance(text, str) and text.isidentifier()]
             self._stored.update(texts)
             attributes = *attributes, *texts
-        self._meet_by_text(frame, loads, attributes)
+        self._meet_by_text(frame, loads)
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
             if name not in frame.f_globals:
@@ -508,17 +533,17 @@ class Reads:
                 iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
-            for owner, what in tuple(self._spaces.values()):
-                self._whole_space(owner, what)
+            for owner, what in tuple(self._wholes.values()):
+                self._guard_all(owner, what)
 
     def _meet_imports(self, frame):
         """Meet the modules that a function imports while it runs."""
         for name in imports_of(frame.f_code):
             self.meet_module(name, frame.f_globals.get('__package__'))
 
-    def _meet_by_text(self, frame, loads, attributes):
+    def _meet_by_text(self, frame, loads):
         """Meet the modules that a function finds by their names, as in sys.modules[__name__]."""
-        if '__import__' not in loads and not ('modules' in attributes and 'sys' in loads):
+        if not finds_modules(frame.f_code):
             return
         texts = [text for text in (*frame.f_code.co_consts, *map(frame.f_globals.get, loads))
                  if isinstance(text, str) and text.replace('.', '').isidentifier()]
