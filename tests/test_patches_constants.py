@@ -89,7 +89,7 @@ def test_no_process_ends(python):
 @pytest.mark.parametrize('name', ['greater0.5', 'argmax'])
 def test_mxnet_alone_ends(python, name):
     done = python('-c', CASES, name, env={'D2L_PATCH': '0'})
-    assert done.returncode and 'Segmentation fault' in done.stderr
+    assert done.returncode and 'Traceback' not in done.stderr       # no error of Python
 
 
 def layer(x, weight=None):
