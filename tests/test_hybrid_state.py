@@ -1256,6 +1256,16 @@ for how, value in {'items': 'sum(float(v) for k, v in os.environ.items() if k[:6
     more(f'the environment by {how}', 'os.environ["D2L_T_A"]="2"\n'+F+'X*'+value, [
         'os.environ["D2L_T_A"]="3"', 'os.environ["D2L_T_B"]="5"',
         'del os.environ["D2L_T_A"], os.environ["D2L_T_B"]'])
+for how, name in {'a class attribute': 'self.name', 'an attribute': 'self.key',
+                  'a local': 'key'}.items():
+    more(f'a module by {how}', MODULE+block('self.key="K"', f'key="K"\nreturn X*getattr(m, {name})')
+         .replace('class Net(nn.Block):\n', 'class Net(nn.Block):\n    name="K"\n'), ['m.K=5'])
+for how, code in {'sys.modules of a type': 'getattr(sys.modules[type(o).__module__], "K")',
+                  'another name of sys': 'getattr(s.modules["cfg"], n)'}.items():
+    more(f'a module by {how}', MODULE+'s=sys\nclass O: pass\no=O(); O.__module__="cfg"\n'
+         'def f(X, o=o):\n    return X*'+code+'\n', ['m.K=5'])
+more('a module by an import of sys', MODULE+'def f(X):\n    import sys as t\n    return X*'
+     't.modules["cfg"].K\n', ['m.K=5'])
 more('a logger beside hasattr',
      'import logging\n' + block(
          'self.log=logging.getLogger("d2l_test"); self.k=2',
@@ -1265,8 +1275,10 @@ more('modules of a net beside sys',
      'import sys\n' + block('self.modules=[2]',
                             'return X*self.modules[0]*(1 if sys.version_info else 2)'),
      ['net.modules=[5]'])
+more('an object named sys', 'sys=types.SimpleNamespace(modules=[2])\n'+F+'X*sys.modules[0]',
+     ['sys.modules=[5]'])
 more('a module with what cannot be compared',
-     MODULE+'m.big=[*range(200)]; m.own=[]; m.own.append(m.own); m.file=open(os.devnull)\n'+F
+     MODULE+'m.big=[*range(200)]; m.own=[]; m.own.append(m.own); m.held=object()\n'+F
      +'X*getattr(m, n)', ['m.K=5', 'm.big[0]=7'])
 BASES = 'class P:\n    def k(self): return 2\nclass Q:\n    def k(self): return 5\n'
 more('bases of a class', BASES+'class C(P): pass\nc=C()\n'+F+'X*c.k()', ['C.__bases__=(Q,)'])
@@ -1650,6 +1662,24 @@ class Reads(nn.Block):
 
     def forward(self, X):
         return self.inner(X) if self.k is not X else X
+
+
+@pytest.mark.parametrize('change', [
+    'm.step += 1', 'm.losses.append(1)', 'g.calls += 1', 'C.total += 1', 'm.new = 1'])
+@pytest.mark.parametrize('use', ['getattr(m, n)', 'm.K * hasattr(m, "K")', 'm.K * len(f"{m.K:1d}")',
+                                 'm.K * len("{:d}".format(m.K))', 'm.K * len(vars(o))',
+                                 'getattr(sys.modules["cfg"], n)'])
+def test_what_is_not_read_makes_no_new_program(use, change):
+    """A loop in a module counts its steps there, beside the values that the net reads."""
+    scope = {}
+    exec(HEAD + 'import numpy\n' + MODULE + 'm.step, m.losses, m.big = 0, [], numpy.zeros(10**6)\n'
+         'class C: total = 0\no = C()\ndef g(X): return X\ng.calls = 0\n'
+         f'def f(X): return g(X) * {use}\n', scope)
+    compiled = hybrid.compile(scope['f'])
+    for _ in range(4):
+        compiled(scope['X'])
+        exec(change, scope)
+    assert programs(compiled) == 1
 
 
 def test_a_value_that_keeps_changing_is_reported_and_programs_are_kept():

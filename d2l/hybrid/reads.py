@@ -48,7 +48,7 @@ _PACKAGES = tuple({
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
 _COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers',
-                  'hasattr', 'format', 'format_map', '__match_args__'}
+                  'format', 'format_map', '__match_args__'}
 # attributes of functions that are in no dict, and functions of the standard library that read them
 _OF_FUNCTIONS = {'__code__', '__defaults__', '__kwdefaults__', '__name__', '__qualname__',
                  '__doc__', '__annotations__', '__closure__'}
@@ -88,7 +88,7 @@ _CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, funct
                   functools.cached_property, type)
 _CACHED = type(functools.lru_cache(len))
 _UNKNOWN = object()
-LARGE = 100     # containers in modules with more elements are not compared at each call
+LARGE = 100     # values in modules with more elements are not compared at each call
 BEFORE = 'Do it before, and pass what it gives as an argument. '
 
 
@@ -162,12 +162,14 @@ def imports_of(code):
                  if step.opname == 'IMPORT_NAME')
 
 
-@functools.lru_cache(maxsize=None)
-def finds_modules(code):
-    """Return whether a code object uses sys.modules or __import__."""
-    steps = [*dis.get_instructions(code)]
-    return any(step.opname in _LOADS and (
-        step.argval == '__import__' or step.argval == 'sys' and after.argval == 'modules')
+def finds_modules(frame):
+    """Return whether the code of a frame uses sys.modules or __import__."""
+    steps = [*dis.get_instructions(frame.f_code)]
+    own = 'sys' in imports_of(frame.f_code)
+    return any(
+        step.opname in _LOADS and step.argval == '__import__' or after.argval == 'modules' and (
+            'LOAD_FAST' in step.opname and own
+            or step.opname in _LOADS and frame.f_globals.get(step.argval) is sys)
         for step, after in zip(steps, steps[1:]))
 
 
@@ -256,15 +258,31 @@ class _Asked:
         pass
 
 
-def _is_plain(value, depth=3):
+def _is_plain(value, nested=True):
     """Return whether a value is of a kind that can be compared with another one by its contents,
-    is nested no deeper than this, and no larger than LARGE."""
+    and has no more than LARGE elements, none of which has elements itself."""
     if type(value) in (tuple, list, set, frozenset, dict):
         parts = (*value, *value.values()) if type(value) is dict else value
-        return depth > 0 and len(parts) <= LARGE and all(_is_plain(v, depth - 1) for v in parts)
+        return nested and len(parts) <= LARGE and all(_is_plain(v, False) for v in parts)
+    if isinstance(value, (numpy.ndarray, NDArray)):
+        return nested and value.size <= LARGE
     return value is None or isinstance(value, (
-        bool, int, float, complex, str, bytes, types.FunctionType, type, NDArray, numpy.ndarray,
-        numpy.generic, gluon.Block))
+        bool, int, float, complex, str, bytes, types.FunctionType, type, numpy.generic,
+        gluon.Block))
+
+
+def _texts_in(frame):
+    """Return the texts that a function may use as names: those that it has in variables and in
+    attributes of what these hold, the constants in its code, and the modules of its objects."""
+    values = [*frame.f_locals.values(), *map(frame.f_globals.get, names_in(frame.f_code)[0])]
+    found = [*values, *frame.f_code.co_consts]
+    for value in frame.f_locals.values():
+        kind = type(value)
+        found.append(kind.__module__)
+        for owner in (value, *[base for base in kind.__mro__ if not _is_librarys(base)]):
+            found += getattr(owner, '__dict__', {}).values()
+    return {text for text in found
+            if isinstance(text, str) and text.replace('.', '').isidentifier()}
 
 
 def _is_librarys(owner):
@@ -315,7 +333,6 @@ class Reads:
         self.classes, self._computes_names = {}, None
         self._previous, self._running = None, False
         self.caches = []        # (function decorated with functools.lru_cache, keys in its cache)
-        self._wholes = {}       # those of _spaces of which all attributes may be read
         self._asked = {}        # (function, id of an object) -> _Asked
         self.stopped, self.left = False, None   # left: (code, line) where user code returned last
         # (code, line) that read entropy of the system, but may not have used it
@@ -341,7 +358,7 @@ class Reads:
                     self._cells(value)
             elif value.__closure__ and not value.__code__.co_filename.startswith(_NOT_USERS):
                 self._cells(value)      # a wrapper made by a decorator of the standard library
-            self._whole_space(vars(value), f'{value.__name__}.')
+            self._space(vars(value), f'{value.__name__}.')
             self._met_functions.append(value)
             self._look_up_function(value, self._names)
             for wrapped in [vars(value).get('__wrapped__')]:
@@ -358,8 +375,7 @@ class Reads:
             self._space(value, f'{value.__name__}.')
         elif isinstance(value, types.ModuleType) or is_module(value):
             space = value if is_module(value) else vars(value)
-            (self._whole_space if _is_of_users(space) else self._space)(
-                space, f'{space["__name__"]}.')
+            self._space(space, f'{space["__name__"]}.')
         elif isinstance(value, gluon.Block):
             self.meet(type(value))
         elif isinstance(value, _CACHED):
@@ -414,19 +430,16 @@ class Reads:
             for name in tuple(self._names):
                 self._look_up(owner, what, name)
 
-    def _whole_space(self, owner, what):
-        """Add the namespace of a function, or of a module of the user's: if some code computes the
-        names of attributes, all of them are guarded, and which there are."""
-        self._space(owner, what)
-        self._wholes[id(owner)] = owner, what
-        if self._computes_names:
-            self._guard_all(owner, what)
-
-    def _guard_all(self, owner, what):
+    def _guard_all(self, value):
+        """Guard all attributes of a function, or of a module of the user's, and their names."""
+        if not isinstance(value, types.FunctionType) and not (
+                isinstance(value, types.ModuleType) and _is_of_users(vars(value))):
+            return
+        owner, what = vars(value), f'{value.__name__}.'
         self._ask(_public_names, owner, f'the names of {what}')
-        for name, value in tuple(owner.items()):
-            if not name.startswith('__') and _is_plain(value):
-                self._slot(owner, name, what + name, True, self._computes_names)
+        for name, held in tuple(owner.items()):
+            if not name.startswith('__') and _is_plain(held):
+                self._slot(owner, name, what + name, True)
 
     def _look_up_function(self, function, names):
         """Guard those attributes of a function that are in no dict."""
@@ -513,12 +526,11 @@ class Reads:
             raise self._refuse('reads a clock, and a graph would repeat it for ever', BEFORE)
         self._stored.update(stored)
         if not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
-            # texts that may be names of attributes, which may be set later
-            texts = [text for text in code.co_consts
-                     if isinstance(text, str) and text.isidentifier()]
-            self._stored.update(texts)
-            attributes = *attributes, *texts
-        self._meet_by_text(frame, loads)
+            self._name_texts(frame)
+        if '__dict__' in attributes:
+            for name in loads:
+                self._guard_all(frame.f_globals.get(name))
+        self._meet_by_text(frame)
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
             if name not in frame.f_globals:
@@ -533,23 +545,28 @@ class Reads:
                 iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
-            for owner, what in tuple(self._wholes.values()):
-                self._guard_all(owner, what)
 
     def _meet_imports(self, frame):
         """Meet the modules that a function imports while it runs."""
         for name in imports_of(frame.f_code):
             self.meet_module(name, frame.f_globals.get('__package__'))
 
-    def _meet_by_text(self, frame, loads):
+    def _name_texts(self, frame):
+        """Take texts that a function has for names of attributes, some of which may be set later.
+        """
+        texts = _texts_in(frame)
+        self._stored.update(texts)
+        self._name(sorted(texts), frame.f_code)
+
+    def _meet_by_text(self, frame):
         """Meet the modules that a function finds by their names, as in sys.modules[__name__]."""
-        if not finds_modules(frame.f_code):
+        if not finds_modules(frame):
             return
-        texts = [text for text in (*frame.f_code.co_consts, *map(frame.f_globals.get, loads))
-                 if isinstance(text, str) and text.replace('.', '').isidentifier()]
+        texts = _texts_in(frame)
         if not texts:
-            raise self._refuse('finds a module by a text', 'Import it by its name. ')
-        for text in texts:
+            raise self._refuse('finds a module by a text',
+                               'Import it by its name, or pass what is in it as an argument. ')
+        for text in sorted(texts):
             self._slot(sys.modules, text, f'sys.modules[{text!r}]', True)
             self.meet_module(text, None)
 
@@ -599,6 +616,10 @@ class Reads:
                                'Use another key. ')
         elif function in _TAKE_NOW and _last_argument(frame)[0] < _TAKE_NOW[function]:
             what = 'reads a clock'
+        elif function in (getattr, hasattr) and is_users(frame):
+            self._name_texts(frame)
+        elif function in (vars, dir) and is_users(frame):
+            self._guard_all(_last_argument(frame)[1])
         elif function is globals and is_users(frame):
             raise self._refuse('looks for globals by a text', 'Name them. ')
         if what is None:

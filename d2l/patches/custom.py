@@ -80,15 +80,24 @@ def let_custom_operators_finish():
     @functools.wraps(register)
     def register_finishing(reg_name):
         def do_register(prop_cls):
-            def make(**kwargs):
-                prop = prop_cls(**kwargs)
-                create = prop.create_operator
-                prop.create_operator = lambda *args: _Finishing(create(*args))
-                return prop
-            register(reg_name)(make)
+            register(reg_name)(lambda **kwargs: _Maker(prop_cls(**kwargs)))
             return prop_cls
         return do_register
     operator.register = register_finishing
+
+
+class _Maker:
+    """Stands in for the CustomOpProp of a custom operator. Its operators are _Finishing."""
+
+    def __init__(self, prop):
+        self._prop = prop
+
+    def __getattr__(self, name):
+        return getattr(self._prop, name)
+
+    def create_operator(self, *args):
+        """Make the operator."""
+        return _Finishing(self._prop.create_operator(*args))
 
 
 class _Finishing:
