@@ -1664,6 +1664,15 @@ class Reads(nn.Block):
         return self.inner(X) if self.k is not X else X
 
 
+def test_a_dead_proxy_is_no_text():
+    """Python raises ReferenceError for each attribute of it, and for isinstance."""
+    scope = {}
+    exec(HEAD + MODULE + CLASS_K + 'm.p=weakref.proxy(t); del t\n'
+         'def f(X, p=m.p):\n    q = p\n    return X*getattr(m, n)*len(vars(m))\n', scope)
+    compiled = hybrid.compile(scope['f'])       # where a trace fails, a warning is an error here
+    assert same(leaves(compiled(scope['X'])), leaves(scope['f'](scope['X'])))
+
+
 @pytest.mark.parametrize('change', [
     'm.step += 1', 'm.losses.append(1)', 'g.calls += 1', 'C.total += 1', 'm.new = 1'])
 @pytest.mark.parametrize('use', ['getattr(m, n)', 'm.K * hasattr(m, "K")', 'm.K * len(f"{m.K:1d}")',

@@ -264,9 +264,9 @@ def _is_plain(value, nested=True):
     if type(value) in (tuple, list, set, frozenset, dict):
         parts = (*value, *value.values()) if type(value) is dict else value
         return nested and len(parts) <= LARGE and all(_is_plain(v, False) for v in parts)
-    if isinstance(value, (numpy.ndarray, NDArray)):
+    if issubclass(type(value), (numpy.ndarray, NDArray)):
         return nested and value.size <= LARGE
-    return value is None or isinstance(value, (
+    return value is None or issubclass(type(value), (
         bool, int, float, complex, str, bytes, types.FunctionType, type, numpy.generic,
         gluon.Block))
 
@@ -279,10 +279,14 @@ def _texts_in(frame):
     for value in frame.f_locals.values():
         kind = type(value)
         found.append(kind.__module__)
-        for owner in (value, *[base for base in kind.__mro__ if not _is_librarys(base)]):
-            found += getattr(owner, '__dict__', {}).values()
+        try:        # not by getattr, which a proxy would answer for what may be gone
+            found += object.__getattribute__(value, '__dict__').values()
+        except (AttributeError, TypeError):
+            pass
+        for base in kind.__mro__:
+            found += () if _is_librarys(base) else vars(base).values()
     return {text for text in found
-            if isinstance(text, str) and text.replace('.', '').isidentifier()}
+            if issubclass(type(text), str) and text.replace('.', '').isidentifier()}
 
 
 def _is_librarys(owner):
