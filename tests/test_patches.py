@@ -353,7 +353,8 @@ def test_cycles_are_freed():
 def test_dataloaders_collect_garbage_a_tenth_of_the_time(monkeypatch):
     """A DataLoader collects garbage only if ten times as long has passed as that took the last
     time."""
-    collected, now, frozen = [], [time.monotonic() + 1e6], []
+    # binary fractions, so that rounding does not decide whether ten seconds have passed
+    collected, now, frozen = [], [round(time.monotonic()) + 1e6], []
 
     def collect():
         if not frozen:
@@ -365,8 +366,9 @@ def test_dataloaders_collect_garbage_a_tenth_of_the_time(monkeypatch):
     monkeypatch.setattr(patches.gluon.time, 'monotonic', lambda: now[0])
     for _ in range(1000):
         gluon.data.DataLoader(gluon.data.ArrayDataset([1, 2]), batch_size=1)
-        now[0] += 0.1
-    assert len(collected) == 11             # in 111 seconds of the fake clock
+        now[0] += 0.125
+    assert {b - a for a, b in zip(collected, collected[1:])} == {10}
+    assert len(collected) == 14             # in 139 seconds of the fake clock
 
 
 # ------------------------------------------------------------------ D2L_PATCH

@@ -1,4 +1,4 @@
-"""d2l.patches.constants: operators without a gradient."""
+"""d2l.patches.constants: operators that have no gradient, and inputs that get none."""
 import pytest
 from mxnet import autograd, np, npx
 from mxnet.gluon import nn

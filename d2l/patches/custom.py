@@ -1,4 +1,4 @@
-"""Functions with a backward pass of the user's own: `autograd.Function`."""
+"""Operators of the user's own: `autograd.Function`, and custom operators of `mx.operator`."""
 import contextlib
 import ctypes
 import functools
