@@ -1245,9 +1245,11 @@ for how, value in {
         '__defaults__': 'g.__defaults__[0]', '__kwdefaults__': 'g.__kwdefaults__["b"]',
         '__doc__': 'len(g.__doc__)', '__name__': 'len(g.__name__)',
         'signature': 'inspect.signature(g).parameters["a"].default',
+        'its name alone': 'signature(g).parameters["a"].default',
         '__annotations__': 'len(g.__annotations__)'}.items():
     more(f'a function by {how}',
-         'import inspect\nn="k"\ndef g(a=2, *, b=3):\n    "text"\n'+F+'X*'+value,
+         'import inspect\nfrom inspect import signature\nn="k"\ndef g(a=2, *, b=3):\n    "text"\n'
+         +F+'X*'+value,
          ['g.k=5', 'g.__defaults__=(6,)', 'g.__kwdefaults__={"b": 7}', 'g.__doc__="longer"',
           'g.__name__="longer"', 'g.__annotations__={"a": int}'])
 for how, value in {'items': 'sum(float(v) for k, v in os.environ.items() if k[:6]=="D2L_T_")',

@@ -299,7 +299,7 @@ def _is_librarys(owner):
 def _is_of_users(module):
     """Return whether the namespace of a module is that of a module of the user's."""
     name = module['__name__']
-    return name.partition('.')[0] not in (*_LIBRARIES, 'd2l', 'd2l_compat', 'chapters') \
+    return name.partition('.')[0] not in (*_LIBRARIES, 'd2l', 'd2l_compat') \
         and _is_users(module.get('__file__') or '<none>', name)
 
 
@@ -531,6 +531,8 @@ class Reads:
         self._stored.update(stored)
         if not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
             self._name_texts(frame)
+        # inspect.signature, or signature alone
+        attributes = *attributes, *_SIGNATURES.intersection(loads)
         if '__dict__' in attributes:
             for name in loads:
                 self._guard_all(frame.f_globals.get(name))
