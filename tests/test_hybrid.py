@@ -731,12 +731,6 @@ def into_a_view(self, X):
     return Y
 
 
-def paused(self, X):
-    with autograd.pause():
-        Y = X * 2
-    return Y + X
-
-
 def hooked(self, X):
     return self.inner(X)
 
@@ -770,11 +764,14 @@ REFUSED = {
     'text': (lambda self, X: {f'{X.sum().astype("int32")}': X}, 'value', 'astype'),
     'many values': (lambda self, X: X * X.astype('int32').tolist()[0], 'value', 'tolist'),
     'catches our error': (swallowed, 'asks for the value', 'float(X.sum())'),
-    'pause': (paused, 'stops recording', 'autograd.pause()'),
-    'changes mode': (lambda self, X: [X for _ in [autograd.train_mode().__enter__()]],
-                     'changes between training', 'train_mode()'),
-    'asks about recording': (lambda self, X: X if autograd.is_recording() else -X,
-                             'asks whether autograd records', 'is_recording()'),
+    'starts to record': (lambda self, X: [X for _ in [autograd.record().__enter__()]],
+                         'starts to record', 'record()'),
+    'leaves another mode': (lambda self, X: [X for _ in [autograd.train_mode().__enter__()]],
+                            'leaves autograd in another mode', 'train_mode()'),
+    'drops out in another mode': (lambda self, X: [npx.dropout(X) for _ in [
+        autograd.train_mode().__enter__()]], 'calls Dropout in another mode', 'npx.dropout'),
+    'many results without gradient': (
+        lambda self, X: np.histogram(X, bins=3, range=(0, 1))[0], 'no gradient', 'np.histogram'),
     'attaches a gradient': (lambda self, X: X.attach_grad(), 'attaches a gradient', 'attach_grad'),
     'computes gradients': (lambda self, X: (X * 2).backward(), 'computes gradients', 'backward'),
     'boolean mask': (lambda self, X: X[X > 0], 'shape depends on values', 'X[X > 0]'),

@@ -326,7 +326,9 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
 
     - net: any `gluon.Block`, as the book writes it; it is returned
     - active: False makes it eager again
-    - exact: keep eager's order of summation, so that results are equal bit for bit
+    - exact: keep eager's order of summation, so that results are equal bit for bit. The gradient of
+      an array that also goes into operators without one, such as X > 0, may differ in the last
+      digit: there eager mode adds zeros, in groups of four, and a graph none
     - optimize: on a CPU, rewrite the graph into a faster one (see d2l.rewrite), whose results
       differ in the last digits; on a GPU, it does no more than exact=False. At the first call of
       each signature both graphs run once more, with a backward pass if the call may need gradients,
@@ -353,16 +355,20 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
                   value, net is traced again.
     input         It uses MXNet's arrays from any of these, or from arguments: read at each call.
                   Another shape, dtype or device needs another trace.
-    guarded       It asks `autograd.is_training()`: a graph for each mode.
+    guarded       It asks `autograd.is_training()` or `is_recording()`: a graph for each mode.
+    compiled      It pauses autograd, or changes the mode: gradients stop there. TraceError for what
+                  depends on the mode, such as dropout, in another one than that of the call.
     drawn anew    It draws with MXNet, at each call as eager mode does.
     done again    It assigns arrays, None, True or False, or containers and objects of these; it
                   changes lists, dicts, deques, sets and objects in place, those of the caller, too;
                   it writes into an array of an attribute, a global or a list.
     TraceError    It changes a number or a text that it read (a counter), or makes layers.
     path          It asks an array of one element for `bool`, `int` or, of integers, `item()`: in
-                  `if`, `while`, `range`, an index.
+                  `if`, `while`, `range`, an index; an array of mx.nd for `asscalar()` likewise.
     TraceError    It asks for other values (`float`, `asnumpy`, `tolist`, `print`).
-    TraceError    It writes into an argument or a Parameter, reads `X.grad`, pauses autograd.
+    TraceError    It writes into an argument or a Parameter, reads `X.grad`, starts to record.
+    TraceError    It calls an operator of which MXNet has no gradient while autograd records, unless
+                  its arguments are detached.
     TraceError    It uses Y[i] or Y.detach() once Y was written into, or writes into Y.detach().
     TraceError    It writes into an array that shares its memory with another one that it uses.
     guarded       It calls functions decorated with `functools.lru_cache`: their cached results are

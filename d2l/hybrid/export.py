@@ -66,8 +66,8 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
             parameter.name if parameter else f'const{len(constants)}', taken)
         if source.kind != 'input':
             prefix = 'aux:' if name in symbol.list_auxiliary_states() else 'arg:'
-            save[prefix + names[name]] = parameter._reduce() if parameter else program.value(
-                source, leaves)
+            array = parameter._reduce() if parameter else program.value(source, leaves)
+            save[prefix + names[name]] = array.as_np_ndarray()      # it may be one of mx.nd
             if not source.learns:
                 constants.append(names[name])
     used = [f'data{i}' for i in range(len(leaves)) if f'data{i}' in names.values()]
@@ -78,7 +78,7 @@ def export(net: Callable, path: Union[str, os.PathLike], *args, other: object = 
     for node in graph['nodes']:
         op = node['op']
         if op == 'null':
-            dtype = program.value(sources[node['name']], leaves).dtype
+            dtype = numpy.dtype(program.value(sources[node['name']], leaves).dtype)
             node['attrs'] = {'__dtype__': str(c_api.DTYPE_NUMBERS[dtype])}
         node['name'] = names.get(node['name']) or unique(f'{op.lstrip("_")}{count[op]}', taken)
         count[op] += 1

@@ -324,7 +324,7 @@ class Program:
         self.graph, self.sources, places = extract_graph(trace, piece)
         # Whether a recorded call needs several parts. If so, the program is valid either under
         # autograd.record or without it
-        apart = asks or passes.has_several_results(self.graph, self._flowing)
+        apart = asks or trace.blocked or passes.has_several_results(self.graph, self._flowing)
         self.recorded = autograd.is_recording() if apart else None
         self.outputs = [None if isinstance(place, int) else place for place in places]
         self.overwritten = trace.overwritten if self.question is None else ()

@@ -10,6 +10,7 @@ and never computes them.
 import math
 import re
 
+import mxnet
 import numpy
 from mxnet import np
 
@@ -60,3 +61,27 @@ def draws(op, attrs):
     if (op == 'Dropout' or op == 'RNN' and float(attrs.get('p', 0))
             or op == 'LeakyReLU' and attrs.get('act_type') == 'rrelu'):
         return TRAINING
+
+
+# operator -> whether it has a gradient, as far as that was asked
+_HAS_GRADIENT = {}
+
+
+def has_gradient(op, inputs, attrs):
+    """Return whether MXNet has a gradient, be it 0, of an operator: else no graph may hold it.
+
+    inputs: how many it takes; attrs: its attributes, as texts
+    """
+    if op not in _HAS_GRADIENT:
+        variables = [c_api.variable(f'x{i}') for i in range(inputs)]
+        try:
+            symbol = c_api.applied(op, op, variables, attrs)
+        except mxnet.MXNetError:    # eager mode knows the number of arguments by itself
+            symbol = c_api.applied(op, op, variables, {**attrs, 'num_args': inputs})
+        try:
+            mxnet.nd.CachedOp(symbol)
+        except mxnet.MXNetError as error:
+            _HAS_GRADIENT[op] = 'non-differentiable' not in str(error)
+        else:
+            _HAS_GRADIENT[op] = True
+    return _HAS_GRADIENT[op]

@@ -31,6 +31,7 @@ from mxnet.ndarray._internal import NDArrayBase
 
 from .. import c_api
 from . import tape
+from .cells import COUNTS, CallCount, counts_calls
 from .guards import MISSING, Slot, namespace
 from .reads import BEFORE, Reads, forget, is_users, line_of
 from .sources import OUTSIDE, Source
@@ -42,9 +43,6 @@ from .tree import state as state_of
 LOCK = threading.RLock()  # one trace at a time, because it patches MXNet
 EAGER = 'With fallback=True such a net runs eagerly.'
 _FORBIDDEN = {  # function of MXNet's C library -> how an error message describes calling it
-    'MXAutogradSetIsRecording': 'starts or stops recording (autograd.pause), which freezes values',
-    'MXAutogradSetIsTraining': 'changes between training and predict mode',
-    'MXAutogradIsRecording': 'asks whether autograd records',
     'MXAutogradMarkVariables': 'attaches a gradient',
     'MXAutogradBackwardEx': 'computes gradients',
     'MXNDArrayGetGrad': 'reads a gradient',
@@ -66,7 +64,11 @@ _REGISTERS = '_children', '_reg_params', '_forward_hooks', '_forward_pre_hooks'
 _FLAGS = [Tree().flatten(value) for value in (True, False, None)]
 # types of objects that a result may contain even if the function has not read them
 _NAMED = type, types.ModuleType, types.BuiltinFunctionType, enum.Enum
-_QUESTIONS = {'__bool__': bool, '__int__': int, 'item': lambda value: value}
+# name of a method -> its answer for a NumPy array of one element
+_QUESTIONS = {'__bool__': lambda a: bool(a.item()), '__int__': lambda a: int(a.item()),
+              'item': lambda a: a.item(), 'asscalar': lambda a: a.ravel()[0]}
+# operators that compute something else in training mode, besides those that draw numbers
+_MODAL = 'BatchNorm', '_contrib_SyncBatchNorm', 'Custom'
 MAX_QUESTIONS = 100         # questions in one call: after each of them a new graph begins
 _asnumpy = NDArray.asnumpy
 _tracing_thread = None
@@ -100,7 +102,7 @@ class Question:
 
     def answer(self, array):
         """Return the answer for this array, as the method does: a bool, an int, or its element."""
-        return _QUESTIONS[self.how](_asnumpy(array).item())
+        return _QUESTIONS[self.how](_asnumpy(array))
 
     @property
     def place(self):
@@ -260,6 +262,15 @@ def _constant(array):
     return new if isinstance(array, np.ndarray) else new.as_nd_ndarray()
 
 
+def _without_np_shape(function):
+    """Return a function that runs as in code for mx.nd, where X[0] of a vector has the shape (1,).
+    """
+    def run(array):
+        with mxnet.util.np_array(False), mxnet.util.np_shape(False):
+            return function(array)
+    return run
+
+
 class Compiled(gluon.Block):
     """The base class of what `hybridize` and `compile` make. A trace of a larger net runs the net
     inside it and does not guard its own attributes."""
@@ -317,6 +328,12 @@ class Trace:
         self.used = {}              # index of an array of the state -> its kind (see c_api.kind)
         self.pieces, self.answers = [], [*answers]
         self.stopped = False        # whether the run has ended at a question
+        # Whether autograd records the call, and whether it does at this point of the run; the mode
+        # at this point
+        self._recording = self._records = autograd.is_recording()
+        self._mode, self._changed_mode = training, None     # the last line that changed the mode
+        self.blocked = False        # whether another graph is needed if autograd records, or not
+        self._paused = set()        # ids of arrays that were made while autograd was paused
         self.crossed = 0            # number of arrays that the pieces pass on to later pieces
         # arrays that were alive at the last question; the number of arrays made until then
         self._left, self._looked = [], 0
@@ -338,6 +355,7 @@ class Trace:
         self._stale = set()         # ids of arrays that a write would have changed in eager mode
         self._slots, self._blocks, self._touched = {}, {}, set()
         self._new = {}              # id -> Block that is made in the run
+        self._counts = {}           # (id of a Block, name) -> a count of calls (see cells.py)
         self._held = {}             # id of a dict -> a copy from before the run
         self._spaces = []           # (namespace of a module that a slot holds, a copy of it)
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
@@ -549,6 +567,15 @@ class Trace:
             self.slots.append(slot)
 
     def _get_attribute(self, original, block, name):
+        if name in COUNTS and id(block) not in self._new:
+            value = self._counts.get((id(block), name), MISSING)
+            if value is not MISSING:
+                return value
+            value = original(block, name)
+            if counts_calls(block, name, value):
+                return CallCount(value, functools.partial(
+                    self._error, f'reads self.{name}, the number of calls of this cell',
+                    'Keep state in arrays. ' + EAGER))
         if (id(block), name) not in self._touched and id(block) not in self._new:
             self._touched.add((id(block), name))
             held = object.__getattribute__(block, '__dict__')
@@ -602,6 +629,9 @@ class Trace:
             self._touch(block, held, '__class__')
         if id(block) in self._new:
             return original(block, name, value)
+        if counts_calls(block, name, value):
+            self._counts[id(block), name] = value
+            return
         slot = self._slot(held, name, f'self.{name}', False)
         if isinstance(value, (gluon.Block, Parameter)) and value is not slot.value or isinstance(
                 slot.value, (gluon.Block, Parameter)) and value is not slot.value or (
@@ -634,6 +664,9 @@ class Trace:
 
     def _conclude(self, result):
         """Record what the run returned and what it changed."""
+        if (self._records, self._mode) != (self._recording, self._training):
+            raise self._error('leaves autograd in another mode', 'Use `with`. ' + EAGER,
+                              line=self._changed_mode)
         self.nodes = len(self._tree.nodes)      # number of nodes to which results may refer
         known = {id(v) for v in (*self._tree.met, *self._arguments.met,
                                  *[block for block, *_ in self._blocks.values()])}
@@ -898,11 +931,13 @@ class Trace:
         """
         array = self._stand_in_of(array)
         self._refuse_stale([array])
+        if self._is_paused():
+            self._block([new])
         group = self._sharing.setdefault(id(array), [(array, 0, array.size)])
         start, = [at for member, at, _ in group if member is array]
         group.append((new, start + first, new.size))
         self._sharing[id(new)] = group
-        self._views[id(new)] = array, take
+        self._views[id(new)] = array, take if mxnet.util.is_np_shape() else _without_np_shape(take)
         return new
 
     def _find_views(self, arrays):
@@ -973,6 +1008,8 @@ class Trace:
         op, traced = c_api.op_name(handle), any(map(self._traced, inputs))
         attrs = dict(zip(keys, map(str, values)))
         draws = tape.draws(op, attrs)
+        if self._mode != self._training and (draws == tape.TRAINING or op in _MODAL):
+            raise self._error(f'calls {op} in another mode than that of the call')
         if self._training and (draws or op == 'BatchNorm'):
             self._values_are_exact = False
         if draws == tape.ALWAYS:
@@ -1004,6 +1041,7 @@ class Trace:
         def compute():
             new = np.empty(out.shape, dtype=out.dtype, ctx=out.ctx)
             return run(new if kinds[0] else new.as_nd_ndarray(), *kinds)
+        has_none = traced and self._has_no_gradient(op, attrs, inputs)
         result = out
         if out is None or not self._functionalize_write(out, compute, traced):
             result = run(out, *kinds)
@@ -1020,7 +1058,36 @@ class Trace:
                                   'graph runs on one device')
         if draws and name:
             self.random.append(c_api.graph_of(results[0]))
+        if traced and op != 'BlockGrad' and (has_none or self._is_paused()):
+            if has_none and len(results) > 1:
+                raise self._error(f'calls {op}, of which MXNet has no gradient')
+            self._block(results)
         return result
+
+    def _has_no_gradient(self, op, attrs, inputs):
+        """Return whether an operator has no gradient. Raise TraceError if the call that is traced
+        may need one: eager mode raises an error only in the backward pass."""
+        if tape.has_gradient(op, len(inputs), attrs):
+            return False
+        if self._records and not all(
+                id(a) in self._detached for a in map(self._stand_in_of, inputs) if self._traced(a)):
+            raise self._error(f'calls {op}, of which MXNet has no gradient, while autograd records',
+                              'Detach its arguments, X.detach(). ' + EAGER)
+        self.blocked = True
+        return True
+
+    def _block(self, arrays):
+        """Let no gradient through these arrays: they were made while autograd was paused, or by an
+        operator that has none, which a graph holds in no other way."""
+        for array in arrays:
+            new = mxnet.nd.BlockGrad(c_api.alias(array, NDArray))
+            self.stops.discard(tape.entry(new)[0])
+            array.handle, new.handle = new.handle, array.handle
+            self._paused.add(id(array))
+
+    def _is_paused(self):
+        """Return whether the function has paused autograd, which records the call."""
+        return self._recording and not self._records
 
     def _draw(self, op, attrs, inputs, is_np_op):
         """Return stand-ins for the results of an operator that draws random numbers. The operator
@@ -1084,6 +1151,9 @@ class Trace:
         if id(array) in self._parts:  # allowed only if it is written back, as `Y[i] += 1` does
             self._error('writes into a part of an array, under another name', 'Write it with an '
                         'index: Y[i, j] = v, not row = Y[i]; row[j] = v. ' + EAGER, of=id(array))
+        if self._is_paused() and not self._may_change_in_pause(array):
+            raise self._error('writes into an array that has a gradient while autograd is paused',
+                              'Write into a copy, Y.copy(). ')
         if traced or tape.entry(array)[0]:
             if id(array) in self._detached:
                 raise self._error(
@@ -1100,6 +1170,17 @@ class Trace:
                 self._mark_stale(self._stand_in_of(array), places)
             return True
 
+    def _may_change_in_pause(self, array):
+        """Return whether an array has no gradient: a write while autograd is paused would leave
+        that as it was before."""
+        if id(array) in self._made:
+            return id(array) in self._paused or not self._traced(array)
+        self._made[id(array)] = array           # `handle` then returns the array's own handle
+        try:
+            return not tape.recorded(array)
+        finally:
+            del self._made[id(array)]
+
     def _set_item(self, original, array, key, value):
         """Replace `array[key] = value`, as MXNet's operator for it has no gradient, by a new array
         that takes each element from the array or from the value."""
@@ -1112,10 +1193,14 @@ class Trace:
         def compute():
             (keys, old), index = chosen(), numpy.arange(array.size).reshape(array.shape)
             index[keys] = array.size + numpy.arange(old.size).reshape(old.shape)
-            new = value.astype(array.dtype) if isinstance(value, NDArray) else np.array(
-                value, dtype=array.dtype, ctx=array.ctx)
-            both = [array.reshape(-1), np.broadcast_to(new, old.shape).reshape(-1)]
-            return np.take(np.concatenate(both), np.array(index, dtype='int32', ctx=array.ctx))
+            with mxnet.util.np_shape(), mxnet.util.np_array():
+                new = value.as_np_ndarray().astype(array.dtype) if isinstance(
+                    value, NDArray) else np.array(value, dtype=array.dtype, ctx=array.ctx)
+                both = [array.as_np_ndarray().reshape(-1),
+                        np.broadcast_to(new, old.shape).reshape(-1)]
+                found = np.take(np.concatenate(both), np.array(
+                    index, dtype='int32', ctx=array.ctx))
+            return found if isinstance(array, np.ndarray) else found.as_nd_ndarray()
         self._errors.pop(id(value), None)
         if not self._functionalize_write(
                 array, compute, isinstance(value, NDArray) and self._traced(value),
@@ -1130,7 +1215,7 @@ class Trace:
                 return original(array, *args)
             array = self._stand_in_of(array)
             self._refuse_stale([array])
-            discrete = how != 'item' or numpy.dtype(array.dtype).kind in 'biu'
+            discrete = how not in ('item', 'asscalar') or numpy.dtype(array.dtype).kind in 'biu'
             if array.size != 1 or not discrete:     # MXNet raises, or `_as_numpy` does
                 return original(array, *args)
             frame = users_line()
@@ -1178,7 +1263,8 @@ class Trace:
         if self._traced(array):
             raise self._error('asks for the value of an array that depends on inputs or Parameters',
                               'In a graph Python knows shapes, not values, but for bool() and '
-                              'int() of one element: no float(), print() or asnumpy(). ' + EAGER)
+                              'int() of one element, of mx.nd .astype("int32").asscalar(): no '
+                              'float(), print() or asnumpy(). ' + EAGER)
         return original(array)
 
     def _format(self, original, array, how):
@@ -1199,9 +1285,32 @@ class Trace:
         """Return what copy.copy and copy.deepcopy make of an array: one that has no gradient."""
         return array.detach().copy()
 
+    # ---- the mode of autograd
+
     def _is_training(self, original, answer):
-        self.mode = answer._obj.value = self._training
+        self.mode, answer._obj.value = self._training, self._mode
         return 0
+
+    def _set_training(self, original, new, before):
+        self._note_mode()
+        self.mode, before._obj.value, self._mode = self._training, self._mode, bool(new.value)
+        return 0
+
+    def _is_recording(self, original, answer):
+        self.blocked, answer._obj.value = True, self._records
+        return 0
+
+    def _set_recording(self, original, new, before):
+        """Replace autograd.pause: the trace goes on recording, and `_block` stops gradients."""
+        if new.value and not self._recording:
+            raise self._error('starts to record')
+        self._note_mode()
+        self.blocked, before._obj.value, self._records = True, self._records, bool(new.value)
+        return 0
+
+    def _note_mode(self):
+        frame = users_line()
+        self._changed_mode = frame.f_code, frame.f_lineno
 
     def _forbid(self, what):
         def hook(original, *args, **kwargs):
@@ -1258,12 +1367,15 @@ class Trace:
                 (NDArray, '_get_nd_basic_indexing', self._basic),
                 (np.ndarray, '_get_np_basic_indexing', self._basic),
                 (np.ndarray, '__getitem__', self._get_item),
-                (np.ndarray, '__setitem__', self._set_item),
+                *((owner, '__setitem__', self._set_item) for owner in (NDArray, np.ndarray)),
                 (Parameter, '_check_and_get', self._check_and_get),
                 (register, '_imperative_invoke', self._invoke),
                 (gluon.Block, '__getattribute__', self._get_attribute),
                 (gluon.Block, '__setattr__', self._set_attribute),
                 (c_api.LIBRARY, 'MXAutogradIsTraining', self._is_training),
+                (c_api.LIBRARY, 'MXAutogradSetIsTraining', self._set_training),
+                (c_api.LIBRARY, 'MXAutogradIsRecording', self._is_recording),
+                (c_api.LIBRARY, 'MXAutogradSetIsRecording', self._set_recording),
                 *((c_api.LIBRARY, name, self._forbid(what))
                   for name, what in _FORBIDDEN.items())):
             self._patch(owner, name, hook)
