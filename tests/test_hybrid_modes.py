@@ -93,7 +93,7 @@ def run(net, X, recorded, training):
     writes_into_what_it_made_there], ids=lambda function: function.__name__)
 @pytest.mark.parametrize('first', [0, 1, 2, 3])
 def test_a_net_that_changes_the_mode(function, first):
-    """In each mode, whichever comes first: outputs, gradients and state are eager's, bit for bit."""
+    """In each mode, whichever comes first, outputs, gradients and state are eager's to the bit."""
     nets = Net(function), Net(function)
     for net in nets:
         net.initialize()
@@ -180,6 +180,19 @@ class Older(gluon.Block):
     def forward(self, X):
         with mxnet.util.np_array(False), mxnet.util.np_shape(False):
             return self.net(X.as_nd_ndarray()).as_np_ndarray()
+
+
+def test_a_net_of_nd_by_itself_is_refused_with_the_way_to_compile_it():
+    with mxnet.util.np_array(False), mxnet.util.np_shape(False):
+        net, X = nn.Dense(3, in_units=4), nd.ones((2, 4))
+        net.initialize()
+        eager = net(X).asnumpy()
+        with pytest.raises(RuntimeError, match='is compiled in a Block whose forward says'):
+            compile(net)(X)
+        with pytest.warns(UserWarning, match='runs eagerly: call npx.set_np'):
+            found = compile(net, fallback=True)(X)
+        onp.testing.assert_array_equal(found.asnumpy(), eager)
+    onp.testing.assert_array_equal(compile(Older(net))(np.ones((2, 4))).asnumpy(), eager)
 
 
 class Unrolled(gluon.Block):

@@ -159,10 +159,13 @@ class CompiledBlock(Compiled):
 
         path: [(program, the answer to its question)] for the programs of this call that have run
         """
-        _, flags, exact, optimize, *_ = self._options
+        _, flags, exact, optimize, fallback, _ = self._options
         leaves = tree.arrays
         if not npx.is_np_array():
-            raise RuntimeError('call npx.set_np() first, in each thread: MXNet keeps it by thread')
+            raise (TraceError if fallback else RuntimeError)(
+                'call npx.set_np() first, in each thread: MXNet keeps it by thread. A net of mx.nd '
+                'is compiled in a Block whose forward says `with mxnet.util.np_array(False), '
+                'mxnet.util.np_shape(False): return net(X.as_nd_ndarray()).as_np_ndarray()`')
         ctx = leaves[0].ctx if leaves else current_context()
         if any(a.ctx != ctx for a in leaves):
             raise ValueError(f'the arguments of {self._name_of_net()} are on several devices, '
