@@ -45,7 +45,7 @@ SAMPLE_SHA1 = {
     'kaggle_house_pred_train.csv': '7e161929f210b9d92a56af6403d1f2c47d47139a',
     'kaggle_house_pred_test.csv': 'f2d268028799a05a153200cdde199a7af3efb3b3',
     'timemachine.txt': '488ebfd3469129520dd57765b2edfa0aecc46c62',
-    'airfoil_self_noise.dat': '0d69f82a0ad953d5651a7053d8533de6cd1bb0bf',
+    'airfoil_self_noise.dat': '739ae41ff1e23b8f5886c0c9d60533cf40477732',
     'fra-eng.zip': '5cde658dab37dbd02ea24506552046c1088d338f',
     'fashion-mnist/train-images-idx3-ubyte.gz': '4785fdfba562b8192c23a9bc3fad23198707d81b',
     'fashion-mnist/train-labels-idx1-ubyte.gz': 'a9a7e2d94c971e0378efc32a7898cbd4e7bbbcaf',

@@ -38,9 +38,9 @@ def sweep(rng):
 
 
 def make(name, size=None):
-    """Return the bytes of the file; size is ignored."""
+    """Return the bytes of the file. size: of so many rows, the first ones, at most all."""
     rng, rows = random.Random(SEED), []
     while len(rows) < ROWS:
         rows += sweep(rng)
     return ''.join('%d\t%.1f\t%.4f\t%.1f\t%.9f\t%.3f\n' % row
-                   for row in rows[:ROWS]).encode('ascii')
+                   for row in rows[:min(size or ROWS, ROWS)]).encode('ascii')
