@@ -13,9 +13,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ['D2L_DATA'] = 'sample'  # set before d2l is imported: nothing is downloaded
 os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ.setdefault('D2L_FIGURES', '')             # tests write no figures to files
-# The cores are shared among pytest's workers: if the threads of each took them all, they would wait
-os.environ.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // int(
-    os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1')))))
 
 import warnings  # noqa: E402
 

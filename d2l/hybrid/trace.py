@@ -1069,6 +1069,9 @@ class Trace:
         may need one: eager mode raises an error only in the backward pass."""
         if tape.has_gradient(op, len(inputs), attrs):
             return False
+        if self._apart:
+            raise self._error(f'calls {op}, of which MXNet has no gradient: no file holds it',
+                              'Export what comes before and after it. ')
         if self._records and not all(
                 id(a) in self._detached for a in map(self._stand_in_of, inputs) if self._traced(a)):
             raise self._error(f'calls {op}, of which MXNet has no gradient, while autograd records',
