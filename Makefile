@@ -31,7 +31,7 @@ test: $(ENV)/installed
 
 test-part: $(ENV)/installed  # what another Python may break: sections, compiler, repairs, networks
 	$(VENV) -m pytest tests/test_compat.py tests/test_finder.py tests/test_packaging.py \
-		tests/test_hybrid.py tests/test_hybrid_state.py tests/test_loaders.py
+		tests/test_hybrid.py tests/test_hybrid_modes.py tests/test_hybrid_state.py tests/test_loaders.py
 	$(VENV) -m pytest $(SECTIONS:%='tests/test_outputs.py::test_section_runs_and_prints_what_the_book_prints[%]')
 	$(VENV) -m ci.regress linreg mlp lenet batch_norm lstm seq2seq_attention transformer \
 		sentiment_rnn neumf dcgan_generator

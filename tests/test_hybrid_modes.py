@@ -70,8 +70,25 @@ def writes_into_what_it_made_there(net, X):
     return Y * weights
 
 
+def writes_into_zeros(net, X):
+    weights = np.zeros((2, 3))
+    with autograd.pause():
+        weights[:] = net.dense(X)
+        weights[0] = 1
+    return net.dense(X) * weights
+
+
+def draws(net, X):
+    Y = net.dense(X)
+    with autograd.pause():
+        Z, order = np.random.normal(Y, 1.0), np.arange(2.0)
+        np.random.shuffle(order)
+    return Y * Z + order.reshape(2, 1)
+
+
 def run(net, X, recorded, training):
     """Return the results, gradients and state of a net as NumPy arrays."""
+    mxnet.random.seed(1)
     X, net.recorded = X.copy(), recorded
     X.attach_grad()
     weight = net.dense.weight
@@ -90,7 +107,8 @@ def run(net, X, recorded, training):
 
 @pytest.mark.parametrize('function', [
     averages, all_kinds_of_views, pauses_and_records, asks, asks_in_a_pause, predicts,
-    writes_into_what_it_made_there], ids=lambda function: function.__name__)
+    writes_into_what_it_made_there, writes_into_zeros, draws],
+    ids=lambda function: function.__name__)
 @pytest.mark.parametrize('first', [0, 1, 2, 3])
 def test_a_net_that_changes_the_mode(function, first):
     """In each mode, whichever comes first, outputs, gradients and state are eager's to the bit."""
@@ -106,13 +124,26 @@ def test_a_net_that_changes_the_mode(function, first):
             onp.testing.assert_array_equal(a, b)
 
 
-def test_a_write_in_a_pause_into_an_array_with_a_gradient_is_refused():
-    """Eager mode keeps the gradient that the array had, which no graph can."""
-    def function(net, X):
+def result_of_a_layer(net, X):
+    Y = net.dense(X)
+    with autograd.pause():
+        Y[0] = 5
+    return Y
+
+
+def made_in_a_pause_and_written_after_it(net, X):
+    with autograd.pause():
         Y = net.dense(X)
-        with autograd.pause():
-            Y[0] = 5
-        return Y
+    Y[:] = net.dense(X)
+    with autograd.pause():
+        Y[0] = 5
+    return Y
+
+
+@pytest.mark.parametrize('function', [result_of_a_layer, made_in_a_pause_and_written_after_it],
+                         ids=lambda function: function.__name__)
+def test_a_write_in_a_pause_into_an_array_with_a_gradient_is_refused(function):
+    """Eager mode keeps the gradient that the array had, which no graph can."""
     net = Net(function)
     net.initialize()
     hybridize(net)

@@ -63,16 +63,16 @@ def draws(op, attrs):
         return TRAINING
 
 
-# operator -> whether it has a gradient, as far as that was asked
-_HAS_GRADIENT = {}
+# operator -> whether MXNet has a gradient of it, as far as that was asked
+_DIFFERENTIABLE = {}
 
 
-def has_gradient(op, inputs, attrs):
+def is_differentiable(op, inputs, attrs):
     """Return whether MXNet has a gradient, be it 0, of an operator: else no graph may hold it.
 
     inputs: how many it takes; attrs: its attributes, as texts
     """
-    if op not in _HAS_GRADIENT:
+    if op not in _DIFFERENTIABLE:
         variables = [c_api.variable(f'x{i}') for i in range(inputs)]
         try:
             symbol = c_api.applied(op, op, variables, attrs)
@@ -81,7 +81,7 @@ def has_gradient(op, inputs, attrs):
         try:
             mxnet.nd.CachedOp(symbol)
         except mxnet.MXNetError as error:
-            _HAS_GRADIENT[op] = 'non-differentiable' not in str(error)
+            _DIFFERENTIABLE[op] = 'non-differentiable' not in str(error)
         else:
-            _HAS_GRADIENT[op] = True
-    return _HAS_GRADIENT[op]
+            _DIFFERENTIABLE[op] = True
+    return _DIFFERENTIABLE[op]

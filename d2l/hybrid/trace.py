@@ -333,7 +333,7 @@ class Trace:
         self._recording = self._records = autograd.is_recording()
         self._mode, self._changed_mode = training, None     # the last line that changed the mode
         self.blocked = False        # whether another graph is needed if autograd records, or not
-        self._paused = set()        # ids of arrays that were made while autograd was paused
+        self._gradientless = set()  # ids of arrays through which `_block` lets no gradient
         self.crossed = 0            # number of arrays that the pieces pass on to later pieces
         # arrays that were alive at the last question; the number of arrays made until then
         self._left, self._looked = [], 0
@@ -1016,6 +1016,8 @@ class Trace:
             self._values_are_exact = False
             draw = self._shuffle if op == '_shuffle' else self._draw
             results = draw(op, attrs, inputs, kinds[0])
+            if self._is_paused():       # drawn from parameters, they would have a gradient
+                self._block(results)
             if out is None:
                 return results if len(results) > 1 or kinds[1] else results[0]
             if [(out.shape, out.dtype)] != [(r.shape, r.dtype) for r in results]:
@@ -1067,7 +1069,7 @@ class Trace:
     def _has_no_gradient(self, op, attrs, inputs):
         """Return whether an operator has no gradient. Raise TraceError if the call that is traced
         may need one: eager mode raises an error only in the backward pass."""
-        if tape.has_gradient(op, len(inputs), attrs):
+        if tape.is_differentiable(op, len(inputs), attrs):
             return False
         if self._apart:
             raise self._error(f'calls {op}, of which MXNet has no gradient: no file holds it',
@@ -1086,7 +1088,7 @@ class Trace:
             new = mxnet.nd.BlockGrad(c_api.alias(array, NDArray))
             self.stops.discard(tape.entry(new)[0])
             array.handle, new.handle = new.handle, array.handle
-            self._paused.add(id(array))
+            self._gradientless.add(id(array))
 
     def _is_paused(self):
         """Return whether the function has paused autograd, which records the call."""
@@ -1112,9 +1114,9 @@ class Trace:
             # values that are valid as indices, as probabilities, and in a matrix to be inverted
             values = (numpy.arange(1, math.prod(shape) + 1) * 0.6180339887 % 1).astype(dtype)
             variable = tape.mark(np.array(values.reshape(shape), dtype=dtype, ctx=ctx))
-            result = mxnet.nd.BlockGrad(variable.as_nd_ndarray())
+            result = mxnet.nd.BlockGrad(c_api.alias(variable, NDArray))
             self.stops.discard(tape.entry(result)[0])
-            results.append(result.as_np_ndarray() if is_np_op else result)
+            results.append(c_api.alias(result) if is_np_op else result)
             first, name = [tape.entry(r)[0] for r in (results[0], result)]
             self.draws[name] = first, i, op, attrs, graphs
         self.random.append(c_api.graph_of(results[0]))
@@ -1169,6 +1171,10 @@ class Trace:
                 frame = users_line()
                 self.write = frame.f_code, frame.f_lineno
             array.handle, new.handle = new.handle, array.handle
+            if self._is_paused():
+                self._gradientless.add(id(array))
+            else:
+                self._gradientless.discard(id(array))
             if id(array) not in self._parts:
                 self._mark_stale(self._stand_in_of(array), places)
             return True
@@ -1177,7 +1183,7 @@ class Trace:
         """Return whether an array has no gradient: a write while autograd is paused would leave
         that as it was before."""
         if id(array) in self._made:
-            return id(array) in self._paused or not self._traced(array)
+            return id(array) in self._gradientless or not self._traced(array)
         self._made[id(array)] = array           # `handle` then returns the array's own handle
         try:
             return not tape.recorded(array)

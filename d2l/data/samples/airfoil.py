@@ -43,4 +43,4 @@ def make(name, size=None):
     while len(rows) < ROWS:
         rows += sweep(rng)
     return ''.join('%d\t%.1f\t%.4f\t%.1f\t%.9f\t%.3f\n' % row
-                   for row in rows[:min(size or ROWS, ROWS)]).encode('ascii')
+                   for row in rows[:ROWS][:size]).encode('ascii')
