@@ -587,6 +587,23 @@ def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there
         assert GloVe._get_pretrained_file(tmp_path, real.name) == str(real)
 
 
+@pytest.mark.parametrize('get', [
+    lambda root: GloVe._get_pretrained_file(root, 'glove.6B.50d.txt'),
+    lambda root: os.path.join(gluon.data.vision.CIFAR10(root=root)._root, 'test_batch.bin')], ids=['word vectors', 'CIFAR10'])
+def test_mxnet_extracts_files_whole_and_once(get, few, tmp_path):
+    """MXNet's own code truncates the files and writes into them, each time that it looks for them:
+    their SHA-1 is not that of the genuine ones. Another process may be reading them."""
+    path = pathlib.Path(get(str(tmp_path)))
+    content, before = path.read_bytes(), os.stat(path)
+    get(str(tmp_path))
+    assert os.stat(path) == before
+    path.write_bytes(content[:1000])
+    with open(path, 'rb') as reader:
+        get(str(tmp_path))
+        assert reader.read() == content[:1000]
+    assert path.read_bytes() == content
+
+
 def test_a_file_without_a_maker(small, tmp_path):
     with pytest.raises(FetchError, match='no sample maker for http://host/nobody/s.zip'):
         fetch.download_file('http://host/nobody/s.zip', str(tmp_path))

@@ -6,13 +6,15 @@ import os
 import sys
 import threading
 import time
+import types
 
 from mxnet import gluon, test_utils
-from mxnet.contrib.text.embedding import FastText, GloVe
+from mxnet.contrib.text import embedding
+from mxnet.gluon.data.vision import datasets as vision_datasets
 from mxnet.gluon.model_zoo import model_store
 
 from d2l import files
-from d2l.data import contents, samples
+from d2l.data import archive, contents, samples
 
 DATA_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/'       # 4.10.1; D2L_DATA_URL replaces it
 SOURCES = ('real', 'sample')
@@ -111,11 +113,33 @@ def model_file(name, root=inspect.signature(_gluons_model_file).parameters['root
     return download_file(url, os.path.join(root, file + '.params'))
 
 
+class _Archive:
+    """Replaces `zipfile.ZipFile` and `tarfile.open` where MXNet extracts what it has downloaded.
+
+    MXNet would write into the files in place, while another process reads them: the SHA-1 of a
+    stand-in is never that of the genuine file, so that each process extracts it again.
+    """
+    def __init__(self, fname, mode='r'):
+        self.fname = fname
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+    def extractall(self, path):
+        archive.extract(self.fname, path)
+
+
 def replace_gluons():
-    """Replace MXNet's download functions by `download_file`, in each module that imported one."""
+    """Replace MXNet's download functions by `download_file`, in each module that imported one, and
+    its extraction of archives by `archive.extract`."""
+    embedding.zipfile = model_store.zipfile = types.SimpleNamespace(ZipFile=_Archive)
+    embedding.tarfile = vision_datasets.tarfile = types.SimpleNamespace(open=_Archive)
     gluon.data.vision.CIFAR10.__init__ = below_root(gluon.data.vision.CIFAR10.__init__)
     model_store.get_model_file = model_file
-    for vectors in GloVe, FastText:
+    for vectors in embedding.GloVe, embedding.FastText:
         vectors._get_pretrained_file = below_root(vectors._get_pretrained_file, 'embedding_root')
     for module in list(sys.modules.values()):
         found = getattr(module, '__dict__', {}).get('download')
