@@ -1,13 +1,28 @@
 """Run in the kernel before a section's first cell, with a call of _setup (see execute.py).
 
 Adds to each displayed figure where its curves stand, so that the runner can show progress, and
-lets CPU contexts stand for GPUs where the runner says so. Leaves no name behind.
+lets CPU contexts stand for GPUs where the runner says so. Ends the kernel in .6 seconds less, and
+without a deadlock of ipykernel. Leaves no name behind.
 """
 
 
 def _setup(shell, devices):
+    import atexit
+    import gc
+
     import d2l_finder
 
+    def end():
+        # As ipykernel ends, it closes the thread that publishes output and waits for its control
+        # thread, which may still be sending to the former, and would wait for ever. The runner
+        # would send SIGTERM 2.5 seconds later.
+        control = getattr(shell.kernel.parent, 'control_thread', None)
+        if control is not None and control.is_alive():
+            control.stop()
+            control.join(2)
+        gc.freeze()             # else Python looks at every object several times as it ends
+
+    atexit.register(end)        # it runs before ipykernel's own function
     d2l_finder.install()        # as its .pth file does where d2l-mxnet is installed
     if devices:
         import d2l
