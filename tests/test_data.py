@@ -587,9 +587,15 @@ def test_word_vectors_of_mxnet_are_stand_ins(small, tmp_path, monkeypatch, there
         assert GloVe._get_pretrained_file(tmp_path, real.name) == str(real)
 
 
-@pytest.mark.parametrize('get', [
-    lambda root: GloVe._get_pretrained_file(root, 'glove.6B.50d.txt'),
-    lambda root: os.path.join(gluon.data.vision.CIFAR10(root=root)._root, 'test_batch.bin')], ids=['word vectors', 'CIFAR10'])
+def _vectors(root):
+    return GloVe._get_pretrained_file(root, 'glove.6B.50d.txt')
+
+
+def _pictures(root):
+    return os.path.join(gluon.data.vision.CIFAR10(root=root)._root, 'test_batch.bin')
+
+
+@pytest.mark.parametrize('get', [_vectors, _pictures])
 def test_mxnet_extracts_files_whole_and_once(get, few, tmp_path):
     """MXNet's own code truncates the files and writes into them, each time that it looks for them:
     their SHA-1 is not that of the genuine ones. Another process may be reading them."""
