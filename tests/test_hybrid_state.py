@@ -10,6 +10,7 @@ import copy
 import cProfile
 import enum
 import gc
+import importlib
 import linecache
 import pickle
 import random
@@ -1733,6 +1734,48 @@ def test_arrays_from_before_the_import(python):
         'np.ones(2); f = d2l.compile(lambda X: X * W); print(f(X), end=""); W[:] = 5; print(f(X), '
         'end=""); W = np.zeros(2); print(f(X))')
     assert python('-c', code).stdout.split() == '[1. 2.][5. 5.][0. 0.]'.split()
+
+
+EQUAL = '''SCALE, SHIFT, CONFIG = 2, 1, {'bias': 3}
+
+
+def scaled(x):
+    return x * SCALE
+
+
+class Shift:
+    def __call__(self, x):
+        return x + shift() + CONFIG['bias']
+
+
+def shift():
+    return SHIFT
+
+
+def closed(k):
+    return lambda x: x * k * SCALE
+'''
+
+
+@pytest.mark.parametrize('name, value', [('SCALE', 5), ('SHIFT', 7), ('shift', lambda: 4),
+                                         ('CONFIG', {'bias': 0})])
+@pytest.mark.parametrize('of', [0, 1])
+def test_equal_functions_of_two_files(of, name, value, tmp_path, monkeypatch):
+    """Python takes the code objects of equal functions, on equal lines of two files, for equal."""
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = []
+    for file in f'{tmp_path.name}_a', f'{tmp_path.name}_b':
+        (tmp_path / f'{file}.py').write_text(EQUAL)
+        modules.append(importlib.import_module(file))
+    a, b = modules
+    assert a.scaled.__code__ == b.scaled.__code__
+
+    def f(x):
+        return sum(m.scaled(x) + m.Shift()(x) + m.closed(3)(x) for m in modules)
+    compiled, x = hybrid.compile(f), np.array([1., 2.])
+    assert compiled(x).tolist() == f(x).tolist()
+    setattr(modules[of], name, value)
+    assert compiled(x).tolist() == f(x).tolist()
 
 
 def test_own_forward_is_kept():

@@ -135,6 +135,11 @@ def is_users(frame):
     return _is_users(frame.f_code.co_filename, frame.f_globals.get('__name__'))
 
 
+def _is_changing(frame):
+    """Return whether a frame runs code of a module whose objects change from call to call."""
+    return (frame.f_globals.get('__name__') or '').startswith(_CHANGING)
+
+
 @functools.lru_cache(maxsize=None)
 def names_in(code):
     """Return the names that a code object uses, as five tuples: globals that it loads, globals that
@@ -330,7 +335,8 @@ class Reads:
     def __init__(self, slot, refuse, stateful, remembers):
         self._slot, self._refuse, self._stateful = slot, refuse, stateful
         self._remembers = remembers
-        self._codes, self._functions = set(), collections.defaultdict(list)
+        # by id, as Python takes the code of equal functions, on equal lines of two files, for equal
+        self._codes, self._functions = {}, collections.defaultdict(list)
         self._met_functions = []
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
         # id -> class of the user's; (code, name) of the first code that computes attributes' names
@@ -357,8 +363,8 @@ class Reads:
         self._met.add(id(value))
         if isinstance(value, types.FunctionType):
             if _is_users(value.__code__.co_filename, value.__globals__.get('__name__')):
-                self._functions[value.__code__].append(value)
-                if value.__code__ in self._codes:
+                self._functions[id(value.__code__)].append(value)
+                if id(value.__code__) in self._codes:
                     self._cells(value)
             elif value.__closure__ and not value.__code__.co_filename.startswith(_NOT_USERS):
                 self._cells(value)      # a wrapper made by a decorator of the standard library
@@ -509,16 +515,18 @@ class Reads:
             self._slot(_CURRENT, 'context', 'the current context', True)
         elif code is _IMPORT:
             self.meet_module(frame.f_locals['name'], frame.f_locals['package'])
-        elif (frame.f_globals.get('__name__') or '').startswith(_CHANGING) and (
-                frame.f_back and is_users(frame.f_back)):
+        elif _is_changing(frame) and frame.f_back and is_users(frame.f_back):
             raise self._refuse('asks an optimizer, a Trainer, a metric or a learning-rate '
                                'schedule, whose state changes', BEFORE)
-        for value, _ in self._stateful:
-            if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
-                raise self._refuse('takes the next value of a generator', BEFORE)
-        if code in self._codes or not is_users(frame):
+        if code.co_flags & inspect.CO_GENERATOR and self._was_there(frame):
+            raise self._refuse('takes the next value of a generator', BEFORE)
+        if id(code) in self._codes:
             return
-        self._codes.add(code)
+        if not is_users(frame):
+            if code not in _WATCHED and not _is_changing(frame):
+                _QUIET[id(code)] = code
+            return
+        self._codes[id(code)] = code
         self._meet_imports(frame)
         if {'object', '__getattribute__'} <= {*code.co_names} and any(
                 isinstance(value, gluon.Block) for value in frame.f_locals.values()):
@@ -544,13 +552,18 @@ class Reads:
         for name in stores:
             self._slot(frame.f_globals, name, f'the global {name}', False, (code, name))
         self._name(attributes, code)
-        for function in self._functions.get(code, ()):
+        for function in self._functions.get(id(code), ()):
             self._cells(function)
         if not self._computes_names and not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
             self._computes_names = code, next(
                 iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
+
+    def _was_there(self, frame):
+        """Return whether this is the frame of a generator that was there before the run."""
+        return any(isinstance(value, types.GeneratorType) and value.gi_frame is frame
+                   for value, _ in self._stateful)
 
     def _meet_imports(self, frame):
         """Meet the modules that a function imports while it runs."""
@@ -652,13 +665,26 @@ class Reads:
             self._previous(frame, event, arg)
         if self._running:
             return
+        # Of some 100,000 calls in a run nearly all are of these kinds, and they do not matter
+        if event == 'call':
+            code = frame.f_code
+            if id(code) in _QUIET and not (code.co_flags & inspect.CO_GENERATOR
+                                       and self._was_there(frame)):
+                return
+        elif event == 'c_call':
+            owner = getattr(arg, '__self__', None)
+            if type(owner) in _CONTAINERS or type(owner) is types.ModuleType and arg not in (
+                    _MATTERING if id(frame.f_code) in _QUIET else _MATTERING_TO_USERS):
+                return
+        elif event != 'return' or id(frame.f_code) not in self._codes:
+            return
         self._running = True
         try:
             if event == 'call':
                 self._call(frame)
             elif event == 'c_call':
                 self._call_of_c(frame, arg)
-            elif event == 'return' and frame.f_code in self._codes:
+            else:
                 self.left = frame.f_code, frame.f_lineno
                 self._meet_imports(frame)       # those that it has imported for the first time
         finally:
@@ -690,3 +716,13 @@ _CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
 _GLOBAL = random._inst, numpy.random.mtrand._rand
+# Functions whose calls matter, whoever calls them; and other code, by its id, that was found not to
+# be the user's
+_WATCHED = {_ENVIRON, *_ENVIRONS_NAMES, _SEED, _FUNCTION, _QUEUE, _CONTEXT, _IMPORT,
+            _ARRAY_FUNCTION, _ARRAY_UFUNC}
+_QUIET = {}
+# The same for built-in functions: calls of methods of these classes never matter, and calls of the
+# functions of a module only if it is one of these
+_CONTAINERS = {list, dict, tuple, set, frozenset, str, bytes, collections.OrderedDict}
+_MATTERING = {*_NOT_REPEATABLE, *_TAKE_NOW, next}
+_MATTERING_TO_USERS = _MATTERING | {id, getattr, hasattr, vars, dir, globals}

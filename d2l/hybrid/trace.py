@@ -131,8 +131,9 @@ class Piece:
         self.question = question
         self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
         self.first = trace.crossed      # index in `cut` of the first array that this piece adds
-        self.slots, self.contents, self.sizes = [*trace.slots], [*trace.contents], [*trace.sizes]
-        self.types, self.kept, self.used = [*trace.types], [*trace.kept], dict(trace.used)
+        self.slots, self.sizes, self.types = [*trace.slots], [*trace.sizes], [*trace.types]
+        self.contents, self.kept = [*trace.contents.values()], [*trace.kept.values()]
+        self.used = dict(trace.used)
 
 
 class Deferred(Exception):
@@ -311,11 +312,11 @@ class Trace:
         self._filled = all(array.size for array in self.leaves)     # no argument is an empty array
         self.mode = None            # the training mode if the function asked for it
         self.slots = []             # Slots that were read, in order
-        self.contents = []          # (dict, a copy of it) for dicts that are guarded as a whole
+        self.contents = {}          # id of a dict that is guarded as a whole -> (it, a copy of it)
         self.sizes = []             # (dict, the number of keys it had); a class's `__dict__` counts
         self.types = []             # (Block, its class)
-        # Parameters' lists of their arrays, one for each Parameter, which are compared by identity
-        self.kept = []
+        # id -> a Parameter's list of its arrays, which are compared by identity
+        self.kept = {}
         self.writes, self.fills = [], []    # (Slot, new structure), (index of a node, its new one)
         self.overwritten = []       # indices of arrays of the state that were written into
         self.write = None           # (code, number) of the first line that wrote into one of them
@@ -359,6 +360,9 @@ class Trace:
         self._held = {}             # id of a dict -> a copy from before the run
         self._spaces = []           # (namespace of a module that a slot holds, a copy of it)
         self._tree, self._arrays, self._parameters = Tree(keep=True), {}, {}
+        # id of an array -> {id of a Parameter: its place there}; the numbers of Blocks and
+        # Parameters that were searched for such places
+        self._places, self._searched = {}, (0, 0)
         self._errors, self._undo, self._patched = {}, [], set()
         # whether the run added results to the cache of a function of functools.lru_cache
         self._cache_grew = False
@@ -555,9 +559,9 @@ class Trace:
     def _register(self, held, name, what):
         """Guard all entries of an attribute that is a dict of Blocks, Parameters or hooks."""
         value = held[name]
-        if not any(found is value for found, _ in self.contents):
+        if id(value) not in self.contents:
             self._fixed(held, name, what)
-            self.contents.append((value, dict(value)))
+            self.contents[id(value)] = value, dict(value)
 
     def _fixed(self, held, name, what):
         """Guard the object `held[name]` by identity, whatever it contains."""
@@ -691,7 +695,7 @@ class Trace:
         except CannotHold as error:
             raise self._error(f'returns {error}, which no graph can make again',
                               'Return arrays, in lists, tuples, dicts or objects. ') from error
-        for held, before in self.contents:
+        for held, before in self.contents.values():
             if [*held.items()] != [*before.items()]:
                 raise self._error('makes layers or Parameters', 'Make them before. ')
         for held, before in self._namespaces():
@@ -794,7 +798,7 @@ class Trace:
 
     def _restore(self):
         """Undo what the run changed."""
-        for held, before in self.contents:
+        for held, before in self.contents.values():
             if [*held.items()] != [*before.items()]:
                 held.clear()
                 held.update(before)
@@ -845,15 +849,16 @@ class Trace:
         """Return the source of an array from outside."""
         found = self._arrays.get(id(array))
         if found is None:
-            for _, held, _ in self._blocks.values():
-                self._parameters.update((id(p), p) for p in held['_reg_params'].values())
-            for parameter in tuple(self._parameters.values()):
-                data, grad = vars(parameter)['_data'] or (), vars(parameter)['_grad'] or ()
-                if any(a is array for a in data):
-                    found = Source('param', [a is array for a in data].index(True), parameter)
+            places = self._places_of(array)
+            if not places:          # a Parameter may have got other arrays since it was met
+                self._places, self._searched = {}, (0, 0)
+                places = self._places_of(array)
+            for parameter, name, i in places:
+                if name == '_data':
+                    found = Source('param', i, parameter)
                     self._guard_parameter(parameter)
-                elif any(a is array for a in grad):
-                    self._slot(vars(parameter), '_grad', f'the gradient of {parameter.name}', True)
+                else:
+                    self._slot(vars(parameter), name, f'the gradient of {parameter.name}', True)
                     found = self._arrays.get(id(array))
             if found is None:
                 raise self._error('uses an array of which a graph cannot know where it comes from',
@@ -861,10 +866,27 @@ class Trace:
             self._arrays[id(array)] = found
         return found
 
+    def _places_of(self, array):
+        """Return a list of (Parameter, '_data' or '_grad', index): the places where Parameters hold
+        an array. Blocks and Parameters that are new to the trace are searched first."""
+        blocks, parameters = self._searched
+        if blocks < len(self._blocks):
+            for _, held, _ in [*self._blocks.values()][blocks:]:
+                self._parameters.update((id(p), p) for p in held['_reg_params'].values())
+        if parameters < len(self._parameters):
+            for parameter in [*self._parameters.values()][parameters:]:
+                for name in '_data', '_grad':
+                    for i, found in enumerate(vars(parameter)[name] or ()):
+                        self._places.setdefault(id(found), {}).setdefault(
+                            id(parameter), (parameter, name, i))
+        self._searched = len(self._blocks), len(self._parameters)
+        return [(parameter, name, i) for parameter, name, i in self._places.get(
+            id(array), {}).values() if any(a is array for a in vars(parameter)[name] or ())]
+
     def _guard_parameter(self, parameter):
         held = vars(parameter)
-        if not any(found is held['_data'] for found in self.kept):
-            self.kept.append(held['_data'])
+        if id(held['_data']) not in self.kept:
+            self.kept[id(held['_data'])] = held['_data']
             self._fixed(held, '_data', parameter.name)
             self._slot(held, '_grad_req', f'{parameter.name}.grad_req', True)
 
