@@ -1879,6 +1879,27 @@ def test_an_exception_that_only_a_trace_raises_is_reported():
     assert len(calls) == 1
 
 
+def _calls_of_a_trace(layers):
+    """Return the number of Python functions that compiling a net of so many layers calls."""
+    net = nn.Sequential()
+    for _ in range(layers):
+        net.add(nn.Dense(2, in_units=2), nn.BatchNorm(in_channels=2))
+    net.initialize()
+    calls, compiled = collections.Counter(), hybrid.compile(net)
+    sys.setprofile(lambda frame, event, arg: calls.update((event,)))
+    try:
+        compiled(np.ones((3, 2)))
+    finally:
+        sys.setprofile(None)
+    return calls['call']
+
+
+def test_the_work_of_a_trace_grows_as_the_net_does():
+    """It was quadratic: each array was looked for in all Parameters of all Blocks."""
+    _calls_of_a_trace(1)
+    assert _calls_of_a_trace(80) < 5 * _calls_of_a_trace(20)
+
+
 def test_profilers_stay_installed():
     seen = []
     sys.setprofile(lambda frame, event, arg: seen.append(frame.f_code.co_name))

@@ -880,8 +880,9 @@ class Trace:
                         self._places.setdefault(id(found), {}).setdefault(
                             id(parameter), (parameter, name, i))
         self._searched = len(self._blocks), len(self._parameters)
-        return [(parameter, name, i) for parameter, name, i in self._places.get(
-            id(array), {}).values() if any(a is array for a in vars(parameter)[name] or ())]
+        places = self._places.get(id(array), {}).values()
+        return [(parameter, name, i) for parameter, name, i in places
+                if any(a is array for a in (vars(parameter)[name] or ())[i:i + 1])]
 
     def _guard_parameter(self, parameter):
         held = vars(parameter)
