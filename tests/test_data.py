@@ -27,6 +27,7 @@ import pytest
 from mxnet import gluon, recordio, test_utils
 from mxnet.contrib import text
 from mxnet.contrib.text.embedding import GloVe
+from mxnet.gluon.model_zoo import model_store
 
 import d2l
 from ci import pretrain
@@ -608,6 +609,34 @@ def test_mxnet_extracts_files_whole_and_once(get, few, tmp_path):
         get(str(tmp_path))
         assert reader.read() == content[:1000]
     assert path.read_bytes() == content
+
+
+def test_word_vectors_whose_sha1_is_wrong_are_extracted_again(tmp_path, monkeypatch):
+    monkeypatch.setenv('D2L_DATA', 'real')
+    path, packed = tmp_path / 'glove' / 'glove.6B.50d.txt', tmp_path / 'glove' / 'glove.6B.zip'
+    path.parent.mkdir()
+    with zipfile.ZipFile(packed, 'w') as archive:
+        archive.writestr(path.name, CONTENT)
+    path.write_bytes(CONTENT[::-1])                 # of the right size
+    monkeypatch.setitem(GloVe.pretrained_file_name_sha1, path.name, SHA1)
+    monkeypatch.setitem(GloVe.pretrained_archive_name_sha1, packed.name,
+                        hashlib.sha1(packed.read_bytes()).hexdigest())
+    assert GloVe._get_pretrained_file(str(tmp_path), path.name) == str(path)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('name', ['resnet18_v2', 'squeezenet1.0'])
+def test_genuine_parameters_of_the_model_zoo(name, tmp_path, monkeypatch):
+    """MXNet adds a random text to the name of the archive, and removes it in the end."""
+    def download(url, path, overwrite):
+        assert url.endswith('.zip') and overwrite
+        with zipfile.ZipFile(path, 'w') as archive:
+            archive.writestr(url.split('/')[-1].replace('.zip', '.params'), CONTENT)
+    monkeypatch.setenv('D2L_DATA', 'real')
+    monkeypatch.setattr(model_store, 'download', download)
+    monkeypatch.setitem(model_store._model_sha1, name, SHA1)
+    path = model_store.get_model_file(name, root=str(tmp_path))
+    assert pathlib.Path(path).read_bytes() == CONTENT and len(os.listdir(tmp_path)) == 1
 
 
 def test_a_file_without_a_maker(small, tmp_path):

@@ -4,9 +4,11 @@ import functools
 import inspect
 import os
 import sys
+import tarfile
 import threading
 import time
 import types
+import zipfile
 
 from mxnet import gluon, test_utils
 from mxnet.contrib.text import embedding
@@ -113,13 +115,14 @@ def model_file(name, root=inspect.signature(_gluons_model_file).parameters['root
     return download_file(url, os.path.join(root, file + '.params'))
 
 
-class _Archive:
-    """Replaces `zipfile.ZipFile` and `tarfile.open` where MXNet extracts what it has downloaded.
+class _StandIn:
+    """What `zipfile.ZipFile` and `tarfile.open` give MXNet for the archive of a stand-in.
 
-    MXNet would write into the files in place, while another process reads them: the SHA-1 of a
-    stand-in is never that of the genuine file, so that each process extracts it again.
+    The SHA-1 of a stand-in is never that of the genuine file, so that MXNet extracts it in each
+    process, and writes into the file in place while another process may be reading it.
     """
-    def __init__(self, fname, mode='r'):
+
+    def __init__(self, fname):
         self.fname = fname
 
     def __enter__(self):
@@ -132,11 +135,19 @@ class _Archive:
         archive.extract(self.fname, path)
 
 
+def _opener(of_python):
+    """Return a function that opens an archive: a stand-in by `_StandIn`, a genuine one by the
+    function of Python's."""
+    def opened(fname, mode='r'):
+        return _StandIn(fname) if _source() == 'sample' else of_python(fname, mode)
+    return opened
+
+
 def replace_gluons():
     """Replace MXNet's download functions by `download_file`, in each module that imported one, and
-    its extraction of archives by `archive.extract`."""
-    embedding.zipfile = model_store.zipfile = types.SimpleNamespace(ZipFile=_Archive)
-    embedding.tarfile = vision_datasets.tarfile = types.SimpleNamespace(open=_Archive)
+    its extraction of stand-ins by `archive.extract`."""
+    embedding.zipfile = types.SimpleNamespace(ZipFile=_opener(zipfile.ZipFile))
+    embedding.tarfile = vision_datasets.tarfile = types.SimpleNamespace(open=_opener(tarfile.open))
     gluon.data.vision.CIFAR10.__init__ = below_root(gluon.data.vision.CIFAR10.__init__)
     model_store.get_model_file = model_file
     for vectors in embedding.GloVe, embedding.FastText:
