@@ -1,7 +1,7 @@
 """Run in the kernel before a section's first cell, with a call of _setup (see execute.py).
 
 Adds to each displayed figure where its curves stand, so that the runner can show progress, and
-lets CPU contexts stand for GPUs where the runner says so. Ends the kernel in .6 seconds less, and
+lets CPU contexts stand for GPUs where the runner says so. The kernel ends .6 seconds sooner, and
 without a deadlock of ipykernel. Leaves no name behind.
 """
 

@@ -518,12 +518,14 @@ class Reads:
         elif _is_changing(frame) and frame.f_back and is_users(frame.f_back):
             raise self._refuse('asks an optimizer, a Trainer, a metric or a learning-rate '
                                'schedule, whose state changes', BEFORE)
-        if code.co_flags & inspect.CO_GENERATOR and self._was_there(frame):
-            raise self._refuse('takes the next value of a generator', BEFORE)
+        for value, _ in self._stateful:
+            if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
+                raise self._refuse('takes the next value of a generator', BEFORE)
         if id(code) in self._codes:
             return
         if not is_users(frame):
-            if code not in _WATCHED and not _is_changing(frame):
+            if not (code in _WATCHED or _is_changing(frame)
+                    or code.co_flags & inspect.CO_GENERATOR):
                 _QUIET[id(code)] = code
             return
         self._codes[id(code)] = code
@@ -559,11 +561,6 @@ class Reads:
                 iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
             for owner in tuple(self.classes.values()):
                 self._whole(owner)
-
-    def _was_there(self, frame):
-        """Return whether this is the frame of a generator that was there before the run."""
-        return any(isinstance(value, types.GeneratorType) and value.gi_frame is frame
-                   for value, _ in self._stateful)
 
     def _meet_imports(self, frame):
         """Meet the modules that a function imports while it runs."""
@@ -667,9 +664,7 @@ class Reads:
             return
         # Of some 100,000 calls in a run nearly all are of these kinds, and they do not matter
         if event == 'call':
-            code = frame.f_code
-            if id(code) in _QUIET and not (code.co_flags & inspect.CO_GENERATOR
-                                       and self._was_there(frame)):
+            if id(frame.f_code) in _QUIET:
                 return
         elif event == 'c_call':
             owner = getattr(arg, '__self__', None)
@@ -717,7 +712,7 @@ _IMPORT = importlib.import_module.__code__
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
 _GLOBAL = random._inst, numpy.random.mtrand._rand
 # Functions whose calls matter, whoever calls them; and other code, by its id, that was found not to
-# be the user's
+# be the user's, without generators
 _WATCHED = {_ENVIRON, *_ENVIRONS_NAMES, _SEED, _FUNCTION, _QUEUE, _CONTEXT, _IMPORT,
             _ARRAY_FUNCTION, _ARRAY_UFUNC}
 _QUIET = {}
