@@ -18,13 +18,16 @@ PIP := $(VENV) -m pip install --disable-pip-version-check --no-compile -c constr
 COMPILE := -$(VENV) -W ignore -m compileall -q -q -j 0 -x '/tests?/' $(ENV)/lib
 BUILD ?= cpu
 
-.PHONY: demo lab test test-part test-cu112 test-arm64 test-colab lib gallery test-gallery clean
+.PHONY: demo lab python test test-part test-cu112 test-arm64 test-colab lib gallery test-gallery clean
 
 demo: $(ENV)/installed
 	D2L_DATA=sample $(VENV) -m chapters run 6.6
 
 lab: $(ENV)/lab
 	$(VENV) -m chapters lab $(if $(DATA),--data $(DATA))
+
+python:                      # which Python the others use
+	@echo $(PYTHON)
 
 test: $(ENV)/installed
 	$(VENV) -m pytest
