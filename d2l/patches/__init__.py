@@ -9,7 +9,7 @@ the executors of `mx.sym`.
 import os
 import typing
 
-from . import constants, custom, draws, functions, gluon, heads, layers, marks, rnn, wanted
+from . import constants, custom, draws, empty, functions, gluon, heads, layers, marks, rnn, wanted
 
 
 class Effect(typing.NamedTuple):
@@ -155,6 +155,10 @@ AFTER = [
            'the gradient of the labels of `SoftmaxOutput`, `SVMOutput`, `LinearRegressionOutput`, '
            '`LogisticRegressionOutput` and `MAERegressionOutput`',
            "MXNet's is what lies in memory; now it is 0"),
+    Effect(empty.repair_empty,
+           'the gradients of what is added to, multiplied with, repeated, or indexed to an empty '
+           'array, as in `X[mask] + b` where `mask` takes no row',
+           "MXNet's are what lies in memory, or what they were before; now they are 0"),
     Effect(layers.repair_channel_slices,
            "slices of channels, such as `Y[:, :8]`, of a convolution's result in training",
            "oneDNN's end the process, or raise an error, where they cut its blocks of 8 or 16 "

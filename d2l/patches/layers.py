@@ -56,10 +56,10 @@ def _layout(attrs):
 
 
 def _norm_of_running(call, inputs, attrs, known):
-    return call('BatchNorm', inputs, _norm_results(attrs), **{**attrs, **ALWAYS})
+    return call('BatchNorm', inputs, norm_results(attrs), **{**attrs, **ALWAYS})
 
 
-def _norm_results(attrs):
+def norm_results(attrs):
     """Return how many results a batch normalization has."""
     return 3 if is_true(attrs.get('output_mean_var')) else 1
 
@@ -186,7 +186,7 @@ def _norm_of_copy(call, inputs, attrs, known):
     blocked = dtype == 'float32' and (shape is None or len(shape) > 2 and shape[1] % BLOCK == 0)
     if blocked and not by_onednn or array is not None and len(shape) > 2 and _may_be_view(array):
         result, *rest = call('BatchNorm', [_row_major(call, inputs[0]), *inputs[1:]],
-                             _norm_results(attrs), **attrs)
+                             norm_results(attrs), **attrs)
         return [_row_major(call, result), *rest]
 
 

@@ -38,6 +38,7 @@ class Repair(typing.NamedTuple):
         not apply where this input is an array that wants a gradient. None if that does not matter
     traced: whether the repair applies to calls that d2l traces as well. Else the trace keeps the
         operator, and the CachedOp of its graph repairs it
+    eager: whether the repair applies in eager mode
     """
     op: str
     concerns: typing.Callable
@@ -46,6 +47,7 @@ class Repair(typing.NamedTuple):
     when: typing.Callable = lambda arrays: True
     frozen: typing.Optional[int] = None
     traced: bool = False
+    eager: bool = True
 
     def of_node(self, node, nodes, learning=()):
         """Return whether a node of a graph, which has these nodes, may need the repair.
@@ -84,7 +86,8 @@ def repair(*args, **kwargs):
         replace_cached_op(_repaired_cached_op)
     _REPAIRS.append(new)
     from d2l.c_api import operator
-    route_calls([operator(new.op)], functools.partial(_repaired_call, new))
+    if new.eager:
+        route_calls([operator(new.op)], functools.partial(_repaired_call, new))
 
 
 def _repaired_call(repair, invoke, handle, arrays, keys, values, out, *kinds):
@@ -173,17 +176,19 @@ def _repaired_cached_op(original):
     from d2l import c_api
 
     class CachedOp(original):
-        __slots__ = ('_repairs', '_unchanged', '_by_kinds')
+        __slots__ = ('_repairs', '_whens', '_unchanged', '_by_kinds')
 
         def __init__(self, sym, flags=(), **kwargs):
             super().__init__(sym, flags, **kwargs)
             graph = graphs.from_symbol(sym)
             self._repairs = [(each, _frozen_at(each, graph, sym.list_inputs()))
                              for each in _REPAIRS if each.of_graph(graph)]
+            self._whens = {each.when for each, _ in self._repairs}
             self._unchanged, self._by_kinds = (sym, flags), {}
 
         def __call__(self, *args, **kwargs):
-            repairs = [each for each, at in self._repairs if each.when(args) and not (
+            applies = {when: when(args) for when in self._whens}    # many share the same function
+            repairs = [each for each, at in self._repairs if applies[each.when] and not (
                 at and all(i >= 0 and learns(args[i]) for i in at))]
             if not repairs:
                 return super().__call__(*args, **kwargs)
