@@ -58,7 +58,7 @@ class CompiledBlock(Compiled):
         net, in_place = self._net, self._options[0]
         if not in_place:
             return net(*args, **kwargs)
-        return self._own(*args, **kwargs) if self._own else type(net).forward(net, *args, **kwargs)
+        return (self._own or _forward_of_class(net))(*args, **kwargs)
 
     def __call__(self, *args, **kwargs):
         return super().__call__(*args, **kwargs) if not kwargs else self.forward(*args, **kwargs)
@@ -293,6 +293,13 @@ def copied(block):
     return new
 
 
+def _forward_of_class(net):
+    """Return the `forward` of a Block's class, which an attribute of the Block hides, as Python
+    would find it: a method, a static method or another callable."""
+    entry = next(vars(base)['forward'] for base in type(net).__mro__ if 'forward' in vars(base))
+    return entry.__get__(net, type(net)) if hasattr(type(entry), '__get__') else entry
+
+
 def _signature(args, kwargs, apart=False):
     """Return the signature of a call, a key that is equal for all calls that one program can serve,
     and the Tree of its arguments.
@@ -311,7 +318,8 @@ def _signature(args, kwargs, apart=False):
             raise ValueError(f'an argument holds {error}, which is too much to be compared at each '
                              'call: pass arrays of MXNet, or keep it in an attribute') from None
     kinds = tuple([c_api.kind(a.handle) for a in tree.arrays])
-    return (structure, kinds, *['apart'] * apart), tree
+    others = {type(a) for a in tree.arrays} - {np.ndarray}      # the trace refuses them
+    return (structure, kinds, *['apart'] * apart, *others), tree
 
 
 _ARRAYS = [of_arrays(number) for number in range(9)]

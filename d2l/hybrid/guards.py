@@ -8,6 +8,7 @@ only a few microseconds, it first checks whether anything was touched: it compar
 number that CPython keeps for each dict (PEP 509), and everything else by identity. It compares
 values only if this check fails.
 """
+import collections
 import ctypes
 import gc
 import itertools
@@ -23,6 +24,7 @@ _VERSIONED = sys.version_info < (3, 12)     # dicts have a version: PEP 509, PEP
 _version = operator.attrgetter('value')
 _first = operator.itemgetter(0)
 _same, _missing = operator.is_, itertools.repeat(MISSING)
+_dict = itertools.repeat('__dict__')
 
 
 def namespace(owner):
@@ -119,6 +121,13 @@ class State:
         self.arrays, self.nodes = tree.arrays, tree.nodes
         self._typed = [*map(_first, guard.types), *tree.nodes]
         self._types = list(map(type, self._typed))
+        # Objects, and the dicts with their attributes: an assignment to __dict__ makes it another
+        # dict, and each thread that uses a threading.local has its own
+        self._spaces = [*guard.spaces, *[
+            (node, vars(node)) for node, kind in zip(tree.nodes, tree.kinds)
+            if kind.fast == 'objects' and type(getattr(node, '__dict__', None)) is dict]]
+        self._spaces, self._dicts_of = [list(part) for part in zip(*self._spaces)] or ([], [])
+        factories = [node for node in tree.nodes if isinstance(node, collections.defaultdict)]
         dicts = [g.held for g in guard.groups if not g.busy]
         filled = [(held, names, values) for held, names, values in guard.contents if names]
         dicts += [held for held, *_ in filled]
@@ -126,8 +135,8 @@ class State:
         self._filled = [] if _VERSIONED else filled
         self._empty = [held for held, names, _ in guard.contents if not names]
         versioned = set(map(id, dicts)) if _VERSIONED else ()
-        self._sized = [pair for pair in guard.sizes if id(pair[0]) not in versioned]
-        self._sized, self._sizes = [list(part) for part in zip(*self._sized)] or ([], [])
+        self._named = [pair for pair in guard.names if id(pair[0]) not in versioned]
+        self._named, self._keys = [list(part) for part in zip(*self._named)] or ([], [])
         sequences, self._copies = [*guard.kept], []
         for node, kind in zip(tree.nodes, tree.kinds):
             plain = type(getattr(node, '__dict__', None)) is not dict
@@ -157,6 +166,9 @@ class State:
         self._values = [s.get() for s in inner]
         self._objects, self._attributes = [s.owner for s in outer], [s.name for s in outer]
         self._held = [s.get() for s in outer]
+        self._objects += factories
+        self._attributes += ['default_factory'] * len(factories)
+        self._held += [node.default_factory for node in factories]
 
     def untouched(self):
         """Return whether nothing in the slots has changed since this State was made. False may also
@@ -164,8 +176,10 @@ class State:
         try:
             return (list(map(_version, self._tags)) == self._versions
                     and not any(self._empty)
-                    and list(map(len, self._sized)) == self._sizes
+                    and list(map(set, self._named)) == self._keys
                     and list(map(type, self._typed)) == self._types
+                    and all(map(_same, map(getattr, self._spaces, _dict, _missing),
+                                self._dicts_of))
                     and all(map(_same, map(dict.get, self._owners, self._names, _missing),
                                 self._values))
                     and all(map(_same, map(getattr, self._objects, self._attributes, _missing),
@@ -200,7 +214,8 @@ class Guard:
                 group.append(slot)
         self.groups = [_Group(*pair) for pair in by_owner.values()]
         self.contents = [(held, [*before], [*before.values()]) for held, before in trace.contents]
-        self.sizes, self._used, self.types = trace.sizes, trace.used, trace.types
+        self.names, self._used, self.types = trace.names, trace.used, trace.types
+        self.spaces = trace.spaces
         self.kept, self._lists = trace.kept, [list(found) for found in trace.kept]
         self.state = None                       # the State that was found last
         # Do not keep a State if the trace read weak references: it would keep their objects alive
@@ -229,7 +244,8 @@ class Guard:
                 and all(group.holds() for group in self.groups)
                 and all([*held] == names and all(map(_same, held.values(), values))
                         for held, names, values in self.contents)
-                and all(len(held) == size for held, size in self.sizes)
+                and all({*held} == names for held, names in self.names)
+                and all(getattr(owner, '__dict__', None) is held for owner, held in self.spaces)
                 and all(len(found) == len(before) and all(map(_same, found, before))
                         for found, before in zip(self.kept, self._lists))):
             return None

@@ -4,8 +4,10 @@ The trace itself sees the attributes of Blocks. For all else, the bytecode of ea
 user's that runs tells which globals, cells and attributes it loads. Calls of built-in functions
 show what no graph can repeat: reads of clocks, entropy, files and iterators.
 """
+import abc
 import collections
 import contextvars
+import copy
 import datetime
 import decimal
 import dis
@@ -14,6 +16,7 @@ import gc
 import importlib
 import inspect
 import io
+import operator
 import os
 import queue
 import random
@@ -22,7 +25,9 @@ import sys
 import sysconfig
 import time
 import types
+import uuid
 
+import _posixsubprocess
 import mxnet
 import numpy
 from mxnet import gluon, np
@@ -31,7 +36,9 @@ from mxnet.numpy import multiarray
 
 import d2l_compat
 
-from .tree import _GENERATORS, _LIBRARIES, is_module
+from .tree import (
+    _GENERATORS, _LIBRARIES, BY_NAME, MAX_ATTRIBUTES, is_librarys, is_module, is_of_c, is_of_python,
+    remember)
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _STANDARD = sysconfig.get_path('stdlib')
@@ -48,7 +55,7 @@ _PACKAGES = tuple({
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
 _COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers',
-                  'format', 'format_map', '__match_args__'}
+                  'format', 'format_map', '__match_args__', 'getattr_static', 'asdict', 'astuple'}
 # attributes of functions that are in no dict, and functions of the standard library that read them
 _OF_FUNCTIONS = {'__code__', '__defaults__', '__kwdefaults__', '__name__', '__qualname__',
                  '__doc__', '__annotations__', '__closure__'}
@@ -70,22 +77,42 @@ _NOW = {'now', 'utcnow', 'today'}       # methods of datetime.date and of classe
 _TIMES = {'datetime64', 'Timestamp', 'Period', 'DatetimeIndex', 'to_datetime'}
 # built-in function that no graph can repeat -> how an error message describes calling it
 _NOT_REPEATABLE = {
-    **dict.fromkeys(_CLOCKS, 'reads a clock'),
+    **dict.fromkeys((*_CLOCKS, getattr(uuid, '_generate_time_safe', None)), 'reads a clock'),
     **dict.fromkeys((os.urandom, getattr(os, 'getrandom', None)),       # only Linux has the latter
                     'draws entropy from the system'),
-    input: 'asks for input',
+    input: 'asks for input', sys.setprofile: 'changes the profile hook, which sees what is read',
+    contextvars.copy_context: 'reads context variables',
     **dict.fromkeys((os.getcwd, os.getcwdb), 'asks for the working directory'),
     **dict.fromkeys((gc.isenabled, gc.get_count, gc.get_threshold, sys.getrecursionlimit,
                      sys.getswitchinterval, sys.getrefcount, os.getpid, os.getppid, os.getloadavg,
                      os.times, decimal.getcontext, decimal.localcontext),
                     'asks for the state of Python or of its process'),
-    **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir),
-                    'looks at files')}
-_CONTENTS = 'getvalue', 'getbuffer'     # of files in memory
+    **dict.fromkeys((open, io.open, os.open, os.stat, os.lstat, os.listdir, os.scandir, os.access,
+                     os.read, os.readlink), 'looks at files'),
+    **dict.fromkeys((os.system, os.posix_spawn, _posixsubprocess.fork_exec), 'runs a command')}
+# Modules with classes in C whose objects never change, or are compared or refused in another way
+_STATELESS = {'builtins', 'mxnet', 'numpy', 're', '_sre', 'struct', '_struct', 'operator',
+              '_operator', 'functools', '_functools', 'weakref', '_weakref', 'contextvars',
+              '_contextvars', 'zoneinfo', '_zoneinfo', 'types', 'typing', 'ctypes', '_ctypes',
+              'multiprocessing', '_multiprocessing'}
+# code that gives work to others, and the modules that have it
+_GIVE_AWAY = {'submit', 'apply_async', '_map_async', 'imap', 'imap_unordered'}
+_POOLS = {'concurrent.futures.thread', 'concurrent.futures.process', 'multiprocessing.pool'}
+_NAMESPACES = {'__globals__', 'f_globals', 'f_locals'}
+_CATCH = {'CHECK_EXC_MATCH', 'JUMP_IF_NOT_EXC_MATCH'}
+_CONTENTS = 'getvalue', 'getbuffer', 'tell'     # of files in memory, and of all files
 # Modules of MXNet whose objects change from step to step, as Python's own code does not show
 _CHANGING = 'mxnet.lr_scheduler', 'mxnet.optimizer', 'mxnet.gluon.trainer', 'mxnet.metric'
-_CLASS_ENTRIES = (types.FunctionType, staticmethod, classmethod, property, functools.partialmethod,
-                  functools.cached_property, type)
+_DESCRIPTORS = (staticmethod, classmethod, property, functools.partialmethod,
+                functools.cached_property, functools.singledispatchmethod)
+_CLASS_ENTRIES = types.FunctionType, *_DESCRIPTORS, type
+# built-in functions that look for attributes by a text, or for all
+_LOOK_UP = {'getattr', 'hasattr', 'dir'}
+_BUILTIN = types.BuiltinFunctionType, types.MethodWrapperType
+# Of these entries of a class nothing depends, or `_facts` has them
+_NO_METHODS = {'__module__', '__doc__', '__dict__', '__weakref__', '__slots__', '__annotations__',
+               '__qualname__', '__firstlineno__', '__static_attributes__', '__orig_bases__',
+               '__parameters__', '__abstractmethods__', '__hash__'}
 _CACHED = type(functools.lru_cache(len))
 _UNKNOWN = object()
 LARGE = 100     # values in modules with more elements are not compared at each call
@@ -165,6 +192,22 @@ def imports_of(code):
     """Return the names of the modules that a code object imports."""
     return tuple(step.argval for step in dis.get_instructions(code)
                  if step.opname == 'IMPORT_NAME')
+
+
+@functools.lru_cache(maxsize=None)
+def catches(code):
+    """Return whether a code object catches exceptions of some classes, or may suppress them."""
+    return any(step.opname in _CATCH for step in dis.get_instructions(code)) or (
+        'suppress' in code.co_names)
+
+
+@remember
+def _is_opaque(kind):
+    """Return whether a class of the standard library is written in C, and its objects may have a
+    state, which nothing shows."""
+    name = kind.__module__.partition('.')[0]
+    return name in _LIBRARIES and name not in _STATELESS and is_of_c(kind) and not issubclass(
+        kind, (*_GENERATORS, io.IOBase))
 
 
 def finds_modules(frame):
@@ -289,16 +332,9 @@ def _texts_in(frame):
         except (AttributeError, TypeError):
             pass
         for base in kind.__mro__:
-            found += () if _is_librarys(base) else vars(base).values()
+            found += () if is_librarys(base) else vars(base).values()
     return {text for text in found
             if issubclass(type(text), str) and text.replace('.', '').isidentifier()}
-
-
-def _is_librarys(owner):
-    """Return whether a class belongs to a library, which does not change it."""
-    # __module__ of classes made in C, such as ctypes' metaclass, may be no text
-    return not isinstance(owner.__module__, str) \
-        or owner.__module__.partition('.')[0] in _LIBRARIES
 
 
 def _is_of_users(module):
@@ -308,8 +344,18 @@ def _is_of_users(module):
         and _is_users(module.get('__file__') or '<none>', name)
 
 
-def _bases(owner):
-    return owner.__mro__
+def _facts(owner):
+    """Return what no dict holds of a class."""
+    return owner.__mro__, owner.__name__, owner.__qualname__, type(owner)
+
+
+def _subclasses(owner):
+    return owner.__subclasses__()
+
+
+def _registrations(of):
+    """Return a number that changes with each call of the method `register` of an abstract class."""
+    return of.get_cache_token()
 
 
 def _public_names(namespace):
@@ -339,9 +385,13 @@ class Reads:
         self._codes, self._functions = {}, collections.defaultdict(list)
         self._met_functions = []
         self._names, self._spaces, self._met, self._stored = set(), {}, set(), set()
+        # (code, its globals), both by id; ids of code that finds things by texts; whether code that
+        # has run catches exceptions
+        self._seen, self._by_text, self._catches = set(), set(), False
         # id -> class of the user's; (code, name) of the first code that computes attributes' names
         self.classes, self._computes_names = {}, None
         self._previous, self._running = None, False
+        self.spaces = []        # (object, the dict that holds its attributes)
         self.caches = []        # (function decorated with functools.lru_cache, keys in its cache)
         self._asked = {}        # (function, id of an object) -> _Asked
         self.stopped, self.left = False, None   # left: (code, line) where user code returned last
@@ -373,19 +423,24 @@ class Reads:
             self._look_up_function(value, self._names)
             for wrapped in [vars(value).get('__wrapped__')]:
                 self._meet_entry(wrapped)
-        elif isinstance(value, (staticmethod, classmethod, property, functools.partialmethod,
-                                functools.cached_property)):
+        elif isinstance(value, _DESCRIPTORS):
             self._meet_entry(value)
         elif isinstance(value, type):
             for base in value.__mro__:
-                if not _is_librarys(base):
+                if not is_librarys(base):
                     self._class(base)
-            if not _is_librarys(value):
-                self._ask(_bases, value, f'the bases of {value.__name__}')
+            if not is_librarys(value):
+                self._ask(_facts, value, f'the bases and the name of {value.__name__}')
+            if not is_librarys(type(value)):
+                self.meet(type(value))
+            if isinstance(value, abc.ABCMeta):
+                self._ask(_registrations, abc, f'what is a {value.__name__}')
             self._space(value, f'{value.__name__}.')
         elif isinstance(value, types.ModuleType) or is_module(value):
             space = value if is_module(value) else vars(value)
             self._space(space, f'{space["__name__"]}.')
+            if type(value) not in (dict, types.ModuleType):
+                self.meet(type(value))
         elif isinstance(value, gluon.Block):
             self.meet(type(value))
         elif isinstance(value, _CACHED):
@@ -393,22 +448,38 @@ class Reads:
             self.caches.append((value, {*found}))
             self._remembers(value, entries, found)
             self._meet_entry(value.__wrapped__)
+            self._space(vars(value), f'{getattr(value, "__name__", "")}.')
+        elif type(value) in _BUILTIN and value.__name__ in (*_LOOK_UP, *BY_NAME):
+            self._compute(value.__name__)
+        elif isinstance(value, (operator.attrgetter, operator.methodcaller)):
+            names = {name for text in value.__reduce__()[1] if isinstance(text, str)
+                     for name in text.split('.')}
+            self._stored.update(names)
+            self._name(sorted(names), None)
         elif isinstance(getattr(value, '__dict__', None), dict):
             self.meet(type(value))
+            self.spaces.append((value, vars(value)))
             self._space(vars(value), f'{type(value).__name__}.')
+            # such as the flag of an Event, or the function of numpy.vectorize
+            kinds = types.FunctionType, types.MethodType, functools.partial
             if type(value).__module__.partition('.')[0] not in ('mxnet', 'numpy'):
-                for name, held in tuple(vars(value).items()):   # such as the flag of an Event
-                    if isinstance(held, (bool, int, float, str, type(None))):
-                        self._slot(vars(value), name, f'{type(value).__name__}.{name}', True)
+                kinds = (*kinds, bool, int, float, str, type(None))
+            for name, held in tuple(vars(value).items()):
+                if isinstance(held, kinds):
+                    self._slot(vars(value), name, f'{type(value).__name__}.{name}', True)
 
     def _meet_entry(self, entry):
         """Meet an entry of a class: a function, or the functions of a property or the like."""
         if isinstance(entry, types.FunctionType):
             return self.meet(entry)
-        for name in '__func__', 'fget', 'fset', 'func', '__wrapped__':
+        for name in '__func__', 'fget', 'fset', 'func', 'dispatcher', 'args', 'keywords':
             inner = getattr(entry, name, None)
             if isinstance(inner, types.FunctionType):
                 self.meet(inner)
+            elif inner and (name == '__func__' or isinstance(entry, _DESCRIPTORS)):
+                self._slot(entry, name, f'{name} of a {type(entry).__name__}', True)
+        if isinstance(getattr(entry, '__wrapped__', None), types.FunctionType):
+            self.meet(entry.__wrapped__)
 
     def _class(self, owner):
         if id(owner) not in self.classes:
@@ -416,7 +487,8 @@ class Reads:
             if self._computes_names:
                 self._whole(owner)
         for name, entry in tuple(vars(owner).items()):
-            if isinstance(entry, _CLASS_ENTRIES) and name not in ('__weakref__', '__dict__'):
+            if (isinstance(entry, _CLASS_ENTRIES) or name.startswith('__') and name.endswith('__')
+                    and callable(entry)) and name not in _NO_METHODS:
                 self._slot(owner, name, f'{owner.__name__}.{name}', True)
                 self._meet_entry(entry)
             elif callable(getattr(entry, '__get__', None)) and type(
@@ -430,6 +502,17 @@ class Reads:
             if not name.startswith('__'):
                 self._slot(owner, name, f'{owner.__name__}.{name}', True, self._computes_names)
 
+    def _compute(self, name, code=None):
+        """Guard all attributes of all classes, as some code computes the names of attributes. name:
+        what it uses for this"""
+        if not self._computes_names:
+            frame = sys._getframe()
+            while not is_users(frame) and frame.f_back:
+                frame = frame.f_back
+            self._computes_names = code or frame.f_code, name
+            for owner in tuple(self.classes.values()):
+                self._whole(owner)
+
     def _space(self, owner, what):
         """Add a namespace, in which the attributes that the code names are looked up.
 
@@ -441,11 +524,14 @@ class Reads:
                 self._look_up(owner, what, name)
 
     def _guard_all(self, value):
-        """Guard all attributes of a function, or of a module of the user's, and their names."""
-        if not isinstance(value, types.FunctionType) and not (
+        """Guard all attributes of a function, of a module of the user's, or of an object with many,
+        and their names."""
+        large = len(getattr(value, '__dict__', ())) > MAX_ATTRIBUTES and not isinstance(
+            value, (type, types.ModuleType))
+        if not isinstance(value, types.FunctionType) and not large and not (
                 isinstance(value, types.ModuleType) and _is_of_users(vars(value))):
             return
-        owner, what = vars(value), f'{value.__name__}.'
+        owner, what = vars(value), f'{getattr(value, "__name__", type(value).__name__)}.'
         self._ask(_public_names, owner, f'the names of {what}')
         for name, held in tuple(owner.items()):
             if not name.startswith('__') and _is_plain(held):
@@ -455,17 +541,23 @@ class Reads:
         """Guard those attributes of a function that are in no dict."""
         if not names.isdisjoint(_SIGNATURES):
             names = _OF_FUNCTIONS
+        if 'cell_contents' in names:
+            self._cells(function, True)
         for name in sorted(_OF_FUNCTIONS.intersection(names)):
             self._slot(function, name, f'{function.__name__}.{name}', True)
 
     def _look_up(self, owner, what, name, line=None):
         if not isinstance(owner, dict):
+            if name == '__subclasses__':
+                self._ask(_subclasses, owner, f'the subclasses of {owner.__name__}')
             return self.look_up_class(owner, name, line)
-        for each in name, '_' + name:           # properties of MXNet's classes store _name
+        # properties of MXNet's classes store _name, and members of an Enum _name_
+        for each in name, f'_{name}', f'_{name}_':
             # the trace itself sees uses of Parameters' arrays, and `_meet_by_text` those of modules
             if each in ('_data', '_grad') or (each == 'modules' and owner is vars(sys)):
                 continue
-            if each in owner or each in self._stored and self._is_own(owner):
+            if each in owner or (each in self._stored or '__getattr__' in owner) \
+                    and self._is_own(owner):
                 self._slot(owner, each, what + name, True, line)
 
     def _is_own(self, owner):
@@ -479,17 +571,17 @@ class Reads:
         for i, base in enumerate(bases):
             if name in vars(base):
                 for b in bases[:i + 1]:
-                    if b.__module__ != 'builtins':
+                    if is_of_python(b):
                         self._slot(b, name, f'{b.__name__}.{name}', True, line)
                 return
         for base in bases:
-            if not _is_librarys(base):
+            if not is_librarys(base):
                 self._slot(base, name, f'{base.__name__}.{name}', True)
 
-    def _cells(self, function):
+    def _cells(self, function, all_of_them=False):
         loaded = names_in(function.__code__)[3]
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            self._slot(cell, 'cell_contents', name, name in loaded,
+            self._slot(cell, 'cell_contents', name, all_of_them or name in loaded,
                        (function.__code__, name))
         for name in '__code__', '__defaults__', '__kwdefaults__':
             self._slot(function, name, f'{function.__name__}.{name}', True)
@@ -518,17 +610,27 @@ class Reads:
         elif _is_changing(frame) and frame.f_back and is_users(frame.f_back):
             raise self._refuse('asks an optimizer, a Trainer, a metric or a learning-rate '
                                'schedule, whose state changes', BEFORE)
+        elif code.co_name in _GIVE_AWAY and frame.f_globals.get('__name__') in _POOLS:
+            raise self._refuse('gives work to another thread or process, whose reads no trace sees',
+                               BEFORE)
+        elif code in _COPY and isinstance(frame.f_locals['x'], gluon.Block):
+            raise self._refuse('copies a Block', 'Copy it before, in __init__, say. ')
         for value, _ in self._stateful:
             if isinstance(value, types.GeneratorType) and value.gi_frame is frame:
                 raise self._refuse('takes the next value of a generator', BEFORE)
-        if id(code) in self._codes:
+        # the same code may run with other globals
+        if (id(code), id(frame.f_globals)) in self._seen:
+            if id(code) in self._by_text:       # the texts may be others
+                self._read_by_text(frame)
             return
         if not is_users(frame):
-            if not (code in _WATCHED or _is_changing(frame)
+            # of code made from a string, the globals tell whose it is
+            if not (code in _WATCHED or _is_changing(frame) or code.co_filename.startswith('<')
                     or code.co_flags & inspect.CO_GENERATOR):
                 _QUIET[id(code)] = code
             return
         self._codes[id(code)] = code
+        self._seen.add((id(code), id(frame.f_globals)))
         self._meet_imports(frame)
         if {'object', '__getattribute__'} <= {*code.co_names} and any(
                 isinstance(value, gluon.Block) for value in frame.f_locals.values()):
@@ -538,15 +640,17 @@ class Reads:
         if not _TIMES.isdisjoint((*loads, *attributes)) and not _NOW.isdisjoint(
                 (*attributes, *[text for text in code.co_consts if isinstance(text, str)])):
             raise self._refuse('reads a clock, and a graph would repeat it for ever', BEFORE)
+        if not _NAMESPACES.isdisjoint(attributes):
+            raise self._refuse('looks for globals or variables by a text', 'Name them. ')
         self._stored.update(stored)
-        if not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
-            self._name_texts(frame)
+        self._catches = self._catches or catches(code)
+        if self._catches:               # an attribute that is not there may be there later
+            self._stored.update(attributes)
+        if finds_modules(frame) or not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
+            self._by_text.add(id(code))
+            self._read_by_text(frame)
         # inspect.signature, or signature alone
         attributes = *attributes, *_SIGNATURES.intersection(loads)
-        if '__dict__' in attributes:
-            for name in loads:
-                self._guard_all(frame.f_globals.get(name))
-        self._meet_by_text(frame)
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
             if name not in frame.f_globals:
@@ -556,16 +660,28 @@ class Reads:
         self._name(attributes, code)
         for function in self._functions.get(id(code), ()):
             self._cells(function)
-        if not self._computes_names and not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
-            self._computes_names = code, next(
-                iter(_COMPUTE_NAMES.intersection((*loads, *attributes))))
-            for owner in tuple(self.classes.values()):
-                self._whole(owner)
+        for name in _COMPUTE_NAMES.intersection((*loads, *attributes)) - {'vars'}:
+            self._compute(name, code)           # `_call_of_c` sees of what it is vars
 
-    def _meet_imports(self, frame):
-        """Meet the modules that a function imports while it runs."""
+    def _read_by_text(self, frame):
+        """Guard what a function may find by the texts that it has."""
+        loads, _, attributes, *_ = names_in(frame.f_code)
+        if not _COMPUTE_NAMES.isdisjoint((*loads, *attributes)):
+            self._name_texts(frame)
+        if '__dict__' in attributes:
+            for value in (*map(frame.f_globals.get, loads), *frame.f_locals.values()):
+                self._guard_all(value)
+        self._meet_by_text(frame)
+
+    def _meet_imports(self, frame, done=False):
+        """Meet the modules that a function imports while it runs.
+
+        done: whether it has run, so that a module that is not there could not be imported
+        """
         for name in imports_of(frame.f_code):
             self.meet_module(name, frame.f_globals.get('__package__'))
+            if done and name and name not in sys.modules:
+                self._slot(sys.modules, name, f'the module {name}', True)
 
     def _name_texts(self, frame):
         """Take texts that a function has for names of attributes, some of which may be set later.
@@ -594,15 +710,18 @@ class Reads:
                 for i in range(1, len(parents) + 1))]:
             if each.partition('.')[0] not in ('d2l', 'd2l_compat') and each in sys.modules:
                 self.meet(sys.modules[each])
+                if each.partition('.')[0] not in _LIBRARIES:
+                    self._slot(sys.modules, each, f'the module {each}', True)
 
     def _name(self, names, code):
         new = [name for name in names if name not in self._names]
         self._names.update(new)
         for function in tuple(self._met_functions):
             self._look_up_function(function, {*new})
+        line = code and (lambda name: (code, name))
         for owner, what in tuple(self._spaces.values()):
             for name in new:
-                self._look_up(owner, what, name, (code, name))
+                self._look_up(owner, what, name, line and line(name))
 
     def _call_of_c(self, frame, function):
         what, owner = None, getattr(function, '__self__', None)
@@ -620,6 +739,10 @@ class Reads:
                 what = 'reads a file'
             elif isinstance(owner, contextvars.ContextVar) and function.__name__ == 'get':
                 what = 'reads a context variable'
+            elif id(owner) in self._met and _is_opaque(type(owner)) and (
+                    type(owner).__module__ != '_thread' or function.__name__ == 'locked'):
+                what = (f'calls {function.__name__} of a {type(owner).__name__}, whose state '
+                        'cannot be compared')
         elif isinstance(owner, type) and issubclass(owner, datetime.date) \
                 and function.__name__ in _NOW:
             what = 'reads a clock'
@@ -635,7 +758,10 @@ class Reads:
         elif function in (getattr, hasattr) and is_users(frame):
             self._name_texts(frame)
         elif function in (vars, dir) and is_users(frame):
-            self._guard_all(_last_argument(frame)[1])
+            argument = _last_argument(frame)[1]
+            self._guard_all(argument)
+            if isinstance(argument, type):
+                self._compute(function.__name__, frame.f_code)
         elif function is globals and is_users(frame):
             raise self._refuse('looks for globals by a text', 'Name them. ')
         if what is None:
@@ -681,7 +807,7 @@ class Reads:
                 self._call_of_c(frame, arg)
             else:
                 self.left = frame.f_code, frame.f_lineno
-                self._meet_imports(frame)       # those that it has imported for the first time
+                self._meet_imports(frame, done=True)
         finally:
             self._running = False
 
@@ -694,6 +820,15 @@ class Reads:
         else:
             self._profiler = None
         sys.setprofile(self._hook)
+
+    def check(self):
+        """Raise TraceError if the function has taken the hook away."""
+        if sys.getprofile() != self._hook:
+            first = next(iter(self._codes.values()), None)
+            line = self.left or first and (first, first.co_firstlineno)
+            raise self._refuse('ends the profile hook, which sees what it reads: by a profiler, or '
+                               'by an error inside of the hook', 'Profile the call as a whole. ',
+                               line=line)
 
     def stop(self):
         self.stopped = True
@@ -709,11 +844,12 @@ _ARRAY_FUNCTION = np.ndarray.__array_function__.__code__
 _ARRAY_UFUNC = np.ndarray.__array_ufunc__.__code__
 _CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
+_COPY = {copy.copy.__code__, copy.deepcopy.__code__}
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
 _GLOBAL = random._inst, numpy.random.mtrand._rand
 # Functions whose calls matter, whoever calls them; and other code, by its id, that was found not to
 # be the user's, without generators
-_WATCHED = {_ENVIRON, *_ENVIRONS_NAMES, _SEED, _FUNCTION, _QUEUE, _CONTEXT, _IMPORT,
+_WATCHED = {_ENVIRON, *_ENVIRONS_NAMES, *_COPY, _SEED, _FUNCTION, _QUEUE, _CONTEXT, _IMPORT,
             _ARRAY_FUNCTION, _ARRAY_UFUNC}
 _QUIET = {}
 # The same for built-in functions: calls of methods of these classes never matter, and calls of the

@@ -131,7 +131,8 @@ class Piece:
         self.question = question
         self.random, self.draws, self.mode = trace.random, trace.draws, trace.mode
         self.first = trace.crossed      # index in `cut` of the first array that this piece adds
-        self.slots, self.sizes, self.types = [*trace.slots], [*trace.sizes], [*trace.types]
+        self.slots, self.names, self.types = [*trace.slots], [*trace.names], [*trace.types]
+        self.spaces = [*trace.spaces, *trace._reads.spaces]
         self.contents, self.kept = [*trace.contents.values()], [*trace.kept.values()]
         self.used = dict(trace.used)
 
@@ -309,12 +310,13 @@ class Trace:
     def __init__(self, root, tree, training, ctx, answers):
         self.name = root._name_of_net()
         self.leaves, self.ctx, self._training, self._apart = tree.arrays, ctx, training, tree.apart
-        self._filled = all(array.size for array in self.leaves)     # no argument is an empty array
+        self._filled = all(0 not in array.shape for array in self.leaves)   # none is empty
         self.mode = None            # the training mode if the function asked for it
         self.slots = []             # Slots that were read, in order
         self.contents = {}          # id of a dict that is guarded as a whole -> (it, a copy of it)
-        self.sizes = []             # (dict, the number of keys it had); a class's `__dict__` counts
+        self.names = []             # (dict, the set of its keys); a class's `__dict__` counts
         self.types = []             # (Block, its class)
+        self.spaces = []            # (object or Block, the dict that holds its attributes)
         # id -> a Parameter's list of its arrays, which are compared by identity
         self.kept = {}
         self.writes, self.fills = [], []    # (Slot, new structure), (index of a node, its new one)
@@ -375,6 +377,9 @@ class Trace:
 
     def record(self, root, structure):
         """Run the function of `root`, once. structure: that of its arguments"""
+        for kind in {type(array) for array in self.leaves} - {np.ndarray}:
+            raise self._error(f'has an argument of class {kind.__module__}.{kind.__name__}, and '
+                              'would get one of mx.np', 'Pass X.as_np_ndarray(). ')
         try:
             build = builder(self._stand_ins)
             args, kwargs = build(structure)
@@ -394,7 +399,7 @@ class Trace:
             piece.weak = bool(self._tree.weak)
         # A class may get a new method such as __len__, which is used without naming it
         for piece in self.pieces:
-            piece.sizes += [(namespace(c), len(vars(c))) for c in self._reads.classes.values()]
+            piece.names += [(namespace(c), {*vars(c)}) for c in self._reads.classes.values()]
         if self._tree.weak:         # the trace must not keep the targets of weak references alive
             self._tree = self._arguments = self._copies = self._held = None
         # `spare`: name of an input for graphs that have none
@@ -417,6 +422,8 @@ class Trace:
                 with self._signals.allowed():
                     try:
                         result = root._run_eagerly(*args, **kwargs)
+                        if not self._errors:
+                            self._reads.check()
                     except Asked:
                         pass
                     except (TraceError, Deferred, TooManyQuestions):
@@ -609,10 +616,11 @@ class Trace:
             self._held[id(held)] = before = dict(held)
             self._blocks[id(block)] = block, held, before
             self.types.append((block, type(block)))
+            self.spaces.append((block, held))
             self._reads.meet(type(block))
             self._reads.look_up_class(type(block), '__call__')
         if name == '__dict__':
-            self.sizes.append((held, len(held)))
+            self.names.append((held, {*held}))
             for each in tuple(held):
                 self._touch(block, held, each)
             return
@@ -930,11 +938,16 @@ class Trace:
                                lambda a: a._slice(start, stop))
 
     def _view(self, original, array, *args, **kwargs):
-        """Replace a method that returns another array with the same memory: in another shape, or of
-        the other class of arrays."""
+        """Replace a method that returns another array with the same memory, in another shape."""
         new = original(array, *args, **kwargs)
         return new if new is array else self._note_view(
             array, new, 0, lambda a: original(a, *args, **kwargs))
+
+    def _alias(self, original, array):
+        """Replace a method that returns the same array as one of the other class. It is no
+        operator, so its gradient does not depend on whether autograd is paused."""
+        new = original(array)
+        return new if new is array else self._note_view(array, new, 0, original, operator=False)
 
     def _basic(self, original, array, key):
         """Stand in for basic indexing. In eager mode its result is a view if it is contiguous; then
@@ -946,7 +959,7 @@ class Trace:
         first, _ = array._basic_indexing_contiguous_flat_begin_end(lengths, array.shape)
         return self._note_view(array, new, first, lambda a: original(a, key))
 
-    def _note_view(self, array, new, first, take):
+    def _note_view(self, array, new, first, take, operator=True):
         """Record that in eager mode `new` is a view of `array`, and return `new`.
 
         first: index in `array` of the first element of `new`; take: the function that makes `new`
@@ -954,8 +967,10 @@ class Trace:
         """
         array = self._stand_in_of(array)
         self._refuse_stale([array])
-        if self._is_paused():
+        if operator and self._is_paused():
             self._block([new])
+        elif id(array) in self._gradientless:
+            self._gradientless.add(id(new))
         group = self._sharing.setdefault(id(array), [(array, 0, array.size)])
         start, = [at for member, at, _ in group if member is array]
         group.append((new, start + first, new.size))
@@ -1394,8 +1409,8 @@ class Trace:
                 (np.ndarray, '__format__', self._format),
                 *((owner, 'detach', self._detach) for owner in (NDArray, np.ndarray)),
                 (NDArray, '_at', self._at), (NDArray, '_slice', self._slice),
-                (NDArray, 'reshape', self._view), (NDArray, 'as_np_ndarray', self._view),
-                (np.ndarray, 'as_nd_ndarray', self._view),
+                (NDArray, 'reshape', self._view), (NDArray, 'as_np_ndarray', self._alias),
+                (np.ndarray, 'as_nd_ndarray', self._alias),
                 (NDArray, '_get_nd_basic_indexing', self._basic),
                 (np.ndarray, '_get_np_basic_indexing', self._basic),
                 (np.ndarray, '__getitem__', self._get_item),

@@ -12,6 +12,8 @@ the containers that can change in place, in the order of their first occurrence.
 import argparse
 import array
 import collections
+import collections.abc
+import contextlib
 import ctypes
 import datetime
 import decimal
@@ -45,13 +47,20 @@ ARRAY = '*'                                     # in a structure: the next array
 STATIC, BY, IS, AGAIN, NODE, ITERATOR = '=', 'by', 'is', 'again', 'node', 'iterator'
 MAX_VALUES = 20_000         # values that one attribute, global or argument may hold
 MAX_ARRAY_BYTES = 1 << 22   # size of the largest NumPy array that is compared
+HEAP_TYPE = 1 << 9          # Py_TPFLAGS_HEAPTYPE
+BY_NAME = {'format', 'format_map', '__getattribute__', '__getattr__'}   # methods that take names
+_ITERATORS = collections.abc.Iterator, collections.abc.Coroutine, collections.abc.AsyncIterator
+_CALLING = type(iter(int, 1))
+_VIEWS = tuple(type(getattr(kind(), name)()) for kind in (dict, collections.OrderedDict)
+               for name in ('keys', 'values', 'items'))
 MAX_ATTRIBUTES = 100        # in larger objects, only the attributes that the code names are guarded
 _ATOMS = (bool, int, str, bytes, type(None), type(...), type(NotImplemented), range, numpy.dtype,
           mxnet.Context, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
           fractions.Fraction, pathlib.PurePath, uuid.UUID)
 # classes of the standard library whose instances are compared by what they hold
 _OPENED = (types.SimpleNamespace, argparse.Namespace, collections.ChainMap, collections.UserDict,
-           collections.UserList, collections.UserString, threading.local, weakref.WeakSet,
+           collections.UserList, collections.UserString, collections.abc.MappingView,
+           contextlib.nullcontext, threading.local, weakref.WeakSet,
            weakref.WeakKeyDictionary, weakref.WeakValueDictionary)
 # the same, of modules that need not be imported for it
 _OPENED_BY_NAME = {('configparser', 'RawConfigParser'), ('email.message', 'Message'),
@@ -169,10 +178,15 @@ class Tree:
 
     def _stateful(self, value):
         if self.keep and id(value) not in self.seen:
-            self.stateful.append((value, state(value)))
+            before = state(value)
+            if before is None and isinstance(value, _ITERATORS):
+                raise CannotHold(f'a {type(value).__name__}, whose state cannot be compared')
+            self.stateful.append((value, before))
         return self._identity(value)
 
     def _iterator(self, value):
+        if self.keep and type(value) is _CALLING:       # what the function has given is not in it
+            raise CannotHold('an iterator that calls a function')
         if self.check is not None:
             self.check(value)
         if self.keep:
@@ -180,11 +194,15 @@ class Tree:
         return (ITERATOR, type(value), None, *self._children(value.__reduce__()[1:]))
 
     def _tuple(self, value):
+        if self.keep and type(value) is not tuple:
+            self._identity(type(value))
         return (_Tuple, type(value), None, *self._children(value))
 
     def _parts(self, kind, value):
         """Flatten an immutable value that has several parts, such as a slice."""
         parts = kind.take(value)[1]
+        if self.keep and not is_librarys(type(value)):
+            self._identity(type(value))
         if kind is _Proxy and type(value) is not types.MappingProxyType:
             self.weak += [part for part in parts if id(part) not in self.seen]
         return (kind, type(value), None, *self._children(parts))
@@ -194,6 +212,8 @@ class Tree:
         owner = getattr(value, '__self__', None)
         if owner is None or isinstance(owner, (type, types.ModuleType)):
             return self._identity(value)
+        if self.keep and value.__name__ in BY_NAME:
+            self.met.append(value)
         return self._parts(_BuiltinMethod, value)
 
     def _node(self, kind, value):
@@ -292,14 +312,18 @@ class _Partial:
     """A functools.partial."""
 
     def take(value):
-        return None, (value.func, value.args, value.keywords)
+        return None, (value.func, value.args, value.keywords, *_extra(value))
 
     def make(kind, meta, children):
-        return kind(children[0], *children[1], **children[2])
+        made = kind(children[0], *children[1], **children[2])
+        for extra in children[3:]:
+            vars(made).update(extra)
+        return made
 
 
 class _Proxy:
-    """A value that gives access to another one: a weak reference or proxy, or a view of a dict."""
+    """A value that gives access to another one: a weak reference or proxy, or a dict that is read
+    only."""
 
     def take(value):
         if type(value) is types.MappingProxyType:       # isinstance would see a proxy's target
@@ -314,6 +338,16 @@ class _Proxy:
     def make(kind, meta, children):
         return types.MappingProxyType(children[0]) if kind is types.MappingProxyType else (
             weakref.ref if issubclass(kind, weakref.ref) else weakref.proxy)(children[0])
+
+
+class _View:
+    """A view of a dict: its keys, its values or its items."""
+
+    def take(value):
+        return None, (gc.get_referents(value)[0],)
+
+    def make(kind, meta, children):
+        return getattr(children[0], kind.__name__.rpartition('_')[2])()
 
 
 class _List:
@@ -368,23 +402,23 @@ class _Dict:
     fast = 'dicts'
 
     def take(value):
-        factory = Is(value.default_factory) if isinstance(value, collections.defaultdict) else None
         items = _DICTS[isinstance(value, collections.OrderedDict)].items(value)
-        return (len(value), factory), [*(k for k, _ in items), *(v for _, v in items),
-                                       *_extra(value)]
+        makes = isinstance(value, collections.defaultdict)
+        factory = [value.default_factory] if makes else []
+        return (len(value), makes), [*(k for k, _ in items), *(v for _, v in items), *factory,
+                                     *_extra(value)]
 
     def new(kind, meta):
-        new = kind.__new__(kind)
-        if meta[1] is not None:
-            new.default_factory = meta[1].value
-        return new
+        return kind.__new__(kind)
 
     def fill(value, meta, children):
-        size, base = meta[0], _DICTS[isinstance(value, collections.OrderedDict)]
+        (size, makes), base = meta, _DICTS[isinstance(value, collections.OrderedDict)]
+        if makes:
+            value.default_factory = children[2 * size]
         base.clear(value)
         for key, child in zip(children[:size], children[size:2 * size]):
             base.__setitem__(value, key, child)
-        for extra in children[2 * size:]:
+        for extra in children[2 * size + makes:]:
             vars(value).update(extra)
 
 
@@ -441,21 +475,22 @@ class _NumpyArray:
 
 class _Foreign:
     """An array of another library, such as a Series of pandas or a tensor of PyTorch, by its
-    values, which may change in place; of a class of the user's, with its attributes. (pandas keeps
-    caches in those of its own.)"""
+    values, which may change in place, and the labels of pandas; of a class of the user's, with its
+    attributes. (pandas keeps caches in those of its own.)"""
     fast = 'copies'
 
     def take(value):
         hook = sys.getprofile()
         sys.setprofile(None)            # what the library reads here is no part of a trace
         try:
-            array = numpy.asarray(value)
+            array, named = numpy.asarray(value), _labels(value)
         except (TypeError, ValueError, RuntimeError) as error:      # such as a tensor on a GPU
             raise CannotHold(f'a {type(value).__name__} that NumPy cannot read: {error}') from error
         finally:
             sys.setprofile(hook)
-        meta, children = _NumpyArray.take(array)
-        return meta, [*children, *([] if is_installed(type(value)) else _extra(value))]
+        (shape, dtype, content), children = _NumpyArray.take(array)
+        extra = [] if is_installed(type(value)) else _extra(value)
+        return (shape, (dtype, named), content), [*children, *extra]
 
     def new(kind, meta):
         raise TypeError(f'{kind.__name__} of {kind.__module__}')
@@ -463,9 +498,26 @@ class _Foreign:
     def fill(value, meta, children):
         array = numpy.asarray(value)
         size = array.size if meta[2] is None else 0
-        _NumpyArray.fill(array, meta, children[:size])
+        _NumpyArray.fill(array, (meta[0], meta[1][0], meta[2]), children[:size])
         for extra in children[size:]:
             vars(value).update(extra)
+
+
+def _labels(value):
+    """Return the names of the rows, columns and so on of an object of pandas, as a text, which is
+    equal for equal ones, NaN included."""
+    found = []
+    for each in (value, *getattr(value, 'axes', ())):
+        if type(each).__module__.partition('.')[0] == 'pandas':
+            labels = each.tolist() if each is not value else None
+            kinds = getattr(each, 'dtypes', None) if each is value else each.dtype
+            kinds = [*kinds] if getattr(kinds, 'ndim', 0) else [kinds]
+            categories = [kind.categories.tolist() for kind in kinds if hasattr(kind, 'categories')]
+            found.append((labels, getattr(each, 'name', None), getattr(each, 'names', None),
+                          getattr(each, 'attrs', None), kinds, categories))
+            if len(labels or ()) > MAX_VALUES:
+                raise CannotHold(f'more than {MAX_VALUES:,} labels')
+    return repr(found)
 
 
 class _Ctypes:
@@ -530,6 +582,26 @@ def remember(function):
     return remembering
 
 
+def is_librarys(kind):
+    """Return whether a class belongs to a library, which does not change it."""
+    name = kind.__module__      # it may be no text in classes made in C, such as ctypes' metaclass
+    if name == 'builtins':      # as it is of a class that exec makes without globals
+        return not is_of_python(kind)
+    return not isinstance(name, str) or name.partition('.')[0] in _LIBRARIES
+
+
+def is_of_python(kind):
+    """Return whether a class was made while Python ran, and not in C as a constant."""
+    return bool(kind.__flags__ & HEAP_TYPE)
+
+
+@remember
+def is_of_c(kind):
+    """Return whether a class is written in C: it has no function of Python's."""
+    return not any(isinstance(entry, types.FunctionType) for base in kind.__mro__
+                   for entry in vars(base).values())
+
+
 @remember
 def is_installed(kind):
     """Return whether a class is of an installed package, and not of the user's own code."""
@@ -565,8 +637,11 @@ def state(value):
         return value.gi_frame and (value.gi_frame.f_lasti, Is(value.gi_frame))
     if isinstance(value, io.IOBase):
         return value.closed or value.seekable() and value.tell()
+    if not hasattr(value, '__next__') or (
+            is_of_c(type(value)) and type(value).__reduce__ is object.__reduce__):
+        return None
     try:
-        return repr(Tree().flatten(value.__reduce__()[1:])) if hasattr(value, '__next__') else None
+        return repr(Tree().flatten(value.__reduce__()[1:]))
     except TypeError:           # an iterator that cannot be pickled, such as one of a C library
         return None
 
@@ -614,8 +689,7 @@ def method_of(kind):
     if issubclass(kind, decimal.Decimal):
         return Tree._text
     if issubclass(kind, _ATOMS) and not issubclass(kind, datetime.tzinfo):
-        known = kind.__module__.partition('.')[0] in _LIBRARIES
-        return Tree._static if known else Tree._subclass
+        return Tree._static if is_librarys(kind) else Tree._subclass
     if issubclass(kind, (float, complex)):
         return Tree._subclass
     if issubclass(kind, tuple):
@@ -625,14 +699,15 @@ def method_of(kind):
                       (dict, node(_Dict)),
                       (numpy.ndarray, node(_NumpyArray)), (slice, parts(_Slice)),
                       ((bytearray, memoryview, array.array), node(_Bytes)), (_C, node(_Ctypes)),
-                      (types.MethodType, parts(_Method)), (functools.partial, parts(_Partial)),
+                      (_VIEWS, parts(_View)), (types.MethodType, parts(_Method)),
+                      (functools.partial, parts(_Partial)),
                       ((types.BuiltinMethodType, types.MethodWrapperType), Tree._builtin),
                       ((types.MappingProxyType, weakref.ref, *weakref.ProxyTypes), parts(_Proxy)),
-                      (_GENERATORS, Tree._stateful), ((io.IOBase, types.GeneratorType),
-                                                      Tree._stateful)):
+                      ((*_GENERATORS, io.IOBase, types.GeneratorType, types.CoroutineType,
+                        types.AsyncGeneratorType), Tree._stateful)):
         if issubclass(kind, base):
             return how
-    library = kind.__module__.partition('.')[0] in _LIBRARIES
+    library = is_librarys(kind)
     if not library and not slots(kind) and (
             hasattr(kind, '__array__') or hasattr(kind, '__array_interface__')):
         return node(_Foreign)
