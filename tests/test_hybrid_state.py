@@ -1415,6 +1415,13 @@ for name, (source, *changes) in {
     'a hook of json': (
         'k=[2]\ndef mk(k): return json.JSONDecoder(object_hook=lambda o: k[0])\nv=mk(k)\n'+F
         +'X*v.decode("{}")', 'k[0]=5'),
+    'what a function wraps': (
+        'import inspect\ndef g(): return 2\ndef h(): return 5\n'+F+'X*inspect.unwrap(g)()',
+        'g.__wrapped__=h'),
+    'the level of a logger': (
+        'p=logging.getLogger("d2l_p"); p.setLevel(50)\nlog=logging.getLogger("d2l_p.c")\n'+F
+        +'X*(2 if log.isEnabledFor(30) else 3)', 'p.setLevel(10)', 'logging.disable(40)',
+        'logging.disable(0)'),
     'nullcontext': ('import contextlib\ncm=contextlib.nullcontext([2])\ndef f(X):\n'
                     '    with cm as v: return X*v[0]', 'cm.enter_result[0]=5'),
     'forward as a staticmethod': (

@@ -386,10 +386,17 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
                   guarded. If a call adds a result to a cache, it runs eagerly first.
     guarded       It reads weak references; TraceError if only they lead to a Block or function.
     TraceError    It draws with Python or NumPy, reads clocks, files, queues, entropy, `globals()`.
-    TraceError    It starts a thread, asks a schedule, an optimizer or a Trainer, or for `id(X)`.
+    TraceError    It starts a thread, gives work to a pool, ends the profile hook, copies a Block.
+    TraceError    It asks a schedule, an optimizer or a Trainer, or for `id(X)`.
+    TraceError    It calls a method of an object of the standard library that is written in C and
+                  has a state that nothing shows: an Element, a hash, `locked` of a lock.
+    TraceError    It has an argument that is an array of mx.nd.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
     TraceError    It calls a child that has hooks. Hooks of net itself run.
     trace only    It prints, logs, warns, sleeps, imports, asserts.
+    not seen      The decimal context, NumPy's options for printing and errors, attributes that the
+                  user gave an array, arguments of an exception, functions that MXNet's own classes
+                  get later, `id` of an object that is compared by what it holds, `X is self.h`.
     run again     It raises an exception: the call runs eagerly, from its start.
     ============  ================================================================================
 
@@ -406,6 +413,8 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     Y.detach(), Y and Y[i], or views of an argument or of a Parameter. The arrays that an export or
     runtime='onnx' returns do not. If autograd records and an array of net's state is overwritten by
     values with a gradient, it moves: views of it that are outside of net keep the old values.
+    If such an array is overwritten between a call and its backward pass, the gradient is that of
+    the call, where eager mode computes it with the new values.
 
     Several results: a loss that uses some of them has gradients through these alone, and the others
     keep theirs for a later loss. While autograd records, such a net runs as several graphs.

@@ -16,6 +16,7 @@ import gc
 import importlib
 import inspect
 import io
+import logging
 import operator
 import os
 import queue
@@ -349,6 +350,10 @@ def _facts(owner):
     return owner.__mro__, owner.__name__, owner.__qualname__, type(owner)
 
 
+def _level(logger):
+    return logger.getEffectiveLevel(), logger.disabled, logger.manager.disable
+
+
 def _subclasses(owner):
     return owner.__subclasses__()
 
@@ -603,6 +608,9 @@ class Reads:
                                'graph', 'Compute the gradient by operators of MXNet. ')
         elif code is _QUEUE:
             raise self._refuse('takes something from a queue', BEFORE)
+        elif code in _LEVELS:           # logging itself asks, too, which does not matter
+            if is_users(frame.f_back):
+                self._ask(_level, frame.f_locals['self'], 'the level of a logger')
         elif code is _CONTEXT:
             self._slot(_CURRENT, 'context', 'the current context', True)
         elif code is _IMPORT:
@@ -651,6 +659,9 @@ class Reads:
             self._read_by_text(frame)
         # inspect.signature, or signature alone
         attributes = *attributes, *_SIGNATURES.intersection(loads)
+        if not {'unwrap', *_SIGNATURES}.isdisjoint((*attributes, *loads)):
+            attributes = *attributes, '__wrapped__'
+            self._stored.add('__wrapped__')
         for name in loads:
             self._slot(frame.f_globals, name, f'the global {name}', True, (code, name))
             if name not in frame.f_globals:
@@ -844,13 +855,14 @@ _ARRAY_FUNCTION = np.ndarray.__array_function__.__code__
 _ARRAY_UFUNC = np.ndarray.__array_ufunc__.__code__
 _CONTEXT = mxnet.context.current_context.__code__
 _IMPORT = importlib.import_module.__code__
+_LEVELS = {getattr(logging.Logger, name).__code__ for name in ('isEnabledFor', 'getEffectiveLevel')}
 _COPY = {copy.copy.__code__, copy.deepcopy.__code__}
 _SEED, _RANDBITS = random.Random.seed.__code__, secrets.randbits.__code__
 _GLOBAL = random._inst, numpy.random.mtrand._rand
 # Functions whose calls matter, whoever calls them; and other code, by its id, that was found not to
 # be the user's, without generators
-_WATCHED = {_ENVIRON, *_ENVIRONS_NAMES, *_COPY, _SEED, _FUNCTION, _QUEUE, _CONTEXT, _IMPORT,
-            _ARRAY_FUNCTION, _ARRAY_UFUNC}
+_WATCHED = {_ENVIRON, *_ENVIRONS_NAMES, *_COPY, *_LEVELS, _SEED, _FUNCTION, _QUEUE, _CONTEXT,
+            _IMPORT, _ARRAY_FUNCTION, _ARRAY_UFUNC}
 _QUIET = {}
 # The same for built-in functions: calls of methods of these classes never matter, and calls of the
 # functions of a module only if it is one of these
