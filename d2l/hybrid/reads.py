@@ -211,15 +211,22 @@ def _is_opaque(kind):
         kind, (*_GENERATORS, io.IOBase))
 
 
+@functools.lru_cache(maxsize=None)
+def _finders(code):
+    """Return (whether code uses __import__ or the `modules` of a sys that it imports itself, the
+    globals that it asks for `modules`)."""
+    steps = [*dis.get_instructions(code)]
+    pairs = [(a, b) for a, b in zip(steps, steps[1:]) if b.argval == 'modules']
+    own = 'sys' in imports_of(code)
+    return (any(step.opname in _LOADS and step.argval == '__import__' for step in steps)
+            or own and any('LOAD_FAST' in a.opname for a, _ in pairs),
+            [a.argval for a, _ in pairs if a.opname in _LOADS])
+
+
 def finds_modules(frame):
     """Return whether the code of a frame uses sys.modules or __import__."""
-    steps = [*dis.get_instructions(frame.f_code)]
-    own = 'sys' in imports_of(frame.f_code)
-    return any(
-        step.opname in _LOADS and step.argval == '__import__' or after.argval == 'modules' and (
-            'LOAD_FAST' in step.opname and own
-            or step.opname in _LOADS and frame.f_globals.get(step.argval) is sys)
-        for step, after in zip(steps, steps[1:]))
+    always, names = _finders(frame.f_code)
+    return always or any(frame.f_globals.get(name) is sys for name in names)
 
 
 def _names(step):
@@ -729,10 +736,9 @@ class Reads:
         self._names.update(new)
         for function in tuple(self._met_functions):
             self._look_up_function(function, {*new})
-        line = code and (lambda name: (code, name))
         for owner, what in tuple(self._spaces.values()):
             for name in new:
-                self._look_up(owner, what, name, line and line(name))
+                self._look_up(owner, what, name, (code, name) if code else None)
 
     def _call_of_c(self, frame, function):
         what, owner = None, getattr(function, '__self__', None)
