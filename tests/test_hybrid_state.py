@@ -1352,7 +1352,7 @@ for name, (source, *changes) in {
                                   'del A.unused; A.__len__=lambda self: 0'),
     'a method that is an object': (
         'class L:\n    def __init__(self, n): self.n=n\n    def __call__(self): return self.n\n'
-        'class A: __len__=L(2)\na=A()\n'+F+'X*len(a)', 'A.__len__=L(5)', 'A.__len__.n=6'),
+        'class A: __len__=L(2)\na=A()\n'+F+'X*len(a)', 'A.__len__=L(5)'),
     'a metaclass': (
         'class M(type):\n    def __getitem__(cls, n): return 2\nclass A(metaclass=M): pass\n'+F
         +'X*A["k"]', 'M.__getitem__=lambda cls, n: 5'),
@@ -1432,6 +1432,36 @@ for name, (source, *changes) in {
         'class Net(nn.Block):\n    forward=G()\nnet=Net()\n', 'G.k=5'),
 }.items():
     more(f'missed: {name}', source, changes)
+# ---- what is held and does not matter, and looks like something that does
+for name, (source, *changes) in {
+    'a large staticmethod': (block('', 'return X*2').replace(
+        'class Net(nn.Block):\n',
+        'class Net(nn.Block):\n    p=staticmethod(functools.partial(abs, numpy.zeros(10**7)))\n'),),
+    'a staticmethod of an iterator': (block('', 'return X*2').replace(
+        'class Net(nn.Block):\n',
+        'class Net(nn.Block):\n    p=staticmethod(iter(lambda: 1, 2).__next__)\n'),),
+    'mocks in a class': (
+        'from unittest import mock\n'+block('', 'return X*2').replace(
+            'class Net(nn.Block):\n', 'class Net(nn.Block):\n    p=staticmethod(mock.MagicMock())\n'
+            '    __len__=mock.MagicMock(return_value=3)\n'),),
+    'iterators in an object': (
+        'import csv, re\no=types.SimpleNamespace(k=2)\no.a=(i for i in ()); list(o.a)\n'
+        'o.b=csv.reader(["1"])\no.c=re.finditer(".", "ab")\no.d=iter(lambda: 1, 2)\n'+F+'X*o.k',
+        'o.k=5'),
+    'a large DataFrame': (
+        'import pandas\nt=pandas.DataFrame({"a": numpy.arange(30000, dtype="float32")})\n'+F
+        +'X*float(t["a"].iloc[2])', 't.loc[2, "a"]=9'),
+    'an attribute named axes': (
+        'class S:\n    axes=None\n    def __init__(self): self.a=2\n'
+        '    def __array__(self, dtype=None, copy=None): return numpy.ones(3)\ns=S()\n'+F+'X*s.a',
+        's.a=5', 's.axes=3'),
+    'a timezone': ('z=datetime.timezone.utc\n'+F+'X*(2+z.utcoffset(None).seconds)',
+                   'z=datetime.timezone(datetime.timedelta(hours=1))'),
+    'asdict beside a large class': (
+        'class B:\n    t=numpy.zeros(10**7)\nb=B()\n@dataclasses.dataclass\nclass D: k: int=2\n'
+        'd=D()\n'+F+'X*dataclasses.asdict(d)["k"]*(2 if isinstance(b, B) else 3)', 'd.k=5'),
+}.items():
+    more(f'held: {name}', source, changes)
 more('a view is returned', 'def f(X):\n    return {"a": X, "b": 2}.values()', [], '[*f(X)]')
 
 
@@ -1846,6 +1876,32 @@ class Reads(nn.Block):
 
     def forward(self, X):
         return self.inner(X) if self.k is not X else X
+
+
+@pytest.mark.parametrize('tries', [False, True])
+def test_a_package_that_is_imported_first_inside_stays_whole(tmp_path, monkeypatch, tries):
+    """What its own code sets while it runs is no write of `forward`."""
+    name = f'case_package_{tries}'.lower()
+    for file, text in {
+            '__init__': 'from .core import scale\ntry: from .fast import scale as fast\n'
+                        'except ImportError: fast = None\nfrom . import tools\n',
+            'core': 'registry = {}\ndef register(f):\n    registry[f.__name__] = f\n    return f\n'
+                    '@register\ndef scale(X): return X * 2\n',
+            'tools': f'from . import core\nimport {name}\ntry: K = {name}.missing\n'
+                     'except AttributeError: K = 3\n'}.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / f'{file}.py').write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    scope, line = {}, f'import {name} as p'
+    line = f'try: {line}\n    except ImportError: return X' if tries else line
+    exec(f'{HEAD}def f(X):\n    {line}\n    return p.scale(X) * p.tools.K\n', scope)
+    net = hybrid.compile(scope['f'])
+    for _ in range(3):
+        assert (net(np.ones(2)) == 6).all()
+    assert programs(net) == 1
+    module = sys.modules[name]
+    assert module.fast is None and module.core.registry == {'scale': module.scale}
+    assert (scope['f'](np.ones(2)) == 6).all()
 
 
 def test_threading_local():

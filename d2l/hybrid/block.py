@@ -393,7 +393,8 @@ def hybridize(net: gluon.Block, active: bool = True, *, exact: bool = True, opti
     TraceError    It has an argument that is an array of mx.nd.
     TraceError    It takes the next value of an iterator from outside, or returns an iterator.
     TraceError    It calls a child that has hooks. Hooks of net itself run.
-    trace only    It prints, logs, warns, sleeps, imports, asserts.
+    trace only    It prints, logs, warns, sleeps, asserts. If a call imports a module for the first
+                  time, it runs eagerly first.
     not seen      The decimal context, NumPy's options for printing and errors, attributes that the
                   user gave an array, arguments of an exception, functions that MXNet's own classes
                   get later, `id` of an object that is compared by what it holds, `X is self.h`.

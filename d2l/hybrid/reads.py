@@ -38,8 +38,8 @@ from mxnet.numpy import multiarray
 import d2l_compat
 
 from .tree import (
-    _GENERATORS, _LIBRARIES, BY_NAME, MAX_ATTRIBUTES, is_librarys, is_module, is_of_c, is_of_python,
-    remember)
+    _GENERATORS, _LIBRARIES, BY_NAME, MAX_ATTRIBUTES, Is, is_librarys, is_module, is_of_c,
+    is_of_python, remember)
 
 _HERE = os.path.dirname(os.path.dirname(__file__))
 _STANDARD = sysconfig.get_path('stdlib')
@@ -56,7 +56,7 @@ _PACKAGES = tuple({
 _SILENT = {'logging', 'warnings', 'linecache', 'traceback', 'importlib', 'tokenize', 'inspect',
            '_frozen_importlib', '_frozen_importlib_external', 'zipimport'}
 _COMPUTE_NAMES = {'getattr', 'vars', 'dir', '__dict__', 'attrgetter', 'methodcaller', 'getmembers',
-                  'format', 'format_map', '__match_args__', 'getattr_static', 'asdict', 'astuple'}
+                  'format', 'format_map', '__match_args__', 'getattr_static'}
 # attributes of functions that are in no dict, and functions of the standard library that read them
 _OF_FUNCTIONS = {'__code__', '__defaults__', '__kwdefaults__', '__name__', '__qualname__',
                  '__doc__', '__annotations__', '__closure__'}
@@ -95,10 +95,11 @@ _NOT_REPEATABLE = {
 _STATELESS = {'builtins', 'mxnet', 'numpy', 're', '_sre', 'struct', '_struct', 'operator',
               '_operator', 'functools', '_functools', 'weakref', '_weakref', 'contextvars',
               '_contextvars', 'zoneinfo', '_zoneinfo', 'types', 'typing', 'ctypes', '_ctypes',
-              'multiprocessing', '_multiprocessing'}
+              'multiprocessing', '_multiprocessing', 'datetime', '_datetime'}
 # code that gives work to others, and the modules that have it
 _GIVE_AWAY = {'submit', 'apply_async', '_map_async', 'imap', 'imap_unordered'}
 _POOLS = {'concurrent.futures.thread', 'concurrent.futures.process', 'multiprocessing.pool'}
+_OF_DATACLASSES = {'asdict', 'astuple'}     # functions that read all fields of a dataclass
 _NAMESPACES = {'__globals__', 'f_globals', 'f_locals'}
 _CATCH = {'CHECK_EXC_MATCH', 'JUMP_IF_NOT_EXC_MATCH'}
 _CONTENTS = 'getvalue', 'getbuffer', 'tell'     # of files in memory, and of all files
@@ -106,6 +107,7 @@ _CONTENTS = 'getvalue', 'getbuffer', 'tell'     # of files in memory, and of all
 _CHANGING = 'mxnet.lr_scheduler', 'mxnet.optimizer', 'mxnet.gluon.trainer', 'mxnet.metric'
 _DESCRIPTORS = (staticmethod, classmethod, property, functools.partialmethod,
                 functools.cached_property, functools.singledispatchmethod)
+_PARTS = '__func__', 'fget', 'fset', 'func', 'dispatcher', 'args', 'keywords'
 _CLASS_ENTRIES = types.FunctionType, *_DESCRIPTORS, type
 # built-in functions that look for attributes by a text, or for all
 _LOOK_UP = {'getattr', 'hasattr', 'dir'}
@@ -161,6 +163,16 @@ def is_users(frame):
     """Return whether a frame runs code of the user's, and not code of Python, MXNet, NumPy or this
     compiler."""
     return _is_users(frame.f_code.co_filename, frame.f_globals.get('__name__'))
+
+
+def _is_for_users(frame):
+    """Return whether a frame of a library runs because the user's code has called the library, and
+    not d2l.vision, which traces in threads itself."""
+    while frame and not is_users(frame):
+        if frame.f_globals.get('__name__') == 'd2l.vision':
+            return False
+        frame = frame.f_back
+    return frame is not None
 
 
 def _is_changing(frame):
@@ -357,6 +369,18 @@ def _facts(owner):
     return owner.__mro__, owner.__name__, owner.__qualname__, type(owner)
 
 
+def _is_special(name, entry):
+    """Return whether an entry of a class is a method that Python calls without naming it, and that
+    is no function, such as `__getattr__ = dict.__getitem__`."""
+    return name.startswith('__') and name.endswith('__') and name not in _NO_METHODS \
+        and callable(entry) and not isinstance(entry, _CLASS_ENTRIES)
+
+
+def _special_entries(owner):
+    return tuple((name, Is(entry)) for name, entry in vars(owner).items()
+                 if _is_special(name, entry))
+
+
 def _level(logger):
     return logger.getEffectiveLevel(), logger.disabled, logger.manager.disable
 
@@ -401,11 +425,15 @@ class Reads:
         # has run catches exceptions
         self._seen, self._by_text, self._catches = set(), set(), False
         # id -> class of the user's; (code, name) of the first code that computes attributes' names
-        self.classes, self._computes_names = {}, None
+        self.classes, self._computes_names, self._names_fields = {}, None, False
         self._previous, self._running = None, False
+        self._entries = collections.defaultdict(list)   # name -> entries of classes with parts
         self.spaces = []        # (object, the dict that holds its attributes)
         self.caches = []        # (function decorated with functools.lru_cache, keys in its cache)
         self._asked = {}        # (function, id of an object) -> _Asked
+        # the frame of a module that is being imported; whether one was
+        self._profiler = self._importing = None
+        self.imported = False
         self.stopped, self.left = False, None   # left: (code, line) where user code returned last
         # (code, line) that read entropy of the system, but may not have used it
         self.entropy = None
@@ -484,25 +512,36 @@ class Reads:
         """Meet an entry of a class: a function, or the functions of a property or the like."""
         if isinstance(entry, types.FunctionType):
             return self.meet(entry)
-        for name in '__func__', 'fget', 'fset', 'func', 'dispatcher', 'args', 'keywords':
+        for name in *_PARTS, '__wrapped__':
             inner = getattr(entry, name, None)
             if isinstance(inner, types.FunctionType):
                 self.meet(inner)
-            elif inner and (name == '__func__' or isinstance(entry, _DESCRIPTORS)):
+
+    def _meet_parts(self, entry):
+        """Guard what is in a property or the like and is no function."""
+        for name in _PARTS if isinstance(entry, _DESCRIPTORS) else ():
+            inner = getattr(entry, name, None)
+            if inner and not isinstance(inner, types.FunctionType):
                 self._slot(entry, name, f'{name} of a {type(entry).__name__}', True)
-        if isinstance(getattr(entry, '__wrapped__', None), types.FunctionType):
-            self.meet(entry.__wrapped__)
 
     def _class(self, owner):
         if id(owner) not in self.classes:
             self.classes[id(owner)] = owner
+            if self._names_fields:
+                self._name(vars(owner).get('__dataclass_fields__', ()), None)
             if self._computes_names:
                 self._whole(owner)
         for name, entry in tuple(vars(owner).items()):
-            if (isinstance(entry, _CLASS_ENTRIES) or name.startswith('__') and name.endswith('__')
-                    and callable(entry)) and name not in _NO_METHODS:
+            if isinstance(entry, _CLASS_ENTRIES) and name not in _NO_METHODS:
                 self._slot(owner, name, f'{owner.__name__}.{name}', True)
                 self._meet_entry(entry)
+                self._entries[name].append(entry)
+                if name in self._names or name.startswith('__') or self._computes_names:
+                    self._meet_parts(entry)
+            elif _is_special(name, entry):
+                self._ask(_special_entries, owner, f'the methods of {owner.__name__}')
+                if isinstance(entry, (_CACHED, *_BUILTIN)):
+                    self.meet(entry)
             elif callable(getattr(entry, '__get__', None)) and type(
                     entry).__module__.partition('.')[0] not in _LIBRARIES:
                 # a descriptor of the user's
@@ -510,8 +549,9 @@ class Reads:
 
     def _whole(self, owner):
         """Guard all attributes of a class, as some code computes the names of attributes."""
-        for name in tuple(vars(owner)):
+        for name, entry in tuple(vars(owner).items()):
             if not name.startswith('__'):
+                self._meet_parts(entry)
                 self._slot(owner, name, f'{owner.__name__}.{name}', True, self._computes_names)
 
     def _compute(self, name, code=None):
@@ -568,13 +608,16 @@ class Reads:
             # the trace itself sees uses of Parameters' arrays, and `_meet_by_text` those of modules
             if each in ('_data', '_grad') or (each == 'modules' and owner is vars(sys)):
                 continue
-            if each in owner or (each in self._stored or '__getattr__' in owner) \
-                    and self._is_own(owner):
+            if each in owner or self._may_get(owner, each):
                 self._slot(owner, each, what + name, True, line)
 
-    def _is_own(self, owner):
-        """Return whether a dict has the attributes of a function, or of a module of the user's."""
-        return '__name__' not in owner or owner['__name__'].partition('.')[0] not in _LIBRARIES
+    def _may_get(self, owner, name):
+        """Return whether a name that a dict does not have may be set in it later, which would
+        matter. It has the attributes of a function, or of a module of the user's."""
+        if name not in self._stored and '__getattr__' not in owner:
+            return False
+        module = owner.get('__name__')
+        return module is None or module.partition('.')[0] not in _LIBRARIES
 
     def look_up_class(self, owner, name, line=None):
         """Guard an attribute of a class in the way Python looks it up: the class that has it, and
@@ -600,6 +643,10 @@ class Reads:
 
     def _call(self, frame):
         code = frame.f_code
+        if code.co_name == '<module>' and frame.f_back.f_code.co_filename.startswith(_IMPORTER):
+            # It runs once in a process, so what it reads and sets is no part of the function
+            self._importing, self.imported = frame, True
+            return
         if code is _ENVIRON:
             key = frame.f_locals['self'].encodekey(frame.f_locals['key'])
             self._slot(os.environ._data, key, f'os.environ[{frame.f_locals["key"]!r}]', True)
@@ -626,8 +673,9 @@ class Reads:
             raise self._refuse('asks an optimizer, a Trainer, a metric or a learning-rate '
                                'schedule, whose state changes', BEFORE)
         elif code.co_name in _GIVE_AWAY and frame.f_globals.get('__name__') in _POOLS:
-            raise self._refuse('gives work to another thread or process, whose reads no trace sees',
-                               BEFORE)
+            if _is_for_users(frame):
+                raise self._refuse('gives work to another thread or process, whose reads no trace '
+                                   'sees', BEFORE)
         elif code in _COPY and isinstance(frame.f_locals['x'], gluon.Block):
             raise self._refuse('copies a Block', 'Copy it before, in __init__, say. ')
         for value, _ in self._stateful:
@@ -655,7 +703,8 @@ class Reads:
         if not _TIMES.isdisjoint((*loads, *attributes)) and not _NOW.isdisjoint(
                 (*attributes, *[text for text in code.co_consts if isinstance(text, str)])):
             raise self._refuse('reads a clock, and a graph would repeat it for ever', BEFORE)
-        if not _NAMESPACES.isdisjoint(attributes):
+        # a package asks for the caller's name, say, to log it
+        if not _NAMESPACES.isdisjoint(attributes) and not code.co_filename.startswith(_PACKAGES):
             raise self._refuse('looks for globals or variables by a text', 'Name them. ')
         self._stored.update(stored)
         self._catches = self._catches or catches(code)
@@ -678,6 +727,10 @@ class Reads:
         self._name(attributes, code)
         for function in self._functions.get(id(code), ()):
             self._cells(function)
+        if not _OF_DATACLASSES.isdisjoint((*loads, *attributes)):
+            self._names_fields = True
+            for owner in tuple(self.classes.values()):
+                self._name(vars(owner).get('__dataclass_fields__', ()), code)
         for name in _COMPUTE_NAMES.intersection((*loads, *attributes)) - {'vars'}:
             self._compute(name, code)           # `_call_of_c` sees of what it is vars
 
@@ -736,6 +789,9 @@ class Reads:
         self._names.update(new)
         for function in tuple(self._met_functions):
             self._look_up_function(function, {*new})
+        for name in new:
+            for entry in self._entries.get(name, ()):
+                self._meet_parts(entry)
         for owner, what in tuple(self._spaces.values()):
             for name in new:
                 self._look_up(owner, what, name, (code, name) if code else None)
@@ -805,6 +861,10 @@ class Reads:
             self._previous(frame, event, arg)
         if self._running:
             return
+        if self._importing is not None:
+            if event == 'return' and frame is self._importing:
+                self._importing = None
+            return
         # Of some 100,000 calls in a run nearly all are of these kinds, and they do not matter
         if event == 'call':
             if id(frame.f_code) in _QUIET:
@@ -860,6 +920,7 @@ _FUNCTION = inspect.unwrap(mxnet.autograd.Function.__call__).__code__
 _ARRAY_FUNCTION = np.ndarray.__array_function__.__code__
 _ARRAY_UFUNC = np.ndarray.__array_ufunc__.__code__
 _CONTEXT = mxnet.context.current_context.__code__
+_IMPORTER = '<frozen importlib'
 _IMPORT = importlib.import_module.__code__
 _LEVELS = {getattr(logging.Logger, name).__code__ for name in ('isEnabledFor', 'getEffectiveLevel')}
 _COPY = {copy.copy.__code__, copy.deepcopy.__code__}

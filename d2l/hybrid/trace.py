@@ -439,8 +439,9 @@ class Trace:
                 if not self.stopped:
                     self._conclude(result)
                 self._restore()
-                # An eager call comes first: the results that it caches are inputs of the next trace
-                if self._cache_grew:
+                # An eager call comes first: the results that it caches are inputs of the next
+                # trace, and modules that it imports make arrays and layers only once
+                if self._cache_grew or self._reads.imported:
                     raise Deferred
                 if not self.stopped:
                     self._guard_unchanged_writes()

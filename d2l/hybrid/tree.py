@@ -118,10 +118,11 @@ class Tree:
         self.check = None       # function called with each value that is compared by identity
         self.weak = []          # objects found through weak references and proxies only
         self._left = MAX_VALUES
+        self._in_objects = 0    # number of objects in whose attributes it is, which may be unread
 
     def flatten(self, value):
         """Return the structure of a value, and append its arrays and nodes to those of the tree."""
-        self._left = MAX_VALUES
+        self._left, self._in_objects = MAX_VALUES, 0
         try:
             return self._flatten(value)
         except RecursionError:
@@ -179,13 +180,15 @@ class Tree:
     def _stateful(self, value):
         if self.keep and id(value) not in self.seen:
             before = state(value)
-            if before is None and isinstance(value, _ITERATORS):
+            if before is None and isinstance(value, _ITERATORS) and not self._in_objects \
+                    and type(value) is not types.GeneratorType:     # None: it has ended
                 raise CannotHold(f'a {type(value).__name__}, whose state cannot be compared')
             self.stateful.append((value, before))
         return self._identity(value)
 
     def _iterator(self, value):
-        if self.keep and type(value) is _CALLING:       # what the function has given is not in it
+        # what the function has given is not in it
+        if self.keep and type(value) is _CALLING and not self._in_objects:
             raise CannotHold('an iterator that calls a function')
         if self.check is not None:
             self.check(value)
@@ -232,7 +235,10 @@ class Tree:
         if self.keep:
             self.contents.append((kind, meta, children))
             self._identity(type(value))
-        return (kind, type(value), meta, *self._children(children))
+        self._in_objects += kind is _Object
+        found = kind, type(value), meta, *self._children(children)
+        self._in_objects -= kind is _Object
+        return found
 
 
 # ---- kinds of values. take(value) returns (meta, children): its hashable properties and its parts.
@@ -504,20 +510,24 @@ class _Foreign:
 
 
 def _labels(value):
-    """Return the names of the rows, columns and so on of an object of pandas, as a text, which is
-    equal for equal ones, NaN included."""
-    found = []
-    for each in (value, *getattr(value, 'axes', ())):
-        if type(each).__module__.partition('.')[0] == 'pandas':
-            labels = each.tolist() if each is not value else None
-            kinds = getattr(each, 'dtypes', None) if each is value else each.dtype
-            kinds = [*kinds] if getattr(kinds, 'ndim', 0) else [kinds]
-            categories = [kind.categories.tolist() for kind in kinds if hasattr(kind, 'categories')]
-            found.append((labels, getattr(each, 'name', None), getattr(each, 'names', None),
-                          getattr(each, 'attrs', None), kinds, categories))
-            if len(labels or ()) > MAX_VALUES:
+    """Return the names of the rows, columns and so on of an object of pandas, so that equal ones
+    are equal, NaN included; None for another object."""
+    if not any(base.__module__.partition('.')[0] == 'pandas' for base in type(value).__mro__):
+        return None
+    axes = getattr(value, 'axes', ())
+    dtypes = getattr(value, 'dtypes', None)
+    dtypes = [*dtypes] if getattr(dtypes, 'ndim', 0) else [dtypes]
+    categories = [getattr(dtype, 'categories', None) for dtype in dtypes]
+    found = [repr([dtypes, [each is not None and each.tolist() for each in categories]])]
+    for each in axes:
+        labels = (each.start, each.stop, each.step) if hasattr(each, 'step') else (
+            numpy.asarray(each))
+        if isinstance(labels, numpy.ndarray):
+            if labels.dtype.hasobject and len(labels) > MAX_VALUES:
                 raise CannotHold(f'more than {MAX_VALUES:,} labels')
-    return repr(found)
+            labels = repr(labels.tolist()) if labels.dtype.hasobject else labels.tobytes()
+        found.append((labels, repr((each.dtype, list(each.names)))))
+    return (*found, repr([getattr(value, name, None) for name in ('name', 'names', 'attrs')]))
 
 
 class _Ctypes:
@@ -678,7 +688,7 @@ def method_of(kind):
         return Tree._identity
     if issubclass(kind, NDArray):
         return Tree._array
-    if issubclass(kind, (gluon.Block, Parameter, type, enum.Enum, types.ModuleType)):
+    if issubclass(kind, (Is, gluon.Block, Parameter, type, enum.Enum, types.ModuleType)):
         return Tree._identity
     if issubclass(kind, numpy.generic):
         return Tree._scalar
