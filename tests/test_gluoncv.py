@@ -3,6 +3,7 @@ import gc
 import os
 import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import mxnet
 import numpy as onp
@@ -15,6 +16,7 @@ from chapters.toml import tomllib
 from ci import modes, numbers, stored
 from ci.networks import GLUONCV
 from d2l import vision
+from d2l.hybrid import TraceError
 from tests.support import FEW, REPO
 
 npx.set_np()
@@ -202,3 +204,16 @@ def test_the_extra_is_what_the_message_says():
     extras = tomllib.loads((REPO / 'pyproject.toml').read_text())['project'][
         'optional-dependencies']
     assert extras['gluoncv'] == [vision.GLUONCV]
+
+
+def test_a_pool_is_refused_after_d2l_has_used_one():
+    """d2l.vision has a thread of its own trace a network, and `forward` may not."""
+    class Older(gluon.HybridBlock):
+        def hybrid_forward(self, F, X):
+            return F.relu(X)
+    X = np.ones((2, 3))
+    assert (d2l.compile(vision.OlderBlock(Older()))(X) == X).all()
+    pool, k = ThreadPoolExecutor(1), [2]
+    with pytest.raises(TraceError, match='gives work to another thread'):
+        d2l.compile(lambda X: X * pool.submit(lambda: k[0]).result())(X)
+    pool.shutdown()

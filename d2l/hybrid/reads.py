@@ -676,6 +676,7 @@ class Reads:
             if _is_for_users(frame):
                 raise self._refuse('gives work to another thread or process, whose reads no trace '
                                    'sees', BEFORE)
+            return
         elif code in _COPY and isinstance(frame.f_locals['x'], gluon.Block):
             raise self._refuse('copies a Block', 'Copy it before, in __init__, say. ')
         for value, _ in self._stateful:
