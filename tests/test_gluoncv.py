@@ -211,8 +211,10 @@ def test_a_pool_is_refused_after_d2l_has_used_one():
     class Older(gluon.HybridBlock):
         def hybrid_forward(self, F, X):
             return F.relu(X)
-    X = np.ones((2, 3))
-    assert (d2l.compile(vision.OlderBlock(Older()))(X) == X).all()
+    X, older = np.ones((2, 3)), Older()
+    net = d2l.compile(vision.OlderBlock(older))
+    for older.setting in range(2):                  # a new one is traced anew
+        assert (net(X) == X).all()
     pool, k = ThreadPoolExecutor(1), [2]
     with pytest.raises(TraceError, match='gives work to another thread'):
         d2l.compile(lambda X: X * pool.submit(lambda: k[0]).result())(X)

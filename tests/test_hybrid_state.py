@@ -1462,6 +1462,10 @@ for name, (source, *changes) in {
         'd=D()\n'+F+'X*dataclasses.asdict(d)["k"]*(2 if isinstance(b, B) else 3)', 'd.k=5'),
 }.items():
     more(f'held: {name}', source, changes)
+PROFILED = ('import cProfile\nk=2\ndef g(X): return X*k\ndef f(X):\n'
+            '    with cProfile.Profile(): Y=X+0\n    return g(Y)\n')
+if sys.version_info >= (3, 12):     # where cProfile leaves the profile hook alone
+    more('a profiler', PROFILED, ['k=5'])
 more('a view is returned', 'def f(X):\n    return {"a": X, "b": 2}.values()', [], '[*f(X)]')
 
 
@@ -1695,8 +1699,6 @@ REFUSED = {
     'a lambda returned': ('', '', 'return lambda: X * 2', 'returns a function', ''),
     'an iterator of a view': ('', '', 'return iter({"a": X}.values())',
                               'returns a dict_valueiterator', ''),
-    'a profiler': ('import cProfile\n', '', 'with cProfile.Profile(): Y = X + 0\nreturn Y',
-                   'ends the profile hook', ''),
     'sys.setprofile': ('import sys\n', '', 'sys.setprofile(None)\nreturn X',
                        'changes the profile hook', 'setprofile'),
     'a pool of threads': (
@@ -1902,6 +1904,12 @@ def test_a_package_that_is_imported_first_inside_stays_whole(tmp_path, monkeypat
     module = sys.modules[name]
     assert module.fast is None and module.core.registry == {'scale': module.scale}
     assert (scope['f'](np.ones(2)) == 6).all()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason='cProfile leaves the profile hook alone')
+def test_a_profiler_inside_is_refused():
+    with pytest.raises(TraceError, match='(?s)ends the profile hook.*<case .*fallback=True'):
+        run(PROFILED, (), None, True, False)
 
 
 def test_threading_local():
